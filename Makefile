@@ -1,0 +1,144 @@
+# syncd: GNU make. `make V=1` shows commands; `make help` lists targets.
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+BUILD ?= build
+CC ?= cc
+PKG_CONFIG ?= pkg-config
+CLANG ?= clang-14
+CLANG_FORMAT ?= clang-format-14
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
+
+DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson
+CHECK_PKGS := cmocka libssl
+ifeq ($(filter clean format uninstall help,$(MAKECMDGOALS)),)
+ifneq ($(shell $(PKG_CONFIG) --exists $(DAEMON_PKGS) && echo yes),yes)
+$(error development packages are missing (one of: $(DAEMON_PKGS)); run ./scripts/install-deps)
+endif
+endif
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+        -Wvla -Wundef -Wwrite-strings
+HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+ifeq ($(shell uname -m),x86_64)
+HARDEN += -fcf-protection=full
+endif
+OPT ?= -O2 -g
+SAN ?=
+CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(SYSCONFDIR)"' -Icommon -Idaemon
+ALL_CFLAGS = -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(if $(SAN),,$(HARDEN)) $(SAN) \
+             $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS)) -MMD -MP $(CFLAGS)
+ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack) $(LDFLAGS)
+LIBS = $(shell $(PKG_CONFIG) --libs $(DAEMON_PKGS)) -lm
+
+# PURE: decides, encodes and parses; links without libuv, libcurl and SQLite (its tests prove it).
+PURE_SRC := $(wildcard common/base/*.c common/mapping/*.c common/engine/*.c common/dynamodb/*.c)
+COMMON_SRC := $(PURE_SRC) $(wildcard common/config/*.c common/source/*.c common/aws/*.c common/state/*.c \
+                           common/mirror/*.c)
+DAEMON_SRC := $(wildcard daemon/*.c)
+JOBS_SRC := $(wildcard daemon/jobs/*.c)
+CTL_SRC := $(wildcard daemon/ctl/*.c)
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+PURE_LIB := $(BUILD)/libsyncd-pure.a
+COMMON_LIB := $(BUILD)/libsyncd.a
+PROGRAMS := $(BUILD)/syncd $(BUILD)/syncctl
+
+all: $(PROGRAMS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+$(PURE_LIB): $(call obj,$(PURE_SRC))
+	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
+
+$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC))
+	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
+
+$(BUILD)/syncd: $(call obj,$(DAEMON_SRC)) $(COMMON_LIB)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+$(BUILD)/syncctl: $(call obj,$(CTL_SRC)) $(COMMON_LIB)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+# Unit tests: one program a file. Those under tests/unit/pure link the pure library, libcrypto,
+# jansson and cmocka only.
+PURE_TESTS := $(patsubst tests/unit/pure/%.c,$(BUILD)/tests/pure/%,$(wildcard tests/unit/pure/test_*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+.SECONDARY:
+
+$(BUILD)/tests/pure/%: tests/unit/pure/%.c $(PURE_LIB)
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(PURE_LIB) \
+	  $(shell $(PKG_CONFIG) --libs libcrypto jansson cmocka) -lm
+
+$(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(COMMON_LIB) \
+	  $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS)) $(LIBS)
+
+tests-build: $(PURE_TESTS) $(UNIT_TESTS)
+
+check: all tests-build
+	$(Q)scripts/run-unit-tests $(BUILD)/tests
+
+bench: all
+	$(Q)tests/bench/run
+
+asan ubsan:
+	$(Q)$(MAKE) check BUILD=build-san OPT="-O1 -g" WERROR=$(WERROR) \
+	  SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+
+# Fuzz targets need clang's libFuzzer. FUZZ_SECONDS each.
+FUZZ_SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)-fuzz/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz:
+	$(Q)scripts/run-fuzzers $(FUZZ_SECONDS)
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_LIB)
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_MAIN) -o $@ $< $(COMMON_LIB) $(LIBS)
+
+C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+format:
+	$(Q)$(CLANG_FORMAT) -i $(C_FILES)
+
+lint:
+	$(Q)scripts/lint
+
+install: all
+	install -D -m 0755 $(BUILD)/syncd $(DESTDIR)$(PREFIX)/sbin/syncd
+	install -D -m 0755 $(BUILD)/syncctl $(DESTDIR)$(PREFIX)/bin/syncctl
+	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
+	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
+	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf || \
+	  install -D -m 0640 etc/syncd.conf $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/syncd $(DESTDIR)$(PREFIX)/bin/syncctl
+	rm -f $(DESTDIR)$(UNITDIR)/syncd.service $(DESTDIR)$(UNITDIR)/syncd@.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+
+$(BUILD)/systemd/%: systemd/%.in
+	@mkdir -p $(@D)
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' $< > $@
+all: $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
+
+clean:
+	rm -rf $(BUILD) build-san build-fuzz
+
+help:
+	@echo 'all check bench asan ubsan fuzz format lint install uninstall clean'
+	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.PHONY: all check bench asan ubsan fuzz format lint install uninstall clean help tests-build

@@ -1,0 +1,60 @@
+/* A growable byte buffer.
+ *
+ * Appending never returns an error: after a failed allocation (or a length past SIZE_MAX / 2) the
+ * buffer is `failed`, further appends do nothing, and the caller checks once at the end with
+ * buf_ok(). The bytes are followed by a NUL that does not count, so `data` is a C string when the
+ * content holds no NUL of its own. Zero-initialised is empty; buf_free() makes it empty again. */
+#ifndef SYNCD_BASE_BUF_H
+#define SYNCD_BASE_BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+struct buf {
+    char *data;
+    size_t len;
+    size_t cap;
+    bool failed;
+};
+
+/* Make room for `more` bytes past len (and the NUL); false when that failed. */
+bool buf_reserve(struct buf *b, size_t more);
+void buf_free(struct buf *b);
+void buf_append(struct buf *b, const void *bytes, size_t n);
+void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buf_append_u64(struct buf *b, uint64_t v);
+void buf_append_i64(struct buf *b, int64_t v);
+
+static inline bool buf_ok(const struct buf *b)
+{
+    return !b->failed;
+}
+
+static inline void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    b->failed = false;
+    if (b->data)
+        b->data[0] = '\0';
+}
+
+static inline void buf_puts(struct buf *b, const char *s)
+{
+    buf_append(b, s, strlen(s));
+}
+
+static inline void buf_putc(struct buf *b, char c)
+{
+    buf_append(b, &c, 1);
+}
+
+/* A literal, its length known when compiled. */
+#define buf_lit(b, s) buf_append((b), "" s, sizeof(s) - 1)
+
+#define _cleanup_buf_ _cleanup_(buf_free)
+
+#endif

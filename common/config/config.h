@@ -1,0 +1,139 @@
+/* The configuration: read once, checked whole, then read-only.
+ *
+ * Sources, in order: FILE (or /etc/syncd/NAME.conf), the directory "FILE.d/" ("NAME.conf.d/";
+ * *.conf by name), then the overrides of the command line. ${NAME} takes the environment;
+ * "NAME.env" beside the file is read first and stands in for what the process's own environment
+ * lacks (under systemd it is the unit's EnvironmentFile). One that this user may not read is passed
+ * over: systemd has read it as root.
+ *
+ * The last assignment of a key counts; a list's assignments add up until an empty one begins anew;
+ * an empty value puts any key back to its default. Several [table "x"] sections are one.
+ *
+ * One table (options.c) names every key with type, default, unit, reloadable and one line of help;
+ * parser, --check, etc/syncd.conf and reload all walk it. */
+#ifndef SYNCD_CONFIG_CONFIG_H
+#define SYNCD_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+struct strlist {
+    char **items;
+    size_t count;
+};
+
+/* name.SUBKEY = value, such as rename.created_at = createdAt */
+struct pair {
+    char *key;
+    char *value;
+};
+
+struct pairlist {
+    struct pair *items;
+    size_t count;
+};
+
+enum null_policy { NULL_OMIT, NULL_WRITE };
+enum billing_mode { BILLING_PAY_PER_REQUEST, BILLING_PROVISIONED };
+
+/* One [table "NAME"] section. Strings are "" when not set. */
+struct table_config {
+    char *name; /* the SQLite table */
+    bool enabled;
+    char *target;
+    char *partition_key, *sort_key; /* a column, or a template with {column} in it */
+    char *partition_key_name, *sort_key_name;
+    struct strlist exclude;
+    struct pairlist rename; /* column -> attribute */
+    int null_policy;        /* enum null_policy */
+    char *file;             /* where the section began, for messages */
+    unsigned line;
+};
+
+struct config {
+    char *name; /* "syncd" for syncd.conf, NAME for NAME.conf */
+    char *file; /* "" when everything came from the command line */
+
+    /* [source] */
+    char *database;
+    struct strlist tables, exclude_tables, exclude_columns;
+
+    /* [dynamodb] */
+    char *region, *endpoint_url, *profile, *credentials_file, *table_name, *ca_file;
+    bool allow_plain_http, create_tables;
+    int billing_mode; /* enum billing_mode */
+    int64_t read_capacity, write_capacity;
+    int64_t max_requests_in_flight, write_units_per_second;
+
+    /* [sync]; durations are microseconds */
+    usec linger, backoff_base, backoff_max, request_timeout, lag_warning, lag_critical;
+    int64_t journal_limit;
+
+    /* [state] */
+    char *state_path;
+
+    /* [control] */
+    char *socket, *socket_group;
+
+    /* [log] */
+    int log_level;  /* enum log_level */
+    int log_format; /* enum log_format */
+
+    struct table_config *table_sections;
+    size_t table_section_count;
+
+    struct pairlist environment; /* NAME.env: may hold secrets, is never printed */
+};
+
+/* What the command line gives; NULL where not given. `file` and `name` exclude each other. */
+struct config_request {
+    const char *file;
+    const char *name;
+    const char *database, *region, *profile, *endpoint_url, *socket;
+    bool file_optional; /* one-off jobs: no file is fine when `database` is given */
+};
+
+/* 0, or a negative errno with one sentence in `err` ("FILE:LINE: …", with the nearest known name
+ * where a name is unknown). *out is untouched on failure; free it with config_free(). Does not
+ * touch the database; a relative one of the command line is made absolute.
+ *
+ * Fills [state] path and [control] socket with their effective defaults (the first directory where
+ * systemd's variables name several):
+ *   $STATE_DIRECTORY/NAME.db, else DIR/.BASE-syncd.db, where DIR/BASE is the database;
+ *   $RUNTIME_DIRECTORY/syncd.sock, else /run/syncd/syncd.sock for syncd.conf and without a file,
+ *   /run/syncd/NAME/syncd.sock for NAME.conf. */
+int config_load(const struct config_request *req, struct config **out, struct err *err);
+void config_free(struct config *c);
+
+/* Put into the process's environment what NAME.env has and the environment lacks, so that
+ * credentials and region are found there too. Once, at start, before any thread: setenv(3) is not
+ * for later. A changed NAME.env takes a restart, as with systemd. 0 or -ENOMEM. */
+int config_export_environment(const struct config *c, struct err *err);
+
+/* Section of a table by its SQLite name (ASCII case-insensitive, as SQLite compares), or NULL. */
+const struct table_config *config_table(const struct config *c, const char *table);
+
+/* Does [source] cover this table (tables/exclude_tables globs, enabled)? */
+bool config_covers_table(const struct config *c, const char *table);
+/* Is this column left out (exclude_columns globs "table.column", or the section's exclude)? */
+bool config_excludes_column(const struct config *c, const char *table, const char *column);
+
+/* Every setting that differs, as "section.key" or `table "x".key`. `reloadable` says whether the
+ * running daemon takes it. A section with nothing but defaults is as good as none. `key` lives
+ * during the call. Returns how many differ. */
+typedef void config_diff_fn(void *arg, const char *key, bool reloadable);
+size_t config_diff(const struct config *a, const struct config *b, config_diff_fn *fn, void *arg);
+
+/* The sample file: every key at its default, explained. etc/syncd.conf is this output. */
+void config_print_sample(FILE *out);
+/* The effective settings, one "section.key = value" a line, for --check. Of a table's section
+ * (`table "x".key = value`) what differs from the default, and `enabled`. */
+void config_print(const struct config *c, FILE *out);
+
+#endif

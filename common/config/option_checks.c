@@ -1,0 +1,97 @@
+#include "config/option_checks.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "config/shown.h"
+
+#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
+enum { TARGET_MIN = 3, TARGET_MAX = 255 };
+
+int option_check_path(const char *value, struct err *err)
+{
+    struct shown text;
+
+    if (*value != '/')
+        return err_set(err, -EINVAL, "\"%s\" is not an absolute path; begin it with /",
+                       shown(&text, value));
+    return 0;
+}
+
+int option_check_socket(const char *value, struct err *err)
+{
+    size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
+
+    if (strlen(value) > room)
+        return err_set(
+            err, -EINVAL,
+            "the path of a socket holds at most %zu bytes, and this one has %zu; choose a "
+            "shorter one",
+            room, strlen(value));
+    return option_check_path(value, err);
+}
+
+/* Length of the placeholder at `p`, or 0. */
+static size_t placeholder(const char *p)
+{
+    static const char *const known[] = {"{table}", "{Table}", "{table-kebab}"};
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strncmp(p, known[i], strlen(known[i])) == 0)
+            return strlen(known[i]);
+    return 0;
+}
+
+int option_check_table_name(const char *value, struct err *err)
+{
+    size_t placeholders = 0;
+    struct shown text;
+
+    for (const char *p = value; *p;) {
+        size_t n = placeholder(p);
+        placeholders += n != 0;
+        n = n ? n : strspn(p, NAME_CHARACTERS);
+        if (!n && *p == '{')
+            return err_set(err, -EINVAL,
+                           "\"%s\" has a { that begins none of {table}, {Table} and {table-kebab}",
+                           shown(&text, value));
+        if (!n)
+            return err_set(err, -EINVAL,
+                           "\"%s\" holds a character that DynamoDB refuses in a table's name (use "
+                           "A-Z a-z 0-9 _ . -)",
+                           shown(&text, value));
+        p += n;
+    }
+    if (!placeholders)
+        return err_set(err, -EINVAL,
+                       "\"%s\" would give every table the same name; put {table}, {Table} or "
+                       "{table-kebab} into it",
+                       shown(&text, value));
+    return 0;
+}
+
+int option_check_target(const char *value, struct err *err)
+{
+    size_t n = strlen(value);
+    struct shown text;
+
+    if (n < TARGET_MIN || n > TARGET_MAX || strspn(value, NAME_CHARACTERS) != n)
+        return err_set(err, -EINVAL,
+                       "\"%s\" is not a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ . -)",
+                       shown(&text, value));
+    return 0;
+}
+
+int option_check_table_column(const char *value, struct err *err)
+{
+    const char *dot = strchr(value, '.');
+    struct shown text;
+
+    if (!dot || dot == value || !dot[1])
+        return err_set(err, -EINVAL,
+                       "\"%s\" is not TABLE.COLUMN (for a column of every table write *.COLUMN)",
+                       shown(&text, value));
+    return 0;
+}

@@ -1,0 +1,18 @@
+/* Checks of values that a type alone does not settle: see option_check_fn in options.h. */
+#ifndef SYNCD_CONFIG_OPTION_CHECKS_H
+#define SYNCD_CONFIG_OPTION_CHECKS_H
+
+#include "base/err.h"
+
+/* A daemon has no directory of its own that relative paths could start from. */
+int option_check_path(const char *value, struct err *err);
+/* An absolute path that fits sockaddr_un(7). */
+int option_check_socket(const char *value, struct err *err);
+/* DynamoDB's table names with {table}, {Table} or {table-kebab} in them. */
+int option_check_table_name(const char *value, struct err *err);
+/* A DynamoDB table name: 3 to 255 of A-Z a-z 0-9 _ . - */
+int option_check_target(const char *value, struct err *err);
+/* table.column, where each side may be a glob. */
+int option_check_table_column(const char *value, struct err *err);
+
+#endif

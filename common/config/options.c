@@ -1,0 +1,262 @@
+#include "config/options.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "config/config.h"
+#include "config/option_checks.h"
+
+/* Offset of a field, refused by the compiler when its type is not the one the option writes. */
+#define AT(s, f, t)                                                                                \
+    (offsetof(s, f) +                                                                              \
+     0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((s *)0)->f), t) ? 1 : -1]))
+
+#define STRING(s, f)       .type = OPTION_STRING, .offset = AT(s, f, char *)
+#define BOOL(s, f)         .type = OPTION_BOOL, .offset = AT(s, f, bool)
+#define INT(s, f, lo, hi)  .type = OPTION_INT, .offset = AT(s, f, int64_t), .min = lo, .max = hi
+#define TIME(s, f, lo, hi) .type = OPTION_DURATION, .offset = AT(s, f, usec), .min = lo, .max = hi
+#define ENUM(s, f, n)      .type = OPTION_ENUM, .offset = AT(s, f, int), .names = n
+#define LIST(s, f)         .type = OPTION_LIST, .offset = AT(s, f, struct strlist)
+#define PAIRS(s, f)        .type = OPTION_PAIRS, .offset = AT(s, f, struct pairlist)
+#define LATER(sect, name)                                                                          \
+    {                                                                                              \
+        .section = sect, .key = name, .type = OPTION_LATER                                         \
+    }
+#define CONFIG struct config
+#define TABLE  struct table_config
+
+#define MSEC   USEC_PER_MSEC
+#define SEC    USEC_PER_SEC
+#define MINUTE (60 * USEC_PER_SEC)
+#define DAY    (24 * 60 * MINUTE)
+
+static const char *const billing_names[] = {"PAY_PER_REQUEST", "PROVISIONED", NULL};
+static const char *const null_names[] = {"omit", "null", NULL};
+static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
+static const char *const format_names[] = {"auto", "journal", "text", "json", NULL};
+
+/* Names are written in the order of the enums that they stand for. */
+_Static_assert(BILLING_PAY_PER_REQUEST == 0 && BILLING_PROVISIONED == 1, "billing_names");
+_Static_assert(NULL_OMIT == 0 && NULL_WRITE == 1, "null_names");
+_Static_assert(LOG_EV_ERROR == 0 && LOG_EV_WARNING == 1 && LOG_EV_INFO == 2 && LOG_EV_DEBUG == 3,
+               "level_names");
+_Static_assert(LOG_AUTO == 0 && LOG_JOURNAL == 1 && LOG_TEXT == 2 && LOG_JSON == 3, "format_names");
+
+const struct option_section config_sections[] = {
+    {"source", false, "The SQLite database to mirror, and which of its tables and columns."},
+    {"dynamodb", false, "Where the rows go, and what they may cost."},
+    {"sync", false, "How changes travel. The defaults suit most machines."},
+    {"state", false,
+     "The daemon's own file: what DynamoDB holds, dead letters, progress. Losing it loses no row,\n"
+     "but costs a comparison with DynamoDB."},
+    {"control", false, "The socket on which syncctl and monitors ask."},
+    {"log", false, "What the daemon tells, and in which form."},
+    {"table", true,
+     "One section for each table that needs something of its own; tables without one take the\n"
+     "rules above. The name in quotes is the SQLite table's; \\\" and \\\\ escape inside."},
+    {NULL, false, NULL},
+};
+
+/* clang-format off */
+const struct config_option config_options[] = {
+    {.section = "source", .key = "database", STRING(CONFIG, database), .check = option_check_path,
+     .example = "/var/lib/app/app.db",
+     .help = "Absolute path of the SQLite database. Required."},
+    {.section = "source", .key = "tables", LIST(CONFIG, tables), .initial = "*",
+     .help = "Tables to mirror: names, or globs with * and ?. SQLite's own, virtual tables and\n"
+             "those named _syncd_... are never mirrored."},
+    {.section = "source", .key = "exclude_tables", LIST(CONFIG, exclude_tables),
+     .help = "Tables to leave out, such as: django_migrations, tmp_*"},
+    {.section = "source", .key = "exclude_columns", LIST(CONFIG, exclude_columns),
+     .check = option_check_table_column,
+     .help = "Columns to leave out as TABLE.COLUMN, such as: *.password_hash, user.token"},
+
+    {.section = "dynamodb", .key = "region", STRING(CONFIG, region),
+     .help = "AWS region, such as us-west-2. Empty: AWS_REGION, AWS_DEFAULT_REGION or the\n"
+             "profile's."},
+    {.section = "dynamodb", .key = "endpoint_url", STRING(CONFIG, endpoint_url),
+     .help = "Another endpoint than the region's own, such as http://127.0.0.1:8000 for DynamoDB\n"
+             "Local. Empty: AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL or the region's."},
+    {.section = "dynamodb", .key = "allow_plain_http", BOOL(CONFIG, allow_plain_http),
+     .initial = "no",
+     .help = "Allow http (no TLS) to another host than this machine, as in a container network.\n"
+             "Never allowed to AWS's own hosts."},
+    {.section = "dynamodb", .key = "profile", STRING(CONFIG, profile),
+     .help = "Profile in the shared AWS files. Empty: AWS_PROFILE, else \"default\"."},
+    {.section = "dynamodb", .key = "credentials_file", STRING(CONFIG, credentials_file),
+     .check = option_check_path,
+     .help = "Shared credentials file. Empty: AWS_SHARED_CREDENTIALS_FILE, else\n"
+             "~/.aws/credentials."},
+    {.section = "dynamodb", .key = "table_name", STRING(CONFIG, table_name), .initial = "{table}",
+     .check = option_check_table_name,
+     .help = "Name of the DynamoDB table. For the SQLite table user_books, {table} is user_books,\n"
+             "{Table} is UserBooks and {table-kebab} is user-books. Text may stand around it, as\n"
+             "in app-{table-kebab} or BookLibrary-{Table}-${ENVIRONMENT}. For other spellings see\n"
+             "target in the section of a table."},
+    LATER("dynamodb", "meta_table"),
+    {.section = "dynamodb", .key = "create_tables", BOOL(CONFIG, create_tables), .initial = "no",
+     .help = "Create DynamoDB tables that do not exist."},
+    {.section = "dynamodb", .key = "billing_mode", ENUM(CONFIG, billing_mode, billing_names),
+     .initial = "PAY_PER_REQUEST",
+     .help = "How tables are billed that are created here: PAY_PER_REQUEST, or PROVISIONED with\n"
+             "the capacities below."},
+    {.section = "dynamodb", .key = "read_capacity", INT(CONFIG, read_capacity, 1, 1000000000),
+     .initial = "5", .help = "Read capacity units of a table that is created PROVISIONED."},
+    {.section = "dynamodb", .key = "write_capacity", INT(CONFIG, write_capacity, 1, 1000000000),
+     .initial = "5", .help = "Write capacity units of a table that is created PROVISIONED."},
+    {.section = "dynamodb", .key = "max_requests_in_flight",
+     INT(CONFIG, max_requests_in_flight, 1, 64), .initial = "8", .reloadable = true,
+     .help = "How many requests, of up to 25 items each, may be under way at once (1 to 64)."},
+    {.section = "dynamodb", .key = "write_units_per_second",
+     INT(CONFIG, write_units_per_second, 0, 1000000000), .initial = "0", .reloadable = true,
+     .help = "Budget over all tables, in write units a second. 0: none."},
+    {.section = "dynamodb", .key = "ca_file", STRING(CONFIG, ca_file), .check = option_check_path,
+     .help = "Certificates to trust (PEM). Empty: AWS_CA_BUNDLE, else the system's."},
+
+    {.section = "sync", .key = "linger", TIME(CONFIG, linger, 0, 10 * SEC), .initial = "5ms",
+     .reloadable = true,
+     .help = "Under load, wait this long for a fuller request. Durations are a number and one of\n"
+             "us, ms, s, m, h, d."},
+    {.section = "sync", .key = "backoff_base", TIME(CONFIG, backoff_base, MSEC, MINUTE),
+     .initial = "25ms", .reloadable = true,
+     .help = "First pause before a request is repeated; it grows, with jitter, to backoff_max."},
+    {.section = "sync", .key = "backoff_max", TIME(CONFIG, backoff_max, MSEC, 60 * MINUTE),
+     .initial = "20s", .reloadable = true,
+     .help = "Longest such pause. Sending is never given up."},
+    {.section = "sync", .key = "request_timeout",
+     TIME(CONFIG, request_timeout, 100 * MSEC, 5 * MINUTE), .initial = "10s", .reloadable = true,
+     .help = "A request without an answer for this long counts as uncertain and is repeated."},
+    LATER("sync", "unconfirmed_horizon"),
+    {.section = "sync", .key = "journal_limit",
+     INT(CONFIG, journal_limit, 1000, 1000000000000), .initial = "100000000", .reloadable = true,
+     .help = "Changes that the journal may hold while DynamoDB is away. Past it the oldest go,\n"
+             "and their tables are compared instead."},
+    LATER("sync", "hold_deletes"),
+    {.section = "sync", .key = "lag_warning", TIME(CONFIG, lag_warning, SEC, 30 * DAY),
+     .initial = "60s", .reloadable = true,
+     .help = "Health is \"warning\" once the oldest pending change is older than this."},
+    {.section = "sync", .key = "lag_critical", TIME(CONFIG, lag_critical, SEC, 30 * DAY),
+     .initial = "10m", .reloadable = true,
+     .help = "Health is \"critical\" once the oldest pending change is older than this."},
+
+    {.section = "state", .key = "path", STRING(CONFIG, state_path), .check = option_check_path,
+     .help = "Absolute path of that file. Empty: NAME.db in the directory that systemd gives\n"
+             "($STATE_DIRECTORY), else .DATABASE-syncd.db beside the database."},
+
+    {.section = "control", .key = "socket", STRING(CONFIG, socket), .check = option_check_socket,
+     .example = "/run/syncd/syncd.sock",
+     .help = "Absolute path. Empty: syncd.sock in the directory that systemd gives\n"
+             "($RUNTIME_DIRECTORY), else the path shown here, or /run/syncd/NAME/syncd.sock for\n"
+             "NAME.conf."},
+    {.section = "control", .key = "socket_group", STRING(CONFIG, socket_group),
+     .help = "Group whose members may ask. Empty: the daemon's own group."},
+    LATER("control", "operator_group"),
+    LATER("control", "listen"),
+
+    {.section = "log", .key = "level", ENUM(CONFIG, log_level, level_names), .initial = "info",
+     .reloadable = true, .help = "error, warning, info or debug."},
+    {.section = "log", .key = "format", ENUM(CONFIG, log_format, format_names), .initial = "auto",
+     .reloadable = true,
+     .help = "journal, text or json; auto is journal under systemd and text elsewhere."},
+
+    {.section = "table", .key = "enabled", BOOL(TABLE, enabled), .initial = "yes",
+     .help = "no: this table is not mirrored."},
+    {.section = "table", .key = "target", STRING(TABLE, target), .check = option_check_target,
+     .example = "app-chat-messages", .help = "The DynamoDB table. Empty: as table_name says."},
+    {.section = "table", .key = "partition_key", STRING(TABLE, partition_key),
+     .example = "USER#{user_id}",
+     .help = "What becomes the partition key: a column, or a template with columns in braces.\n"
+             "Empty: the table's primary key decides."},
+    {.section = "table", .key = "sort_key", STRING(TABLE, sort_key),
+     .example = "MSG#{created_at}#{id}",
+     .help = "The same for the sort key."},
+    {.section = "table", .key = "partition_key_name", STRING(TABLE, partition_key_name),
+     .example = "pk", .help = "Attribute that holds the partition key when it is a template."},
+    {.section = "table", .key = "sort_key_name", STRING(TABLE, sort_key_name), .example = "sk",
+     .help = "Attribute that holds the sort key when it is a template."},
+    {.section = "table", .key = "exclude", LIST(TABLE, exclude), .example = "internal_notes, draft",
+     .help = "Columns of this table to leave out."},
+    {.section = "table", .key = "rename", PAIRS(TABLE, rename),
+     .example = "rename.created_at = createdAt",
+     .help = "Another attribute name for a column; one line a column."},
+    LATER("table", "convert"),
+    LATER("table", "default"),
+    {.section = "table", .key = "null", ENUM(TABLE, null_policy, null_names), .initial = "omit",
+     .help = "What becomes of NULL: omit leaves the attribute out, null writes DynamoDB's NULL."},
+    LATER("table", "ttl_column"),
+    LATER("table", "add"),
+    LATER("table", "index"),
+    LATER("table", "oversize"),
+    LATER("table", "on_drop"),
+    {.section = NULL},
+};
+/* clang-format on */
+
+const struct option_section *config_section_find(const char *name)
+{
+    for (const struct option_section *s = config_sections; s->name; s++)
+        if (strcmp(s->name, name) == 0)
+            return s;
+    return NULL;
+}
+
+const struct config_option *option_find(const char *section, const char *key)
+{
+    for (const struct config_option *o = config_options; o->section; o++)
+        if (strcmp(o->section, section) == 0 && strcmp(o->key, key) == 0)
+            return o;
+    return NULL;
+}
+
+bool option_of_table(const struct config_option *o)
+{
+    return strcmp(o->section, "table") == 0;
+}
+
+/* Keeps the nearer of `best` and `candidate`; at most two letters off, and fewer than the name has.
+ */
+static const char *nearer(const char *name, const char *candidate, const char *best,
+                          unsigned *distance)
+{
+    unsigned d = text_distance(name, candidate);
+
+    if (d > 2 || d >= strlen(candidate) || d >= *distance)
+        return best;
+    *distance = d;
+    return candidate;
+}
+
+/* Names are compared in lower case, so that Region or REGION finds region. */
+static void lower(char *to, size_t size, const char *name)
+{
+    size_t n = 0;
+
+    for (; name[n] && n + 1 < size; n++)
+        to[n] = (char)(name[n] >= 'A' && name[n] <= 'Z' ? name[n] + ('a' - 'A') : name[n]);
+    to[n] = '\0';
+}
+
+const char *config_section_nearest(const char *name)
+{
+    const char *best = NULL;
+    unsigned distance = 99;
+    char low[80];
+
+    lower(low, sizeof low, name);
+    for (const struct option_section *s = config_sections; s->name; s++)
+        best = nearer(low, s->name, best, &distance);
+    return best;
+}
+
+const char *option_nearest(const char *section, const char *key)
+{
+    const char *best = NULL;
+    unsigned distance = 99;
+    char low[80];
+
+    lower(low, sizeof low, key);
+    for (const struct config_option *o = config_options; o->section; o++)
+        if (strcmp(o->section, section) == 0)
+            best = nearer(low, o->key, best, &distance);
+    return best;
+}

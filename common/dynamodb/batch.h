@@ -1,0 +1,32 @@
+/* BatchWriteItem: the request's body and what its reply says of each item
+ * (Amazon DynamoDB API Reference, BatchWriteItem). */
+#ifndef SYNCD_DYNAMODB_BATCH_H
+#define SYNCD_DYNAMODB_BATCH_H
+
+#include "dynamodb/reply.h"
+#include "mapping/plan.h"
+
+enum { BATCH_MAX_ITEMS = 25, BATCH_MAX_BYTES = 16 * 1024 * 1024 };
+
+struct batch_write {
+    const char *table;
+    const struct key_schema *schema;
+    bool put;         /* else delete */
+    const char *json; /* the item, or the key of a delete */
+    size_t json_len;
+    const void *key; /* canonical key (mapping/item.h), to recognise the item in the reply */
+    size_t key_len;
+};
+
+/* What one write adds to the body beside its JSON, at most. */
+enum { BATCH_WRITE_OVERHEAD = 40 };
+
+/* Append the body. Writes of one table must stand together. */
+void batch_body(struct buf *out, const struct batch_write *writes, size_t n);
+
+/* Read the reply: class, and for REPLY_OK which writes are unprocessed. A 200 that names items we
+ * did not send, or is no JSON, is REPLY_AMBIGUOUS. `out` keeps request_id and date as they are. */
+void batch_reply(const struct reply_bytes *b, const struct batch_write *writes, size_t n,
+                 struct reply *out);
+
+#endif

@@ -1,0 +1,226 @@
+/* What is sent when: gates of endpoint and tables, the linger, the cap on write units, and how a
+ * batch is filled. */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void wake_at(struct engine *e, usec t)
+{
+    if (t < e->deadline)
+        e->deadline = t;
+}
+
+/* After failures of the endpoint one request at a time probes it, so that a service which comes
+ * back is not stampeded. */
+static bool endpoint_open(struct engine *e, usec now)
+{
+    if (e->paused || e->stopped || e->waiting_credentials)
+        return false;
+    if (e->failures) {
+        if (e->in_flight)
+            return false;
+        if (now < e->not_before) {
+            wake_at(e, e->not_before);
+            return false;
+        }
+        return true;
+    }
+    return e->in_flight < e->config.max_in_flight;
+}
+
+static bool target_open(struct engine *e, const struct target *t, usec now)
+{
+    if (t->parked)
+        return false;
+    if (now < t->not_before) {
+        if (t->ready_count)
+            wake_at(e, t->not_before);
+        return false;
+    }
+    return true;
+}
+
+/* A bucket of one second's write units; a request may overdraw it, the next one waits. */
+static bool units_available(struct engine *e, usec now)
+{
+    double rate = (double)e->config.write_units_per_second;
+
+    if (rate <= 0)
+        return true;
+    e->unit_tokens += rate * (double)(now - e->unit_at) / (double)USEC_PER_SEC;
+    e->unit_at = now;
+    if (e->unit_tokens > rate)
+        e->unit_tokens = rate;
+    if (e->unit_tokens >= 0)
+        return true;
+    wake_at(e, now + (usec)(-e->unit_tokens / rate * (double)USEC_PER_SEC) + 1);
+    return false;
+}
+
+/* Put one ready entry into the batch; false when it does not fit. A put that DynamoDB already holds
+ * is settled on the spot. */
+static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *bytes,
+                 struct actions *out)
+{
+    struct payload *p = n->pending;
+    size_t size = p->json_len + BATCH_WRITE_OVERHEAD;
+
+    if (p->op == WRITE_PUT && !p->force && !n->uncertain && e->config.holds &&
+        e->config.holds(e->config.arg, p)) {
+        if (action_push(out, &(struct action){.kind = ACTION_SPARED, .payload = p}) == 0) {
+            e->bytes -= payload_memory(p);
+            /* The key's bytes live in the payload that now is the receiver's, but an entry is
+             * unlinked by its hash alone. */
+            n->pending = NULL;
+            entry_free(e, n);
+            return true;
+        }
+    }
+    if (b->request.count && *bytes + size > BATCH_MAX_BYTES - 4096)
+        return false;
+    *bytes += size;
+    list_remove(&n->link);
+    e->targets[n->target].ready_count--;
+    n->state = ENTRY_SENT;
+    b->entries[b->request.count++] = n;
+    return true;
+}
+
+static void fill(struct engine *e, struct batch *b, usec now, struct actions *out)
+{
+    size_t bytes = 0;
+    bool full = false;
+
+    for (uint32_t k = 0; k < e->target_count && !full; k++) {
+        uint32_t at = (e->next_target + k) % e->target_count;
+        struct target *t = &e->targets[at];
+        if (!t->ready_count || !target_open(e, t, now) || (t->alone && b->request.count))
+            continue;
+        size_t before = b->request.count;
+        while (!list_empty(&t->ready) && !full) {
+            if (b->request.count == BATCH_MAX_ITEMS ||
+                !take(e, b, list_first(&t->ready, struct entry, link), &bytes, out))
+                full = true;
+        }
+        if (b->request.count > before && t->alone)
+            break;
+    }
+    e->next_target = (e->next_target + 1) % (e->target_count ? e->target_count : 1);
+}
+
+static size_t sendable(struct engine *e, usec now)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < e->target_count; i++)
+        if (e->targets[i].ready_count && target_open(e, &e->targets[i], now))
+            count += e->targets[i].ready_count;
+    return count;
+}
+
+/* A batch that is not full waits for company only while others are in flight. */
+static bool worth_sending(struct engine *e, size_t ready, usec now)
+{
+    if (ready >= BATCH_MAX_ITEMS || e->in_flight == 0)
+        return true;
+    if (!e->partial_since)
+        e->partial_since = now;
+    if (now - e->partial_since >= e->config.linger)
+        return true;
+    wake_at(e, e->partial_since + e->config.linger);
+    return false;
+}
+
+static int launch(struct engine *e, struct batch *b, struct actions *out)
+{
+    uint64_t units = 0;
+
+    b->request.id = e->next_request++;
+    b->epoch = e->epoch;
+    for (unsigned i = 0; i < b->request.count; i++) {
+        struct entry *n = b->entries[i];
+        n->state = ENTRY_SENT;
+        n->sent = n->pending;
+        n->pending = NULL;
+        b->request.writes[i] = n->sent;
+        units += n->sent->units;
+        e->stats.written_bytes += n->sent->json_len;
+    }
+    list_push_back(&e->flying, &b->link);
+    e->in_flight++;
+    e->stats.requests++;
+    e->unit_tokens -= (double)units;
+    return action_push(out, &(struct action){.kind = ACTION_SEND, .request = &b->request});
+}
+
+static bool batch_open(struct engine *e, const struct batch *b, usec now)
+{
+    for (unsigned i = 0; i < b->request.count; i++)
+        if (now < e->targets[b->entries[i]->target].not_before) {
+            wake_at(e, e->targets[b->entries[i]->target].not_before);
+            return false;
+        }
+    return true;
+}
+
+static struct batch *next_bound(struct engine *e, usec now)
+{
+    list_for_each(pos, after, &e->bound)
+    {
+        struct batch *b = container_of(pos, struct batch, link);
+        if (batch_open(e, b, now)) {
+            list_remove(&b->link);
+            return b;
+        }
+    }
+    return NULL;
+}
+
+static int next_batch(struct engine *e, usec now, struct batch **out_batch, struct actions *out)
+{
+    struct batch *b = next_bound(e, now);
+
+    *out_batch = b;
+    if (b)
+        return 0;
+    size_t ready = sendable(e, now);
+    if (!ready || !worth_sending(e, ready, now))
+        return 0;
+    b = calloc(1, sizeof *b);
+    if (!b)
+        return -ENOMEM;
+    list_init(&b->link);
+    fill(e, b, now, out);
+    e->partial_since = 0;
+    if (b->request.count == 0) { /* all of it was spared */
+        free(b);
+        return sendable(e, now) ? next_batch(e, now, out_batch, out) : 0;
+    }
+    *out_batch = b;
+    return 0;
+}
+
+int engine_dispatch(struct engine *e, usec now, struct actions *out)
+{
+    struct entry *n;
+    int rc = 0;
+
+    e->deadline = USEC_NEVER;
+    while ((n = heap_pop_due(e, now)) != NULL)
+        entry_ready(e, n, true);
+    if (e->heap_count)
+        wake_at(e, e->heap[0]->not_before);
+    while (rc == 0 && endpoint_open(e, now) && units_available(e, now)) {
+        struct batch *b;
+        rc = next_batch(e, now, &b, out);
+        if (rc < 0 || !b)
+            break;
+        rc = launch(e, b, out);
+    }
+    if (rc == -ENOMEM) { /* nothing is lost: try again soon */
+        wake_at(e, now + 100 * USEC_PER_MSEC);
+        rc = 0;
+    }
+    return rc;
+}

@@ -1,0 +1,128 @@
+/* The engine: which write goes when, with which others, and what its reply means. Pure: no clock,
+ * no network, no files; step(event) -> actions.
+ *
+ *     offered -> READY -> SENT -> written                    (settled)
+ *                  ^        |---> unprocessed -> WAITING -> READY
+ *                  |        |---> failed, to be sent again -> READY
+ *                  |        `---> refused whole -> BOUND (in halves) -> SENT ... -> refused
+ * (settled)
+ *                  `-- spared: DynamoDB is known to hold it already (settled)
+ *
+ * Rules it keeps:
+ * - one pending payload per remote key, the newest offer wins; at most one request in flight holds
+ * a key, and no request holds a key twice;
+ * - at most 25 writes and 16 MB in a request, over several tables;
+ * - nothing is ever given up: a write ends as written, spared, superseded by a newer one of its
+ * key, or refused by DynamoDB for good;
+ * - a write is spared only by what the store knows for sure, never while an earlier write of the
+ * key has an unknown outcome. */
+#ifndef SYNCD_ENGINE_ENGINE_H
+#define SYNCD_ENGINE_ENGINE_H
+
+#include "dynamodb/batch.h"
+#include "dynamodb/reply.h"
+#include "engine/payload.h"
+
+struct engine;
+
+struct engine_config {
+    unsigned max_in_flight; /* requests */
+    size_t max_items;       /* pending writes beyond which engine_room() is false */
+    size_t max_bytes;       /* memory of pending writes, likewise */
+    usec linger;            /* wait for a fuller batch while requests are in flight */
+    usec backoff_base, backoff_max;
+    usec throttle_base;             /* first wait after a throttled request */
+    int64_t write_units_per_second; /* 0: no cap */
+    uint64_t seed;                  /* of the jitter */
+    void *arg;
+    /* Does DynamoDB hold exactly this item, for sure? Asked for puts, when about to be sent. */
+    bool (*holds)(void *arg, const struct payload *p);
+};
+
+/* A request: writes[i] stay valid until the reply's step returns. */
+struct request {
+    uint64_t id;
+    unsigned count;
+    const struct payload *writes[BATCH_MAX_ITEMS];
+};
+
+enum event_kind {
+    EVENT_OFFER, /* .payload: taken over by the engine. Nothing is sent before the next other
+                          event: end a run of offers with EVENT_TIMER */
+    EVENT_REPLY, /* .request_id, .reply */
+    EVENT_TIMER, /* the deadline passed */
+    EVENT_PAUSE, /* nothing is sent until EVENT_RESUME */
+    EVENT_RESUME,
+    EVENT_STOP,        /* nothing is sent any more; replies are awaited */
+    EVENT_OPEN,        /* .target may be written */
+    EVENT_PARK,        /* .target is not written; its pending writes are forgotten (the source reads
+                          them again later) and in-flight ones when their replies come */
+    EVENT_CREDENTIALS, /* credentials are there (again) */
+};
+
+struct event {
+    enum event_kind kind;
+    struct payload *payload;
+    uint64_t request_id;
+    const struct reply *reply;
+    uint32_t target;
+};
+
+enum action_kind {
+    ACTION_SEND,        /* .request */
+    ACTION_WRITTEN,     /* .payload, now the receiver's */
+    ACTION_SPARED,      /* .payload, now the receiver's: DynamoDB holds it already */
+    ACTION_REFUSED,     /* .payload, now the receiver's; .reply says why */
+    ACTION_PARK,        /* .target cannot be written: .reply; answer with EVENT_PARK */
+    ACTION_CREDENTIALS, /* fresh credentials are needed: .reply; answer with EVENT_CREDENTIALS */
+    ACTION_RETRY,       /* for the log: a request failed, .reply; it goes again after .delay */
+};
+
+struct action {
+    enum action_kind kind;
+    const struct request *request;
+    struct payload *payload;
+    uint32_t target;
+    usec delay;
+    const struct reply *reply; /* valid while the actions of this step are carried out */
+};
+
+/* Grown by the engine, cleared by the caller. */
+struct actions {
+    struct action *items;
+    size_t count, cap;
+};
+
+struct engine_stats {
+    size_t items, bytes; /* pending or in flight */
+    unsigned in_flight;  /* requests */
+    uint64_t requests, retries, throttled, unprocessed, written_bytes;
+    double write_units; /* as consumed by the service's own count, or our estimate */
+    usec retry_at;      /* when the next try after a failure is due, or USEC_NEVER */
+    bool waiting_credentials;
+};
+
+/* `targets`: how many DynamoDB tables there are; all parked at first. NULL: no memory. */
+struct engine *engine_new(const struct engine_config *c, uint32_t targets);
+void engine_free(struct engine *e);
+/* More targets; the new ones are parked. 0 or -ENOMEM. */
+int engine_grow(struct engine *e, uint32_t targets);
+
+/* Carry out one event. Actions are appended to `out`. 0, or -ENOMEM: then nothing was changed by an
+ * offer (its payload is still the caller's). */
+int engine_step(struct engine *e, usec now, const struct event *ev, struct actions *out);
+
+/* Room for another slice of work (a thousand items, a few megabytes)? */
+bool engine_room(const struct engine *e);
+/* When EVENT_TIMER is due, or USEC_NEVER. */
+usec engine_deadline(const struct engine *e);
+void engine_stats(const struct engine *e, struct engine_stats *out);
+/* Pending or in flight, of one target. */
+size_t engine_pending(const struct engine *e, uint32_t target);
+/* A changed configuration; `arg` and `holds` stay as they are. */
+void engine_configure(struct engine *e, const struct engine_config *c);
+
+void actions_clear(struct actions *a);
+void actions_free(struct actions *a);
+
+#endif

@@ -1,0 +1,89 @@
+/* Shared by the engine's files only: engine.c (events, entries), dispatch.c (what is sent when),
+ * outcome.c (what a reply means). */
+#ifndef SYNCD_ENGINE_INTERNAL_H
+#define SYNCD_ENGINE_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "engine/engine.h"
+
+enum entry_state {
+    ENTRY_READY,   /* in its target's ready list */
+    ENTRY_WAITING, /* in the heap, until not_before */
+    ENTRY_SENT,    /* in a request in flight */
+    ENTRY_BOUND,   /* in a request that waits to be sent exactly as it is (half of a refused one) */
+};
+
+/* A remote key that has something pending or in flight. */
+struct entry {
+    struct map_node node;
+    struct list link; /* READY: the target's list */
+    enum entry_state state;
+    uint32_t target;
+    struct payload *pending; /* the newest read, not yet sent */
+    struct payload *sent;    /* in flight */
+    unsigned attempts;       /* unprocessed this often in a row */
+    bool uncertain;          /* an earlier write of the key may yet have been carried out */
+    usec not_before;         /* WAITING */
+    size_t heap_at;          /* WAITING: place in the heap */
+};
+
+struct batch {
+    struct list link; /* in engine.flying or engine.bound */
+    struct request request;
+    struct entry *entries[BATCH_MAX_ITEMS];
+    uint64_t epoch; /* of the endpoint when it was sent */
+};
+
+struct target {
+    bool parked;
+    bool alone;        /* a shared request failed for one of its tables: send it alone */
+    unsigned failures; /* throttled in a row */
+    uint64_t epoch;    /* throttles that were noticed; one wait for all requests in flight then */
+    usec not_before;
+    struct list ready;
+    size_t ready_count;
+    size_t items; /* entries of it */
+};
+
+struct engine {
+    struct engine_config config;
+    struct rng rng;
+    struct map keys;
+    struct target *targets;
+    uint32_t target_count, next_target;
+    struct entry **heap; /* WAITING entries, the earliest first */
+    size_t heap_count, heap_cap;
+    struct list flying, bound; /* batches */
+    unsigned in_flight;
+    uint64_t next_request;
+    size_t bytes;
+    bool paused, stopped, waiting_credentials;
+    unsigned failures;  /* of the endpoint, in a row */
+    uint64_t epoch;     /* raised by each noticed failure */
+    usec not_before;    /* of the endpoint */
+    usec partial_since; /* since when a batch that is not full has been ready; 0: none */
+    double unit_tokens;
+    usec unit_at;
+    usec deadline;
+    struct engine_stats stats;
+};
+
+/* engine.c */
+int action_push(struct actions *out, const struct action *a);
+void entry_ready(struct engine *e, struct entry *n, bool front);
+void entry_wait(struct engine *e, struct entry *n, usec until);
+void entry_free(struct engine *e, struct entry *n);
+/* The sent payload goes back to being pending, unless a newer one is. */
+void entry_unsend(struct engine *e, struct entry *n);
+struct entry *heap_pop_due(struct engine *e, usec now);
+
+/* dispatch.c */
+int engine_dispatch(struct engine *e, usec now, struct actions *out);
+
+/* outcome.c */
+int engine_outcome(struct engine *e, usec now, struct batch *b, const struct reply *reply,
+                   struct actions *out);
+
+#endif

@@ -1,0 +1,242 @@
+/* What a reply means for each write of its request, for the endpoint and for the tables. */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Full jitter: uniform in [0, min(max, base * 2^(n-1))], n = 1 for the first retry
+ * (aws.amazon.com/builders-library, "Timeouts, retries and backoff with jitter"). */
+static usec backoff(struct engine *e, usec base, unsigned n)
+{
+    usec ceiling = base;
+
+    for (unsigned i = 1; i < n && ceiling < e->config.backoff_max; i++)
+        ceiling *= 2;
+    if (ceiling > e->config.backoff_max)
+        ceiling = e->config.backoff_max;
+    return (usec)rng_upto(&e->rng, (uint64_t)ceiling);
+}
+
+static void endpoint_failed(struct engine *e, usec now, const struct batch *b)
+{
+    if (b->epoch != e->epoch) /* was in flight when an earlier failure was noticed */
+        return;
+    e->epoch++;
+    e->failures++;
+    e->not_before = now + backoff(e, e->config.backoff_base, e->failures);
+}
+
+static void target_throttled(struct engine *e, usec now, struct target *t)
+{
+    if (now < t->not_before) /* one wait for all requests that were in flight */
+        return;
+    t->failures++;
+    t->not_before = now + backoff(e, e->config.throttle_base, t->failures);
+}
+
+static bool same_target(const struct batch *b)
+{
+    for (unsigned i = 1; i < b->request.count; i++)
+        if (b->entries[i]->target != b->entries[0]->target)
+            return false;
+    return true;
+}
+
+/* Everything of the batch is to be sent again, as part of any batch. */
+static void requeue(struct engine *e, struct batch *b, bool uncertain)
+{
+    for (unsigned i = b->request.count; i-- > 0;) {
+        struct entry *n = b->entries[i];
+        n->uncertain |= uncertain;
+        entry_unsend(e, n);
+        entry_ready(e, n, true);
+    }
+}
+
+static int settle(struct engine *e, struct entry *n, enum action_kind kind,
+                  const struct reply *reply, struct actions *out)
+{
+    struct payload *p = n->sent;
+    int rc = action_push(out, &(struct action){.kind = kind, .payload = p, .reply = reply});
+
+    if (rc < 0) { /* cannot be told: send it again, which is always right */
+        entry_unsend(e, n);
+        entry_ready(e, n, false);
+        return rc;
+    }
+    e->bytes -= payload_memory(p);
+    n->sent = NULL;
+    n->uncertain = false;
+    n->attempts = 0;
+    if (n->pending)
+        entry_ready(e, n, false);
+    else
+        entry_free(e, n);
+    return 0;
+}
+
+static int accepted(struct engine *e, usec now, struct batch *b, const struct reply *reply,
+                    struct actions *out)
+{
+    int rc = 0;
+
+    e->failures = 0;
+    e->stats.write_units += reply->write_units;
+    for (unsigned i = 0; i < b->request.count; i++) {
+        struct entry *n = b->entries[i];
+        if (!(reply->unprocessed >> i & 1)) {
+            e->targets[n->target].failures = 0;
+            e->targets[n->target].alone = false;
+            int settled = settle(e, n, ACTION_WRITTEN, reply, out);
+            rc = rc < 0 ? rc : settled;
+            continue;
+        }
+        e->stats.unprocessed++;
+        if (e->targets[n->target].parked) {
+            entry_free(e, n); /* forgotten, as EVENT_PARK did with the others */
+            continue;
+        }
+        entry_unsend(e, n);
+        entry_wait(e, n, now + backoff(e, e->config.backoff_base, ++n->attempts));
+    }
+    return rc;
+}
+
+/* One of the writes is to blame: send each half as it is, until one write stands alone. */
+static int bisect(struct engine *e, struct batch *b, const struct reply *reply, struct actions *out)
+{
+    unsigned half = b->request.count / 2;
+    struct batch *halves[2];
+
+    if (b->request.count == 1)
+        return settle(e, b->entries[0], ACTION_REFUSED, reply, out);
+    halves[0] = calloc(1, sizeof *b);
+    halves[1] = calloc(1, sizeof *b);
+    if (!halves[0] || !halves[1]) {
+        free(halves[0]);
+        free(halves[1]);
+        requeue(e, b, false);
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < b->request.count; i++) {
+        struct batch *to = halves[i >= half];
+        entry_unsend(e, b->entries[i]);
+        b->entries[i]->state = ENTRY_BOUND;
+        to->entries[to->request.count++] = b->entries[i];
+    }
+    list_push_back(&e->bound, &halves[0]->link);
+    list_push_back(&e->bound, &halves[1]->link);
+    return 0;
+}
+
+/* A table of the request cannot be written. Which one is only sure when it was sent alone. */
+static int table_failed(struct engine *e, struct batch *b, const struct reply *reply,
+                        struct actions *out)
+{
+    uint32_t target = b->entries[0]->target;
+    bool sure = same_target(b);
+
+    for (unsigned i = 0; i < b->request.count; i++)
+        e->targets[b->entries[i]->target].alone = true;
+    requeue(e, b, false);
+    if (!sure)
+        return 0;
+    e->targets[target].parked = true; /* nothing more goes there; EVENT_PARK clears its queue */
+    return action_push(out,
+                       &(struct action){.kind = ACTION_PARK, .target = target, .reply = reply});
+}
+
+static int throttled(struct engine *e, usec now, struct batch *b, const struct reply *reply,
+                     struct actions *out)
+{
+    usec until = now;
+
+    e->stats.throttled++;
+    for (unsigned i = 0; i < b->request.count; i++) {
+        struct target *t = &e->targets[b->entries[i]->target];
+        target_throttled(e, now, t);
+        until = t->not_before > until ? t->not_before : until;
+    }
+    requeue(e, b, false);
+    return action_push(
+        out, &(struct action){.kind = ACTION_RETRY, .reply = reply, .delay = until - now});
+}
+
+static int credentials_needed(struct engine *e, usec now, struct batch *b,
+                              const struct reply *reply, struct actions *out)
+{
+    requeue(e, b, false);
+    if (reply->class != REPLY_EXPIRED)
+        endpoint_failed(e, now, b);
+    if (e->waiting_credentials)
+        return 0;
+    e->waiting_credentials = true;
+    return action_push(out, &(struct action){.kind = ACTION_CREDENTIALS, .reply = reply});
+}
+
+/* Writes of a table that was parked meanwhile are forgotten, as EVENT_PARK did with the others. */
+static void forget_parked(struct engine *e, struct batch *b)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < b->request.count; i++) {
+        struct entry *n = b->entries[i];
+        if (e->targets[n->target].parked)
+            entry_free(e, n);
+        else
+            b->entries[kept++] = n;
+    }
+    b->request.count = kept;
+}
+
+int engine_outcome(struct engine *e, usec now, struct batch *b, const struct reply *reply,
+                   struct actions *out)
+{
+    int rc = 0;
+
+    list_remove(&b->link);
+    e->in_flight--;
+    if (reply->class != REPLY_OK) {
+        e->stats.retries++;
+        forget_parked(e, b);
+    }
+    if (b->request.count == 0) {
+        free(b);
+        return 0;
+    }
+    switch (reply->class) {
+    case REPLY_OK:
+        rc = accepted(e, now, b, reply, out);
+        break;
+    case REPLY_INVALID:
+    case REPLY_TOO_LARGE:
+        rc = bisect(e, b, reply, out);
+        break;
+    case REPLY_KEY_SCHEMA:
+    case REPLY_NO_TABLE:
+    case REPLY_DENIED:
+        rc = table_failed(e, b, reply, out);
+        break;
+    case REPLY_THROTTLED:
+        rc = throttled(e, now, b, reply, out);
+        break;
+    case REPLY_EXPIRED:
+    case REPLY_CREDENTIALS:
+    case REPLY_CLOCK:
+        rc = credentials_needed(e, now, b, reply, out);
+        break;
+    case REPLY_NOT_SENT:
+    case REPLY_TRANSIENT:
+    case REPLY_AMBIGUOUS:
+    case REPLY_UNEXPECTED:
+        endpoint_failed(e, now, b);
+        requeue(e, b, reply->class != REPLY_NOT_SENT);
+        rc = action_push(out,
+                         &(struct action){.kind = ACTION_RETRY,
+                                          .reply = reply,
+                                          .delay = e->not_before > now ? e->not_before - now : 0});
+        break;
+    }
+    free(b);
+    return rc;
+}

@@ -1,0 +1,42 @@
+/* One write on its way to DynamoDB: what was read of a row, encoded. One allocation. */
+#ifndef SYNCD_ENGINE_PAYLOAD_H
+#define SYNCD_ENGINE_PAYLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "engine/track.h"
+#include "mapping/item.h"
+
+enum write_op { WRITE_PUT, WRITE_DELETE };
+
+struct payload {
+    enum write_op op;
+    bool force;                  /* send even if DynamoDB is known to hold the same */
+    uint32_t table;              /* id of the SQLite table it came from */
+    uint32_t target;             /* index of the DynamoDB table */
+    uint32_t units;              /* write units it will cost */
+    uint8_t digest[DIGEST_SIZE]; /* of json; puts only */
+    usec read_at;                /* monotonic */
+    struct span *journal, *load; /* references, given back with payload_free() */
+    const char *key;             /* canonical remote key */
+    const char *row_key;         /* encoded row key (mapping/value.h) */
+    const char *json;            /* the item, or the key of a delete */
+    size_t key_len, row_key_len, json_len;
+};
+
+/* A payload with room for the three byte strings, copied; the other fields zero. NULL: no memory.
+ */
+struct payload *payload_new(enum write_op op, const struct buf *key, const struct buf *row_key,
+                            const struct buf *json);
+/* Gives back the span references too. NULL is fine. */
+void payload_free(struct payload *p);
+
+static inline size_t payload_memory(const struct payload *p)
+{
+    return sizeof *p + p->key_len + p->row_key_len + p->json_len;
+}
+
+#endif

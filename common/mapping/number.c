@@ -1,0 +1,176 @@
+#include "mapping/number.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Most doubles that people store are n / 10^k for a small k. If that quotient, rounded once by the
+ * division, is the double again, then n and k are a decimal that reads back, and with n below 2^53
+ * no shorter one exists that a smaller k would not have found. */
+static bool print_short_decimal(struct buf *out, double d)
+{
+    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+    const double limit = 9007199254740992.0; /* 2^53 */
+
+    if (fabs(d) >= 1e15)
+        return false;
+    for (unsigned k = 0; k < sizeof powers / sizeof *powers; k++) {
+        double scaled = rint(d * powers[k]);
+        if (fabs(scaled) >= limit)
+            return false;
+        if (scaled / powers[k] != d)
+            continue;
+        int64_t n = (int64_t)scaled;
+        uint64_t magnitude = n < 0 ? -(uint64_t)n : (uint64_t)n;
+        uint64_t power = (uint64_t)powers[k];
+        if (n < 0)
+            buf_putc(out, '-');
+        buf_append_u64(out, magnitude / power);
+        if (k) {
+            char digits[8];
+            snprintf(digits, sizeof digits, "%0*u", (int)k, (unsigned)(magnitude % power));
+            buf_putc(out, '.');
+            buf_append(out, digits, k);
+        }
+        return true;
+    }
+    return false;
+}
+
+void number_print_double(struct buf *out, double d)
+{
+    char text[40];
+
+    if (print_short_decimal(out, d))
+        return;
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(text, sizeof text, "%.*g", precision, d);
+        if (strtod(text, NULL) == d)
+            break;
+    }
+    buf_puts(out, text);
+}
+
+int number_check_double(double d)
+{
+    double magnitude = fabs(d);
+
+    if (!isfinite(d))
+        return -EDOM;
+    /* 1e126 is the first power out of range; the shortest text of the double below it is in. */
+    return magnitude != 0 && (magnitude < 1e-130 || magnitude >= 1e126) ? -ERANGE : 0;
+}
+
+/* A decimal taken apart: the significant digits (first to last nonzero) and where the point is. */
+struct decimal {
+    bool negative;
+    const char *first, *last; /* span of significant digits, may hold the point; NULL for zero */
+    long exponent;            /* value = digits as an integer * 10^exponent */
+};
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static int parse_exponent(const char *s, const char *end, long *out)
+{
+    bool negative = false;
+    long e = 0;
+
+    if (s < end && (*s == '+' || *s == '-'))
+        negative = *s++ == '-';
+    if (s == end)
+        return -EINVAL;
+    for (; s < end; s++) {
+        if (!is_digit(*s))
+            return -EINVAL;
+        if (e < 100000)
+            e = e * 10 + (*s - '0');
+    }
+    *out = negative ? -e : e;
+    return 0;
+}
+
+static int decimal_parse(const char *s, size_t n, struct decimal *out)
+{
+    const char *end = s + n, *point = NULL, *mantissa_end;
+    struct decimal d = {0};
+    size_t digits = 0;
+    long exponent = 0, after = 0;
+
+    if (s < end && (*s == '-' || *s == '+'))
+        d.negative = *s++ == '-';
+    for (; s < end && (is_digit(*s) || (*s == '.' && !point)); s++) {
+        if (*s == '.') {
+            point = s;
+            continue;
+        }
+        digits++;
+        if (*s != '0') {
+            if (!d.first)
+                d.first = s;
+            d.last = s;
+        }
+    }
+    mantissa_end = s;
+    if (!digits)
+        return -EINVAL;
+    if (s < end && ((*s != 'e' && *s != 'E') || parse_exponent(s + 1, end, &exponent) < 0))
+        return -EINVAL;
+    if (d.first) {
+        if (point && d.last > point)
+            after = -(long)(d.last - point);
+        else
+            after = (long)((point ? point : mantissa_end) - d.last) - 1;
+        d.exponent = exponent + after;
+    }
+    *out = d;
+    return 0;
+}
+
+int number_canonical(struct buf *out, const char *s, size_t n)
+{
+    struct decimal d;
+
+    if (decimal_parse(s, n, &d) < 0)
+        return -EINVAL;
+    if (!d.first) {
+        buf_putc(out, '0');
+        return 0;
+    }
+    if (d.negative)
+        buf_putc(out, '-');
+    for (const char *p = d.first; p <= d.last; p++)
+        if (*p != '.')
+            buf_putc(out, *p);
+    if (d.exponent) {
+        buf_putc(out, 'e');
+        buf_append_i64(out, d.exponent);
+    }
+    return 0;
+}
+
+size_t number_size(const char *s, size_t n)
+{
+    struct decimal d;
+    size_t whole = 0, fraction = 0;
+    bool past_point = false;
+
+    if (decimal_parse(s, n, &d) < 0 || !d.first)
+        return 1;
+    /* The point's place relative to the significant digits, as written. */
+    for (const char *p = s; p < d.first; p++)
+        past_point |= *p == '.';
+    for (const char *p = d.first; p <= d.last; p++) {
+        if (*p == '.')
+            past_point = true;
+        else if (past_point)
+            fraction++;
+        else
+            whole++;
+    }
+    return 1 + (whole + 1) / 2 + (fraction + 1) / 2 + d.negative;
+}

@@ -1,0 +1,96 @@
+/* The plan of one table: which columns are read, which attributes they become, and how the DynamoDB
+ * key is made. Made from the table as it is and the configuration; immutable afterwards.
+ *
+ * The *row key* is what identifies the row in SQLite (the primary key, or the unique key that the
+ * configuration names) and what the journal carries. The *remote key* is the item's key in
+ * DynamoDB. Every plan proves that different rows come out at different remote keys; a mapping for
+ * which that cannot be shown is refused with the reason. */
+#ifndef SYNCD_MAPPING_PLAN_H
+#define SYNCD_MAPPING_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "mapping/table.h"
+
+enum attr_type { ATTR_N = 'N', ATTR_S = 'S', ATTR_B = 'B' };
+
+struct key_attribute {
+    char *name;
+    enum attr_type type;
+};
+
+/* Key of a DynamoDB table: partition key, and a sort key when count is 2. */
+struct key_schema {
+    struct key_attribute parts[2];
+    size_t count;
+};
+
+/* A piece of a key part: literal text, or a column of the plan. */
+struct key_segment {
+    char *literal; /* NULL: a column */
+    size_t column; /* index into plan.columns */
+};
+
+enum key_part_kind {
+    KEY_COLUMN,   /* the value of one column, typed */
+    KEY_JOINED,   /* the rest of a long primary key: joined by '#', '\' before '#' and '\' */
+    KEY_TEMPLATE, /* literals and columns as text */
+};
+
+struct key_part {
+    enum key_part_kind kind;
+    struct key_segment *segments;
+    size_t segment_count;
+};
+
+struct plan_column {
+    char *name;      /* in SQLite */
+    char *attribute; /* in DynamoDB; NULL when the column is only part of a key attribute */
+    char *prefix;    /* `"attribute":{` as JSON */
+    size_t prefix_len;
+    enum affinity affinity;
+};
+
+struct table_plan {
+    char *table;                 /* SQLite name */
+    char *target;                /* DynamoDB table */
+    struct plan_column *columns; /* in SELECT order: row key first */
+    size_t column_count;
+    size_t row_key_count; /* the first columns are the row key */
+    bool row_key_is_rowid;
+    const char *page_by; /* page the table by this name of the rowid; NULL: by the row key. Borrowed
+                            from static storage. */
+    struct key_schema schema;
+    struct key_part parts[2];
+    bool write_null; /* NULL becomes {"NULL":true}, else the attribute is left out */
+    bool plain_key;  /* the row key can be read back from the remote key */
+};
+
+/* What the configuration says about one table. NULL or "" where nothing is said. */
+struct plan_options {
+    const char *table_name; /* pattern: {table}, {Table}, {table-kebab} */
+    const char *target;
+    const char *partition_key, *sort_key, *partition_key_name, *sort_key_name;
+    bool write_null;
+    void *arg;
+    bool (*excludes)(void *arg, const char *column);
+    const char *(*renamed)(void *arg, const char *column); /* NULL: keeps its name */
+};
+
+/* 0; -ENOTSUP with the reason when this table cannot be mirrored; -ENOMEM. */
+int plan_make(const struct table_info *t, const struct plan_options *o, struct table_plan **out,
+              struct err *err);
+void plan_free(struct table_plan *p);
+
+/* A text that changes when items made by the plan may change, or the order of its columns; stored
+ * to notice a changed mapping. Caller frees; NULL on lack of memory. */
+char *plan_fingerprint(const struct table_plan *p);
+
+/* "partition key id (N)" / "partition key a (S), sort key b#c (S)". */
+void plan_describe_key(const struct table_plan *p, struct buf *out);
+
+#endif

@@ -1,0 +1,589 @@
+/* Attaching: the schema becomes plans, plans become triggers, and tables whose items may not be
+ * what the plan says are marked for comparison before anything of that is forgotten. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/text.h"
+#include "mirror/internal.h"
+#include "mirror/plans.h"
+
+/* --- slots ------------------------------------------------------------------------------------ */
+
+void table_slot_clear(struct table_slot *t)
+{
+    rows_close(t->rows);
+    plan_free(t->plan);
+    track_clear(&t->load_track);
+    track_clear(&t->lag_track);
+    buf_free(&t->cursor);
+    free(t->name);
+    free(t->refusal);
+}
+
+void mirror_free_tables(struct mirror *m)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        table_slot_clear(&m->tables[i]);
+    free(m->tables);
+    m->tables = NULL;
+    m->table_count = 0;
+}
+
+static int copy_schema(struct key_schema *to, const struct key_schema *from)
+{
+    to->count = from->count;
+    for (size_t i = 0; i < from->count; i++) {
+        to->parts[i].type = from->parts[i].type;
+        if (!(to->parts[i].name = strdup(from->parts[i].name)))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static bool same_schema(const struct key_schema *a, const struct key_schema *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++)
+        same =
+            a->parts[i].type == b->parts[i].type && strcmp(a->parts[i].name, b->parts[i].name) == 0;
+    return same;
+}
+
+/* Index of the DynamoDB table, made when new. Targets stay for the mirror's life, so that writes in
+ * flight keep their meaning. -EEXIST: it is there with another key. */
+static int find_target(struct mirror *m, const struct table_plan *p, uint32_t *out)
+{
+    for (uint32_t i = 0; i < m->target_count; i++)
+        if (strcmp(m->targets[i]->name, p->target) == 0 &&
+            same_schema(&m->targets[i]->schema, &p->schema)) {
+            *out = i;
+            return 0;
+        }
+    struct target_slot **more = realloc(m->targets, (m->target_count + 1) * sizeof *m->targets);
+    if (!more)
+        return -ENOMEM;
+    m->targets = more;
+    struct target_slot *t = calloc(1, sizeof *t);
+    if (!t)
+        return -ENOMEM;
+    more[m->target_count] = t;
+    if (!(t->name = strdup(p->target)) || copy_schema(&t->schema, &p->schema) < 0 ||
+        store_target(m->store, p->target, &t->store_id) < 0 ||
+        engine_grow(m->engine, m->target_count + 1) < 0) {
+        for (size_t i = 0; i < 2; i++)
+            free(t->schema.parts[i].name);
+        free(t->name);
+        free(t);
+        return -ENOMEM;
+    }
+    t->view.name = t->name;
+    t->view.schema = &t->schema;
+    *out = m->target_count++;
+    return 0;
+}
+
+/* --- plans ------------------------------------------------------------------------------------ */
+
+struct draft {
+    struct table_slot *slots;
+    size_t count;
+};
+
+static void draft_free(struct draft *d)
+{
+    for (size_t i = 0; i < d->count; i++)
+        table_slot_clear(&d->slots[i]);
+    free(d->slots);
+}
+
+static int draft_table(struct mirror *m, struct draft *d, const struct table_info *t)
+{
+    struct table_slot *s = &d->slots[d->count];
+    struct err why = {0};
+
+    *s = (struct table_slot){.load = LOAD_DONE};
+    track_init(&s->load_track, 0);
+    track_init(&s->lag_track, 0);
+    if (!(s->name = strdup(t->name)))
+        return -ENOMEM;
+    d->count++;
+    int rc = plans_make(m->config, t, &s->plan, &why);
+    if (rc == -ENOMEM)
+        return rc;
+    for (size_t i = 0; rc == 0 && i + 1 < d->count; i++)
+        if (d->slots[i].plan && strcmp(d->slots[i].plan->target, s->plan->target) == 0) {
+            rc = err_set(&why, -ENOTSUP,
+                         "it would share DynamoDB table %s with \"%s\"; set another target",
+                         s->plan->target, d->slots[i].name);
+            plan_free(take_ptr(s->plan));
+        }
+    if (rc < 0 && !(s->refusal = strdup(why.text)))
+        return -ENOMEM;
+    return 0;
+}
+
+/* A table that appears while we run may be a migration's work in progress: it is taken up only
+ * after a minute. Tables that already carry our triggers are known under another name. */
+static bool adopted(struct mirror *m, const struct capture_state *st, const char *name, usec now)
+{
+    for (size_t i = 0; i < m->seen_count; i++) {
+        if (strcasecmp(m->seen[i].name, name) != 0)
+            continue;
+        usec due = m->seen[i].since + ADOPT_DELAY;
+        if (m->seen[i].since && now < due) {
+            m->adopt_at = due < m->adopt_at ? due : m->adopt_at;
+            return false;
+        }
+        return true;
+    }
+    struct seen_table *more = realloc(m->seen, (m->seen_count + 1) * sizeof *more);
+    if (!more)
+        return true;
+    m->seen = more;
+    bool at_once = !m->ever_attached || capture_id_of(st, name) != 0;
+    more[m->seen_count] = (struct seen_table){strdup(name), at_once ? 0 : now};
+    if (more[m->seen_count].name)
+        m->seen_count++;
+    if (!at_once && now + ADOPT_DELAY < m->adopt_at)
+        m->adopt_at = now + ADOPT_DELAY;
+    return at_once;
+}
+
+static int draft_all(struct mirror *m, const struct catalog *c, const struct capture_state *st,
+                     usec now, struct draft *d)
+{
+    m->adopt_at = USEC_NEVER;
+    /* Made at once: a slot holds list heads and must not move. */
+    d->slots = calloc(c->count ? c->count : 1, sizeof *d->slots);
+    if (!d->slots)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct table_info *t = &c->tables[i];
+        int rc;
+        if (!plans_covers(m->config, t) || !adopted(m, st, t->name, now))
+            continue;
+        if ((rc = draft_table(m, d, t)) < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* --- ids and what must be compared ------------------------------------------------------------ */
+
+static char *layout_of(const struct table_plan *p)
+{
+    struct buf b = {0};
+
+    for (size_t i = 0; i < p->row_key_count; i++) {
+        json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
+        buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
+    }
+    return buf_ok(&b) ? b.data : NULL;
+}
+
+/* The id under which the table's changes are captured: the one in its triggers if they are (or, in
+ * part, were) the plan's, else the store's for the same key layout, else a new one. An id is never
+ * given to another layout, so an old journal entry cannot be misread. */
+static int find_id(struct mirror *m, const struct capture_state *st, struct table_slot *t,
+                   const char *layout, struct store_table *known)
+{
+    uint32_t id = capture_id_of(st, t->name);
+    bool differ = false;
+
+    if (id) {
+        struct capture_table ct = {.id = id, .plan = t->plan};
+        capture_intact(st, &ct, &differ);
+        if (!differ && store_table_by_id(m->store, id, known) == 0)
+            return 0;
+    } else if (store_table_by_name(m->store, t->name, known) == 0) {
+        if (strcmp(known->layout, layout) == 0)
+            return 0;
+        store_table_clear(known);
+    }
+    int rc = store_table_new(m->store, t->name, layout, capture_max_id(st), &id);
+    return rc < 0 ? rc : store_table_by_id(m->store, id, known);
+}
+
+/* Take over what the store knows, and decide whether the table's items may differ from the plan. */
+static int resolve_table(struct mirror *m, const struct capture_state *st, struct table_slot *t)
+{
+    struct store_table known = {0};
+    _cleanup_free_ char *layout = layout_of(t->plan);
+    _cleanup_free_ char *fingerprint = plan_fingerprint(t->plan);
+    bool differ;
+    int rc;
+
+    if (!layout || !fingerprint)
+        return -ENOMEM;
+    if ((rc = find_target(m, t->plan, &t->target)) < 0 ||
+        (rc = find_id(m, st, t, layout, &known)) < 0)
+        return rc;
+    t->id = known.id;
+    struct capture_table ct = {.id = t->id, .plan = t->plan};
+    char *mark = capture_mark(m->source, t->name);
+    bool same = capture_intact(st, &ct, &differ) && mark && strcmp(known.mark, mark) == 0 &&
+                strcmp(known.fingerprint, fingerprint) == 0;
+    sqlite3_free(mark);
+    t->load = same ? known.load : LOAD_ROWS;
+    t->full = same && known.full;
+    t->cookie = known.cookie;
+    if (same)
+        buf_append(&t->cursor, known.cursor.data, known.cursor.len);
+    if (!same || strcmp(known.name, t->name) != 0) {
+        free(known.name);
+        free(known.fingerprint);
+        free(known.layout);
+        known.name = strdup(t->name);
+        known.fingerprint = take_ptr(fingerprint);
+        known.layout = take_ptr(layout);
+        known.load = t->load;
+        buf_clear(&known.cursor);
+        buf_append(&known.cursor, t->cursor.data, t->cursor.len);
+        known.full = t->full;
+        rc = known.name ? store_table_save(m->store, &known) : -ENOMEM;
+    }
+    store_table_clear(&known);
+    return rc;
+}
+
+/* After the triggers stand: remember the schema entries they are. */
+static int save_marks(struct mirror *m, struct draft *d)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < d->count; i++) {
+        struct store_table known = {0};
+        if (!d->slots[i].plan || store_table_by_id(m->store, d->slots[i].id, &known) < 0)
+            continue;
+        char *mark = capture_mark(m->source, d->slots[i].name);
+        if (mark && strcmp(mark, known.mark) != 0) {
+            free(known.mark);
+            known.mark = strdup(mark);
+            rc = known.mark ? store_table_save(m->store, &known) : -ENOMEM;
+        }
+        sqlite3_free(mark);
+        store_table_clear(&known);
+    }
+    return rc;
+}
+
+/* --- capture ---------------------------------------------------------------------------------- */
+
+static int install(struct mirror *m, const struct capture_state *st, struct draft *d)
+{
+    struct capture c = {.journal_limit = m->config->journal_limit};
+    size_t rebuilt = 0;
+    int rc = SQLITE_OK;
+
+    c.tables = calloc(d->count ? d->count : 1, sizeof *c.tables);
+    if (!c.tables)
+        return SQLITE_NOMEM;
+    for (size_t i = 0; i < d->count; i++)
+        if (d->slots[i].plan)
+            c.tables[c.count++] =
+                (struct capture_table){.id = d->slots[i].id, .plan = d->slots[i].plan};
+    if (capture_differs(st, &c)) {
+        rc = capture_install(m->source, &c, m->nonce);
+        for (size_t i = 0; rc == SQLITE_OK && i < c.count; i++)
+            rebuilt += c.tables[i].rebuilt;
+        if (rc == SQLITE_OK && m->ever_attached && rebuilt)
+            mirror_note(m, LOG_EV_WARNING, "triggers_repaired",
+                        "triggers of %zu table%s were missing or altered; they are back and the "
+                        "tables are being compared",
+                        rebuilt, rebuilt == 1 ? "" : "s");
+    }
+    free(c.tables);
+    return rc;
+}
+
+/* --- the journal's identity ------------------------------------------------------------------- */
+
+static bool nonce_is_ours(struct mirror *m, const uint8_t *nonce)
+{
+    static const char *const names[] = {"nonce", "nonce_old"};
+
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_buf_ struct buf b = {0};
+        if (store_get(m->store, names[i], &b) == 0 && b.len == CAPTURE_NONCE_SIZE &&
+            memcmp(b.data, nonce, CAPTURE_NONCE_SIZE) == 0)
+            return true;
+    }
+    return false;
+}
+
+void load_track_reset(struct mirror *m, struct table_slot *t)
+{
+    track_clear(&t->load_track);
+    track_init(&t->load_track, 0);
+    t->load_track.arg = m;
+    t->load_track.advanced = loader_advanced;
+    t->page = 0;
+    t->reading_done = false;
+}
+
+int mirror_load_again(struct mirror *m, struct table_slot *t, bool full)
+{
+    struct store_table known = {0};
+    int rc = store_table_by_id(m->store, t->id, &known);
+
+    if (rc < 0)
+        return rc;
+    load_track_reset(m, t);
+    t->load = LOAD_ROWS;
+    t->full = full;
+    t->cookie = m->schema_version;
+    buf_clear(&t->cursor);
+    known.load = LOAD_ROWS;
+    known.full = full;
+    known.cookie = t->cookie;
+    buf_clear(&known.cursor);
+    rc = store_table_save(m->store, &known);
+    store_table_clear(&known);
+    return rc;
+}
+
+int mirror_compare_all(struct mirror *m, const char *why)
+{
+    struct journal_head head;
+    int64_t max = 0;
+    int rc = journal_head(m->journal, &head);
+
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return rc;
+    if (rc == SQLITE_ROW)
+        journal_max(m->journal, &max);
+    mirror_note(m, LOG_EV_WARNING, "journal_unknown", "%s: every table is being compared", why);
+    track_clear(&m->track);
+    m->sentinel = rc == SQLITE_ROW && head.sentinel;
+    m->acked = rc == SQLITE_ROW ? (head.sentinel ? head.seq : head.seq - 1) : 0;
+    m->watermark = m->acked;
+    m->force_upto = max;
+    track_init(&m->track, (uint64_t)m->acked);
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        t->skipped = t->lag_tracked = false;
+        track_clear(&t->lag_track);
+        if (t->plan && mirror_load_again(m, t, false) < 0)
+            return STATE_FAILED;
+    }
+    return store_sync(m->store, NULL) < 0 ? STATE_FAILED : SQLITE_OK;
+}
+
+/* A nonce of this process's own, remembered before the first acknowledgement uses it, beside the
+ * one that is in the journal now. */
+static int store_nonces(struct mirror *m, const struct journal_head *head)
+{
+    int rc = store_put(m->store, "nonce_old", head->sentinel ? head->nonce : m->nonce,
+                       CAPTURE_NONCE_SIZE);
+
+    if (rc == 0)
+        rc = store_put(m->store, "nonce", m->nonce, CAPTURE_NONCE_SIZE);
+    if (rc == 0)
+        rc = store_sync(m->store, NULL);
+    m->nonce_stored = rc == 0;
+    return rc;
+}
+
+static int first_look(struct mirror *m, bool journal_was_there)
+{
+    struct journal_head head = {0};
+    int64_t stored_ack = 0;
+    int rc = journal_head(m->journal, &head);
+    bool known = rc == SQLITE_ROW && head.sentinel && nonce_is_ours(m, head.nonce);
+
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
+    store_get_int(m->store, "acked", &stored_ack);
+    m->sentinel = head.sentinel;
+    m->acked = m->watermark = head.sentinel ? head.seq : head.seq - 1;
+    memcpy(m->old_nonce, head.nonce, CAPTURE_NONCE_SIZE);
+    track_clear(&m->track);
+    track_init(&m->track, (uint64_t)m->acked);
+    journal_max(m->journal, &m->force_upto);
+    if (journal_was_there && !known)
+        rc = mirror_compare_all(m, head.sentinel
+                                       ? "the journal is not the one this state file knows (a "
+                                         "restored or copied database, or a lost state file)"
+                                       : "the journal has lost its beginning");
+    else if (known && head.seq < stored_ack)
+        rc = mirror_compare_all(m, "the database is older than the state file (a restored backup)");
+    else
+        rc = SQLITE_OK;
+    if (rc == SQLITE_OK && store_nonces(m, &head) < 0)
+        rc = STATE_FAILED;
+    return rc;
+}
+
+/* --- putting it together ---------------------------------------------------------------------- */
+
+/* Runtime state of tables that stay: loads and lags go on where they are when nothing changed. */
+static void carry_over(struct mirror *m, struct draft *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        struct table_slot *to = &d->slots[i];
+        struct table_slot *from = mirror_table_named(m, to->name);
+        if (!from || !to->plan)
+            continue;
+        to->items_put = from->items_put;
+        to->items_deleted = from->items_deleted;
+        if (from->id == to->id && from->plan) {
+            to->skipped = from->skipped;
+            to->lag_seq = from->lag_seq;
+            if (from->lag_tracked) { /* what is out is read again: sending twice is harmless */
+                to->skipped = to->lag_tracked = true;
+                to->lag_seq = (int64_t)from->lag_track.low;
+                track_init(&to->lag_track, from->lag_track.low);
+            }
+        }
+    }
+}
+
+static int open_rows(struct mirror *m, struct draft *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        struct table_slot *t = &d->slots[i];
+        if (!t->plan)
+            continue;
+        int rc = rows_open(m->source, t->plan, &t->rows);
+        if (rc == SQLITE_OK)
+            continue;
+        if ((rc & 0xff) != SQLITE_ERROR)
+            return rc;
+        /* A generated column or an index may need a function that only the application has. */
+        if (asprintf(&t->refusal, "its rows cannot be read: %s", sqlite3_errmsg(m->source->db)) < 0)
+            t->refusal = NULL;
+        plan_free(take_ptr(t->plan));
+    }
+    return SQLITE_OK;
+}
+
+static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
+                         const struct capture_state *st, struct draft *d)
+{
+    uint32_t targets_before = m->target_count;
+    int rc = draft_all(m, c, st, now, d) < 0 ? SQLITE_NOMEM : SQLITE_OK;
+
+    if (rc == SQLITE_OK)
+        rc = open_rows(m, d);
+    for (size_t i = 0; rc == SQLITE_OK && i < d->count; i++)
+        if (d->slots[i].plan && resolve_table(m, st, &d->slots[i]) < 0)
+            rc = STATE_FAILED;
+    /* The order to compare must be on disk before the triggers are whole again, so that a crash in
+     * between cannot forget it. */
+    if (rc == SQLITE_OK && store_sync(m->store, &m->state_error) < 0)
+        rc = STATE_FAILED;
+    if (rc == SQLITE_OK)
+        rc = install(m, st, d);
+    if (rc == SQLITE_OK && save_marks(m, d) < 0)
+        rc = STATE_FAILED;
+    if (rc == SQLITE_OK && store_sync(m->store, &m->state_error) < 0)
+        rc = STATE_FAILED;
+    if (rc != SQLITE_OK)
+        return rc;
+    carry_over(m, d);
+    mirror_free_tables(m);
+    m->tables = take_ptr(d->slots);
+    m->table_count = d->count;
+    d->count = 0;
+    for (size_t i = 0; i < m->table_count; i++)
+        load_track_reset(m, &m->tables[i]);
+    if (m->target_count != targets_before)
+        m->edge.targets_changed(m->edge.arg);
+    return rc;
+}
+
+static int open_journal(struct mirror *m, bool journal_was_there)
+{
+    struct capture_state *st = NULL;
+    int rc = capture_look(m->source, &st);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    journal_close(take_ptr(m->journal));
+    rc = journal_open(m->source, st->journal_keys, &m->journal);
+    capture_state_free(st);
+    if (rc == SQLITE_OK && !m->ever_attached)
+        rc = first_look(m, journal_was_there);
+    else if (rc == SQLITE_OK && !journal_was_there)
+        rc = mirror_compare_all(m, "the journal was dropped and has been made anew");
+    return rc;
+}
+
+static int attach(struct mirror *m, usec now)
+{
+    struct catalog *c = NULL;
+    struct capture_state *st = NULL;
+    struct draft d = {0};
+    int rc;
+
+    if (m->state_broken)
+        return STATE_FAILED;
+    m->problem = catalog_read(m->source, &c, &m->problem_text);
+    if (m->problem != SOURCE_OK)
+        return SQLITE_ERROR;
+    /* What we install moves the version on: the next look attaches once more, finds nothing to do,
+     * and so no change of the application's in between is missed. */
+    m->schema_version = c->schema_version;
+    rc = capture_look(m->source, &st);
+    if (rc == SQLITE_OK && m->ever_attached && !st->journal && st->count == 0) {
+        m->uninstalled = true; /* somebody took everything out: leave it so */
+        mirror_note(
+            m, LOG_EV_WARNING, "uninstalled",
+            "journal and triggers were taken out of the database; nothing is captured until "
+            "`syncctl attach`");
+    } else if (rc == SQLITE_OK) {
+        rc = attach_tables(m, now, c, st, &d);
+        if (rc == SQLITE_OK)
+            rc = open_journal(m, st->journal && st->first_seq >= 0);
+        if (rc == SQLITE_OK && m->replaced) {
+            m->replaced = false;
+            rc = mirror_compare_all(m, "the database file was replaced");
+        }
+        if (rc == SQLITE_OK)
+            m->attached = m->ever_attached = true;
+    }
+    draft_free(&d);
+    capture_state_free(st);
+    catalog_free(c);
+    return rc;
+}
+
+static bool order_given(struct mirror *m)
+{
+    int64_t detached = 0;
+
+    store_get_int(m->store, "detached", &detached);
+    m->detached = detached == 1;
+    m->uninstalled = detached == 2;
+    return detached != 0;
+}
+
+enum source_problem mirror_attach(struct mirror *m, usec now)
+{
+    m->attached = false;
+    if (!m->source) {
+        m->problem = source_open(m->config->database, &m->source, &m->problem_text);
+        if (m->problem != SOURCE_OK)
+            return m->problem;
+    }
+    m->problem = source_check_file(m->source, &m->problem_text);
+    if (m->problem != SOURCE_OK) {
+        mirror_close_source(m);
+        return m->problem;
+    }
+    if (order_given(m)) {
+        journal_close(take_ptr(m->journal));
+        return m->problem = SOURCE_OK;
+    }
+    int rc = attach(m, now);
+    if (rc == SQLITE_OK)
+        return m->problem = SOURCE_OK;
+    if (rc == STATE_FAILED)
+        records_store_failed(m, now);
+    else if (m->problem == SOURCE_OK)
+        mirror_fail(m, rc, "installing triggers");
+    return m->problem;
+}

@@ -1,0 +1,319 @@
+/* The loader: a table that is new, or whose items may differ from its rows, is paged through by key
+ * and offered by the same door as changes; then items that have no row any more are swept out. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "mirror/internal.h"
+
+enum { HALF_ROOM = ENGINE_ITEMS / 2 }; /* live changes keep the other half of the engine */
+
+bool loader_pending(const struct mirror *m)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].load != LOAD_DONE)
+            return true;
+    return false;
+}
+
+static void finish_phase(struct mirror *m, struct table_slot *t)
+{
+    enum load_state next = LOAD_DONE;
+
+    if (t->load == LOAD_ROWS && store_digest_count(m->store, m->targets[t->target]->store_id) > 0)
+        next = LOAD_SWEEP;
+    if (next == LOAD_DONE)
+        mirror_note(m, LOG_EV_INFO, "table_loaded", "table \"%s\" is loaded into %s", t->name,
+                    m->targets[t->target]->name);
+    t->load = next;
+    t->reading_done = false;
+    if (next == LOAD_DONE)
+        t->full = false;
+    buf_clear(&t->cursor);
+}
+
+/* What a span covers is settled and durable: remember how far the load has come. */
+void loader_advanced(void *arg, const struct span *s)
+{
+    struct mirror *m = arg;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (s->track != &t->load_track)
+            continue;
+        if (s->end) {
+            finish_phase(m, t);
+            store_table_progress(m->store, t->id, t->load, &t->cursor, t->cookie);
+        } else {
+            store_table_progress(m->store, t->id, t->load, &s->cursor, t->cookie);
+        }
+        if (m->first_record == USEC_NEVER)
+            m->first_record = clock_monotonic();
+        return;
+    }
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+struct page {
+    struct mirror *m;
+    struct table_slot *t;
+    usec now, started;
+    struct span *span;
+    size_t rows, bytes;
+};
+
+static bool page_full(const struct page *p)
+{
+    return p->bytes >= READ_BYTES ||
+           (p->rows % 64 == 0 && p->rows && clock_monotonic() - p->started > READ_TIME);
+}
+
+static int offer_row(struct page *p, int found, const struct value *key)
+{
+    struct mirror *m = p->m;
+    int rc = reader_offer(m, p->now, p->t, key, &m->row_key, found, p->t->full, NULL, p->span);
+
+    p->rows++;
+    p->bytes += m->json.len;
+    return rc < 0 ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+/* The row behind the cursor has a value too long to read: note its key and step over it. */
+static int skip_row(struct page *p)
+{
+    struct table_slot *t = p->t;
+    size_t n = t->plan->row_key_count;
+    _cleanup_buf_ struct buf next = {0};
+    _cleanup_free_ struct value *key = calloc(n, sizeof *key);
+
+    buf_clear(&p->m->row_key);
+    int rc = key ? rows_skip(t->rows, &t->cursor, &p->m->row_key, &next) : SQLITE_NOMEM;
+    if (rc != SQLITE_ROW)
+        return rc;
+    if (values_decode(p->m->row_key.data, p->m->row_key.len, key, n) < 0)
+        return SQLITE_NOMEM;
+    if ((rc = offer_row(p, SQLITE_TOOBIG, key)) != SQLITE_OK)
+        return rc;
+    buf_clear(&t->cursor);
+    buf_append(&t->cursor, next.data, next.len);
+    return buf_ok(&t->cursor) ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+static int read_rows(struct page *p, bool *end)
+{
+    struct mirror *m = p->m;
+    struct table_slot *t = p->t;
+    _cleanup_buf_ struct buf from = {0};
+    sqlite3_stmt *page;
+    int rc;
+
+    buf_append(&from, t->cursor.data, t->cursor.len);
+    if (!buf_ok(&from))
+        return SQLITE_NOMEM;
+    rc = rows_page(t->rows, &from, READ_LIMIT, &page);
+    while (rc == SQLITE_OK && (rc = rows_next(t->rows, page)) == SQLITE_ROW) {
+        buf_clear(&m->row_key);
+        for (size_t i = 0; i < t->plan->row_key_count; i++)
+            value_encode(&m->row_key, &t->rows->values[i]);
+        rc = buf_ok(&m->row_key) ? offer_row(p, SQLITE_ROW, t->rows->values) : SQLITE_NOMEM;
+        if (rc == SQLITE_OK)
+            rows_cursor(t->rows, page, &t->cursor);
+        if (rc == SQLITE_OK && page_full(p))
+            break;
+    }
+    rows_end(page);
+    *end = rc == SQLITE_DONE && p->rows < READ_LIMIT;
+    if (rc == SQLITE_TOOBIG)
+        return skip_row(p);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+/* --- sweep ------------------------------------------------------------------------------------ */
+
+struct sweep {
+    struct page *page;
+    struct buf keys; /* remote keys to look at: length (4 bytes), bytes, row key length, bytes */
+    int count;
+};
+
+struct swept {
+    const char *key;
+    const char *row_key;
+    uint32_t key_len, row_key_len;
+    uint32_t table;
+};
+
+static bool collect(void *arg, const struct store_digest *d)
+{
+    struct sweep *s = arg;
+    struct swept head = {.key_len = (uint32_t)d->key_len,
+                         .row_key_len = (uint32_t)d->row_key_len,
+                         .table = d->table};
+
+    buf_append(&s->keys, &head, sizeof head);
+    buf_append(&s->keys, d->key, d->key_len);
+    buf_append(&s->keys, d->row_key, d->row_key_len);
+    s->count++;
+    return buf_ok(&s->keys);
+}
+
+/* The row key of an item: kept beside the digest, or read back from the remote key. -ENOENT when
+ * the item was made under another key layout: then no row of today is its owner. */
+static int row_key_of(struct table_slot *t, const struct swept *d, struct value *key,
+                      struct buf *store)
+{
+    if (d->table != t->id)
+        return -ENOENT;
+    if (d->row_key_len)
+        return values_decode(d->row_key, d->row_key_len, key, t->plan->row_key_count);
+    return item_row_key(t->plan, d->key, d->key_len, key, store);
+}
+
+/* Is there a row that maps to this item? */
+static int has_row(struct page *p, const struct swept *d, struct value *key, bool *yes)
+{
+    struct table_slot *t = p->t;
+    _cleanup_buf_ struct buf store = {0}, found = {0};
+    struct item_fault fault;
+
+    *yes = false;
+    if (row_key_of(t, d, key, &store) < 0)
+        return SQLITE_OK;
+    int rc = rows_lookup(t->rows, key);
+    if (rc == SQLITE_ROW)
+        *yes = item_key(t->plan, t->rows->values, &found, NULL, &fault) < 0 ||
+               (found.len == d->key_len && memcmp(found.data, d->key, found.len) == 0);
+    else if (rc == SQLITE_TOOBIG)
+        *yes = true;
+    rows_end(t->rows->lookup);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG ? SQLITE_OK : rc;
+}
+
+static int sweep_item(struct page *p, const struct swept *d, struct value *key)
+{
+    struct mirror *m = p->m;
+    bool yes;
+    int rc = has_row(p, d, key, &yes);
+
+    if (rc != SQLITE_OK || yes)
+        return rc;
+    buf_clear(&m->key);
+    buf_append(&m->key, d->key, d->key_len);
+    buf_clear(&m->json);
+    buf_clear(&m->row_key);
+    buf_append(&m->row_key, d->row_key, d->row_key_len);
+    if (item_key_json(&p->t->plan->schema, d->key, d->key_len, &m->json) < 0 || !buf_ok(&m->key) ||
+        !buf_ok(&m->row_key))
+        return SQLITE_NOMEM;
+    return reader_offer_delete(m, p->now, p->t, p->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+static int read_sweep(struct page *p, bool *end)
+{
+    struct mirror *m = p->m;
+    struct table_slot *t = p->t;
+    _cleanup_buf_ struct buf keys = {0};
+    struct sweep s = {.page = p};
+    _cleanup_free_ struct value *key = calloc(t->plan->row_key_count, sizeof *key);
+    int rc = SQLITE_OK;
+
+    int n = store_digest_page(m->store, m->targets[t->target]->store_id, &t->cursor, READ_LIMIT,
+                              collect, &s);
+    keys = s.keys;
+    if (!key || n < 0 || !buf_ok(&keys))
+        return SQLITE_NOMEM;
+    const char *at = keys.data;
+    for (int i = 0; rc == SQLITE_OK && i < n; i++) {
+        struct swept d;
+        memcpy(&d, at, sizeof d);
+        d.key = at + sizeof d;
+        d.row_key = d.key + d.key_len;
+        at = d.row_key + d.row_key_len;
+        rc = sweep_item(p, &d, key);
+        if (rc != SQLITE_OK)
+            break;
+        p->rows++;
+        buf_clear(&t->cursor);
+        buf_append(&t->cursor, d.key, d.key_len);
+        if (page_full(p)) {
+            n = READ_LIMIT; /* not the end */
+            break;
+        }
+    }
+    *end = rc == SQLITE_OK && n < READ_LIMIT;
+    return rc;
+}
+
+/* --- one slice -------------------------------------------------------------------------------- */
+
+static int page_body(struct page *p, bool *end)
+{
+    struct table_slot *t = p->t;
+    int64_t version;
+    int rc = source_query_int(p->m->source, "PRAGMA schema_version", &version);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    if (version != p->m->schema_version) {
+        p->m->attached = false;
+        return SQLITE_OK;
+    }
+    /* VACUUM may renumber the rowids that such a cursor counts by. */
+    if (t->load == LOAD_ROWS && t->cursor.len && t->cookie != version && t->plan->page_by)
+        buf_clear(&t->cursor);
+    t->cookie = version;
+    p->span = track_open(&t->load_track, ++t->page, p->now);
+    if (!p->span)
+        return SQLITE_NOMEM;
+    return t->load == LOAD_ROWS ? read_rows(p, end) : read_sweep(p, end);
+}
+
+static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
+{
+    struct page p = {.m = m, .t = t, .now = now, .started = clock_monotonic()};
+    bool end = false;
+    int rc = source_exec(m->source, "BEGIN");
+
+    if (rc == SQLITE_OK) {
+        rc = page_body(&p, &end);
+        source_exec(m->source, "COMMIT");
+    }
+    if (p.span) {
+        p.span->end = end;
+        buf_append(&p.span->cursor, t->cursor.data, t->cursor.len);
+        if (rc == SQLITE_OK)
+            t->reading_done = end;
+        if (record_add(m, now, RECORD_SETTLED, NULL, p.span, NULL, NULL, NULL) < 0)
+            span_unref(p.span);
+    }
+    if ((rc & 0xff) == SQLITE_BUSY || rc == SQLITE_NOMEM)
+        return MIRROR_BUSY;
+    if (rc != SQLITE_OK) {
+        mirror_fail(m, rc, log_msg("reading table \"%s\"", t->name));
+        return 0;
+    }
+    return MIRROR_MORE;
+}
+
+static bool wants_page(struct mirror *m, const struct table_slot *t)
+{
+    return t->plan && t->load != LOAD_DONE && !t->reading_done && !t->skipped &&
+           m->targets[t->target]->view.open;
+}
+
+unsigned loader_slice(struct mirror *m, usec now)
+{
+    struct engine_stats stats;
+
+    engine_stats(m->engine, &stats);
+    if (stats.items >= HALF_ROOM || !mirror_room(m))
+        return 0;
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[(m->next_load + i) % m->table_count];
+        if (!wants_page(m, t))
+            continue;
+        m->next_load = (m->next_load + i) % m->table_count;
+        return load_page(m, t, now);
+    }
+    return 0;
+}

@@ -1,0 +1,679 @@
+#include "mirror/mirror.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include <openssl/rand.h>
+
+#include "mirror/internal.h"
+
+/* --- small things ----------------------------------------------------------------------------- */
+
+void mirror_note(struct mirror *m, enum log_level level, const char *code, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    m->edge.note(m->edge.arg, level, code, text);
+}
+
+/* What SQLite said about the user's database. A lock is no state: the next look may find it gone.
+ */
+void mirror_fail(struct mirror *m, int rc, const char *doing)
+{
+    m->problem = source_problem_of(m->source, rc, doing, &m->problem_text);
+    if (m->problem != SOURCE_OK && m->problem != SOURCE_LOCKED)
+        m->attached = false;
+}
+
+struct table_slot *mirror_table_by_id(struct mirror *m, uint32_t id)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].id == id && m->tables[i].plan)
+            return &m->tables[i];
+    return NULL;
+}
+
+struct table_slot *mirror_table_named(struct mirror *m, const char *name)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        if (strcasecmp(m->tables[i].name, name) == 0)
+            return &m->tables[i];
+    return NULL;
+}
+
+bool mirror_room(const struct mirror *m)
+{
+    return engine_room(m->engine) && m->record_count < 4 * RECORDS_MAX && !m->state_broken;
+}
+
+int64_t mirror_low(const struct mirror *m)
+{
+    uint64_t low = m->track.low;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        const struct table_slot *t = &m->tables[i];
+        if (t->lag_tracked && t->lag_track.low < low)
+            low = t->lag_track.low;
+        else if (t->skipped && !t->lag_tracked && (uint64_t)t->lag_seq < low)
+            low = (uint64_t)t->lag_seq;
+    }
+    return (int64_t)low;
+}
+
+/* --- the engine's actions --------------------------------------------------------------------- */
+
+static void note_lag(struct mirror *m, usec now, const struct payload *p)
+{
+    usec lag = p->read_at ? now - p->read_at : 0;
+
+    if (lag / 64 > UINT32_MAX)
+        lag = (usec)UINT32_MAX * 64;
+    m->lag[m->lag_count++ % LAG_SAMPLES] = (uint32_t)(lag / 64);
+}
+
+static void count_outcome(struct mirror *m, usec now, const struct action *a)
+{
+    struct table_slot *t = mirror_table_by_id(m, a->payload->table);
+    bool put = a->payload->op == WRITE_PUT;
+
+    if (a->kind == ACTION_SPARED) {
+        m->spared++;
+        return;
+    }
+    if (a->kind == ACTION_REFUSED) {
+        m->refused++;
+        return;
+    }
+    note_lag(m, now, a->payload);
+    if (put)
+        m->items_put++;
+    else
+        m->items_deleted++;
+    if (t && put)
+        t->items_put++;
+    else if (t)
+        t->items_deleted++;
+}
+
+static void keep_outcome(struct mirror *m, usec now, const struct action *a)
+{
+    enum record_kind kind = a->kind == ACTION_WRITTEN  ? RECORD_WRITTEN
+                            : a->kind == ACTION_SPARED ? RECORD_SPARED
+                                                       : RECORD_REFUSED;
+    const struct reply *r = a->kind == ACTION_REFUSED ? a->reply : NULL;
+
+    count_outcome(m, now, a);
+    if (record_add(m, now, kind, a->payload, NULL, "", r ? "refused" : NULL,
+                   r ? r->message : NULL) < 0) {
+        /* Without memory the outcome cannot be kept: say nothing of the write, and send it again.
+         */
+        struct event ev = {.kind = EVENT_OFFER, .payload = a->payload};
+        a->payload->force = true;
+        if (engine_step(m->engine, now, &ev, &m->actions) < 0)
+            abort(); /* systemd starts us anew; the journal still has the change */
+    }
+}
+
+static void carry_out(struct mirror *m, usec now, const struct action *a)
+{
+    switch (a->kind) {
+    case ACTION_SEND:
+        m->edge.send(m->edge.arg, a->request);
+        break;
+    case ACTION_WRITTEN:
+    case ACTION_SPARED:
+    case ACTION_REFUSED:
+        keep_outcome(m, now, a);
+        break;
+    case ACTION_PARK:
+        m->edge.parked(m->edge.arg, a->target, a->reply);
+        mirror_target_parked(m, now, a->target, a->reply->code, a->reply->message);
+        break;
+    case ACTION_CREDENTIALS:
+        m->edge.credentials(m->edge.arg, a->reply);
+        break;
+    case ACTION_RETRY:
+        m->edge.retrying(m->edge.arg, a->reply, a->delay);
+        break;
+    }
+}
+
+/* Carrying out an action may add more of them; they follow in order. */
+static void carry_out_all(struct mirror *m, usec now)
+{
+    if (m->acting)
+        return;
+    m->acting = true;
+    for (size_t i = 0; i < m->actions.count; i++) {
+        struct action a = m->actions.items[i];
+        carry_out(m, now, &a);
+    }
+    actions_clear(&m->actions);
+    m->acting = false;
+}
+
+void mirror_act(struct mirror *m, usec now, const struct event *ev)
+{
+    engine_step(m->engine, now, ev, &m->actions);
+    carry_out_all(m, now);
+}
+
+void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r)
+{
+    mirror_act(m, now, &(struct event){.kind = EVENT_REPLY, .request_id = request, .reply = r});
+}
+
+void mirror_timer(struct mirror *m, usec now)
+{
+    mirror_act(m, now, &(struct event){.kind = EVENT_TIMER});
+}
+
+void mirror_credentials(struct mirror *m, usec now)
+{
+    mirror_act(m, now, &(struct event){.kind = EVENT_CREDENTIALS});
+}
+
+void mirror_pause(struct mirror *m, usec now, bool paused)
+{
+    m->paused = paused;
+    mirror_act(m, now, &(struct event){.kind = paused ? EVENT_PAUSE : EVENT_RESUME});
+}
+
+void mirror_stop(struct mirror *m, usec now)
+{
+    mirror_act(m, now, &(struct event){.kind = EVENT_STOP});
+}
+
+/* DynamoDB is known to hold this item: its digest is the one last acknowledged. */
+static bool holds(void *arg, const struct payload *p)
+{
+    struct mirror *m = arg;
+    uint8_t digest[STORE_DIGEST_SIZE];
+    uint32_t table;
+
+    if (m->state_broken)
+        return false;
+    return store_digest_get(m->store, m->targets[p->target]->store_id, p->key, p->key_len, digest,
+                            &table) &&
+           memcmp(digest, p->digest, STORE_DIGEST_SIZE) == 0;
+}
+
+/* --- targets ---------------------------------------------------------------------------------- */
+
+uint32_t mirror_target_count(const struct mirror *m)
+{
+    return m->target_count;
+}
+
+const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i)
+{
+    return &m->targets[i]->view;
+}
+
+void mirror_target_open(struct mirror *m, usec now, uint32_t i, bool fresh)
+{
+    struct target_slot *t = m->targets[i];
+    bool was_open = t->view.open;
+
+    t->view.open = t->view.looked = true;
+    t->view.parked = false;
+    t->view.reason[0] = t->view.code[0] = '\0';
+    if (fresh && store_digest_count(m->store, t->store_id) > 0) {
+        store_digest_clear(m->store, t->store_id);
+        for (size_t k = 0; k < m->table_count; k++)
+            if (m->tables[k].plan && m->tables[k].target == i)
+                mirror_load_again(m, &m->tables[k], true);
+        if (store_sync(m->store, &m->state_error) < 0)
+            m->state_broken = true;
+    }
+    if (!was_open)
+        mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});
+}
+
+/* Its changes stay in the journal and are read again from here on; the others flow past them. */
+static void skip_table(struct mirror *m, struct table_slot *t)
+{
+    if (!t->skipped) {
+        t->lag_seq = t->lag_tracked ? (int64_t)t->lag_track.low : (int64_t)m->track.low;
+        t->skipped = true;
+    } else if (t->lag_tracked) {
+        t->lag_seq = (int64_t)t->lag_track.low;
+    }
+    track_clear(&t->lag_track);
+    track_init(&t->lag_track, (uint64_t)t->lag_seq);
+    t->lag_tracked = false;
+    if (t->load != LOAD_DONE) { /* the load goes on from what is settled */
+        struct store_table known = {0};
+        load_track_reset(m, t);
+        buf_clear(&t->cursor);
+        if (store_table_by_id(m->store, t->id, &known) == 0) {
+            t->load = known.load;
+            buf_append(&t->cursor, known.cursor.data, known.cursor.len);
+        }
+        store_table_clear(&known);
+    }
+}
+
+void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *code,
+                          const char *reason)
+{
+    struct target_slot *t = m->targets[i];
+    bool was_open = t->view.open;
+
+    t->view.open = false;
+    t->view.looked = t->view.parked = true;
+    snprintf(t->view.code, sizeof t->view.code, "%s", code);
+    snprintf(t->view.reason, sizeof t->view.reason, "%s", reason);
+    for (size_t k = 0; k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && (was_open || !m->tables[k].skipped))
+            skip_table(m, &m->tables[k]);
+    mirror_act(m, now, &(struct event){.kind = EVENT_PARK, .target = i});
+}
+
+/* --- work ------------------------------------------------------------------------------------- */
+
+static bool targets_looked_at(const struct mirror *m)
+{
+    for (uint32_t i = 0; i < m->target_count; i++)
+        if (!m->targets[i]->view.looked)
+            return false;
+    return true;
+}
+
+void mirror_tick(struct mirror *m)
+{
+    struct err err = {0};
+
+    if (!m->source || source_check_file(m->source, &err) == SOURCE_OK)
+        return;
+    mirror_close_source(m);
+    m->problem = SOURCE_MISSING;
+    m->problem_text = err;
+    m->replaced = true;
+    m->ever_attached = false; /* what is at the path next is judged as at a start */
+    mirror_note(m, LOG_EV_ERROR, "source_unavailable", "%s", err.text);
+}
+
+bool mirror_changed(struct mirror *m)
+{
+    unsigned version = 0;
+
+    if (!m->source || m->problem != SOURCE_OK)
+        return true;
+    int64_t now = 0;
+    if (source_query_int(m->source, "PRAGMA data_version", &now) != SQLITE_OK)
+        return true;
+    version = (unsigned)now;
+    if (version == m->data_version)
+        return false;
+    m->data_version = version;
+    return true;
+}
+
+unsigned mirror_work(struct mirror *m, usec now)
+{
+    unsigned bits = 0;
+
+    if (m->detached || m->uninstalled)
+        return 0;
+    if (m->adopt_at <= now)
+        m->attached = false;
+    if (!m->attached && mirror_attach(m, now) != SOURCE_OK)
+        return m->problem == SOURCE_LOCKED ? MIRROR_BUSY : 0;
+    if (!m->attached || !targets_looked_at(m))
+        return 0;
+    bits = reader_slice(m, now);
+    if (!m->attached) /* the schema moved */
+        return bits | (m->problem == SOURCE_OK ? MIRROR_MORE : 0);
+    if (!(bits & MIRROR_BUSY)) {
+        m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
+        bits |= loader_slice(m, now);
+    } else {
+        err_set(&m->problem_text, 0,
+                "database %s is locked by another process; if this lasts, look for "
+                "locking_mode=EXCLUSIVE or a transaction left open",
+                m->config->database);
+        m->problem = SOURCE_LOCKED;
+    }
+    mirror_act(m, now, &(struct event){.kind = EVENT_TIMER});
+    return bits;
+}
+
+usec mirror_deadline(const struct mirror *m)
+{
+    return engine_deadline(m->engine);
+}
+
+enum source_problem mirror_problem(const struct mirror *m, const char **text)
+{
+    *text = m->problem_text.text;
+    return m->problem;
+}
+
+/* --- acknowledging ---------------------------------------------------------------------------- */
+
+static usec ack_due(const struct mirror *m, int64_t low)
+{
+    usec quiet = m->last_change + ACK_QUIET, late = m->last_ack + ACK_INTERVAL;
+    usec due = quiet < late ? quiet : late;
+
+    if (low - m->acked >= ACK_ENTRIES)
+        due = 0;
+    if (!m->source->wal && due < m->last_ack + ACK_ROLLBACK)
+        due = m->last_ack + ACK_ROLLBACK;
+    return due > m->ack_retry ? due : m->ack_retry;
+}
+
+/* What the store knows must never be ahead of the database, or an own crash would look like a
+ * restored backup: the position from before an acknowledgement is kept. */
+static int remember_ack(struct mirror *m)
+{
+    int64_t stored = 0;
+
+    if (store_get_int(m->store, "acked", &stored) == 0 && stored == m->acked)
+        return 0;
+    return store_put_int(m->store, "acked", m->acked);
+}
+
+usec mirror_ack(struct mirror *m, usec now, bool force)
+{
+    if (!m->attached || !m->source || !m->nonce_stored || m->state_broken)
+        return USEC_NEVER;
+    int64_t low = mirror_low(m);
+    if (low <= m->acked)
+        return USEC_NEVER;
+    usec due = ack_due(m, low);
+    if (!force && due > now)
+        return due;
+    if (remember_ack(m) < 0)
+        return now + STORE_RETRY;
+    if (m->first_record == USEC_NEVER && store_dirty(m->store))
+        m->first_record = now;
+    int rc = journal_ack(m->journal, low, m->nonce, &m->acked);
+    if (rc == SQLITE_OK) {
+        m->sentinel = true;
+        m->ack_retry = 0;
+        if (m->acked >= low)
+            m->last_ack = now;
+        return m->acked < low ? now : USEC_NEVER;
+    }
+    m->ack_retry = now + ACK_BUSY_RETRY;
+    if ((rc & 0xff) != SQLITE_BUSY)
+        m->ack_retry = now + STORE_RETRY;
+    return m->ack_retry;
+}
+
+/* --- orders ----------------------------------------------------------------------------------- */
+
+static int need_source(struct mirror *m, struct err *err)
+{
+    if (m->source)
+        return 0;
+    m->problem = source_open(m->config->database, &m->source, &m->problem_text);
+    return m->problem == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
+}
+
+static int put_order(struct mirror *m, int64_t order, struct err *err)
+{
+    if (store_put_int(m->store, "detached", order) < 0)
+        return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                       store_error(m->store));
+    return store_sync(m->store, err);
+}
+
+/* The order is durable before the triggers go, so that nobody puts them back. */
+static int take_out(struct mirror *m, int64_t order, struct err *err)
+{
+    int rc = need_source(m, err);
+
+    if (rc == 0)
+        rc = put_order(m, order, err);
+    if (rc < 0)
+        return rc;
+    m->attached = false;
+    journal_close(take_ptr(m->journal));
+    sqlite3_busy_timeout(m->source->db, 2000);
+    int sq = capture_remove(m->source, order == 2);
+    sqlite3_busy_timeout(m->source->db, 0);
+    if (sq != SQLITE_OK) {
+        source_problem_of(m->source, sq, "taking the triggers out", err);
+        put_order(m, 0, NULL);
+        return -EBUSY;
+    }
+    m->detached = order == 1;
+    m->uninstalled = order == 2;
+    return 0;
+}
+
+int mirror_detach(struct mirror *m, struct err *err)
+{
+    return take_out(m, 1, err);
+}
+
+int mirror_uninstall(struct mirror *m, struct err *err)
+{
+    return take_out(m, 2, err);
+}
+
+int mirror_attach_order(struct mirror *m, struct err *err)
+{
+    int rc = put_order(m, 0, err);
+
+    if (rc < 0)
+        return rc;
+    m->detached = m->uninstalled = m->attached = false;
+    m->ever_attached = false; /* the journal is judged anew, as at a start */
+    if ((rc = need_source(m, err)) < 0)
+        return rc;
+    sqlite3_busy_timeout(m->source->db, 2000);
+    enum source_problem p = mirror_attach(m, clock_monotonic());
+    if (m->source)
+        sqlite3_busy_timeout(m->source->db, 0);
+    return p == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
+}
+
+int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->plan || (table && strcasecmp(t->name, table) != 0))
+            continue;
+        if (mirror_load_again(m, t, full) < 0)
+            return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                           store_error(m->store));
+        count++;
+    }
+    if (!count)
+        return err_set(err, -ENOENT, "no table \"%s\" is mirrored; see `syncctl tables`",
+                       table ? table : "*");
+    int rc = store_sync(m->store, err);
+    return rc < 0 ? rc : count;
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+struct letters {
+    struct buf *keys; /* table id, length, row key … */
+    int count;
+};
+
+static void collect_letter(void *arg, const struct dead_letter *d)
+{
+    struct letters *l = arg;
+    uint32_t head[2] = {d->table_id, (uint32_t)d->row_key_len};
+
+    buf_append(l->keys, head, sizeof head);
+    buf_append(l->keys, d->row_key, d->row_key_len);
+    l->count++;
+}
+
+static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes, size_t n)
+{
+    struct table_slot *t = mirror_table_by_id(m, id);
+    struct buf row_key = {.data = (char *)bytes, .len = n};
+
+    if (!t || !m->attached)
+        return 0;
+    _cleanup_free_ struct value *key = calloc(t->plan->row_key_count, sizeof *key);
+    if (!key || values_decode(bytes, n, key, t->plan->row_key_count) < 0)
+        return 0;
+    int rc = rows_lookup(t->rows, key);
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG)
+        rc = reader_offer(m, now, t, key, &row_key, rc, true, NULL, NULL);
+    rows_end(t->rows->lookup);
+    return rc == 0;
+}
+
+int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
+{
+    _cleanup_buf_ struct buf keys = {0};
+    struct letters l = {.keys = &keys};
+    int n = store_dead_letters(m->store, id, collect_letter, &l), done = 0;
+
+    if (n < 0 || !buf_ok(&keys))
+        return -EIO;
+    const char *at = keys.data;
+    for (int i = 0; i < l.count; i++) {
+        uint32_t head[2];
+        memcpy(head, at, sizeof head);
+        at += sizeof head;
+        done += retry_row(m, now, head[0], at, head[1]);
+        at += head[1];
+    }
+    carry_out_all(m, now);
+    mirror_timer(m, now);
+    return done;
+}
+
+int mirror_dead_letters_discard(struct mirror *m, int64_t id)
+{
+    int rc = store_dead_letter_delete(m->store, id);
+
+    if (rc > 0)
+        rc = store_put_int(m->store, "discarded", (int64_t)++m->discarded) < 0 ? -EIO : 1;
+    if (rc >= 0 && store_sync(m->store, NULL) < 0)
+        return -EIO;
+    return rc;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static struct engine_config engine_settings(const struct config *c)
+{
+    return (struct engine_config){
+        .max_in_flight = (unsigned)c->max_requests_in_flight,
+        .max_items = ENGINE_ITEMS,
+        .max_bytes = ENGINE_BYTES,
+        .linger = c->linger,
+        .backoff_base = c->backoff_base,
+        .backoff_max = c->backoff_max,
+        .throttle_base = USEC_PER_SEC,
+        .write_units_per_second = c->write_units_per_second,
+    };
+}
+
+int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t seed,
+               struct mirror **out, struct err *err)
+{
+    struct mirror *m = calloc(1, sizeof *m);
+    struct engine_config ec = engine_settings(c);
+    int64_t discarded = 0;
+    int rc;
+
+    if (!m)
+        return err_set(err, -ENOMEM, "out of memory");
+    m->config = c;
+    m->edge = *edge;
+    m->adopt_at = m->first_record = USEC_NEVER;
+    m->problem = SOURCE_MISSING;
+    list_init(&m->records);
+    list_init(&m->syncing);
+    track_init(&m->track, 0);
+    ec.seed = seed;
+    ec.arg = m;
+    ec.holds = holds;
+    m->engine = engine_new(&ec, 0);
+    if (!m->engine || RAND_bytes(m->nonce, sizeof m->nonce) != 1)
+        rc = err_set(err, -ENOMEM, "out of memory");
+    else
+        rc = store_open(c->state_path, &m->store, err);
+    if (rc < 0) {
+        mirror_free(m);
+        return rc;
+    }
+    store_get_int(m->store, "discarded", &discarded);
+    m->discarded = (uint64_t)discarded;
+    *out = m;
+    return 0;
+}
+
+void mirror_close_source(struct mirror *m)
+{
+    m->attached = false;
+    journal_close(take_ptr(m->journal));
+    for (size_t i = 0; i < m->table_count; i++) {
+        rows_close(m->tables[i].rows);
+        m->tables[i].rows = NULL;
+    }
+    source_close(m->source);
+    m->source = NULL;
+}
+
+void mirror_free(struct mirror *m)
+{
+    if (!m)
+        return;
+    /* What is still out was not settled: nothing may count it as such when its payload goes. */
+    track_clear(&m->track);
+    for (size_t i = 0; i < m->table_count; i++) {
+        track_clear(&m->tables[i].load_track);
+        track_clear(&m->tables[i].lag_track);
+    }
+    mirror_close_source(m);
+    engine_free(m->engine);
+    records_free(m);
+    for (size_t i = 0; i < m->actions.count; i++)
+        if (m->actions.items[i].kind == ACTION_WRITTEN)
+            payload_free(m->actions.items[i].payload);
+    mirror_free_tables(m);
+    store_close(m->store);
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        free(m->targets[i]->name);
+        free(m->targets[i]->schema.parts[0].name);
+        free(m->targets[i]->schema.parts[1].name);
+        free(m->targets[i]);
+    }
+    free(m->targets);
+    for (size_t i = 0; i < m->seen_count; i++)
+        free(m->seen[i].name);
+    free(m->seen);
+    actions_free(&m->actions);
+    buf_free(&m->key);
+    buf_free(&m->row_key);
+    buf_free(&m->json);
+    free(m);
+}
+
+void mirror_configure(struct mirror *m, const struct config *c)
+{
+    struct engine_config ec = engine_settings(c);
+    bool limit_changed = m->config->journal_limit != c->journal_limit;
+
+    m->config = c;
+    engine_configure(m->engine, &ec);
+    if (limit_changed)
+        m->attached = false; /* the trigger that bounds the journal is made anew */
+}
+
+struct store *mirror_store(const struct mirror *m)
+{
+    return m->store;
+}

@@ -1,0 +1,157 @@
+/* The mirror: source, mapping, engine and state put together, without loop, network or threads. The
+ * daemon drives it with libuv and libcurl; a simulator drives it with a seed.
+ *
+ *     journal --reader--\                                         /--> store (digests, dead
+ * letters)
+ *                        >-- mapping --> engine --> send ... reply
+ *     tables  --loader--/                                         \--> journal ack, load progress
+ *
+ * Reading and offering are one step: no row is held that the engine has not taken. An outcome is
+ * written to the store, made durable, and only then lets go of its place in the journal. */
+#ifndef SYNCD_MIRROR_MIRROR_H
+#define SYNCD_MIRROR_MIRROR_H
+
+#include "config/config.h"
+#include "engine/engine.h"
+#include "source/capture.h"
+#include "source/source.h"
+#include "state/store.h"
+
+struct mirror;
+
+/* What the mirror needs done outside. Called from within mirror functions; must not call back. */
+struct mirror_edge {
+    void *arg;
+    /* Send it; answer later with mirror_reply(). */
+    void (*send)(void *arg, const struct request *r);
+    /* A table cannot be written: look at it now and then, answer with mirror_target_open(). */
+    void (*parked)(void *arg, uint32_t target, const struct reply *why);
+    /* Fresh credentials, please; answer with mirror_credentials(). */
+    void (*credentials)(void *arg, const struct reply *why);
+    void (*retrying)(void *arg, const struct reply *why, usec delay);
+    /* A row cannot be mirrored (again). `is_new`: it was not a dead letter before. */
+    void (*dead_letter)(void *arg, const struct dead_letter *d, bool is_new);
+    /* Something worth a line in the log. `code` is the event's name. */
+    void (*note)(void *arg, enum log_level level, const char *code, const char *text);
+    /* The set of targets changed: see mirror_target_count(). */
+    void (*targets_changed)(void *arg);
+};
+
+/* Opens the state file (-EBUSY: a second daemon) and remembers the configuration, which must
+ * outlive the mirror or be replaced by mirror_configure(). The database is not touched yet. */
+int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t seed,
+               struct mirror **out, struct err *err);
+void mirror_free(struct mirror *m);
+/* The limits of the engine and of the journal, from a new configuration whose mapping is the same.
+ */
+void mirror_configure(struct mirror *m, const struct config *c);
+
+/* Open the database if it is not, read its schema, install what is missing, open the journal. To be
+ * called at the start, and again while mirror_problem() is not SOURCE_OK. */
+enum source_problem mirror_attach(struct mirror *m, usec now);
+/* Let go of the database; pending writes stay. */
+void mirror_close_source(struct mirror *m);
+
+/* What stands between us and the database, and the sentence about it. */
+enum source_problem mirror_problem(const struct mirror *m, const char **text);
+
+/* Look for changes and take a slice of work. Returns MIRROR_* bits. */
+enum {
+    MIRROR_MORE = 1,  /* there is more to do at once */
+    MIRROR_FOUND = 2, /* something new was in the journal */
+    MIRROR_BUSY = 4,  /* the database was locked: try again soon */
+};
+unsigned mirror_work(struct mirror *m, usec now);
+/* Once a second: is the file still the one that is open? */
+void mirror_tick(struct mirror *m);
+/* Cheap: has any other connection committed since the last look? */
+bool mirror_changed(struct mirror *m);
+
+void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r);
+void mirror_timer(struct mirror *m, usec now);
+void mirror_credentials(struct mirror *m, usec now);
+void mirror_pause(struct mirror *m, usec now, bool paused);
+void mirror_stop(struct mirror *m, usec now);
+
+/* --- targets ---------------------------------------------------------------------------------- */
+
+struct mirror_target {
+    const char *name;
+    const struct key_schema *schema;
+    bool open;
+    bool looked; /* the edge has said open or parked since the start */
+    bool parked;
+    char reason[400]; /* why it is parked */
+    char code[64];
+};
+uint32_t mirror_target_count(const struct mirror *m);
+const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i);
+/* `fresh`: the table was just made and is empty, so what we knew of its items is void. */
+void mirror_target_open(struct mirror *m, usec now, uint32_t i, bool fresh);
+void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *code,
+                          const char *reason);
+
+/* --- making outcomes durable ------------------------------------------------------------------ */
+
+/* When mirror_flush() is due, or USEC_NEVER. */
+usec mirror_flush_due(const struct mirror *m);
+/* Commit outcomes to the store. 1: `*fd` must be fdatasync'ed, then mirror_flushed(); 0: nothing to
+ * do; negative: the store cannot be written (it is tried again later). */
+int mirror_flush(struct mirror *m, usec now, int *fd);
+void mirror_flushed(struct mirror *m, usec now, bool durable);
+/* Take settled entries out of the journal if the time is right (`force`: whatever the time).
+ * Returns when to try again, or USEC_NEVER. */
+usec mirror_ack(struct mirror *m, usec now, bool force);
+
+/* --- orders ----------------------------------------------------------------------------------- */
+
+int mirror_detach(struct mirror *m, struct err *err);
+int mirror_attach_order(struct mirror *m, struct err *err);
+int mirror_uninstall(struct mirror *m, struct err *err);
+/* Compare and send differences; `full`: send every row. -ENOENT: no such table. */
+int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err);
+/* Read the row again and send it. id 0: all. Returns how many, or negative. */
+int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id);
+int mirror_dead_letters_discard(struct mirror *m, int64_t id);
+
+/* --- what is known ---------------------------------------------------------------------------- */
+
+struct mirror_table_view {
+    const char *name, *target;
+    const char *state; /* live loading comparing parked refused detached waiting */
+    const char *reason;
+    uint64_t pending, items_put, items_deleted;
+    int64_t dead_letters;
+    bool mirrored;
+};
+
+struct mirror_view {
+    bool attached, detached, uninstalled, paused;
+    bool loading; /* some table is not done */
+    bool state_broken;
+    const char *state_error;
+    int64_t journal_max, journal_low, watermark;
+    int64_t journal_entries;
+    int64_t dead_letters;
+    uint64_t discarded;
+    usec oldest_pending; /* monotonic, or USEC_NEVER */
+    usec converged_at;   /* monotonic, when it was last known */
+    uint64_t changes, items_put, items_deleted, spared, refused;
+    struct engine_stats engine;
+    const char *journal_mode, *synchronous;
+    int64_t wal_bytes;
+    bool converged;
+    double lag_p50, lag_p99, lag_max; /* seconds, of recent writes */
+};
+
+/* Takes a fresh look at the journal. */
+void mirror_view(struct mirror *m, usec now, struct mirror_view *out);
+size_t mirror_table_count(const struct mirror *m);
+void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out);
+struct store *mirror_store(const struct mirror *m);
+usec mirror_deadline(const struct mirror *m);
+/* Everything up to this journal position, and every load, is settled and durable. */
+bool mirror_settled(const struct mirror *m, int64_t seq);
+bool mirror_idle(const struct mirror *m);
+
+#endif

@@ -1,0 +1,211 @@
+/* Outcomes on their way to the store. Each is written into the store's open transaction at once, so
+ * that the digests asked for next are true; its place in the journal is let go of only when the
+ * transaction is durable. When the store cannot be written, all that was written since the last
+ * commit is kept and written again. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "mirror/internal.h"
+
+static void record_free(struct record *r)
+{
+    payload_free(r->payload);
+    span_unref(r->span);
+    free(r->column);
+    free(r->reason);
+    free(r->message);
+    free(r);
+}
+
+static void describe_key(const struct table_slot *t, const struct payload *p, struct buf *out)
+{
+    size_t n = t && t->plan ? t->plan->row_key_count : 0;
+    _cleanup_free_ struct value *key = calloc(n ? n : 1, sizeof *key);
+
+    if (n && key && values_decode(p->row_key, p->row_key_len, key, n) == 0)
+        item_describe_key(t->plan, key, out);
+    else
+        buf_lit(out, "?");
+}
+
+static int put_dead_letter(struct mirror *m, const struct record *r)
+{
+    const struct payload *p = r->payload;
+    const struct table_slot *t = mirror_table_by_id(m, p->table);
+    _cleanup_buf_ struct buf key = {0};
+    bool is_new = false;
+
+    describe_key(t, p, &key);
+    int64_t now = clock_wall() / USEC_PER_SEC;
+    struct dead_letter d = {.table_id = p->table,
+                            .table = t ? t->name : "?",
+                            .target = m->targets[p->target]->name,
+                            .key = key.data ? key.data : "?",
+                            .row_key = p->row_key,
+                            .row_key_len = p->row_key_len,
+                            .column = r->column ? r->column : "",
+                            .reason = r->reason ? r->reason : "refused",
+                            .message = r->message ? r->message : "",
+                            .first = now,
+                            .last = now};
+    int rc = store_dead_letter_put(m->store, &d, &is_new);
+    if (rc == 0)
+        m->edge.dead_letter(m->edge.arg, &d, is_new);
+    return rc;
+}
+
+static int put_digest(struct mirror *m, const struct payload *p)
+{
+    const struct table_slot *t = mirror_table_by_id(m, p->table);
+    uint32_t target = m->targets[p->target]->store_id;
+    bool keep = !t || !t->plan || !t->plan->plain_key;
+
+    if (p->op == WRITE_DELETE)
+        return store_digest_delete(m->store, target, p->key, p->key_len);
+    return store_digest_put(m->store, target, p->key, p->key_len, p->digest, p->table,
+                            keep ? p->row_key : NULL, p->row_key_len);
+}
+
+static int write_record(struct mirror *m, const struct record *r)
+{
+    const struct payload *p = r->payload;
+    int rc = 0;
+
+    if (!p)
+        return 0;
+    if (r->kind == RECORD_REFUSED || r->kind == RECORD_FAULT)
+        return put_dead_letter(m, r);
+    if (r->kind == RECORD_WRITTEN || r->kind == RECORD_SPARED)
+        rc = put_digest(m, p);
+    if (rc == 0)
+        rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len);
+    return rc < 0 ? rc : 0;
+}
+
+void records_store_failed(struct mirror *m, usec now)
+{
+    if (!m->state_broken)
+        mirror_note(m, LOG_EV_ERROR, "state_unwritable",
+                    "state file %s cannot be written: %s; nothing is acknowledged until it can",
+                    store_path(m->store), store_error(m->store));
+    err_set(&m->state_error, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+            store_error(m->store));
+    store_rollback(m->store);
+    m->state_broken = true;
+    m->state_retry = now + STORE_RETRY;
+}
+
+int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload *p,
+               struct span *span, const char *column, const char *reason, const char *message)
+{
+    struct record *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return -ENOMEM;
+    r->kind = kind;
+    r->payload = p;
+    r->span = span;
+    r->column = column ? strdup(column) : NULL;
+    r->reason = reason ? strdup(reason) : NULL;
+    r->message = message ? strdup(message) : NULL;
+    list_push_back(&m->records, &r->link);
+    m->record_count++;
+    if (m->first_record == USEC_NEVER)
+        m->first_record = now;
+    if (!m->state_broken && write_record(m, r) < 0)
+        records_store_failed(m, now);
+    return 0;
+}
+
+/* After the store failed: everything since the last commit once more. */
+static int rewrite(struct mirror *m)
+{
+    list_for_each(pos, after, &m->records)
+    {
+        int rc = write_record(m, container_of(pos, struct record, link));
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+usec mirror_flush_due(const struct mirror *m)
+{
+    if (m->sync_pending || (m->first_record == USEC_NEVER && !m->state_broken))
+        return USEC_NEVER;
+    if (m->state_broken)
+        return m->state_retry;
+    struct engine_stats stats;
+    engine_stats(m->engine, &stats);
+    return stats.items == 0 || m->record_count >= RECORDS_MAX ? 0 : m->first_record + FLUSH_DELAY;
+}
+
+int mirror_flush(struct mirror *m, usec now, int *fd)
+{
+    if (m->sync_pending || mirror_flush_due(m) > now)
+        return 0;
+    if (m->state_broken) {
+        if (rewrite(m) < 0) {
+            records_store_failed(m, now);
+            return -EIO;
+        }
+    }
+    if (store_commit(m->store, NULL) < 0) {
+        records_store_failed(m, now);
+        return -EIO;
+    }
+    if (m->state_broken) {
+        m->state_broken = false;
+        mirror_note(m, LOG_EV_INFO, "state_writable", "state file %s can be written again",
+                    store_path(m->store));
+    }
+    while (!list_empty(&m->records)) {
+        struct list *first = m->records.next;
+        list_remove(first);
+        list_push_back(&m->syncing, first);
+    }
+    m->record_count = 0;
+    m->first_record = USEC_NEVER;
+    *fd = store_wal_fd(m->store);
+    if (*fd < 0) {
+        mirror_flushed(m, now, true);
+        return 0;
+    }
+    m->sync_pending = true;
+    return 1;
+}
+
+void mirror_flushed(struct mirror *m, usec now, bool durable)
+{
+    m->sync_pending = false;
+    if (!durable) {
+        /* What the kernel says was not written may be gone: keep it, and write it again. */
+        while (!list_empty(&m->syncing)) {
+            struct list *last = m->syncing.prev;
+            list_remove(last);
+            list_push_front(&m->records, last);
+            m->record_count++;
+        }
+        if (m->first_record == USEC_NEVER)
+            m->first_record = now;
+        records_store_failed(m, now);
+        return;
+    }
+    while (!list_empty(&m->syncing)) {
+        struct list *first = m->syncing.next;
+        list_remove(first);
+        record_free(container_of(first, struct record, link));
+    }
+}
+
+void records_free(struct mirror *m)
+{
+    struct list *lists[] = {&m->records, &m->syncing};
+
+    for (size_t i = 0; i < 2; i++)
+        while (!list_empty(lists[i])) {
+            struct list *first = lists[i]->next;
+            list_remove(first);
+            record_free(container_of(first, struct record, link));
+        }
+}

@@ -1,0 +1,157 @@
+/* What is known, for status, health, metrics and wait. */
+#include <stdlib.h>
+
+#include "mirror/internal.h"
+
+bool mirror_settled(const struct mirror *m, int64_t seq)
+{
+    return m->attached && m->watermark >= seq && mirror_low(m) >= seq && !loader_pending(m);
+}
+
+bool mirror_idle(const struct mirror *m)
+{
+    struct engine_stats stats;
+
+    engine_stats(m->engine, &stats);
+    return stats.items == 0 && list_empty(&m->records) && list_empty(&m->syncing);
+}
+
+static int compare_lag(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void view_lag(const struct mirror *m, struct mirror_view *v)
+{
+    size_t n = m->lag_count < LAG_SAMPLES ? (size_t)m->lag_count : LAG_SAMPLES;
+    uint32_t sorted[LAG_SAMPLES];
+
+    if (!n)
+        return;
+    memcpy(sorted, m->lag, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_lag);
+    v->lag_p50 = sorted[n / 2] * 64e-6;
+    v->lag_p99 = sorted[n * 99 / 100] * 64e-6;
+    v->lag_max = sorted[n - 1] * 64e-6;
+}
+
+/* Since when something is pending that we know of; else since when all was last known to be well.
+ */
+static usec oldest_pending(const struct mirror *m)
+{
+    usec oldest = track_oldest(&m->track);
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        const struct table_slot *t = &m->tables[i];
+        usec lag = t->lag_tracked ? track_oldest(&t->lag_track) : USEC_NEVER;
+        if (t->skipped && !t->lag_tracked)
+            lag = m->converged_at;
+        oldest = lag < oldest ? lag : oldest;
+    }
+    return oldest;
+}
+
+static bool all_open(const struct mirror *m)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].plan && !m->targets[m->tables[i].target]->view.open)
+            return false;
+    return true;
+}
+
+static void view_journal(struct mirror *m, struct mirror_view *v)
+{
+    int64_t max = 0;
+
+    v->watermark = m->watermark;
+    v->journal_low = mirror_low(m);
+    v->journal_max = v->watermark;
+    if (!m->attached || !m->journal)
+        return;
+    int rc = journal_max(m->journal, &max);
+    if (rc == SQLITE_ROW)
+        v->journal_max = max;
+    else
+        v->attached = false; /* cannot be known: do not claim to be well */
+    if (v->journal_max > v->journal_low)
+        v->journal_entries = v->journal_max - v->journal_low;
+}
+
+void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
+{
+    struct mirror_view v = {.attached = m->attached && m->problem == SOURCE_OK,
+                            .detached = m->detached,
+                            .uninstalled = m->uninstalled,
+                            .paused = m->paused,
+                            .loading = loader_pending(m),
+                            .state_broken = m->state_broken,
+                            .state_error = m->state_error.text,
+                            .dead_letters = store_dead_letter_count(m->store, 0),
+                            .discarded = m->discarded,
+                            .changes = m->changes,
+                            .items_put = m->items_put,
+                            .items_deleted = m->items_deleted,
+                            .spared = m->spared,
+                            .refused = m->refused,
+                            .journal_mode = m->source ? m->source->journal_mode : "",
+                            .wal_bytes = m->source ? source_wal_bytes(m->source) : 0};
+
+    view_journal(m, &v);
+    engine_stats(m->engine, &v.engine);
+    view_lag(m, &v);
+    v.converged = v.attached && !v.detached && !v.uninstalled && !v.paused && !v.loading &&
+                  !v.state_broken && all_open(m) && v.journal_entries == 0 &&
+                  v.watermark >= v.journal_max && v.engine.items == 0;
+    if (v.converged || !m->converged_at)
+        m->converged_at = now;
+    v.converged_at = m->converged_at;
+    v.oldest_pending = oldest_pending(m);
+    if (v.oldest_pending == USEC_NEVER && (v.journal_entries > 0 || v.engine.items > 0))
+        v.oldest_pending = m->converged_at;
+    *out = v;
+}
+
+size_t mirror_table_count(const struct mirror *m)
+{
+    return m->table_count;
+}
+
+static const char *state_of(const struct mirror *m, const struct table_slot *t)
+{
+    const struct mirror_target *target = t->plan ? &m->targets[t->target]->view : NULL;
+
+    if (!t->plan)
+        return "refused";
+    if (m->detached || m->uninstalled)
+        return "detached";
+    if (target->parked)
+        return "parked";
+    if (!target->open)
+        return "waiting";
+    if (t->load == LOAD_SWEEP)
+        return "comparing";
+    return t->load == LOAD_ROWS ? "loading" : "live";
+}
+
+void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out)
+{
+    const struct table_slot *t = &m->tables[i];
+
+    *out = (struct mirror_table_view){
+        .name = t->name,
+        .target = t->plan ? t->plan->target : "",
+        .state = state_of(m, t),
+        .reason = t->refusal ? t->refusal : "",
+        .items_put = t->items_put,
+        .items_deleted = t->items_deleted,
+        .mirrored = t->plan != NULL,
+    };
+    if (!t->plan)
+        return;
+    out->pending = engine_pending(m->engine, t->target);
+    out->dead_letters = store_dead_letter_count(m->store, t->id);
+    if (m->targets[t->target]->view.parked)
+        out->reason = m->targets[t->target]->view.reason;
+}

@@ -1,0 +1,421 @@
+#include "source/capture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const char *const kinds[] = {"i", "u", "d", "k"};
+enum { KIND_COUNT = 4 };
+
+/* --- the SQL ---------------------------------------------------------------------------------- */
+
+static void append_key_columns(sqlite3_str *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sqlite3_str_appendf(out, ",k%d", (int)i);
+}
+
+/* INSERT INTO _syncd_journal(t,k0,…) VALUES(7,NEW."a",…); */
+static void append_entry(sqlite3_str *out, const struct capture_table *t, const char *row)
+{
+    sqlite3_str_appendall(out, "INSERT INTO _syncd_journal(t");
+    append_key_columns(out, t->plan->row_key_count);
+    sqlite3_str_appendf(out, ") VALUES(%u", t->id);
+    for (size_t i = 0; i < t->plan->row_key_count; i++)
+        sqlite3_str_appendf(out, ",%s.\"%w\"", row, t->plan->columns[i].name);
+    sqlite3_str_appendall(out, "); ");
+}
+
+static bool names_column(const struct table_plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->column_count; i++)
+        if (strcasecmp(p->columns[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* A key that moves. The aliases matter: UPDATE t SET rowid=… moves an INTEGER PRIMARY KEY without
+ * firing "UPDATE OF id". */
+static void append_key_trigger_head(sqlite3_str *out, const struct capture_table *t)
+{
+    static const char *const aliases[] = {"rowid", "oid", "_rowid_"};
+    const struct table_plan *p = t->plan;
+
+    sqlite3_str_appendall(out, "BEFORE UPDATE OF ");
+    for (size_t i = 0; i < p->row_key_count; i++)
+        sqlite3_str_appendf(out, "%s\"%w\"", i ? "," : "", p->columns[i].name);
+    for (size_t i = 0; p->row_key_is_rowid && i < 3; i++)
+        if (!names_column(p, aliases[i]))
+            sqlite3_str_appendf(out, ",%s", aliases[i]);
+    sqlite3_str_appendf(out, " ON \"%w\" WHEN ", p->table);
+    for (size_t i = 0; i < p->row_key_count; i++) {
+        const char *c = p->columns[i].name;
+        sqlite3_str_appendf(out,
+                            "%sOLD.\"%w\" IS NOT NEW.\"%w\" COLLATE BINARY OR "
+                            "typeof(OLD.\"%w\")<>typeof(NEW.\"%w\")",
+                            i ? " OR " : "", c, c, c, c);
+    }
+}
+
+char *capture_trigger_sql(const struct capture_table *t, const char *kind)
+{
+    static const char *const events[] = {"AFTER INSERT", "AFTER UPDATE", "AFTER DELETE"};
+    sqlite3_str *out = sqlite3_str_new(NULL);
+
+    sqlite3_str_appendf(out, "CREATE TRIGGER _syncd_%u_%s ", t->id, kind);
+    if (kind[0] == 'k') {
+        append_key_trigger_head(out, t);
+        sqlite3_str_appendall(out, " BEGIN ");
+        append_entry(out, t, "OLD");
+        append_entry(out, t, "NEW");
+    } else {
+        const char *event = events[kind[0] == 'i' ? 0 : kind[0] == 'u' ? 1 : 2];
+        sqlite3_str_appendf(out, "%s ON \"%w\" BEGIN ", event, t->plan->table);
+        append_entry(out, t, kind[0] == 'd' ? "OLD" : "NEW");
+    }
+    sqlite3_str_appendall(out, "END");
+    return sqlite3_str_finish(out);
+}
+
+/* Bounds the journal of a database whose daemon is gone for good; the missing sentinel then says
+ * that the tables must be compared. */
+static char *cap_sql(const struct capture *c)
+{
+    return sqlite3_mprintf("CREATE TRIGGER _syncd_cap AFTER INSERT ON _syncd_journal "
+                           "WHEN NEW.seq %% 4096 = 0 BEGIN DELETE FROM _syncd_journal "
+                           "WHERE seq <= NEW.seq - %lld; END",
+                           (long long)c->journal_limit);
+}
+
+static unsigned widest_key(const struct capture *c)
+{
+    size_t n = 2;
+
+    for (size_t i = 0; i < c->count; i++)
+        if (c->tables[i].plan->row_key_count > n)
+            n = c->tables[i].plan->row_key_count;
+    return (unsigned)n;
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+static int look_triggers(struct source *s, struct capture_state *st)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc =
+        sqlite3_prepare_v2(s->db,
+                           "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type='trigger' "
+                           "AND name LIKE '\\_syncd\\_%' ESCAPE '\\'",
+                           -1, &stmt, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        struct capture_found *more = realloc(st->triggers, (st->count + 1) * sizeof *st->triggers);
+        if (!more) {
+            rc = SQLITE_NOMEM;
+            break;
+        }
+        st->triggers = more;
+        struct capture_found *f = &more[st->count++];
+        *f = (struct capture_found){0};
+        f->name = strdup((const char *)sqlite3_column_text(stmt, 0));
+        f->table = strdup((const char *)sqlite3_column_text(stmt, 1));
+        f->sql = strdup((const char *)sqlite3_column_text(stmt, 2));
+        if (!f->name || !f->table || !f->sql) {
+            rc = SQLITE_NOMEM;
+            break;
+        }
+        sscanf(f->name, "_syncd_%u_%3s", &f->id, f->kind);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int look_journal(struct source *s, struct capture_state *st)
+{
+    sqlite3_stmt *stmt = NULL;
+    int64_t keys = 0;
+    int rc = source_query_int(s,
+                              "SELECT count(*) FROM pragma_table_info('_syncd_journal','main') "
+                              "WHERE name GLOB 'k[0-9]*'",
+                              &keys);
+
+    st->first_seq = st->max_seq = -1;
+    if (rc != SQLITE_OK || keys == 0)
+        return rc;
+    st->journal = true;
+    st->journal_keys = (unsigned)keys;
+    rc = sqlite3_prepare_v2(s->db,
+                            "SELECT seq, t, k0, (SELECT max(seq) FROM _syncd_journal) "
+                            "FROM _syncd_journal ORDER BY seq LIMIT 1",
+                            -1, &stmt, NULL);
+    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        st->first_seq = sqlite3_column_int64(stmt, 0);
+        st->first_t = sqlite3_column_int64(stmt, 1);
+        st->max_seq = sqlite3_column_int64(stmt, 3);
+        st->nonce_valid = st->first_t == 0 && sqlite3_column_type(stmt, 2) == SQLITE_BLOB &&
+                          sqlite3_column_bytes(stmt, 2) == CAPTURE_NONCE_SIZE;
+        if (st->nonce_valid)
+            memcpy(st->nonce, sqlite3_column_blob(stmt, 2), CAPTURE_NONCE_SIZE);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int capture_look(struct source *s, struct capture_state **out)
+{
+    struct capture_state *st = calloc(1, sizeof *st);
+    int rc = st ? look_triggers(s, st) : SQLITE_NOMEM;
+
+    if (rc == SQLITE_OK)
+        rc = look_journal(s, st);
+    if (rc == SQLITE_OK)
+        *out = st;
+    else
+        capture_state_free(st);
+    return rc;
+}
+
+void capture_state_free(struct capture_state *st)
+{
+    if (!st)
+        return;
+    for (size_t i = 0; i < st->count; i++) {
+        free(st->triggers[i].name);
+        free(st->triggers[i].table);
+        free(st->triggers[i].sql);
+    }
+    free(st->triggers);
+    free(st);
+}
+
+uint32_t capture_id_of(const struct capture_state *st, const char *table)
+{
+    for (size_t i = 0; i < st->count; i++)
+        if (st->triggers[i].id && strcasecmp(st->triggers[i].table, table) == 0)
+            return st->triggers[i].id;
+    return 0;
+}
+
+uint32_t capture_max_id(const struct capture_state *st)
+{
+    uint32_t max = 0;
+
+    for (size_t i = 0; i < st->count; i++)
+        if (st->triggers[i].id > max)
+            max = st->triggers[i].id;
+    return max;
+}
+
+static const struct capture_found *find(const struct capture_state *st, const char *name)
+{
+    for (size_t i = 0; i < st->count; i++)
+        if (strcasecmp(st->triggers[i].name, name) == 0)
+            return &st->triggers[i];
+    return NULL;
+}
+
+bool capture_intact(const struct capture_state *st, const struct capture_table *t,
+                    bool *some_differ)
+{
+    bool intact = true;
+
+    *some_differ = false;
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        char name[40];
+        char *sql = capture_trigger_sql(t, kinds[i]);
+        snprintf(name, sizeof name, "_syncd_%u_%s", t->id, kinds[i]);
+        const struct capture_found *f = find(st, name);
+        bool same =
+            f && sql && strcmp(f->sql, sql) == 0 && strcasecmp(f->table, t->plan->table) == 0;
+        *some_differ |= f && !same;
+        intact &= same;
+        sqlite3_free(sql);
+    }
+    return intact;
+}
+
+static bool cap_intact(const struct capture_state *st, const struct capture *c)
+{
+    const struct capture_found *f = find(st, "_syncd_cap");
+    char *sql = cap_sql(c);
+    bool same = f && sql && strcmp(f->sql, sql) == 0;
+
+    sqlite3_free(sql);
+    return same;
+}
+
+static bool wanted(const struct capture *c, const struct capture_found *f)
+{
+    if (f->id == 0)
+        return strcmp(f->name, "_syncd_cap") == 0;
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t k = 0; k < KIND_COUNT; k++)
+            if (c->tables[i].id == f->id && strcmp(f->kind, kinds[k]) == 0)
+                return true;
+    return false;
+}
+
+bool capture_differs(const struct capture_state *st, const struct capture *c)
+{
+    bool differ;
+
+    if (!st->journal || st->first_seq < 0 || st->journal_keys < widest_key(c) || !cap_intact(st, c))
+        return true;
+    for (size_t i = 0; i < st->count; i++)
+        if (!wanted(c, &st->triggers[i]))
+            return true;
+    for (size_t i = 0; i < c->count; i++)
+        if (!capture_intact(st, &c->tables[i], &differ))
+            return true;
+    return false;
+}
+
+/* --- changing --------------------------------------------------------------------------------- */
+
+/* Run SQL made by sqlite3_mprintf() and free it. */
+static int run(struct source *s, char *sql)
+{
+    int rc = sql ? source_exec(s, sql) : SQLITE_NOMEM;
+
+    sqlite3_free(sql);
+    return rc;
+}
+
+static int make_journal(struct source *s, const struct capture_state *st, const struct capture *c,
+                        const uint8_t nonce[CAPTURE_NONCE_SIZE])
+{
+    unsigned keys = st->journal ? st->journal_keys : 2;
+    sqlite3_stmt *stmt = NULL;
+    int rc = SQLITE_OK;
+
+    if (!st->journal)
+        rc = source_exec(s, "CREATE TABLE _syncd_journal(seq INTEGER PRIMARY KEY, t INTEGER, k0, "
+                            "k1)");
+    for (; rc == SQLITE_OK && keys < widest_key(c); keys++)
+        rc = run(s, sqlite3_mprintf("ALTER TABLE _syncd_journal ADD COLUMN k%u", keys));
+    if (rc != SQLITE_OK || st->first_seq >= 0)
+        return rc;
+    rc = sqlite3_prepare_v2(s->db, "INSERT INTO _syncd_journal(seq,t,k0) VALUES(1,0,?1)", -1, &stmt,
+                            NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob(stmt, 1, nonce, CAPTURE_NONCE_SIZE, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int drop_trigger(struct source *s, const struct capture_found *f)
+{
+    return run(s, sqlite3_mprintf("DROP TRIGGER main.\"%w\"", f->name));
+}
+
+static int make_table(struct source *s, const struct capture_state *st, struct capture_table *t)
+{
+    bool differ;
+    int rc = SQLITE_OK;
+
+    if (capture_intact(st, t, &differ))
+        return SQLITE_OK;
+    t->rebuilt = true;
+    for (size_t k = 0; rc == SQLITE_OK && k < KIND_COUNT; k++) {
+        char name[40];
+        char *sql = capture_trigger_sql(t, kinds[k]);
+        snprintf(name, sizeof name, "_syncd_%u_%s", t->id, kinds[k]);
+        const struct capture_found *f = find(st, name);
+        if (f && sql && strcmp(f->sql, sql) == 0) {
+            sqlite3_free(sql);
+            continue;
+        }
+        if (f)
+            rc = drop_trigger(s, f);
+        if (rc == SQLITE_OK)
+            rc = run(s, sql);
+        else
+            sqlite3_free(sql);
+    }
+    return rc;
+}
+
+static int install(struct source *s, const struct capture *c, const uint8_t *nonce)
+{
+    struct capture_state *st = NULL;
+    int rc = capture_look(s, &st);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = make_journal(s, st, c, nonce);
+    for (size_t i = 0; rc == SQLITE_OK && i < st->count; i++)
+        if (!wanted(c, &st->triggers[i]))
+            rc = drop_trigger(s, &st->triggers[i]);
+    for (size_t i = 0; rc == SQLITE_OK && i < c->count; i++)
+        rc = make_table(s, st, &c->tables[i]);
+    if (rc == SQLITE_OK && !cap_intact(st, c)) {
+        rc = source_exec(s, "DROP TRIGGER IF EXISTS main._syncd_cap");
+        if (rc == SQLITE_OK)
+            rc = run(s, cap_sql(c));
+    }
+    capture_state_free(st);
+    return rc;
+}
+
+/* End the transaction that has begun: COMMIT when its body went well, else ROLLBACK. */
+static int finish(struct source *s, int rc)
+{
+    if (rc == SQLITE_OK)
+        rc = source_exec(s, "COMMIT");
+    if (rc != SQLITE_OK && !sqlite3_get_autocommit(s->db))
+        source_exec(s, "ROLLBACK");
+    return rc;
+}
+
+int capture_install(struct source *s, const struct capture *c,
+                    const uint8_t nonce[CAPTURE_NONCE_SIZE])
+{
+    int rc = source_exec(s, "BEGIN IMMEDIATE");
+
+    return rc == SQLITE_OK ? finish(s, install(s, c, nonce)) : rc;
+}
+
+static int remove_all(struct source *s, bool journal_too)
+{
+    struct capture_state *st = NULL;
+    int rc = capture_look(s, &st);
+
+    /* Triggers first: a trigger without its journal would fail every write of the application. */
+    for (size_t i = 0; rc == SQLITE_OK && i < st->count; i++)
+        rc = drop_trigger(s, &st->triggers[i]);
+    if (rc == SQLITE_OK && journal_too)
+        rc = source_exec(s, "DROP TABLE IF EXISTS main._syncd_journal");
+    capture_state_free(st);
+    return rc;
+}
+
+int capture_remove(struct source *s, bool journal_too)
+{
+    int rc = source_exec(s, "BEGIN IMMEDIATE");
+
+    return rc == SQLITE_OK ? finish(s, remove_all(s, journal_too)) : rc;
+}
+
+char *capture_mark(struct source *s, const char *table)
+{
+    sqlite3_stmt *stmt = NULL;
+    char *mark = NULL;
+
+    if (sqlite3_prepare_v2(
+            s->db,
+            "SELECT group_concat(rowid || ':' || rootpage, ' ') FROM (SELECT rowid, "
+            "rootpage FROM sqlite_schema WHERE (type='table' AND name=?1 COLLATE NOCASE) OR "
+            "(type='trigger' AND tbl_name=?1 COLLATE NOCASE AND name LIKE '\\_syncd\\_%' "
+            "ESCAPE '\\') ORDER BY rowid)",
+            -1, &stmt, NULL) == SQLITE_OK &&
+        sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC) == SQLITE_OK &&
+        sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_text(stmt, 0))
+        mark = sqlite3_mprintf("%s", sqlite3_column_text(stmt, 0));
+    sqlite3_finalize(stmt);
+    return mark;
+}

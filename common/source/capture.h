@@ -1,0 +1,88 @@
+/* Capture: the journal table and the triggers that write the keys of changed rows into it.
+ *
+ *     _syncd_journal(seq INTEGER PRIMARY KEY, t INTEGER, k0, k1, …)
+ *
+ * seq orders the changes, t is the id of a table's capture, k0… are the row key's values. The first
+ * row is the sentinel: t = 0, k0 = a random nonce, seq = up to where entries are acknowledged; so
+ * the sequence never restarts, and a restored or truncated journal is told from ours.
+ *
+ * The triggers are written in SQL that SQLite 3.7 understands, name key columns only, and use
+ * nothing but INSERT ... VALUES into a table without constraints, so that no conflict clause,
+ * setting or old library of the application makes them fail. They run inside the application: every
+ * name in them is quoted with %w. */
+#ifndef SYNCD_SOURCE_CAPTURE_H
+#define SYNCD_SOURCE_CAPTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mapping/plan.h"
+#include "source/source.h"
+
+enum { CAPTURE_NONCE_SIZE = 16 };
+
+/* A table whose changes are to be captured. */
+struct capture_table {
+    uint32_t id;
+    const struct table_plan *plan;
+    bool rebuilt; /* out: its triggers were not as they should be and were made anew */
+};
+
+struct capture {
+    struct capture_table *tables;
+    size_t count;
+    int64_t journal_limit; /* entries; the oldest go beyond it */
+};
+
+/* One trigger of ours in the database. */
+struct capture_found {
+    uint32_t id; /* 0: the journal's own */
+    char kind[4];
+    char *name, *table, *sql;
+};
+
+struct capture_state {
+    struct capture_found *triggers;
+    size_t count;
+    bool journal;          /* the table is there */
+    unsigned journal_keys; /* k0 … k(n-1) */
+    int64_t first_seq;     /* -1: empty */
+    int64_t first_t;
+    int64_t max_seq; /* -1: empty */
+    uint8_t nonce[CAPTURE_NONCE_SIZE];
+    bool nonce_valid; /* the first row is a sentinel */
+};
+
+/* What of ours is in the database. An SQLite result code. */
+int capture_look(struct source *s, struct capture_state **out);
+void capture_state_free(struct capture_state *st);
+
+/* Id under which triggers on `table` were made, 0 when there are none. */
+uint32_t capture_id_of(const struct capture_state *st, const char *table);
+/* Highest id in any trigger's name. */
+uint32_t capture_max_id(const struct capture_state *st);
+/* Are the triggers of this id exactly those of the plan? `some_differ`: one that is there is
+ * another (a changed key needs a new id), rather than merely missing. */
+bool capture_intact(const struct capture_state *st, const struct capture_table *t,
+                    bool *some_differ);
+/* Does anything at all differ from what capture_install() would leave? */
+bool capture_differs(const struct capture_state *st, const struct capture *c);
+
+/* Make the database so, in one transaction: journal, sentinel (with `nonce` when a new one is
+ * needed), triggers; ours that are not wanted go. Sets `rebuilt`. An SQLite result code; on failure
+ * nothing has changed. */
+int capture_install(struct source *s, const struct capture *c,
+                    const uint8_t nonce[CAPTURE_NONCE_SIZE]);
+
+/* Take the triggers out, journal too when asked for, in one transaction. */
+int capture_remove(struct source *s, bool journal_too);
+
+/* Text that changes when the table or one of our triggers on it was dropped and made again, even
+ * word for word: root page and schema rowids. Free with sqlite3_free(); NULL: no memory or busy. */
+char *capture_mark(struct source *s, const char *table);
+
+/* SQL of one trigger, for tests; kind is i, u, d or k. Free with sqlite3_free(). */
+char *capture_trigger_sql(const struct capture_table *t, const char *kind);
+
+#endif

@@ -1,0 +1,48 @@
+/* The journal: reading entries in order, and taking out what is settled. */
+#ifndef SYNCD_SOURCE_JOURNAL_H
+#define SYNCD_SOURCE_JOURNAL_H
+
+#include "source/capture.h"
+
+struct journal {
+    struct source *source; /* borrowed */
+    unsigned keys;         /* k columns */
+    sqlite3_stmt *read, *read_table, *head, *tail;
+};
+
+struct journal_entry {
+    int64_t seq;
+    uint32_t table; /* 0: a sentinel */
+};
+
+/* Prepares statements; an SQLite result code. */
+int journal_open(struct source *s, unsigned keys, struct journal **out);
+void journal_close(struct journal *j);
+
+/* A statement over entries with seq > after, in order, at most `limit`; of one table alone and up
+ * to `until` when `table` is not 0. Step with journal_next() (SQLITE_ROW, SQLITE_DONE or an error),
+ * end with rows_end(). */
+sqlite3_stmt *journal_entries(struct journal *j, int64_t after, int limit, uint32_t table,
+                              int64_t until);
+int journal_next(sqlite3_stmt *entries, struct journal_entry *out);
+/* k0…k(n-1) of the entry at hand, encoded (mapping/value.h) onto `out`. */
+void journal_key(sqlite3_stmt *entries, unsigned n, struct buf *out);
+
+/* The first row as it is now: its seq, and whether it is a sentinel, with its nonce. SQLITE_ROW;
+ * SQLITE_DONE when the journal is empty. */
+struct journal_head {
+    int64_t seq;
+    bool sentinel;
+    uint8_t nonce[CAPTURE_NONCE_SIZE];
+};
+int journal_head(struct journal *j, struct journal_head *out);
+/* Highest seq; SQLITE_DONE when the journal is empty. */
+int journal_max(struct journal *j, int64_t *max_seq);
+
+/* Take out entries with seq <= upto, about a thousand in one short transaction, and put the
+ * sentinel with `nonce` in their place. *acked is where the sentinel stands now. SQLITE_BUSY at
+ * once when somebody else writes. */
+int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NONCE_SIZE],
+                int64_t *acked);
+
+#endif

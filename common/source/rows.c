@@ -1,0 +1,242 @@
+#include "source/rows.h"
+
+#include <stdlib.h>
+
+void rows_values(sqlite3_stmt *stmt, int first, size_t n, struct value *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        int at = first + (int)i;
+        struct value *v = &out[i];
+        switch (sqlite3_column_type(stmt, at)) {
+        case SQLITE_INTEGER:
+            v->kind = VALUE_INTEGER;
+            v->integer = sqlite3_column_int64(stmt, at);
+            break;
+        case SQLITE_FLOAT:
+            v->kind = VALUE_REAL;
+            v->real = sqlite3_column_double(stmt, at);
+            break;
+        case SQLITE_TEXT:
+            v->kind = VALUE_TEXT;
+            v->bytes = (const char *)sqlite3_column_text(stmt, at);
+            v->len = (size_t)sqlite3_column_bytes(stmt, at);
+            break;
+        case SQLITE_BLOB:
+            v->kind = VALUE_BLOB;
+            v->bytes = sqlite3_column_blob(stmt, at);
+            v->len = (size_t)sqlite3_column_bytes(stmt, at);
+            break;
+        default:
+            v->kind = VALUE_NULL;
+        }
+    }
+}
+
+int rows_bind(sqlite3_stmt *stmt, int at, const struct value *v)
+{
+    switch (v->kind) {
+    case VALUE_INTEGER:
+        return sqlite3_bind_int64(stmt, at, v->integer);
+    case VALUE_REAL:
+        return sqlite3_bind_double(stmt, at, v->real);
+    case VALUE_TEXT:
+        return sqlite3_bind_text(stmt, at, v->len ? v->bytes : "", (int)v->len, SQLITE_STATIC);
+    case VALUE_BLOB:
+        return v->len ? sqlite3_bind_blob(stmt, at, v->bytes, (int)v->len, SQLITE_STATIC)
+                      : sqlite3_bind_zeroblob(stmt, at, 0);
+    case VALUE_NULL:
+        break;
+    }
+    return sqlite3_bind_null(stmt, at);
+}
+
+/* --- statements ------------------------------------------------------------------------------- */
+
+static void append_columns(sqlite3_str *sql, const struct table_plan *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "", p->columns[i].name);
+}
+
+static void append_cursor(sqlite3_str *sql, const struct table_plan *p)
+{
+    if (p->page_by)
+        sqlite3_str_appendall(sql, p->page_by);
+    else
+        append_columns(sql, p, p->row_key_count);
+}
+
+static int prepare(struct rows *r, sqlite3_str *sql, sqlite3_stmt **out)
+{
+    char *text = sqlite3_str_finish(sql);
+    int rc = text
+                 ? sqlite3_prepare_v3(r->source->db, text, -1, SQLITE_PREPARE_PERSISTENT, out, NULL)
+                 : SQLITE_NOMEM;
+
+    sqlite3_free(text);
+    return rc;
+}
+
+/* IS rather than =, so that a NULL in a key finds the rows that have it. */
+static int prepare_lookup(struct rows *r)
+{
+    const struct table_plan *p = r->plan;
+    sqlite3_str *sql = sqlite3_str_new(r->source->db);
+
+    sqlite3_str_appendall(sql, "SELECT ");
+    append_columns(sql, p, p->column_count);
+    sqlite3_str_appendf(sql, " FROM main.\"%w\" WHERE ", p->table);
+    for (size_t i = 0; i < p->row_key_count; i++)
+        sqlite3_str_appendf(sql, "%s\"%w\" IS ?%d", i ? " AND " : "", p->columns[i].name,
+                            (int)i + 1);
+    sqlite3_str_appendall(sql, " LIMIT 1");
+    return prepare(r, sql, &r->lookup);
+}
+
+static int prepare_page(struct rows *r, size_t columns, bool behind, sqlite3_stmt **out)
+{
+    const struct table_plan *p = r->plan;
+    sqlite3_str *sql = sqlite3_str_new(r->source->db);
+
+    sqlite3_str_appendall(sql, "SELECT ");
+    append_columns(sql, p, columns);
+    sqlite3_str_appendall(sql, ",");
+    append_cursor(sql, p);
+    sqlite3_str_appendf(sql, " FROM main.\"%w\"", p->table);
+    if (behind) {
+        sqlite3_str_appendall(sql, " WHERE (");
+        append_cursor(sql, p);
+        sqlite3_str_appendall(sql, ") > (");
+        for (size_t i = 0; i < r->cursor_count; i++)
+            sqlite3_str_appendf(sql, "%s?%d", i ? "," : "", (int)i + 2);
+        sqlite3_str_appendall(sql, ")");
+    }
+    sqlite3_str_appendall(sql, " ORDER BY ");
+    append_cursor(sql, p);
+    sqlite3_str_appendall(sql, " LIMIT ?1");
+    return prepare(r, sql, out);
+}
+
+int rows_open(struct source *s, const struct table_plan *plan, struct rows **out)
+{
+    struct rows *r = calloc(1, sizeof *r);
+    int rc = SQLITE_NOMEM;
+
+    if (!r)
+        return rc;
+    r->source = s;
+    r->plan = plan;
+    r->cursor_count = plan->page_by ? 1 : plan->row_key_count;
+    r->values = calloc(plan->column_count + r->cursor_count, sizeof *r->values);
+    if (r->values)
+        rc = prepare_lookup(r);
+    if (rc == SQLITE_OK)
+        rc = prepare_page(r, plan->column_count, false, &r->first_page);
+    if (rc == SQLITE_OK)
+        rc = prepare_page(r, plan->column_count, true, &r->next_page);
+    if (rc == SQLITE_OK)
+        *out = r;
+    else
+        rows_close(r);
+    return rc;
+}
+
+void rows_close(struct rows *r)
+{
+    if (!r)
+        return;
+    sqlite3_finalize(r->lookup);
+    sqlite3_finalize(r->first_page);
+    sqlite3_finalize(r->next_page);
+    free(r->values);
+    free(r);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+void rows_end(sqlite3_stmt *stmt)
+{
+    sqlite3_reset(stmt);
+    sqlite3_clear_bindings(stmt);
+}
+
+int rows_lookup(struct rows *r, const struct value *row_key)
+{
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; rc == SQLITE_OK && i < r->plan->row_key_count; i++)
+        rc = rows_bind(r->lookup, (int)i + 1, &row_key[i]);
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = sqlite3_step(r->lookup);
+    if (rc == SQLITE_ROW)
+        rows_values(r->lookup, 0, r->plan->column_count, r->values);
+    return rc;
+}
+
+static int bind_cursor(struct rows *r, sqlite3_stmt *stmt, const struct buf *cursor)
+{
+    struct value *values = r->values + r->plan->column_count;
+    int rc = SQLITE_OK;
+
+    if (values_decode(cursor->data, cursor->len, values, r->cursor_count) < 0)
+        return SQLITE_MISMATCH;
+    for (size_t i = 0; rc == SQLITE_OK && i < r->cursor_count; i++)
+        rc = rows_bind(stmt, (int)i + 2, &values[i]);
+    return rc;
+}
+
+int rows_page(struct rows *r, const struct buf *cursor, int limit, sqlite3_stmt **out)
+{
+    sqlite3_stmt *stmt = cursor && cursor->len ? r->next_page : r->first_page;
+    int rc = sqlite3_bind_int(stmt, 1, limit);
+
+    if (rc == SQLITE_OK && stmt == r->next_page)
+        rc = bind_cursor(r, stmt, cursor);
+    *out = stmt;
+    return rc;
+}
+
+int rows_next(struct rows *r, sqlite3_stmt *page)
+{
+    int rc = sqlite3_step(page);
+
+    if (rc == SQLITE_ROW)
+        rows_values(page, 0, r->plan->column_count, r->values);
+    return rc;
+}
+
+static void encode_columns(sqlite3_stmt *stmt, size_t first, size_t n, struct buf *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct value v;
+        rows_values(stmt, (int)(first + i), 1, &v);
+        value_encode(out, &v);
+    }
+}
+
+void rows_cursor(const struct rows *r, sqlite3_stmt *page, struct buf *out)
+{
+    buf_clear(out);
+    encode_columns(page, r->plan->column_count, r->cursor_count, out);
+}
+
+int rows_skip(struct rows *r, const struct buf *cursor, struct buf *key, struct buf *next)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool behind = cursor && cursor->len;
+    size_t keys = r->plan->row_key_count;
+    int rc = prepare_page(r, keys, behind, &stmt);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int(stmt, 1, 1);
+    if (rc == SQLITE_OK && behind)
+        rc = bind_cursor(r, stmt, cursor);
+    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        encode_columns(stmt, 0, keys, key);
+        buf_clear(next);
+        encode_columns(stmt, keys, r->cursor_count, next);
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}

@@ -1,0 +1,43 @@
+/* Rows of a mirrored table: by key, and page by page. Statements are prepared once and kept; they
+ * are the table's as long as its plan is. */
+#ifndef SYNCD_SOURCE_ROWS_H
+#define SYNCD_SOURCE_ROWS_H
+
+#include "mapping/plan.h"
+#include "mapping/value.h"
+#include "source/source.h"
+
+/* Values of a statement's columns, borrowed until its next step or reset. */
+void rows_values(sqlite3_stmt *stmt, int first, size_t n, struct value *out);
+int rows_bind(sqlite3_stmt *stmt, int at, const struct value *v);
+
+struct rows {
+    struct source *source;         /* borrowed */
+    const struct table_plan *plan; /* borrowed */
+    sqlite3_stmt *lookup, *first_page, *next_page;
+    size_t cursor_count;  /* values of a page cursor: 1 for the rowid, else the row key's */
+    struct value *values; /* plan.column_count, of the row at hand, then the cursor's */
+};
+
+/* An SQLite result code. */
+int rows_open(struct source *s, const struct table_plan *plan, struct rows **out);
+void rows_close(struct rows *r);
+
+/* The row with that key as it is now: SQLITE_ROW with r->values filled, SQLITE_DONE when there is
+ * none, SQLITE_TOOBIG when a value is longer than SOURCE_MAX_VALUE, or an error. rows_end() after.
+ */
+int rows_lookup(struct rows *r, const struct value *row_key);
+
+/* The next rows in key order (or rowid order) behind `cursor` (encoded values; NULL: from the
+ * start), at most `limit`. Then rows_next() as above, and rows_cursor() for the place of the row at
+ * hand. */
+int rows_page(struct rows *r, const struct buf *cursor, int limit, sqlite3_stmt **out);
+int rows_next(struct rows *r, sqlite3_stmt *page);
+void rows_cursor(const struct rows *r, sqlite3_stmt *page, struct buf *out);
+void rows_end(sqlite3_stmt *stmt);
+
+/* Key and cursor of the first row behind `cursor`, without its other columns: to step over a row
+ * whose values are too long. SQLITE_ROW with the row key appended to `key` and `next` replaced. */
+int rows_skip(struct rows *r, const struct buf *cursor, struct buf *key, struct buf *next);
+
+#endif

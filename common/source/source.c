@@ -1,0 +1,250 @@
+#include "source/source.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static const char *const codes[] = {
+    [SOURCE_OK] = "ok",
+    [SOURCE_MISSING] = "source_missing",
+    [SOURCE_UNREADABLE] = "source_unreadable",
+    [SOURCE_NOT_A_DATABASE] = "not_a_database",
+    [SOURCE_OWNER] = "source_owner",
+    [SOURCE_LOCKED] = "source_locked",
+    [SOURCE_READONLY] = "source_readonly",
+    [SOURCE_FULL] = "source_io_error",
+    [SOURCE_FAILED] = "source_failed",
+};
+
+const char *source_problem_code(enum source_problem p)
+{
+    return codes[p];
+}
+
+static enum source_problem problem(enum source_problem p, struct err *err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static enum source_problem problem(enum source_problem p, struct err *err, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    err_setv(err, -EIO, fmt, args);
+    va_end(args);
+    return p;
+}
+
+enum source_problem source_problem_of(const struct source *s, int rc, const char *doing,
+                                      struct err *err)
+{
+    const char *said = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
+
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return SOURCE_OK;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return problem(SOURCE_LOCKED, err,
+                       "database %s is locked by another process while %s; if this lasts, look for "
+                       "locking_mode=EXCLUSIVE or a transaction left open",
+                       s->path, doing);
+    case SQLITE_NOTADB:
+        return problem(SOURCE_NOT_A_DATABASE, err,
+                       "%s is not a SQLite database (or it is encrypted): check [source] database",
+                       s->path);
+    case SQLITE_READONLY:
+        return problem(SOURCE_READONLY, err,
+                       "database %s cannot be written (%s): triggers and journal need a writable "
+                       "file and directory",
+                       s->path, said);
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return problem(SOURCE_UNREADABLE, err,
+                       "database %s cannot be opened while %s (%s): check the permissions of the "
+                       "file and its directory",
+                       s->path, doing, said);
+    case SQLITE_FULL:
+        return problem(SOURCE_FULL, err, "the disk of database %s is full (while %s)", s->path,
+                       doing);
+    case SQLITE_IOERR:
+        return problem(SOURCE_FULL, err, "reading or writing database %s failed while %s: %s",
+                       s->path, doing, said);
+    case SQLITE_CORRUPT:
+        return problem(SOURCE_FAILED, err,
+                       "database %s is damaged (%s, while %s): run PRAGMA integrity_check", s->path,
+                       said, doing);
+    default:
+        return problem(SOURCE_FAILED, err, "database %s: %s (while %s)", s->path, said, doing);
+    }
+}
+
+static const char *user_name(uid_t uid, char *store, size_t size)
+{
+    const struct passwd *pw = getpwuid(uid);
+
+    if (pw)
+        snprintf(store, size, "%s", pw->pw_name);
+    else
+        snprintf(store, size, "uid %u", (unsigned)uid);
+    return store;
+}
+
+static enum source_problem check_path(const char *path, struct stat *st, struct err *err)
+{
+    char owner[64], me[64];
+
+    if (stat(path, st) < 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return problem(SOURCE_MISSING, err,
+                           "database %s does not exist: check [source] database", path);
+        return problem(SOURCE_UNREADABLE, err, "database %s cannot be reached: %s", path,
+                       strerror(errno));
+    }
+    if (!S_ISREG(st->st_mode))
+        return problem(SOURCE_NOT_A_DATABASE, err, "%s is not a file, so it is no SQLite database",
+                       path);
+    if (geteuid() != 0 && geteuid() != st->st_uid)
+        return problem(SOURCE_OWNER, err,
+                       "database %s belongs to %s, but this runs as %s: run as %s (in the unit: "
+                       "User=%s), or the application could lose access to its own files",
+                       path, user_name(st->st_uid, owner, sizeof owner),
+                       user_name(geteuid(), me, sizeof me), owner, owner);
+    if (access(path, R_OK) < 0)
+        return problem(SOURCE_UNREADABLE, err, "database %s cannot be read: %s", path,
+                       strerror(errno));
+    if (st->st_size == 0)
+        return problem(SOURCE_NOT_A_DATABASE, err,
+                       "%s is an empty file; it is taken up once the application has created its "
+                       "tables",
+                       path);
+    return SOURCE_OK;
+}
+
+int source_exec(struct source *s, const char *sql)
+{
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+}
+
+int source_query_int(struct source *s, const char *sql, int64_t *out)
+{
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        *out = sqlite3_column_int64(stmt, 0);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+int source_refresh_mode(struct source *s)
+{
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode", -1, &stmt, NULL);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW)
+        snprintf(s->journal_mode, sizeof s->journal_mode, "%s",
+                 (const char *)sqlite3_column_text(stmt, 0));
+    sqlite3_finalize(stmt);
+    if (rc != SQLITE_ROW)
+        return rc;
+    s->wal = strcmp(s->journal_mode, "wal") == 0;
+    return source_exec(s, s->wal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
+}
+
+static int configure(struct source *s)
+{
+    int rc;
+
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, 0);
+    sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, SOURCE_MAX_VALUE);
+    if ((rc = source_exec(s, "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
+                             "PRAGMA cache_size=-2000; PRAGMA foreign_keys=OFF")) != SQLITE_OK)
+        return rc;
+    int64_t ignored;
+    if ((rc = source_query_int(s, "SELECT count(*) FROM sqlite_schema", &ignored)) != SQLITE_OK)
+        return rc;
+    return source_refresh_mode(s);
+}
+
+enum source_problem source_open(const char *path, struct source **out, struct err *err)
+{
+    struct stat st;
+    enum source_problem p = check_path(path, &st, err);
+
+    if (p != SOURCE_OK)
+        return p;
+    struct source *s = calloc(1, sizeof *s);
+    if (!s || !(s->path = strdup(path))) {
+        free(s);
+        return problem(SOURCE_FAILED, err, "out of memory");
+    }
+    s->dev = st.st_dev;
+    s->ino = st.st_ino;
+    int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc == SQLITE_OK)
+        rc = configure(s);
+    if (rc != SQLITE_OK) {
+        p = source_problem_of(s, rc, "opening it", err);
+        source_close(s);
+        return p;
+    }
+    if (sqlite3_db_readonly(s->db, "main") == 1) {
+        p = problem(SOURCE_READONLY, err,
+                    "database %s can only be read: triggers and journal need a writable file",
+                    path);
+        source_close(s);
+        return p;
+    }
+    *out = s;
+    return SOURCE_OK;
+}
+
+void source_close(struct source *s)
+{
+    if (!s)
+        return;
+    sqlite3_close_v2(s->db);
+    free(s->path);
+    free(s);
+}
+
+enum source_problem source_check_file(const struct source *s, struct err *err)
+{
+    struct stat st;
+
+    if (stat(s->path, &st) < 0)
+        return problem(SOURCE_MISSING, err, "database %s is gone: %s", s->path, strerror(errno));
+    if (st.st_dev != s->dev || st.st_ino != s->ino)
+        return problem(SOURCE_MISSING, err, "database %s was replaced by another file", s->path);
+    return SOURCE_OK;
+}
+
+int64_t source_wal_bytes(const struct source *s)
+{
+    _cleanup_free_ char *wal = NULL;
+    struct stat st;
+
+    if (asprintf(&wal, "%s-wal", s->path) < 0) {
+        wal = NULL;
+        return 0;
+    }
+    return stat(wal, &st) == 0 ? (int64_t)st.st_size : 0;
+}

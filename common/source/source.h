@@ -1,0 +1,68 @@
+/* The user's database: one connection, opened with care and used in short slices.
+ *
+ * Rules kept here: only the file's owner or root opens it (another user would create -wal and -shm
+ * files that the application cannot open); never a checkpoint while others may write
+ * (wal_autocheckpoint=0); no waiting for locks (busy_timeout=0: the caller tries again later);
+ * never create the file; nothing but SQLite opens or closes the database or its -shm. */
+#ifndef SYNCD_SOURCE_SOURCE_H
+#define SYNCD_SOURCE_SOURCE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/* What stands between us and the database; SOURCE_OK when nothing does. */
+enum source_problem {
+    SOURCE_OK,
+    SOURCE_MISSING,
+    SOURCE_UNREADABLE,
+    SOURCE_NOT_A_DATABASE,
+    SOURCE_OWNER,
+    SOURCE_LOCKED, /* busy for the moment, or held in locking_mode=EXCLUSIVE */
+    SOURCE_READONLY,
+    SOURCE_FULL,   /* disk full or an I/O error */
+    SOURCE_FAILED, /* anything else SQLite says */
+};
+
+/* Stable word of a problem for health reasons: source_missing, source_locked, … */
+const char *source_problem_code(enum source_problem p);
+
+struct source {
+    sqlite3 *db;
+    char *path;
+    dev_t dev;
+    ino_t ino;
+    bool wal; /* journal_mode is WAL */
+    char journal_mode[12];
+};
+
+/* Longest value that is read of a row; a longer one can be no item and becomes a dead letter. */
+enum { SOURCE_MAX_VALUE = 1024 * 1024 };
+
+/* Open and look at the schema once. SOURCE_OK and *out, or the problem and a sentence. */
+enum source_problem source_open(const char *path, struct source **out, struct err *err);
+void source_close(struct source *s);
+
+/* Is the file at the path still the one that is open? SOURCE_OK, or SOURCE_MISSING when it is gone
+ * or another. */
+enum source_problem source_check_file(const struct source *s, struct err *err);
+
+/* What an SQLite result code of this connection means. */
+enum source_problem source_problem_of(const struct source *s, int sqlite_rc, const char *doing,
+                                      struct err *err);
+
+/* Run statements without results. An SQLite result code. */
+int source_exec(struct source *s, const char *sql);
+/* First column of the first row as integer; SQLITE_DONE when there is no row. */
+int source_query_int(struct source *s, const char *sql, int64_t *out);
+
+/* Read the journal mode anew (the application may change it) and set synchronous to match. */
+int source_refresh_mode(struct source *s);
+
+/* Size of the -wal file in bytes, 0 when there is none. */
+int64_t source_wal_bytes(const struct source *s);
+
+#endif

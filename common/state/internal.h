@@ -1,0 +1,51 @@
+/* Shared by the store's files only. */
+#ifndef SYNCD_STATE_INTERNAL_H
+#define SYNCD_STATE_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "state/store.h"
+
+enum store_statement {
+    ST_GET,
+    ST_PUT,
+    ST_TARGET_GET,
+    ST_TARGET_PUT,
+    ST_TABLE_BY_NAME,
+    ST_TABLE_BY_ID,
+    ST_TABLE_NEW,
+    ST_TABLE_SAVE,
+    ST_TABLE_PROGRESS,
+    ST_DIGEST_GET,
+    ST_DIGEST_PUT,
+    ST_DIGEST_DELETE,
+    ST_DIGEST_CLEAR,
+    ST_DIGEST_PAGE,
+    ST_DIGEST_COUNT,
+    ST_DEAD_FIND,
+    ST_DEAD_INSERT,
+    ST_DEAD_UPDATE,
+    ST_DEAD_CLEAR,
+    ST_DEAD_DELETE,
+    ST_DEAD_COUNT,
+    ST_DEAD_LIST,
+    ST_COUNT,
+};
+
+struct store {
+    sqlite3 *db;
+    char *path, *lock_path;
+    int lock_fd, wal_fd;
+    bool dirty; /* a transaction is open */
+    int64_t dead_letters;
+    sqlite3_stmt *statements[ST_COUNT];
+};
+
+/* The prepared statement, reset. NULL: store_error() says why. */
+sqlite3_stmt *store_statement(struct store *s, enum store_statement which);
+/* Open the transaction if none is, step a statement that returns no row, reset it. */
+int store_run(struct store *s, sqlite3_stmt *stmt);
+int store_errno(int sqlite_rc);
+int store_bind_blob(sqlite3_stmt *stmt, int at, const void *bytes, size_t n);
+
+#endif

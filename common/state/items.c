@@ -1,0 +1,235 @@
+/* Digests and dead letters. */
+#include <errno.h>
+#include <string.h>
+
+#include "state/internal.h"
+
+static void bind_key(sqlite3_stmt *stmt, uint32_t target, const void *key, size_t n)
+{
+    sqlite3_bind_int64(stmt, 1, target);
+    store_bind_blob(stmt, 2, key, n);
+}
+
+bool store_digest_get(struct store *s, uint32_t target, const void *key, size_t n,
+                      uint8_t digest[STORE_DIGEST_SIZE], uint32_t *table)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_GET);
+    bool found = false;
+
+    if (!stmt)
+        return false;
+    bind_key(stmt, target, key, n);
+    if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_bytes(stmt, 0) == STORE_DIGEST_SIZE) {
+        memcpy(digest, sqlite3_column_blob(stmt, 0), STORE_DIGEST_SIZE);
+        *table = (uint32_t)sqlite3_column_int64(stmt, 1);
+        found = true;
+    }
+    sqlite3_reset(stmt);
+    return found;
+}
+
+int store_digest_put(struct store *s, uint32_t target, const void *key, size_t n,
+                     const uint8_t digest[STORE_DIGEST_SIZE], uint32_t table, const void *row_key,
+                     size_t row_key_len)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_PUT);
+
+    if (!stmt)
+        return -EIO;
+    bind_key(stmt, target, key, n);
+    store_bind_blob(stmt, 3, digest, STORE_DIGEST_SIZE);
+    sqlite3_bind_int64(stmt, 4, table);
+    if (row_key)
+        store_bind_blob(stmt, 5, row_key, row_key_len);
+    return store_run(s, stmt);
+}
+
+int store_digest_delete(struct store *s, uint32_t target, const void *key, size_t n)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_DELETE);
+
+    if (!stmt)
+        return -EIO;
+    bind_key(stmt, target, key, n);
+    return store_run(s, stmt);
+}
+
+int store_digest_clear(struct store *s, uint32_t target)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_CLEAR);
+
+    if (!stmt)
+        return -EIO;
+    sqlite3_bind_int64(stmt, 1, target);
+    return store_run(s, stmt);
+}
+
+int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor, int limit,
+                      store_digest_fn *fn, void *arg)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_PAGE);
+    int rc, count = 0;
+    bool more = true;
+
+    if (!stmt)
+        return -EIO;
+    bind_key(stmt, target, cursor->data, cursor->len);
+    sqlite3_bind_int(stmt, 3, limit);
+    while (more && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        struct store_digest d = {
+            .key = sqlite3_column_blob(stmt, 0),
+            .key_len = (size_t)sqlite3_column_bytes(stmt, 0),
+            .table = (uint32_t)sqlite3_column_int64(stmt, 1),
+            .row_key = sqlite3_column_blob(stmt, 2),
+            .row_key_len = (size_t)sqlite3_column_bytes(stmt, 2),
+        };
+        more = fn(arg, &d);
+        count++;
+    }
+    sqlite3_reset(stmt);
+    return more && rc != SQLITE_DONE ? store_errno(rc) : count;
+}
+
+static int64_t count_of(sqlite3_stmt *stmt)
+{
+    int64_t n = stmt && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+
+    sqlite3_reset(stmt);
+    return n;
+}
+
+int64_t store_digest_count(struct store *s, uint32_t target)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_COUNT);
+
+    if (stmt)
+        sqlite3_bind_int64(stmt, 1, target);
+    return count_of(stmt);
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+static void bind_row(sqlite3_stmt *stmt, uint32_t table, const void *row_key, size_t n)
+{
+    sqlite3_bind_int64(stmt, 1, table);
+    store_bind_blob(stmt, 2, row_key, n);
+}
+
+static void bind_text(sqlite3_stmt *stmt, int at, const char *text)
+{
+    sqlite3_bind_text(stmt, at, text ? text : "", -1, SQLITE_STATIC);
+}
+
+int store_dead_letter_put(struct store *s, const struct dead_letter *d, bool *is_new)
+{
+    sqlite3_stmt *find = store_statement(s, ST_DEAD_FIND);
+
+    if (!find)
+        return -EIO;
+    bind_row(find, d->table_id, d->row_key, d->row_key_len);
+    bool known = sqlite3_step(find) == SQLITE_ROW;
+    sqlite3_reset(find);
+
+    sqlite3_stmt *stmt = store_statement(s, known ? ST_DEAD_UPDATE : ST_DEAD_INSERT);
+    if (!stmt)
+        return -EIO;
+    bind_row(stmt, d->table_id, d->row_key, d->row_key_len);
+    bind_text(stmt, 3, d->table);
+    bind_text(stmt, 4, d->target);
+    bind_text(stmt, 5, d->key);
+    bind_text(stmt, 6, d->column);
+    bind_text(stmt, 7, d->reason);
+    bind_text(stmt, 8, d->message);
+    sqlite3_bind_int64(stmt, 9, d->last);
+    int rc = store_run(s, stmt);
+    if (rc == 0 && !known)
+        s->dead_letters++;
+    if (rc == 0 && is_new)
+        *is_new = !known;
+    return rc;
+}
+
+/* Deletes by a bound statement; 1 when a row went. */
+static int remove_dead(struct store *s, sqlite3_stmt *stmt)
+{
+    int rc = store_run(s, stmt);
+
+    if (rc < 0)
+        return rc;
+    int gone = sqlite3_changes(s->db);
+    s->dead_letters -= gone;
+    return gone > 0;
+}
+
+int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_key, size_t n)
+{
+    sqlite3_stmt *stmt;
+
+    if (s->dead_letters == 0)
+        return 0;
+    if (!(stmt = store_statement(s, ST_DEAD_CLEAR)))
+        return -EIO;
+    bind_row(stmt, table_id, row_key, n);
+    return remove_dead(s, stmt);
+}
+
+int store_dead_letter_delete(struct store *s, int64_t id)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DEAD_DELETE);
+
+    if (!stmt)
+        return -EIO;
+    sqlite3_bind_int64(stmt, 1, id);
+    return remove_dead(s, stmt);
+}
+
+int64_t store_dead_letter_count(struct store *s, uint32_t table_id)
+{
+    sqlite3_stmt *stmt = NULL;
+
+    if (table_id == 0) {
+        sqlite3_prepare_v2(s->db, "SELECT count(*) FROM dead_letter", -1, &stmt, NULL);
+        int64_t n = count_of(stmt);
+        sqlite3_finalize(stmt);
+        return n;
+    }
+    if ((stmt = store_statement(s, ST_DEAD_COUNT)) != NULL)
+        sqlite3_bind_int64(stmt, 1, table_id);
+    return count_of(stmt);
+}
+
+static const char *text_at(sqlite3_stmt *stmt, int at)
+{
+    return (const char *)sqlite3_column_text(stmt, at);
+}
+
+int store_dead_letters(struct store *s, int64_t id, dead_letter_fn *fn, void *arg)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DEAD_LIST);
+    int rc, count = 0;
+
+    if (!stmt)
+        return -EIO;
+    sqlite3_bind_int64(stmt, 1, id);
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        struct dead_letter d = {
+            .id = sqlite3_column_int64(stmt, 0),
+            .table_id = (uint32_t)sqlite3_column_int64(stmt, 1),
+            .row_key = sqlite3_column_blob(stmt, 2),
+            .row_key_len = (size_t)sqlite3_column_bytes(stmt, 2),
+            .table = text_at(stmt, 3),
+            .target = text_at(stmt, 4),
+            .key = text_at(stmt, 5),
+            .column = text_at(stmt, 6),
+            .reason = text_at(stmt, 7),
+            .message = text_at(stmt, 8),
+            .first = sqlite3_column_int64(stmt, 9),
+            .last = sqlite3_column_int64(stmt, 10),
+            .attempts = sqlite3_column_int64(stmt, 11),
+        };
+        fn(arg, &d);
+        count++;
+    }
+    sqlite3_reset(stmt);
+    return rc == SQLITE_DONE ? count : store_errno(rc);
+}

@@ -1,0 +1,331 @@
+#include "state/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "state/internal.h"
+
+static const char schema[] =
+    "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
+    "CREATE TABLE target(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL);"
+    "CREATE TABLE captured(id INTEGER PRIMARY KEY, name TEXT NOT NULL, layout TEXT NOT NULL,"
+    " fingerprint TEXT NOT NULL DEFAULT '', mark TEXT NOT NULL DEFAULT '',"
+    " load INTEGER NOT NULL DEFAULT 0, cursor BLOB NOT NULL DEFAULT x'',"
+    " cookie INTEGER NOT NULL DEFAULT 0, full INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE digest(g INTEGER, k BLOB, d BLOB, t INTEGER, o BLOB, PRIMARY KEY(g, k))"
+    " WITHOUT ROWID;"
+    "CREATE TABLE dead_letter(id INTEGER PRIMARY KEY AUTOINCREMENT, t INTEGER NOT NULL,"
+    " row_key BLOB NOT NULL, tbl TEXT NOT NULL, target TEXT NOT NULL, key TEXT NOT NULL,"
+    " col TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, first INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, attempts INTEGER NOT NULL, UNIQUE(t, row_key));";
+
+static const char *const sql[ST_COUNT] = {
+    [ST_GET] = "SELECT value FROM meta WHERE name=?1",
+    [ST_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
+    [ST_TARGET_GET] = "SELECT id FROM target WHERE name=?1",
+    [ST_TARGET_PUT] = "INSERT INTO target(name) VALUES(?1)",
+    [ST_TABLE_BY_NAME] = "SELECT id, name, layout, fingerprint, mark, load, cursor, cookie, full "
+                         "FROM captured WHERE name=?1 COLLATE NOCASE ORDER BY id DESC LIMIT 1",
+    [ST_TABLE_BY_ID] = "SELECT id, name, layout, fingerprint, mark, load, cursor, cookie, full "
+                       "FROM captured WHERE id=?1",
+    [ST_TABLE_NEW] = "INSERT INTO captured(id, name, layout) VALUES(max(?1, coalesce((SELECT "
+                     "max(id) FROM captured), 0)) + 1, ?2, ?3)",
+    [ST_TABLE_SAVE] = "UPDATE captured SET name=?2, layout=?3, fingerprint=?4, mark=?5, load=?6, "
+                      "cursor=?7, cookie=?8, full=?9 WHERE id=?1",
+    [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4 WHERE id=?1",
+    [ST_DIGEST_GET] = "SELECT d, t FROM digest WHERE g=?1 AND k=?2",
+    [ST_DIGEST_PUT] = "REPLACE INTO digest(g, k, d, t, o) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [ST_DIGEST_DELETE] = "DELETE FROM digest WHERE g=?1 AND k=?2",
+    [ST_DIGEST_CLEAR] = "DELETE FROM digest WHERE g=?1",
+    [ST_DIGEST_PAGE] = "SELECT k, t, o FROM digest WHERE g=?1 AND k>?2 ORDER BY k LIMIT ?3",
+    [ST_DIGEST_COUNT] = "SELECT count(*) FROM digest WHERE g=?1",
+    [ST_DEAD_FIND] = "SELECT id FROM dead_letter WHERE t=?1 AND row_key=?2",
+    [ST_DEAD_INSERT] =
+        "INSERT INTO dead_letter(t, row_key, tbl, target, key, col, reason, message, "
+        "first, last, attempts) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, 1)",
+    [ST_DEAD_UPDATE] = "UPDATE dead_letter SET tbl=?3, target=?4, key=?5, col=?6, reason=?7, "
+                       "message=?8, last=?9, attempts=attempts+1 WHERE t=?1 AND row_key=?2",
+    [ST_DEAD_CLEAR] = "DELETE FROM dead_letter WHERE t=?1 AND row_key=?2",
+    [ST_DEAD_DELETE] = "DELETE FROM dead_letter WHERE id=?1",
+    [ST_DEAD_COUNT] = "SELECT count(*) FROM dead_letter WHERE t=?1",
+    [ST_DEAD_LIST] = "SELECT id, t, row_key, tbl, target, key, col, reason, message, first, last, "
+                     "attempts FROM dead_letter WHERE ?1=0 OR id=?1 ORDER BY id",
+};
+
+int store_errno(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_DONE:
+    case SQLITE_ROW:
+        return 0;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_BUSY:
+        return -EBUSY;
+    case SQLITE_NOTADB:
+        return -EINVAL;
+    default:
+        return -EIO;
+    }
+}
+
+const char *store_error(const struct store *s)
+{
+    return sqlite3_errmsg(s->db);
+}
+
+const char *store_path(const struct store *s)
+{
+    return s->path;
+}
+
+int store_bind_blob(sqlite3_stmt *stmt, int at, const void *bytes, size_t n)
+{
+    return n ? sqlite3_bind_blob(stmt, at, bytes, (int)n, SQLITE_STATIC)
+             : sqlite3_bind_zeroblob(stmt, at, 0);
+}
+
+sqlite3_stmt *store_statement(struct store *s, enum store_statement which)
+{
+    if (!s->statements[which])
+        sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[which],
+                           NULL);
+    else
+        sqlite3_reset(s->statements[which]);
+    return s->statements[which];
+}
+
+/* --- transactions ----------------------------------------------------------------------------- */
+
+static int exec(struct store *s, const char *text)
+{
+    return sqlite3_exec(s->db, text, NULL, NULL, NULL);
+}
+
+void store_rollback(struct store *s)
+{
+    if (!sqlite3_get_autocommit(s->db))
+        exec(s, "ROLLBACK");
+    s->dirty = false;
+    s->dead_letters = store_dead_letter_count(s, 0);
+}
+
+bool store_dirty(const struct store *s)
+{
+    return s->dirty;
+}
+
+int store_run(struct store *s, sqlite3_stmt *stmt)
+{
+    int rc = SQLITE_OK;
+
+    if (!stmt)
+        return -ENOMEM;
+    if (!s->dirty)
+        rc = exec(s, "BEGIN");
+    if (rc == SQLITE_OK) {
+        s->dirty = true;
+        rc = sqlite3_step(stmt);
+    }
+    sqlite3_reset(stmt);
+    sqlite3_clear_bindings(stmt);
+    if (rc == SQLITE_DONE || rc == SQLITE_ROW)
+        return 0;
+    rc = store_errno(rc);
+    store_rollback(s);
+    return rc;
+}
+
+int store_commit(struct store *s, struct err *err)
+{
+    int rc;
+
+    if (!s->dirty)
+        return 0;
+    rc = exec(s, "COMMIT");
+    if (rc == SQLITE_OK) {
+        s->dirty = false;
+        return 0;
+    }
+    err_set(err, store_errno(rc), "state file %s cannot be written: %s", s->path,
+            sqlite3_errmsg(s->db));
+    store_rollback(s);
+    return store_errno(rc);
+}
+
+int store_wal_fd(struct store *s)
+{
+    _cleanup_free_ char *wal = NULL;
+
+    if (s->wal_fd >= 0)
+        return s->wal_fd;
+    if (asprintf(&wal, "%s-wal", s->path) < 0) {
+        wal = NULL;
+        return -1;
+    }
+    /* SQLite takes its locks on the database file and -shm, never on -wal, so closing this
+     * descriptor later costs no lock. */
+    s->wal_fd = open(wal, O_RDONLY | O_CLOEXEC);
+    return s->wal_fd;
+}
+
+int store_sync(struct store *s, struct err *err)
+{
+    int rc = store_commit(s, err);
+    int fd = rc == 0 ? store_wal_fd(s) : -1;
+
+    if (rc == 0 && fd >= 0 && fdatasync(fd) < 0)
+        rc = err_set(err, -errno, "state file %s cannot be made durable: %s", s->path,
+                     strerror(errno));
+    return rc;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static int take_lock(struct store *s, struct err *err)
+{
+    char pid[32] = "";
+
+    s->lock_fd = open(s->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0)
+        return err_set(err, -errno, "state file %s cannot be used: %s: %s", s->path, s->lock_path,
+                       strerror(errno));
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        ssize_t n = read(s->lock_fd, pid, sizeof pid - 1);
+        pid[n > 0 ? n : 0] = '\0';
+        return err_set(err, -EBUSY,
+                       "another syncd (pid %.*s) mirrors this database: %s is locked; stop it "
+                       "first",
+                       (int)strcspn(pid, "\n"), pid[0] ? pid : "?", s->lock_path);
+    }
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+        return err_set(err, -EIO, "%s cannot be written: %s", s->lock_path, strerror(errno));
+    return 0;
+}
+
+static int query_int(struct store *s, const char *text, int64_t *out)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(s->db, text, -1, &stmt, NULL);
+
+    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        *out = sqlite3_column_int64(stmt, 0);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+enum { APPLICATION_ID = 0x73796e63 }; /* "sync" */
+
+static int make_schema(struct store *s)
+{
+    char text[120];
+    int rc = exec(s, "BEGIN IMMEDIATE");
+
+    snprintf(text, sizeof text, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
+             STORE_SCHEMA_VERSION);
+    if (rc == SQLITE_OK)
+        rc = exec(s, schema);
+    if (rc == SQLITE_OK)
+        rc = exec(s, text);
+    return rc == SQLITE_OK ? exec(s, "COMMIT") : rc;
+}
+
+static int check_schema(struct store *s, struct err *err)
+{
+    int64_t id = 0, version = 0, tables = 0;
+    int rc = query_int(s, "PRAGMA application_id", &id);
+
+    if (rc == SQLITE_OK)
+        rc = query_int(s, "PRAGMA user_version", &version);
+    if (rc == SQLITE_OK)
+        rc = query_int(s, "SELECT count(*) FROM sqlite_schema", &tables);
+    if (rc == SQLITE_OK && tables == 0 && id == 0)
+        rc = make_schema(s);
+    else if (rc == SQLITE_OK && id != APPLICATION_ID)
+        return err_set(err, -EINVAL,
+                       "%s is not a state file of syncd; set [state] path to another place",
+                       s->path);
+    else if (rc == SQLITE_OK && version > STORE_SCHEMA_VERSION)
+        return err_set(err, -EINVAL,
+                       "state file %s was written by a newer syncd (version %lld, this one knows "
+                       "%d); install that version again",
+                       s->path, (long long)version, STORE_SCHEMA_VERSION);
+    if (rc != SQLITE_OK)
+        return err_set(err, store_errno(rc), "state file %s cannot be used: %s", s->path,
+                       sqlite3_errmsg(s->db));
+    return 0;
+}
+
+static int open_database(struct store *s, struct err *err)
+{
+    mode_t before = umask(0077);
+    int rc = sqlite3_open_v2(
+        s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+
+    /* EXCLUSIVE: no -shm file and no locking calls; the lock file already keeps others out. */
+    if (rc == SQLITE_OK)
+        rc =
+            exec(s, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
+                    "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF; PRAGMA cache_size=-4000");
+    if (rc != SQLITE_OK)
+        rc = err_set(err, store_errno(rc), "state file %s cannot be opened: %s", s->path,
+                     s->db ? sqlite3_errmsg(s->db) : "out of memory");
+    else
+        rc = check_schema(s, err);
+    umask(before);
+    return rc;
+}
+
+int store_open(const char *path, struct store **out, struct err *err)
+{
+    struct store *s = calloc(1, sizeof *s);
+    int rc;
+
+    if (!s)
+        return err_set(err, -ENOMEM, "out of memory");
+    s->lock_fd = s->wal_fd = -1;
+    s->path = strdup(path);
+    if (!s->path || asprintf(&s->lock_path, "%s.lock", path) < 0) {
+        s->lock_path = NULL;
+        rc = err_set(err, -ENOMEM, "out of memory");
+    } else if ((rc = take_lock(s, err)) == 0) {
+        rc = open_database(s, err);
+    }
+    if (rc < 0) {
+        store_close(s);
+        return rc;
+    }
+    s->dead_letters = store_dead_letter_count(s, 0);
+    *out = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < ST_COUNT; i++)
+        sqlite3_finalize(s->statements[i]);
+    if (s->db && s->dirty)
+        exec(s, "COMMIT");
+    sqlite3_close_v2(s->db);
+    if (s->wal_fd >= 0)
+        close(s->wal_fd);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd); /* the file stays: removing it would race with a successor's lock */
+    free(s->path);
+    free(s->lock_path);
+    free(s);
+}

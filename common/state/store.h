@@ -1,0 +1,137 @@
+/* The daemon's own SQLite file: what must outlive the process and is not in the user's database.
+ *
+ * Who the database is (identity, journal nonces), tables (id, plan, progress of their load), a
+ * digest of every item that DynamoDB is known to hold, dead letters. Writes collect in one open
+ * transaction until store_commit(); in WAL mode with synchronous=NORMAL a commit is durable once
+ * the -wal file has been fdatasync'ed, which the caller does off the loop (store_wal_fd()), or here
+ * by store_sync().
+ *
+ * One process at a time: the file beside it, PATH.lock, is locked for life and holds our pid. */
+#ifndef SYNCD_STATE_STORE_H
+#define SYNCD_STATE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 1 };
+
+struct store;
+
+/* 0; -EBUSY: another process (its pid in the sentence) has it; -EINVAL: not ours, or of a newer
+ * version; other negative errno. Creates the file (mode 0600). */
+int store_open(const char *path, struct store **out, struct err *err);
+void store_close(struct store *s);
+const char *store_path(const struct store *s);
+
+/* Every writing function below opens the transaction when none is open, and returns 0 or -EIO /
+ * -ENOSPC / -ENOMEM; after a failure the open transaction is gone (rolled back) and the caller
+ * writes again what it had put since the last commit. */
+int store_commit(struct store *s, struct err *err);
+void store_rollback(struct store *s);
+bool store_dirty(const struct store *s);
+/* Commit and wait until it is durable. For start-up and one-off jobs. */
+int store_sync(struct store *s, struct err *err);
+/* Descriptor of the -wal file for fdatasync, or -1. Valid until store_close(). */
+int store_wal_fd(struct store *s);
+/* What SQLite said last, for messages. */
+const char *store_error(const struct store *s);
+
+/* --- names and values ------------------------------------------------------------------------- */
+
+/* -ENOENT when there is none. Values are bytes, appended to `out`. */
+int store_get(struct store *s, const char *name, struct buf *out);
+int store_put(struct store *s, const char *name, const void *value, size_t n);
+int store_get_int(struct store *s, const char *name, int64_t *out);
+int store_put_int(struct store *s, const char *name, int64_t value);
+
+/* --- targets and tables ----------------------------------------------------------------------- */
+
+/* Id of a DynamoDB table by name, made when new. */
+int store_target(struct store *s, const char *name, uint32_t *out);
+
+enum load_state {
+    LOAD_ROWS,  /* rows are being sent, from `cursor` on */
+    LOAD_SWEEP, /* items without a row are being deleted, from `cursor` on */
+    LOAD_DONE,
+};
+
+struct store_table {
+    uint32_t id;
+    char *name;        /* SQLite name */
+    char *layout;      /* names of its row key's columns, which the id stands for */
+    char *fingerprint; /* of the plan its items were made by */
+    char *mark;        /* of the schema entries (capture_mark) */
+    enum load_state load;
+    struct buf cursor;
+    int64_t cookie; /* schema_version the cursor belongs to */
+    bool full;      /* the load sends every row, whatever the digests say */
+};
+
+void store_table_clear(struct store_table *t);
+/* The youngest table of that name, or that id. -ENOENT when unknown. */
+int store_table_by_name(struct store *s, const char *name, struct store_table *out);
+int store_table_by_id(struct store *s, uint32_t id, struct store_table *out);
+/* A new id, higher than `above` and than any before. */
+int store_table_new(struct store *s, const char *name, const char *layout, uint32_t above,
+                    uint32_t *id);
+int store_table_save(struct store *s, const struct store_table *t);
+int store_table_progress(struct store *s, uint32_t id, enum load_state load,
+                         const struct buf *cursor, int64_t cookie);
+
+/* --- digests ---------------------------------------------------------------------------------- */
+
+/* True when there is one for the key. */
+bool store_digest_get(struct store *s, uint32_t target, const void *key, size_t n,
+                      uint8_t digest[STORE_DIGEST_SIZE], uint32_t *table);
+/* `row_key` is kept where it cannot be read back from the remote key; NULL otherwise. */
+int store_digest_put(struct store *s, uint32_t target, const void *key, size_t n,
+                     const uint8_t digest[STORE_DIGEST_SIZE], uint32_t table, const void *row_key,
+                     size_t row_key_len);
+int store_digest_delete(struct store *s, uint32_t target, const void *key, size_t n);
+/* Every digest of a target is void (its table was lost or made anew). */
+int store_digest_clear(struct store *s, uint32_t target);
+
+/* Digests of a target behind `cursor` (a key; empty: from the start), in key order. `fn` returns
+ * false to stop after that one. Returns how many were given, or negative. */
+struct store_digest {
+    const void *key;
+    size_t key_len;
+    uint32_t table;
+    const void *row_key; /* NULL when not kept */
+    size_t row_key_len;
+};
+typedef bool store_digest_fn(void *arg, const struct store_digest *d);
+int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor, int limit,
+                      store_digest_fn *fn, void *arg);
+int64_t store_digest_count(struct store *s, uint32_t target);
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+struct dead_letter {
+    int64_t id;
+    uint32_t table_id;
+    const char *table, *target, *key; /* key: for people, "id=7" */
+    const void *row_key;
+    size_t row_key_len;
+    const char *column;  /* "" when it is about the whole item */
+    const char *reason;  /* stable word */
+    const char *message; /* a sentence; DynamoDB's own words where it refused */
+    int64_t first, last; /* Unix seconds */
+    int64_t attempts;
+};
+
+/* Add, or renew what is there for the same row (first stays, attempts grow). *is_new may be NULL.
+ */
+int store_dead_letter_put(struct store *s, const struct dead_letter *d, bool *is_new);
+/* The row maps well again, or is gone. Returns 1 when there was one. Cheap when there are none. */
+int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_key, size_t n);
+int store_dead_letter_delete(struct store *s, int64_t id);
+int64_t store_dead_letter_count(struct store *s, uint32_t table_id); /* 0: of all tables */
+/* Ordered by id; one alone when `id` is not 0. Returns how many, or negative. */
+typedef void dead_letter_fn(void *arg, const struct dead_letter *d);
+int store_dead_letters(struct store *s, int64_t id, dead_letter_fn *fn, void *arg);
+
+#endif

@@ -1,0 +1,442 @@
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/rand.h>
+
+#include "base/cleanup.h"
+
+#define STOP_LIMIT (9 * USEC_PER_SEC)
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
+static void on_pump(uv_idle_t *h);
+static void finish_stop(struct daemon *d);
+
+void daemon_pump(struct daemon *d)
+{
+    if (d->pumping || d->closing)
+        return;
+    d->pumping = true;
+    uv_idle_start(&d->pump, on_pump);
+}
+
+static void pump_done(struct daemon *d)
+{
+    d->pumping = false;
+    uv_idle_stop(&d->pump);
+}
+
+static void on_synced(uv_fs_t *req)
+{
+    struct daemon *d = req->data;
+    bool durable = req->result == 0;
+
+    uv_fs_req_cleanup(req);
+    d->syncing = false;
+    mirror_flushed(d->mirror, clock_monotonic(), durable);
+    daemon_pump(d);
+}
+
+static void flush(struct daemon *d, usec now)
+{
+    int fd = -1;
+
+    if (d->syncing || mirror_flush(d->mirror, now, &fd) != 1)
+        return;
+    d->sync.data = d;
+    d->syncing = true;
+    if (uv_fs_fdatasync(&d->loop, &d->sync, fd, on_synced) < 0) {
+        d->syncing = false;
+        mirror_flushed(d->mirror, now, false);
+    }
+}
+
+static void on_timer(uv_timer_t *h)
+{
+    struct daemon *d = h->data;
+
+    mirror_timer(d->mirror, clock_monotonic());
+    daemon_turn(d);
+}
+
+static usec earliest(usec a, usec b)
+{
+    return a < b ? a : b;
+}
+
+static void arm(struct daemon *d, usec now, usec due)
+{
+    if (d->closing)
+        return;
+    if (due == USEC_NEVER) {
+        uv_timer_stop(&d->timer);
+        return;
+    }
+    usec wait = due > now ? due - now : 0;
+    uv_update_time(&d->loop);
+    uv_timer_start(&d->timer, on_timer, (uint64_t)((wait + USEC_PER_MSEC - 1) / USEC_PER_MSEC), 0);
+}
+
+static void look_ready(struct daemon *d)
+{
+    const char *text;
+
+    if (d->state != DAEMON_STARTING || mirror_problem(d->mirror, &text) != SOURCE_OK)
+        return;
+    for (uint32_t i = 0; i < mirror_target_count(d->mirror); i++)
+        if (!mirror_target(d->mirror, i)->looked)
+            return;
+    d->state = DAEMON_RUNNING;
+    log_event(LOG_EV_INFO, "running",
+              log_msg("mirroring %s into DynamoDB at %s", d->config->database, d->endpoint.url),
+              NULL);
+}
+
+static void report_health(struct daemon *d)
+{
+    struct mirror_view v;
+    struct health_report r;
+    char status[160];
+
+    mirror_view(d->mirror, clock_monotonic(), &v);
+    health_look(d, &v, &r);
+    if (r.level != d->health) {
+        d->health = r.level;
+        log_event(r.level == HEALTH_OK        ? LOG_EV_INFO
+                  : r.level == HEALTH_WARNING ? LOG_EV_WARNING
+                                              : LOG_EV_ERROR,
+                  "health_changed",
+                  log_msg("health is %s%s%s", health_name(r.level), r.count ? ": " : "",
+                          r.count ? r.reasons[0].message : ""),
+                  "health", health_name(r.level), "code", r.count ? r.reasons[0].code : NULL, NULL);
+    }
+    snprintf(status, sizeof status, "%s%s%s; %lld pending, %llu sent", health_name(r.level),
+             r.count ? ": " : "", r.count ? r.reasons[0].code : "", (long long)v.journal_entries,
+             (unsigned long long)(v.items_put + v.items_deleted));
+    notify_status(status);
+}
+
+/* Whatever is due, and a timer for what comes next. */
+static void settle(struct daemon *d)
+{
+    usec now = clock_monotonic(), ack_due;
+
+    sender_turn(d);
+    targets_turn(d, now);
+    flush(d, now);
+    ack_due = mirror_ack(d->mirror, now, false);
+    look_ready(d);
+    api_turn(d, now);
+    if (d->paused_until <= now) {
+        d->paused_until = USEC_NEVER;
+        mirror_pause(d->mirror, now, false);
+    }
+    if (d->state == DAEMON_STOPPING) {
+        finish_stop(d);
+        if (d->closing)
+            return;
+    }
+    usec due = earliest(mirror_deadline(d->mirror), mirror_flush_due(d->mirror));
+    due = earliest(due, earliest(ack_due, targets_due(d)));
+    due = earliest(
+        due, earliest(d->paused_until, d->state == DAEMON_STOPPING ? d->stop_by : USEC_NEVER));
+    arm(d, now, due);
+}
+
+static unsigned work(struct daemon *d)
+{
+    unsigned bits = d->state == DAEMON_STOPPING ? 0 : mirror_work(d->mirror, clock_monotonic());
+
+    if (bits & MIRROR_MORE)
+        daemon_pump(d);
+    else if (bits & MIRROR_BUSY && d->watcher)
+        watcher_recheck(d->watcher);
+    return bits;
+}
+
+void daemon_turn(struct daemon *d)
+{
+    if (d->closing)
+        return;
+    unsigned bits = work(d);
+    settle(d);
+    if (!(bits & MIRROR_MORE) && d->pumping && list_empty(&d->unsent))
+        pump_done(d);
+}
+
+static void on_pump(uv_idle_t *h)
+{
+    daemon_turn(h->data);
+}
+
+static bool look(void *arg, bool cheap)
+{
+    struct daemon *d = arg;
+
+    if (d->closing || d->state == DAEMON_STOPPING)
+        return true;
+    if (cheap && !mirror_changed(d->mirror))
+        return false;
+    unsigned bits = work(d);
+    settle(d);
+    return bits & MIRROR_FOUND;
+}
+
+static void tick(void *arg)
+{
+    struct daemon *d = arg;
+
+    if (d->closing)
+        return;
+    mirror_tick(d->mirror);
+    if (mirror_changed(d->mirror))
+        look(d, false);
+    settle(d);
+    if (d->closing)
+        return;
+    report_health(d);
+    notify_watchdog();
+}
+
+/* --- the mirror's edge ------------------------------------------------------------------------ */
+
+static void retrying(void *arg, const struct reply *why, usec delay)
+{
+    char ms[32];
+
+    (void)arg;
+    snprintf(ms, sizeof ms, "%lld", (long long)(delay / USEC_PER_MSEC));
+    log_event(
+        LOG_EV_WARNING, why->class == REPLY_THROTTLED ? "throttled" : "request_failed",
+        log_msg("%s%s%s; it is sent again", why->code, why->message[0] ? ": " : "", why->message),
+        "request_id", why->request_id, "retry_ms", ms, NULL);
+}
+
+static void dead_letter(void *arg, const struct dead_letter *l, bool is_new)
+{
+    (void)arg;
+    if (is_new)
+        log_event(LOG_EV_WARNING, "dead_letter",
+                  log_msg("a row of table \"%s\" cannot be held by DynamoDB: %s%s%s", l->table,
+                          l->column[0] ? l->column : "", l->column[0] ? ": " : "", l->message),
+                  "table", l->table, "reason", l->reason, NULL);
+}
+
+static void note(void *arg, enum log_level level, const char *code, const char *text)
+{
+    (void)arg;
+    log_event(level, code, text, NULL);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+struct difference {
+    struct buf *changed, *fixed;
+};
+
+static void one_difference(void *arg, const char *key, bool reloadable)
+{
+    struct difference *x = arg;
+    struct buf *to = reloadable ? x->changed : x->fixed;
+
+    if (to)
+        buf_printf(to, "%s%s", to->len ? "\n" : "", key);
+}
+
+int daemon_reload(struct daemon *d, struct buf *changed, struct err *err)
+{
+    _cleanup_buf_ struct buf mine = {0}, fixed = {0};
+    struct difference x = {changed ? changed : &mine, &fixed};
+    struct config *fresh = NULL;
+    int rc = config_load(&d->request, &fresh, err);
+
+    targets_retry_now(d);
+    daemon_pump(d);
+    if (rc < 0)
+        return rc;
+    config_diff(d->config, fresh, one_difference, &x);
+    if (fixed.len) {
+        for (char *p = fixed.data; *p; p++)
+            *p = *p == '\n' ? ',' : *p;
+        config_free(fresh);
+        return err_set(err, -EINVAL,
+                       "nothing was reloaded: %s changed, which takes a restart of syncd",
+                       fixed.data);
+    }
+    mirror_configure(d->mirror, fresh);
+    ddb_set_timeout(d->ddb, fresh->request_timeout);
+    log_setup((enum log_level)fresh->log_level, (enum log_format)fresh->log_format);
+    config_free(d->config);
+    d->config = fresh;
+    return 0;
+}
+
+static void on_hup(uv_signal_t *h, int signum)
+{
+    struct daemon *d = h->data;
+    struct err err = {0};
+
+    (void)signum;
+    notify_reloading();
+    if (daemon_reload(d, NULL, &err) < 0)
+        log_event(LOG_EV_ERROR, "reload_failed", err.text, NULL);
+    else
+        log_event(LOG_EV_INFO, "reloaded", "configuration read again", NULL);
+    notify_ready();
+}
+
+/* --- stop ------------------------------------------------------------------------------------- */
+
+static void part_closed(void *arg)
+{
+    (void)arg;
+}
+
+static void close_all(struct daemon *d)
+{
+    uv_handle_t *own[] = {(uv_handle_t *)&d->pump, (uv_handle_t *)&d->timer,
+                          (uv_handle_t *)&d->on_term, (uv_handle_t *)&d->on_int,
+                          (uv_handle_t *)&d->on_hup};
+
+    d->closing = true;
+    targets_stop(d);
+    sender_stop(d);
+    if (d->watcher)
+        watcher_stop(take_ptr(d->watcher));
+    if (d->control)
+        control_stop(take_ptr(d->control), part_closed, d);
+    if (d->http)
+        http_client_close(take_ptr(d->http), part_closed, d);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!uv_is_closing(own[i]))
+            uv_close(own[i], NULL);
+}
+
+/* Everything in flight is answered, or time is up: keep what is known, and go. */
+static void finish_stop(struct daemon *d)
+{
+    struct mirror_view v;
+    usec now = clock_monotonic();
+    int fd = -1;
+
+    mirror_view(d->mirror, now, &v);
+    if ((v.engine.in_flight && now < d->stop_by) || d->syncing)
+        return;
+    if (mirror_flush(d->mirror, USEC_NEVER - 1, &fd) == 1)
+        mirror_flushed(d->mirror, now, fdatasync(fd) == 0);
+    while (mirror_ack(d->mirror, now, true) == now)
+        ;
+    store_commit(mirror_store(d->mirror), NULL);
+    log_event(LOG_EV_INFO, "stopped", "syncd stops", NULL);
+    close_all(d);
+}
+
+void daemon_stop(struct daemon *d, const char *why)
+{
+    if (d->state == DAEMON_STOPPING)
+        return;
+    d->state = DAEMON_STOPPING;
+    d->stop_by = clock_monotonic() + STOP_LIMIT;
+    notify_stopping();
+    log_event(LOG_EV_INFO, "stopping", log_msg("stopping (%s): finishing what is in flight", why),
+              NULL);
+    mirror_stop(d->mirror, clock_monotonic());
+    daemon_turn(d);
+}
+
+static void on_term(uv_signal_t *h, int signum)
+{
+    daemon_stop(h->data, signum == SIGINT ? "SIGINT" : "SIGTERM");
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+static void start_handles(struct daemon *d)
+{
+    uv_idle_init(&d->loop, &d->pump);
+    uv_timer_init(&d->loop, &d->timer);
+    uv_signal_init(&d->loop, &d->on_term);
+    uv_signal_init(&d->loop, &d->on_int);
+    uv_signal_init(&d->loop, &d->on_hup);
+    d->pump.data = d->timer.data = d->on_term.data = d->on_int.data = d->on_hup.data = d;
+    uv_signal_start(&d->on_term, on_term, SIGTERM);
+    uv_signal_start(&d->on_int, on_term, SIGINT);
+    uv_signal_start(&d->on_hup, on_hup, SIGHUP);
+}
+
+static int start_mirror(struct daemon *d, struct err *err)
+{
+    struct mirror_edge edge = {.arg = d,
+                               .send = sender_send,
+                               .parked = targets_parked,
+                               .credentials = targets_want_credentials,
+                               .retrying = retrying,
+                               .dead_letter = dead_letter,
+                               .note = note,
+                               .targets_changed = targets_changed};
+    uint64_t seed = 0;
+    const char *text;
+
+    if (RAND_bytes((unsigned char *)&seed, sizeof seed) != 1)
+        return err_set(err, -EIO, "no random numbers are to be had");
+    int rc = mirror_new(d->config, &edge, seed, &d->mirror, err);
+    if (rc < 0)
+        return rc;
+    mirror_attach(d->mirror, clock_monotonic());
+    /* Running as another user than the owner would harm the application: not something to wait out.
+     */
+    enum source_problem p = mirror_problem(d->mirror, &text);
+    if (p == SOURCE_OWNER)
+        return err_set(err, -EINVAL, "%s", text);
+    if (p != SOURCE_OK)
+        log_event(LOG_EV_ERROR, "source_unavailable", text, "code", source_problem_code(p), NULL);
+    return 0;
+}
+
+static int start(struct daemon *d, struct err *err)
+{
+    const struct watcher_callbacks cb = {.arg = d, .look = look, .tick = tick};
+    int rc;
+
+    if ((rc = targets_start(d, err)) < 0 || (rc = start_mirror(d, err)) < 0)
+        return rc;
+    if ((rc = control_start(&d->loop, d->config->socket, d->config->socket_group, api_routes, d,
+                            &d->control, err)) < 0)
+        return rc;
+    if ((rc = watcher_start(&d->loop, d->config->database, &cb, &d->watcher, err)) < 0)
+        return rc;
+    notify_ready();
+    log_event(LOG_EV_INFO, "started",
+              log_msg("syncd %s watches %s", SYNCD_VERSION, d->config->database), "region",
+              d->endpoint.region, "endpoint", d->endpoint.url, NULL);
+    daemon_pump(d);
+    return 0;
+}
+
+int daemon_run(struct daemon *d, struct err *err)
+{
+    int rc = uv_loop_init(&d->loop);
+
+    if (rc < 0)
+        return err_set(err, rc, "the event loop cannot be made: %s", uv_strerror(rc));
+    d->started = clock_monotonic();
+    d->paused_until = USEC_NEVER;
+    list_init(&d->flying);
+    list_init(&d->unsent);
+    list_init(&d->waiters);
+    start_handles(d);
+    rc = start(d, err);
+    if (rc < 0)
+        close_all(d);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    mirror_free(d->mirror);
+    ddb_free(d->ddb);
+    credentials_provider_free(d->provider);
+    config_free(d->config);
+    uv_loop_close(&d->loop);
+    return rc;
+}

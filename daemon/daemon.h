@@ -1,0 +1,153 @@
+/* The daemon: a mirror driven by a libuv loop. Shared by the daemon's files only:
+ *
+ *     main.c      arguments, loop, exit code
+ *     daemon.c    start, turns of work, stop
+ *     watcher.c   notices changes of the database
+ *     sender.c    requests of the engine on their way to DynamoDB and back
+ *     targets.c   are the DynamoDB tables there; credentials
+ *     health.c    is all well, and if not, why
+ *     api.c       the control socket's answers; status.c and metrics.c write two of them
+ *     notify.c    systemd: readiness, watchdog, journal */
+#ifndef SYNCD_DAEMON_DAEMON_H
+#define SYNCD_DAEMON_DAEMON_H
+
+#include <uv.h>
+
+#include "aws/ddb.h"
+#include "base/list.h"
+#include "config/config.h"
+#include "control.h"
+#include "jobs/table_check.h"
+#include "mirror/mirror.h"
+#include "watcher.h"
+
+enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_STOPPING };
+enum health { HEALTH_OK, HEALTH_WARNING, HEALTH_CRITICAL };
+
+/* A look at one DynamoDB table: at the start, and now and then while it is parked. */
+struct probe {
+    struct daemon *daemon;
+    uint32_t target;
+    struct table_check *check; /* under way */
+    usec due;                  /* USEC_NEVER: the table is open */
+    unsigned failures;
+    bool again; /* a changed order while a check is under way */
+};
+
+struct daemon {
+    uv_loop_t loop;
+    struct config_request request; /* to load the configuration again */
+    struct config *config;
+    struct mirror *mirror;
+    struct watcher *watcher;
+    struct control *control;
+    enum daemon_state state;
+    usec started;      /* monotonic */
+    usec paused_until; /* USEC_NEVER: until resumed */
+
+    /* turns */
+    uv_idle_t pump;   /* a slice of work in each turn of the loop while there is more */
+    uv_timer_t timer; /* the next thing that is due */
+    uv_signal_t on_term, on_int, on_hup;
+    uv_fs_t sync; /* fdatasync of the state file */
+    bool syncing, pumping, closing;
+    usec stop_by;
+
+    /* DynamoDB */
+    struct endpoint endpoint;
+    struct http_client *http;
+    struct ddb *ddb;
+    struct credentials_provider *provider;
+    struct list flying; /* requests under way */
+    struct list unsent; /* requests that could not even be started */
+    struct probe **probes;
+    uint32_t probe_count;
+    unsigned checks_running;
+    bool fetching, credentials_wanted, engine_wants_credentials;
+    usec credentials_retry;
+    unsigned credentials_failures;
+    char provider_name[96];
+    int64_t credentials_expire; /* Unix seconds, 0: never or unknown */
+    char credentials_code[32];  /* "" when they work */
+    struct err credentials_error;
+
+    /* what has been seen of the service */
+    usec last_success_wall, last_error_wall;
+    usec failing_since; /* monotonic, 0: the last request went well */
+    char last_error_code[64], last_error_message[400], last_error_request[80];
+    uint64_t sent_bytes;
+
+    usec locked_since;  /* monotonic, 0: the database is not locked */
+    enum health health; /* as logged last */
+    struct list waiters;
+};
+
+/* daemon.c */
+int daemon_run(struct daemon *d, struct err *err);
+/* A slice of work now, and then whatever is due. */
+void daemon_turn(struct daemon *d);
+/* Work in the next turns of the loop until there is none. */
+void daemon_pump(struct daemon *d);
+void daemon_stop(struct daemon *d, const char *why);
+/* Take the configuration anew. 0 or a negative errno with a sentence; `changed` may be NULL. */
+int daemon_reload(struct daemon *d, struct buf *changed, struct err *err);
+
+/* sender.c */
+void sender_send(void *arg, const struct request *r);
+/* Answer the requests that could not be started. */
+void sender_turn(struct daemon *d);
+/* Forget all requests; their replies do not come any more. */
+void sender_stop(struct daemon *d);
+void daemon_note_success(struct daemon *d);
+void daemon_note_failure(struct daemon *d, const char *code, const char *message,
+                         const char *request_id);
+
+/* targets.c */
+int targets_start(struct daemon *d, struct err *err);
+void targets_turn(struct daemon *d, usec now);
+/* When targets_turn() has something to do. */
+usec targets_due(const struct daemon *d);
+void targets_changed(void *arg);
+void targets_parked(void *arg, uint32_t target, const struct reply *why);
+void targets_want_credentials(void *arg, const struct reply *why);
+/* Look at parked tables and at credentials now. */
+void targets_retry_now(struct daemon *d);
+void targets_stop(struct daemon *d);
+
+/* health.c */
+struct reason {
+    const char *code;
+    enum health level;
+    char message[480];
+};
+enum { MAX_REASONS = 24 };
+struct health_report {
+    enum health level;
+    struct reason reasons[MAX_REASONS];
+    unsigned count;
+};
+void health_look(struct daemon *d, const struct mirror_view *v, struct health_report *out);
+const char *health_name(enum health h);
+
+/* api.c */
+extern const struct control_route api_routes[];
+/* Answer those that wait and need not any more. */
+void api_turn(struct daemon *d, usec now);
+
+/* status.c, metrics.c */
+void status_json(struct daemon *d, struct buf *out);
+void health_json(struct daemon *d, struct buf *out, enum health *level);
+void tables_json(struct daemon *d, struct buf *out);
+void dead_letters_json(struct daemon *d, struct buf *out);
+void metrics_text(struct daemon *d, struct buf *out);
+
+/* notify.c */
+void notify_setup(void);
+void notify_ready(void);
+void notify_reloading(void);
+void notify_status(const char *text);
+void notify_stopping(void);
+/* Feed systemd's watchdog, if it has one. */
+void notify_watchdog(void);
+
+#endif

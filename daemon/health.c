@@ -1,0 +1,132 @@
+/* Is all well, and if not, why: one sentence a reason, each with what to do. */
+#include "daemon.h"
+
+#include <stdio.h>
+
+#define LOCKED_GRACE      (5 * USEC_PER_SEC)
+#define UNREACHABLE_GRACE (30 * USEC_PER_SEC)
+#define STARTING_GRACE    (30 * USEC_PER_SEC)
+enum { SKEW_SECONDS = 300 };
+
+static const char *const names[] = {"ok", "warning", "critical"};
+
+const char *health_name(enum health h)
+{
+    return names[h];
+}
+
+__attribute__((format(printf, 4, 5))) static void add(struct health_report *r, enum health level,
+                                                      const char *code, const char *fmt, ...)
+{
+    va_list args;
+
+    if (level > r->level)
+        r->level = level;
+    if (r->count == MAX_REASONS)
+        return;
+    struct reason *to = &r->reasons[r->count++];
+    to->code = code;
+    to->level = level;
+    va_start(args, fmt);
+    vsnprintf(to->message, sizeof to->message, fmt, args);
+    va_end(args);
+}
+
+static void look_source(struct daemon *d, const struct mirror_view *v, usec now,
+                        struct health_report *r)
+{
+    const char *text;
+    enum source_problem p = mirror_problem(d->mirror, &text);
+
+    if (p != SOURCE_LOCKED)
+        d->locked_since = 0;
+    else if (!d->locked_since)
+        d->locked_since = now;
+    if (v->uninstalled)
+        add(r, HEALTH_WARNING, "uninstalled",
+            "journal and triggers were taken out of the database; `syncctl attach` puts them back");
+    else if (v->detached)
+        add(r, HEALTH_WARNING, "detached",
+            "triggers are detached: changes are not captured until `syncctl attach`");
+    else if (p == SOURCE_LOCKED && now - d->locked_since > LOCKED_GRACE)
+        add(r, HEALTH_CRITICAL, source_problem_code(p), "%s", text);
+    else if (p != SOURCE_OK && p != SOURCE_LOCKED)
+        add(r, HEALTH_CRITICAL, source_problem_code(p), "%s", text);
+}
+
+static void look_target(struct daemon *d, usec now, struct health_report *r)
+{
+    if (d->credentials_code[0])
+        add(r, HEALTH_CRITICAL, d->credentials_code, "%s", d->credentials_error.text);
+    if (d->failing_since)
+        add(r, now - d->failing_since > UNREACHABLE_GRACE ? HEALTH_CRITICAL : HEALTH_WARNING,
+            "endpoint_unreachable", "DynamoDB at %s gives no usable answer for %lld s: %s",
+            d->endpoint.url, (long long)((now - d->failing_since) / USEC_PER_SEC),
+            d->last_error_message);
+    int64_t offset = ddb_clock_offset(d->ddb);
+    if (offset > SKEW_SECONDS || offset < -SKEW_SECONDS)
+        add(r, HEALTH_WARNING, "clock_skew",
+            "this machine's clock is %lld s %s DynamoDB's; check the time synchronisation",
+            (long long)(offset < 0 ? -offset : offset), offset < 0 ? "ahead of" : "behind");
+}
+
+static void look_tables(struct daemon *d, struct health_report *r)
+{
+    size_t more = 0;
+
+    for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
+        struct mirror_table_view t;
+        mirror_table(d->mirror, i, &t);
+        if (strcmp(t.state, "parked") != 0)
+            continue;
+        if (r->count < MAX_REASONS - 8)
+            add(r, HEALTH_WARNING, "table_parked", "table \"%s\": %s", t.name, t.reason);
+        else
+            more++;
+    }
+    if (more)
+        add(r, HEALTH_WARNING, "table_parked", "%zu more tables are parked; see `syncctl tables`",
+            more);
+}
+
+static void look_lag(struct daemon *d, const struct mirror_view *v, usec now,
+                     struct health_report *r)
+{
+    if (v->oldest_pending == USEC_NEVER || v->paused || v->detached || v->loading)
+        return;
+    usec lag = now - v->oldest_pending;
+    enum health level = lag > d->config->lag_critical  ? HEALTH_CRITICAL
+                        : lag > d->config->lag_warning ? HEALTH_WARNING
+                                                       : HEALTH_OK;
+    if (level != HEALTH_OK)
+        add(r, level, level == HEALTH_CRITICAL ? "lag_critical" : "lag_warning",
+            "the oldest change waits for %lld s (%s = %lld s)", (long long)(lag / USEC_PER_SEC),
+            level == HEALTH_CRITICAL ? "lag_critical" : "lag_warning",
+            (long long)((level == HEALTH_CRITICAL ? d->config->lag_critical
+                                                  : d->config->lag_warning) /
+                        USEC_PER_SEC));
+}
+
+void health_look(struct daemon *d, const struct mirror_view *v, struct health_report *out)
+{
+    usec now = clock_monotonic();
+
+    *out = (struct health_report){0};
+    if (d->state == DAEMON_STOPPING)
+        add(out, HEALTH_WARNING, "stopping", "syncd is stopping");
+    look_source(d, v, now, out);
+    if (v->state_broken)
+        add(out, HEALTH_CRITICAL, "state_unwritable", "%s", v->state_error);
+    look_target(d, now, out);
+    look_tables(d, out);
+    look_lag(d, v, now, out);
+    if (v->paused)
+        add(out, HEALTH_WARNING, "paused", "sending is paused; `syncctl resume` goes on");
+    if (v->dead_letters)
+        add(out, HEALTH_WARNING, "dead_letters",
+            "%lld row%s cannot be held by DynamoDB; see `syncctl dead-letters`",
+            (long long)v->dead_letters, v->dead_letters == 1 ? "" : "s");
+    if (d->state == DAEMON_STARTING && out->level == HEALTH_OK)
+        add(out, now - d->started > STARTING_GRACE ? HEALTH_CRITICAL : HEALTH_WARNING, "starting",
+            "syncd has not looked at the database and every DynamoDB table yet");
+}

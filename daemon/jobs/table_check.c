@@ -1,0 +1,230 @@
+#include "jobs/table_check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+
+enum { POLL_FIRST_MS = 100, POLL_MAX_MS = 2000, POLL_TRIES = 300 };
+
+struct table_check {
+    struct ddb *ddb;
+    const char *table;
+    const struct key_schema *schema;
+    struct table_capacity capacity;
+    bool create, creating, created;
+    unsigned polls, wait_ms;
+    struct ddb_call *call;
+    uv_timer_t timer;
+    table_check_fn *done;
+    void *arg;
+};
+
+static void describe(struct table_check *c);
+
+static void timer_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+static void finish(struct table_check *c, const struct table_result *r)
+{
+    table_check_fn *done = c->done;
+    void *arg = c->arg;
+    struct table_result result = *r;
+
+    result.created = c->created;
+    uv_close((uv_handle_t *)&c->timer, timer_closed);
+    done(arg, &result);
+}
+
+static void finish_reply(struct table_check *c, enum table_verdict verdict, const struct reply *r)
+{
+    finish(c, &(struct table_result){.verdict = verdict,
+                                     .code = r->code,
+                                     .reason = r->message,
+                                     .request_id = r->request_id});
+}
+
+static void finish_start(struct table_check *c, const struct err *err)
+{
+    finish(c, &(struct table_result){.verdict = VERDICT_UNREACHABLE,
+                                     .code = "not_sent",
+                                     .reason = err->text,
+                                     .request_id = ""});
+}
+
+/* What the transport says, as a reply. */
+static void understand(const struct http_reply *h, struct reply *r)
+{
+    struct reply_bytes b = {.status = h->status,
+                            .body = h->body,
+                            .len = h->body_len,
+                            .has_crc32 = h->has_crc32,
+                            .crc32 = h->crc32};
+
+    *r = (struct reply){.class = REPLY_OK, .status = h->status};
+    snprintf(r->request_id, sizeof r->request_id, "%s", h->request_id);
+    if (h->outcome != HTTP_REPLIED) {
+        r->class = h->outcome == HTTP_NOT_SENT ? REPLY_NOT_SENT : REPLY_AMBIGUOUS;
+        snprintf(r->code, sizeof r->code, "%s", h->code);
+        snprintf(r->message, sizeof r->message, "%s", h->error);
+    } else if (h->status != 200 || !reply_checksum_ok(&b)) {
+        reply_classify(&b, r);
+    }
+}
+
+static enum table_verdict verdict_of(enum reply_class class)
+{
+    switch (class) {
+    case REPLY_EXPIRED:
+    case REPLY_CREDENTIALS:
+    case REPLY_CLOCK:
+        return VERDICT_CREDENTIALS;
+    case REPLY_DENIED:
+    case REPLY_INVALID:
+    case REPLY_KEY_SCHEMA:
+    case REPLY_NO_TABLE:
+        return VERDICT_PARKED;
+    default:
+        return VERDICT_UNREACHABLE;
+    }
+}
+
+static void poll_due(uv_timer_t *t)
+{
+    describe(t->data);
+}
+
+static void poll_again(struct table_check *c)
+{
+    if (++c->polls > POLL_TRIES) {
+        finish(c, &(struct table_result){.verdict = VERDICT_UNREACHABLE,
+                                         .code = "not_active",
+                                         .reason = "the table does not become ACTIVE",
+                                         .request_id = ""});
+        return;
+    }
+    c->wait_ms = c->wait_ms ? c->wait_ms * 2 : POLL_FIRST_MS;
+    if (c->wait_ms > POLL_MAX_MS)
+        c->wait_ms = POLL_MAX_MS;
+    uv_timer_start(&c->timer, poll_due, c->wait_ms, 0);
+}
+
+static void created(void *arg, const struct http_reply *h)
+{
+    struct table_check *c = arg;
+    struct reply r;
+
+    c->call = NULL;
+    understand(h, &r);
+    if (r.class == REPLY_OK)
+        c->created = true;
+    /* ResourceInUseException: somebody else makes it just now. */
+    if (r.class == REPLY_OK || strcmp(r.code, "ResourceInUseException") == 0)
+        poll_again(c);
+    else
+        finish_reply(c, verdict_of(r.class), &r);
+}
+
+static void create(struct table_check *c)
+{
+    struct buf body = {0};
+    struct err err = {0};
+
+    c->creating = true;
+    tables_create_body(&body, c->table, c->schema, &c->capacity);
+    if (ddb_start(c->ddb, "CreateTable", &body, created, c, &c->call, &err) < 0)
+        finish_start(c, &err);
+}
+
+static void missing(struct table_check *c, struct reply *r)
+{
+    if (c->creating) /* just made; DescribeTable may lag behind */
+        poll_again(c);
+    else if (c->create)
+        create(c);
+    else {
+        snprintf(r->message, sizeof r->message,
+                 "DynamoDB table %s does not exist (in this region and account); make it with "
+                 "`syncctl create-tables` or set create_tables = yes",
+                 c->table);
+        finish_reply(c, VERDICT_PARKED, r);
+    }
+}
+
+static void described(void *arg, const struct http_reply *h)
+{
+    struct table_check *c = arg;
+    enum table_status status = TABLE_UNKNOWN;
+    struct err err = {0};
+    struct reply r;
+
+    c->call = NULL;
+    understand(h, &r);
+    if (r.class == REPLY_NO_TABLE) {
+        missing(c, &r);
+        return;
+    }
+    if (r.class != REPLY_OK) {
+        finish_reply(c, verdict_of(r.class), &r);
+        return;
+    }
+    int rc = tables_read(h->body, h->body_len, c->table, c->schema, &status, &err);
+    if (rc < 0) {
+        finish(c, &(struct table_result){.verdict =
+                                             rc == -EEXIST ? VERDICT_PARKED : VERDICT_UNREACHABLE,
+                                         .code = rc == -EEXIST ? "key_schema" : "bad_reply",
+                                         .reason = err.text,
+                                         .request_id = r.request_id});
+        return;
+    }
+    if (status == TABLE_ACTIVE)
+        finish(c,
+               &(struct table_result){
+                   .verdict = VERDICT_READY, .code = "", .reason = "", .request_id = r.request_id});
+    else
+        poll_again(c);
+}
+
+static void describe(struct table_check *c)
+{
+    struct buf body = {0};
+    struct err err = {0};
+
+    tables_describe_body(&body, c->table);
+    if (ddb_start(c->ddb, "DescribeTable", &body, described, c, &c->call, &err) < 0)
+        finish_start(c, &err);
+}
+
+struct table_check *table_check_start(uv_loop_t *loop, struct ddb *ddb, const char *table,
+                                      const struct key_schema *schema, bool create_missing,
+                                      const struct table_capacity *capacity, table_check_fn *done,
+                                      void *arg)
+{
+    struct table_check *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    c->ddb = ddb;
+    c->table = table;
+    c->schema = schema;
+    c->create = create_missing;
+    c->capacity = *capacity;
+    c->done = done;
+    c->arg = arg;
+    uv_timer_init(loop, &c->timer);
+    c->timer.data = c;
+    /* Never answers before it has returned. */
+    uv_timer_start(&c->timer, poll_due, 0, 0);
+    return c;
+}
+
+void table_check_cancel(struct table_check *c)
+{
+    if (!c)
+        return;
+    ddb_cancel(take_ptr(c->call));
+    uv_close((uv_handle_t *)&c->timer, timer_closed);
+}

@@ -1,0 +1,145 @@
+/* syncd: keeps DynamoDB tables equal to the tables of a SQLite database. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <curl/curl.h>
+
+#include "daemon.h"
+#include "jobs/local.h"
+
+enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
+
+static const char help[] =
+    "usage: syncd [--config FILE] [--check] [--log-level LEVEL]\n"
+    "\n"
+    "Keeps DynamoDB tables equal to the tables of a SQLite database: watches the database, sends\n"
+    "what changes. Stays in the foreground; ask it with syncctl.\n"
+    "\n"
+    "  --config FILE      configuration (default " SYNCD_SYSCONFDIR "/syncd/syncd.conf)\n"
+    "  --check            read configuration and database, print the mapping, exit 0 or 2\n"
+    "  --log-level LEVEL  error, warning, info or debug; stands above the configuration\n"
+    "  --version          print the version\n"
+    "  --help             print this\n"
+    "\n"
+    "SIGTERM stops it cleanly, SIGHUP reads the configuration again.\n";
+
+struct arguments {
+    const char *config, *log_level;
+    bool check;
+};
+
+/* -1: go on; otherwise the exit code. */
+static int parse(int argc, char **argv, struct arguments *a)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 'k'},
+        {"log-level", required_argument, NULL, 'l'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            a->config = optarg;
+            break;
+        case 'k':
+            a->check = true;
+            break;
+        case 'l':
+            a->log_level = optarg;
+            break;
+        case 'V':
+            puts("syncd " SYNCD_VERSION);
+            return 0;
+        case 'h':
+            fputs(help, stdout);
+            return 0;
+        default:
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "syncd: \"%s\" is no option; see syncd --help\n", argv[optind]);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+static int parse_level(const char *text, int *level)
+{
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+
+    for (int i = 0; i < 4; i++)
+        if (strcmp(levels[i], text) == 0) {
+            *level = i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int fail(const struct err *err, int code)
+{
+    fprintf(stderr, "syncd: %s\n", err->text);
+    return code;
+}
+
+static int check(struct config *c)
+{
+    struct err err = {0};
+    int rc = job_check(c, stdout, false, &err);
+
+    config_free(c);
+    return rc < 0 ? fail(&err, EXIT_USAGE) : 0;
+}
+
+static int run(struct daemon *d)
+{
+    struct err err = {0};
+
+    signal(SIGPIPE, SIG_IGN);
+    notify_setup();
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
+        config_free(d->config);
+        return fail(&(struct err){"libcurl cannot be initialised"}, EXIT_UNREACHABLE);
+    }
+    int rc = daemon_run(d, &err);
+    curl_global_cleanup();
+    if (rc == 0)
+        return 0;
+    /* A second daemon, a wrong user or a missing region will not go away by starting again. */
+    return fail(&err,
+                rc == -EINVAL || rc == -EBUSY || rc == -EADDRINUSE ? EXIT_USAGE : EXIT_UNREACHABLE);
+}
+
+int main(int argc, char **argv)
+{
+    static struct daemon daemon;
+    struct arguments a = {0};
+    struct err err = {0};
+    int level, code = parse(argc, argv, &a);
+
+    if (code >= 0)
+        return code;
+    daemon.request.file = a.config;
+    if (config_load(&daemon.request, &daemon.config, &err) < 0 ||
+        config_export_environment(daemon.config, &err) < 0)
+        return fail(&err, EXIT_USAGE);
+    if (a.check)
+        return check(daemon.config);
+    level = daemon.config->log_level;
+    if (a.log_level && parse_level(a.log_level, &level) < 0) {
+        err_set(&err, 0, "--log-level takes error, warning, info or debug, not \"%s\"",
+                a.log_level);
+        config_free(daemon.config);
+        return fail(&err, EXIT_USAGE);
+    }
+    log_setup((enum log_level)level, (enum log_format)daemon.config->log_format);
+    return run(&daemon);
+}

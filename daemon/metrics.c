@@ -1,0 +1,130 @@
+/* Prometheus text exposition, version 0.0.4. */
+#include "daemon.h"
+
+static void metric(struct buf *out, const char *name, const char *type, const char *help, double v)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name, v);
+}
+
+static void label(struct buf *out, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '\\' || *s == '"')
+            buf_putc(out, '\\');
+        if (*s == '\n')
+            buf_lit(out, "\\n");
+        else
+            buf_putc(out, *s);
+    }
+}
+
+struct family {
+    const char *name, *type, *help;
+    double (*value)(const struct mirror_table_view *t);
+};
+
+static double pending(const struct mirror_table_view *t)
+{
+    return (double)t->pending;
+}
+
+static double put(const struct mirror_table_view *t)
+{
+    return (double)t->items_put;
+}
+
+static double deleted(const struct mirror_table_view *t)
+{
+    return (double)t->items_deleted;
+}
+
+static double dead(const struct mirror_table_view *t)
+{
+    return (double)t->dead_letters;
+}
+
+static void per_table(struct daemon *d, struct buf *out)
+{
+    static const struct family families[] = {
+        {"syncd_table_pending", "gauge", "Writes read and not yet confirmed, by table.", pending},
+        {"syncd_table_items_put_total", "counter", "Items put, by table.", put},
+        {"syncd_table_items_deleted_total", "counter", "Items deleted, by table.", deleted},
+        {"syncd_table_dead_letters", "gauge", "Dead letters standing, by table.", dead},
+    };
+
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", families[f].name, families[f].help,
+                   families[f].name, families[f].type);
+        for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
+            struct mirror_table_view t;
+            mirror_table(d->mirror, i, &t);
+            if (!t.mirrored)
+                continue;
+            buf_printf(out, "%s{table=\"", families[f].name);
+            label(out, t.name);
+            buf_printf(out, "\"} %.17g\n", families[f].value(&t));
+        }
+    }
+}
+
+static void lag(const struct mirror_view *v, struct buf *out)
+{
+    buf_lit(out,
+            "# HELP syncd_lag_seconds From reading a change to its confirmation, recent writes."
+            "\n# TYPE syncd_lag_seconds gauge\n");
+    buf_printf(out, "syncd_lag_seconds{quantile=\"0.5\"} %.6f\n", v->lag_p50);
+    buf_printf(out, "syncd_lag_seconds{quantile=\"0.99\"} %.6f\n", v->lag_p99);
+    buf_printf(out, "syncd_lag_seconds{quantile=\"1\"} %.6f\n", v->lag_max);
+}
+
+void metrics_text(struct daemon *d, struct buf *out)
+{
+    usec now = clock_monotonic();
+    struct mirror_view v;
+    struct health_report r;
+
+    mirror_view(d->mirror, now, &v);
+    health_look(d, &v, &r);
+    buf_printf(out,
+               "# HELP syncd_build_info Version of the daemon.\n# TYPE syncd_build_info gauge\n"
+               "syncd_build_info{version=\"%s\"} 1\n",
+               SYNCD_VERSION);
+    metric(out, "syncd_healthy", "gauge", "1 when health is ok, 0.5 on a warning, 0 when critical.",
+           r.level == HEALTH_OK        ? 1
+           : r.level == HEALTH_WARNING ? 0.5
+                                       : 0);
+    metric(out, "syncd_converged", "gauge", "1 when DynamoDB equals the mapping of the database.",
+           v.converged && d->state == DAEMON_RUNNING);
+    metric(out, "syncd_uptime_seconds", "gauge", "Since the daemon started.",
+           (double)(now - d->started) / 1e6);
+    metric(out, "syncd_journal_entries", "gauge", "Changes captured and not yet confirmed.",
+           (double)v.journal_entries);
+    metric(out, "syncd_oldest_pending_seconds", "gauge", "Age of the oldest unconfirmed change.",
+           v.oldest_pending == USEC_NEVER ? 0 : (double)(now - v.oldest_pending) / 1e6);
+    metric(out, "syncd_wal_bytes", "gauge", "Size of the database's -wal file.",
+           (double)v.wal_bytes);
+    metric(out, "syncd_requests_in_flight", "gauge", "BatchWriteItem calls awaiting their answer.",
+           v.engine.in_flight);
+    metric(out, "syncd_dead_letters", "gauge", "Rows that DynamoDB cannot hold, standing now.",
+           (double)v.dead_letters);
+    metric(out, "syncd_last_success_timestamp_seconds", "gauge",
+           "Unix time of the last request that went well; 0: none yet.",
+           (double)d->last_success_wall / 1e6);
+    metric(out, "syncd_changes_total", "counter", "Journal entries read.", (double)v.changes);
+    metric(out, "syncd_items_put_total", "counter", "Items put.", (double)v.items_put);
+    metric(out, "syncd_items_deleted_total", "counter", "Items deleted.", (double)v.items_deleted);
+    metric(out, "syncd_spared_total", "counter", "Changes that needed no write.", (double)v.spared);
+    metric(out, "syncd_requests_total", "counter", "Requests sent.", (double)v.engine.requests);
+    metric(out, "syncd_retries_total", "counter", "Requests that failed and went again.",
+           (double)v.engine.retries);
+    metric(out, "syncd_throttled_total", "counter", "Requests refused for throughput.",
+           (double)v.engine.throttled);
+    metric(out, "syncd_unprocessed_total", "counter", "Items returned unprocessed.",
+           (double)v.engine.unprocessed);
+    metric(out, "syncd_sent_bytes_total", "counter", "Bytes of request bodies.",
+           (double)d->sent_bytes);
+    metric(out, "syncd_write_units_total", "counter", "Write capacity units consumed, as told.",
+           v.engine.write_units);
+    lag(&v, out);
+    per_table(d, out);
+}

@@ -1,0 +1,149 @@
+/* A request of the engine becomes a BatchWriteItem call, and its reply an outcome. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon.h"
+#include "dynamodb/batch.h"
+
+struct sending {
+    struct list link; /* in daemon.flying, or in daemon.unsent when it could not be started */
+    struct daemon *daemon;
+    struct ddb_call *call;
+    uint64_t id;
+    size_t count;
+    struct batch_write writes[BATCH_MAX_ITEMS];
+    struct reply failure;
+};
+
+void daemon_note_success(struct daemon *d)
+{
+    d->last_success_wall = clock_wall();
+    d->failing_since = 0;
+}
+
+void daemon_note_failure(struct daemon *d, const char *code, const char *message,
+                         const char *request_id)
+{
+    d->last_error_wall = clock_wall();
+    if (!d->failing_since)
+        d->failing_since = clock_monotonic();
+    snprintf(d->last_error_code, sizeof d->last_error_code, "%s", code);
+    snprintf(d->last_error_message, sizeof d->last_error_message, "%s", message);
+    snprintf(d->last_error_request, sizeof d->last_error_request, "%s", request_id);
+}
+
+static void note(struct daemon *d, const struct reply *r)
+{
+    if (r->class == REPLY_OK)
+        daemon_note_success(d);
+    else
+        daemon_note_failure(d, r->code, r->message, r->request_id);
+    /* It answered, so it is reachable; what it said is judged elsewhere. */
+    if (r->class != REPLY_NOT_SENT && r->class != REPLY_TRANSIENT && r->class != REPLY_AMBIGUOUS &&
+        r->class != REPLY_UNEXPECTED)
+        d->failing_since = 0;
+}
+
+static void transport_failure(const struct http_reply *h, struct reply *r)
+{
+    r->class = h->outcome == HTTP_NOT_SENT ? REPLY_NOT_SENT : REPLY_AMBIGUOUS;
+    snprintf(r->code, sizeof r->code, "%s", h->code);
+    snprintf(r->message, sizeof r->message, "%s", h->error);
+}
+
+static void replied(void *arg, const struct http_reply *h)
+{
+    struct sending *s = arg;
+    struct daemon *d = s->daemon;
+    struct reply r = {.status = h->status};
+
+    snprintf(r.request_id, sizeof r.request_id, "%s", h->request_id);
+    snprintf(r.date, sizeof r.date, "%s", h->date);
+    if (h->outcome == HTTP_REPLIED) {
+        struct reply_bytes b = {.status = h->status,
+                                .body = h->body,
+                                .len = h->body_len,
+                                .has_crc32 = h->has_crc32,
+                                .crc32 = h->crc32};
+        batch_reply(&b, s->writes, s->count, &r);
+    } else {
+        transport_failure(h, &r);
+    }
+    list_remove(&s->link);
+    note(d, &r);
+    mirror_reply(d->mirror, clock_monotonic(), s->id, &r);
+    free(s);
+    daemon_pump(d);
+}
+
+/* The engine fills a batch table by table, which is the order the body needs. */
+static void fill(struct daemon *d, struct sending *s, const struct request *r)
+{
+    s->id = r->id;
+    s->count = r->count;
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct payload *p = r->writes[i];
+        const struct mirror_target *t = mirror_target(d->mirror, p->target);
+        s->writes[i] = (struct batch_write){.table = t->name,
+                                            .schema = t->schema,
+                                            .put = p->op == WRITE_PUT,
+                                            .json = p->json,
+                                            .json_len = p->json_len,
+                                            .key = p->key,
+                                            .key_len = p->key_len};
+    }
+}
+
+void sender_send(void *arg, const struct request *r)
+{
+    struct daemon *d = arg;
+    struct sending *s = calloc(1, sizeof *s);
+    struct buf body = {0};
+    struct err err = {0};
+
+    if (!s)
+        abort(); /* the journal has every change; systemd starts us anew */
+    list_init(&s->link);
+    s->daemon = d;
+    fill(d, s, r);
+    batch_body(&body, s->writes, s->count);
+    size_t bytes = body.len;
+    int rc = ddb_start(d->ddb, "BatchWriteItem", &body, replied, s, &s->call, &err);
+    if (rc == 0) {
+        d->sent_bytes += bytes;
+        list_push_back(&d->flying, &s->link);
+        return;
+    }
+    s->failure.class = rc == -ENOKEY ? REPLY_CREDENTIALS : REPLY_NOT_SENT;
+    snprintf(s->failure.code, sizeof s->failure.code, "%s",
+             rc == -ENOKEY ? "no_credentials" : "not_sent");
+    snprintf(s->failure.message, sizeof s->failure.message, "%.*s",
+             (int)sizeof s->failure.message - 1, err.text);
+    list_push_back(&d->unsent, &s->link);
+    daemon_pump(d);
+}
+
+void sender_turn(struct daemon *d)
+{
+    while (!list_empty(&d->unsent)) {
+        struct sending *s = list_first(&d->unsent, struct sending, link);
+        list_remove(&s->link);
+        note(d, &s->failure);
+        mirror_reply(d->mirror, clock_monotonic(), s->id, &s->failure);
+        free(s);
+    }
+}
+
+void sender_stop(struct daemon *d)
+{
+    struct list *lists[] = {&d->flying, &d->unsent};
+
+    for (size_t i = 0; i < 2; i++)
+        while (!list_empty(lists[i])) {
+            struct sending *s = list_first(lists[i], struct sending, link);
+            list_remove(&s->link);
+            ddb_cancel(s->call);
+            free(s);
+        }
+}

@@ -1,0 +1,288 @@
+/* What must be right before anything is sent: credentials, and each DynamoDB table. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon.h"
+
+enum { MAX_CHECKS = 8 };
+#define PARKED_RETRY      (10 * USEC_PER_SEC)
+#define UNREACHABLE_FIRST (500 * USEC_PER_MSEC)
+#define UNREACHABLE_MAX   (15 * USEC_PER_SEC)
+#define CREDENTIALS_FIRST (1 * USEC_PER_SEC)
+#define CREDENTIALS_MAX   (15 * USEC_PER_SEC)
+#define EXPIRY_MARGIN     600 /* seconds before their end that credentials are fetched anew */
+
+static usec backoff(usec first, usec max, unsigned failures)
+{
+    usec wait = first;
+
+    for (unsigned i = 1; i < failures && wait < max; i++)
+        wait *= 2;
+    return wait < max ? wait : max;
+}
+
+/* --- credentials ------------------------------------------------------------------------------ */
+
+static void fetched(void *arg, const struct credentials *c, const struct err *err)
+{
+    struct daemon *d = arg;
+    usec now = clock_monotonic();
+
+    d->fetching = false;
+    if (!c || ddb_set_credentials(d->ddb, c) < 0) {
+        d->credentials_retry =
+            now + backoff(CREDENTIALS_FIRST, CREDENTIALS_MAX, ++d->credentials_failures);
+        d->credentials_wanted = true;
+        snprintf(d->credentials_code, sizeof d->credentials_code, "credentials_missing");
+        d->credentials_error = err ? *err : (struct err){"out of memory"};
+        log_event(LOG_EV_ERROR, "credentials_failed", d->credentials_error.text, NULL);
+        return;
+    }
+    d->credentials_expire = c->expires;
+    snprintf(d->provider_name, sizeof d->provider_name, "%s", c->provider);
+    if (strcmp(d->credentials_code, "credentials_missing") == 0)
+        d->credentials_code[0] = '\0';
+    for (uint32_t i = 0; i < d->probe_count; i++)
+        if (d->probes[i]->due != USEC_NEVER && !mirror_target(d->mirror, i)->looked)
+            d->probes[i]->due = 0;
+    if (d->engine_wants_credentials) {
+        d->engine_wants_credentials = false;
+        mirror_credentials(d->mirror, now);
+    }
+    daemon_pump(d);
+}
+
+static void fetch_credentials(struct daemon *d, usec now)
+{
+    int64_t left = d->credentials_expire - clock_wall() / USEC_PER_SEC;
+
+    if (d->credentials_expire && left < EXPIRY_MARGIN && !d->credentials_wanted) {
+        d->credentials_wanted = true;
+        if (d->credentials_retry < now)
+            d->credentials_retry = now;
+    }
+    if (!d->credentials_wanted || d->fetching || now < d->credentials_retry)
+        return;
+    d->credentials_wanted = false;
+    d->fetching = true;
+    /* What comes back too short-lived again is looked at anew only after a while. */
+    d->credentials_retry = now + 30 * USEC_PER_SEC;
+    credentials_fetch(d->provider, fetched, d);
+}
+
+static void refused(struct daemon *d, const char *code, const char *message)
+{
+    usec now = clock_monotonic();
+    bool expired = strncmp(code, "ExpiredToken", 12) == 0;
+
+    if (!expired) {
+        snprintf(d->credentials_code, sizeof d->credentials_code, "credentials_refused");
+        err_set(&d->credentials_error, 0, "DynamoDB does not accept the credentials (%s): %s: %s",
+                d->provider_name, code, message);
+        log_event(LOG_EV_ERROR, "credentials_failed", d->credentials_error.text, NULL);
+    }
+    d->credentials_wanted = true;
+    d->credentials_failures++;
+    /* Fresh ones may be there already: the first try is at once, those after it are not. */
+    d->credentials_retry =
+        d->credentials_failures == 1
+            ? now
+            : now + backoff(CREDENTIALS_FIRST, CREDENTIALS_MAX, d->credentials_failures - 1);
+}
+
+void targets_want_credentials(void *arg, const struct reply *why)
+{
+    struct daemon *d = arg;
+
+    d->engine_wants_credentials = true;
+    if (why->class == REPLY_CLOCK)
+        log_event(
+            LOG_EV_WARNING, "clock_skew",
+            "this machine's clock differs from DynamoDB's; requests are signed with DynamoDB's "
+            "time from now on; check the time synchronisation",
+            "request_id", why->request_id, NULL);
+    refused(d, why->class == REPLY_CLOCK ? "ExpiredToken" : why->code, why->message);
+    daemon_pump(d);
+}
+
+/* --- tables ----------------------------------------------------------------------------------- */
+
+static void accepted(struct daemon *d)
+{
+    daemon_note_success(d);
+    d->credentials_failures = 0;
+    d->credentials_code[0] = '\0';
+}
+
+static void verdict(void *arg, const struct table_result *r)
+{
+    struct probe *p = arg;
+    struct daemon *d = p->daemon;
+    const struct mirror_target *t = mirror_target(d->mirror, p->target);
+    usec now = clock_monotonic();
+
+    p->check = NULL;
+    d->checks_running--;
+    p->failures = r->verdict == VERDICT_READY || r->verdict == VERDICT_PARKED ? 0 : p->failures + 1;
+    switch (r->verdict) {
+    case VERDICT_READY:
+        accepted(d);
+        p->due = USEC_NEVER;
+        if (r->created || t->parked)
+            log_event(LOG_EV_INFO, r->created ? "table_created" : "table_open",
+                      r->created ? "DynamoDB table made" : "DynamoDB table can be written again",
+                      "target", t->name, NULL);
+        mirror_target_open(d->mirror, now, p->target, r->created);
+        break;
+    case VERDICT_PARKED:
+        accepted(d);
+        p->due = now + PARKED_RETRY;
+        if (!t->parked || strcmp(t->reason, r->reason) != 0)
+            log_event(LOG_EV_WARNING, "table_parked", r->reason, "target", t->name, "code", r->code,
+                      "request_id", r->request_id, NULL);
+        mirror_target_parked(d->mirror, now, p->target, r->code, r->reason);
+        break;
+    case VERDICT_UNREACHABLE:
+        p->due = now + backoff(UNREACHABLE_FIRST, UNREACHABLE_MAX, p->failures);
+        daemon_note_failure(d, r->code, r->reason, r->request_id);
+        log_event(LOG_EV_WARNING, "endpoint_unreachable",
+                  log_msg("DynamoDB at %s gives no usable answer: %s", d->endpoint.url, r->reason),
+                  "code", r->code, NULL);
+        break;
+    case VERDICT_CREDENTIALS:
+        p->due = now + backoff(UNREACHABLE_FIRST, UNREACHABLE_MAX, p->failures);
+        daemon_note_failure(d, r->code, r->reason, r->request_id);
+        d->failing_since = 0;
+        refused(d, r->code, r->reason);
+        break;
+    }
+    if (p->again) {
+        p->again = false;
+        p->due = now;
+    }
+    daemon_pump(d);
+}
+
+static void start_check(struct daemon *d, struct probe *p)
+{
+    const struct mirror_target *t = mirror_target(d->mirror, p->target);
+    struct table_capacity capacity = {.provisioned = d->config->billing_mode == BILLING_PROVISIONED,
+                                      .read_units = d->config->read_capacity,
+                                      .write_units = d->config->write_capacity};
+
+    p->check = table_check_start(&d->loop, d->ddb, t->name, t->schema, d->config->create_tables,
+                                 &capacity, verdict, p);
+    if (p->check)
+        d->checks_running++;
+}
+
+void targets_turn(struct daemon *d, usec now)
+{
+    fetch_credentials(d, now);
+    if (!ddb_has_credentials(d->ddb) || d->state == DAEMON_STOPPING)
+        return;
+    for (uint32_t i = 0; i < d->probe_count && d->checks_running < MAX_CHECKS; i++)
+        if (!d->probes[i]->check && d->probes[i]->due <= now)
+            start_check(d, d->probes[i]);
+}
+
+usec targets_due(const struct daemon *d)
+{
+    usec due = d->credentials_wanted && !d->fetching ? d->credentials_retry : USEC_NEVER;
+
+    if (!ddb_has_credentials(d->ddb) || d->checks_running >= MAX_CHECKS)
+        return due;
+    for (uint32_t i = 0; i < d->probe_count; i++)
+        if (!d->probes[i]->check && d->probes[i]->due < due)
+            due = d->probes[i]->due;
+    return due;
+}
+
+void targets_changed(void *arg)
+{
+    struct daemon *d = arg;
+    uint32_t n = mirror_target_count(d->mirror);
+    struct probe **more = realloc(d->probes, (n ? n : 1) * sizeof *more);
+
+    if (!more)
+        return;
+    d->probes = more;
+    for (; d->probe_count < n; d->probe_count++) {
+        struct probe *p = calloc(1, sizeof *p);
+        if (!p)
+            return;
+        p->daemon = d;
+        p->target = d->probe_count;
+        more[d->probe_count] = p;
+    }
+    daemon_pump(d);
+}
+
+void targets_parked(void *arg, uint32_t target, const struct reply *why)
+{
+    struct daemon *d = arg;
+
+    log_event(LOG_EV_WARNING, "table_parked", why->message, "target",
+              mirror_target(d->mirror, target)->name, "code", why->code, "request_id",
+              why->request_id, NULL);
+    if (target < d->probe_count)
+        d->probes[target]->due = clock_monotonic() + USEC_PER_SEC;
+}
+
+void targets_retry_now(struct daemon *d)
+{
+    usec now = clock_monotonic();
+
+    for (uint32_t i = 0; i < d->probe_count; i++) {
+        struct probe *p = d->probes[i];
+        if (p->check)
+            p->again = true;
+        else if (p->due != USEC_NEVER)
+            p->due = now;
+    }
+    if (d->credentials_code[0]) {
+        d->credentials_wanted = true;
+        d->credentials_retry = now;
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+int targets_start(struct daemon *d, struct err *err)
+{
+    const struct config *c = d->config;
+    struct endpoint_request er = {.region = c->region,
+                                  .endpoint_url = c->endpoint_url,
+                                  .profile = c->profile,
+                                  .credentials_file = c->credentials_file,
+                                  .allow_plain_http = c->allow_plain_http};
+    struct credentials_request cr = {.profile = c->profile,
+                                     .credentials_file = c->credentials_file};
+    struct http_options ho = {.ca_file = c->ca_file,
+                              .max_connections = (unsigned)c->max_requests_in_flight + MAX_CHECKS,
+                              .timeout = c->request_timeout,
+                              .max_reply = 32 * 1024 * 1024};
+    int rc = endpoint_resolve(&er, &d->endpoint, err);
+
+    if (rc == 0)
+        rc = http_client_new(&d->loop, &ho, &d->http, err);
+    if (rc == 0)
+        rc = credentials_chain_new(&cr, &d->provider, err);
+    if (rc == 0 && !(d->ddb = ddb_new(d->http, &d->endpoint, c->request_timeout)))
+        rc = err_set(err, -ENOMEM, "out of memory");
+    d->credentials_wanted = true;
+    return rc;
+}
+
+void targets_stop(struct daemon *d)
+{
+    for (uint32_t i = 0; i < d->probe_count; i++) {
+        if (d->probes[i]->check)
+            table_check_cancel(d->probes[i]->check);
+        free(d->probes[i]);
+    }
+    free(d->probes);
+    d->probes = NULL;
+    d->probe_count = 0;
+}

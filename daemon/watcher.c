@@ -1,0 +1,155 @@
+#include "watcher.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+
+#include "base/cleanup.h"
+
+enum { FIRST_RECHECK_US = 50, LAST_RECHECK_US = 51200, TICK_MS = 1000 };
+
+struct watcher {
+    struct watcher_callbacks cb;
+    char *directory, *base; /* of the database */
+    uv_loop_t *loop;
+    uv_fs_event_t events;
+    uv_poll_t recheck;
+    uv_check_t check; /* right after the loop's poll: one look for many events */
+    uv_timer_t tick;
+    int timer_fd;
+    long recheck_us;
+    bool watching, marked;
+    int open_handles;
+};
+
+static void arm(struct watcher *w, long us)
+{
+    struct itimerspec t = {.it_value = {us / 1000000, us % 1000000 * 1000}};
+
+    w->recheck_us = us;
+    timerfd_settime(w->timer_fd, 0, &t, NULL);
+}
+
+void watcher_recheck(struct watcher *w)
+{
+    arm(w, FIRST_RECHECK_US);
+}
+
+static void on_recheck(uv_poll_t *h, int status, int events)
+{
+    struct watcher *w = h->data;
+    uint64_t expirations;
+
+    (void)status;
+    (void)events;
+    if (read(w->timer_fd, &expirations, sizeof expirations) < 0)
+        return;
+    if (!w->cb.look(w->cb.arg, true) && w->recheck_us < LAST_RECHECK_US)
+        arm(w, w->recheck_us * 2);
+}
+
+static void on_check(uv_check_t *h)
+{
+    struct watcher *w = h->data;
+
+    if (!w->marked)
+        return;
+    w->marked = false;
+    if (!w->cb.look(w->cb.arg, false))
+        watcher_recheck(w);
+}
+
+static void on_event(uv_fs_event_t *h, const char *name, int events, int status)
+{
+    struct watcher *w = h->data;
+
+    (void)events;
+    /* The database, its -wal and its -journal; not the other files of the directory. */
+    if (status == 0 && name && strncmp(name, w->base, strlen(w->base)) != 0)
+        return;
+    w->marked = true;
+}
+
+/* The directory may not be there yet, or be made anew: tried every second until it is watched. */
+static void watch(struct watcher *w)
+{
+    if (!w->watching)
+        w->watching = uv_fs_event_start(&w->events, on_event, w->directory, 0) == 0;
+}
+
+static void on_tick(uv_timer_t *h)
+{
+    struct watcher *w = h->data;
+
+    watch(w);
+    w->cb.tick(w->cb.arg);
+}
+
+static void free_watcher(struct watcher *w)
+{
+    if (w->timer_fd >= 0)
+        close(w->timer_fd);
+    free(w->directory);
+    free(w->base);
+    free(w);
+}
+
+static void on_close(uv_handle_t *h)
+{
+    struct watcher *w = h->data;
+
+    if (--w->open_handles == 0)
+        free_watcher(w);
+}
+
+static int split(struct watcher *w, const char *database)
+{
+    const char *slash = strrchr(database, '/');
+
+    w->directory =
+        slash ? strndup(database, slash == database ? 1 : (size_t)(slash - database)) : strdup(".");
+    w->base = strdup(slash ? slash + 1 : database);
+    return w->directory && w->base ? 0 : -ENOMEM;
+}
+
+int watcher_start(uv_loop_t *loop, const char *database, const struct watcher_callbacks *cb,
+                  struct watcher **out, struct err *err)
+{
+    struct watcher *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return err_set(err, -ENOMEM, "out of memory");
+    w->cb = *cb;
+    w->loop = loop;
+    w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (w->timer_fd < 0 || split(w, database) < 0) {
+        free_watcher(w);
+        return err_set(err, -ENOMEM, "a timer cannot be made: %s", strerror(errno));
+    }
+    uv_fs_event_init(loop, &w->events);
+    uv_poll_init(loop, &w->recheck, w->timer_fd);
+    uv_check_init(loop, &w->check);
+    uv_timer_init(loop, &w->tick);
+    uv_handle_t *handles[] = {(uv_handle_t *)&w->events, (uv_handle_t *)&w->recheck,
+                              (uv_handle_t *)&w->check, (uv_handle_t *)&w->tick};
+    w->open_handles = sizeof handles / sizeof *handles;
+    for (int i = 0; i < w->open_handles; i++)
+        handles[i]->data = w;
+    uv_poll_start(&w->recheck, UV_READABLE, on_recheck);
+    uv_check_start(&w->check, on_check);
+    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    watch(w);
+    *out = w;
+    return 0;
+}
+
+void watcher_stop(struct watcher *w)
+{
+    if (!w)
+        return;
+    uv_close((uv_handle_t *)&w->events, on_close);
+    uv_close((uv_handle_t *)&w->recheck, on_close);
+    uv_close((uv_handle_t *)&w->check, on_close);
+    uv_close((uv_handle_t *)&w->tick, on_close);
+}

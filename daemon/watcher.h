@@ -1,0 +1,31 @@
+/* Notices that the database may have changed.
+ *
+ * inotify on its directory tells of every commit, but too early: SQLite writes the -wal before the
+ * commit is visible, and publishing it raises no event. So each event that finds nothing is
+ * followed by looks after 0.05, 0.1, 0.2 … 50 ms (a timerfd: libuv's timers count milliseconds). A
+ * slow timer is the net below. Nothing is polled otherwise. */
+#ifndef SYNCD_DAEMON_WATCHER_H
+#define SYNCD_DAEMON_WATCHER_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/err.h"
+
+struct watcher;
+
+/* `look` looks for changes; true when it found some (the re-checks end then). Runs on the loop.
+ * `tick` runs once a second. */
+struct watcher_callbacks {
+    void *arg;
+    bool (*look)(void *arg, bool cheap); /* cheap: a re-check, first ask whether anything moved */
+    void (*tick)(void *arg);
+};
+
+int watcher_start(uv_loop_t *loop, const char *database, const struct watcher_callbacks *cb,
+                  struct watcher **out, struct err *err);
+/* Begin the series of re-checks, as after an event: for a database that was locked. */
+void watcher_recheck(struct watcher *w);
+void watcher_stop(struct watcher *w);
+
+#endif

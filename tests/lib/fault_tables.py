@@ -1,0 +1,206 @@
+"""The fault server's tables: items in memory by key, and the calls that make, list and read them.
+
+Puts replace whole items, deletes of missing items succeed, a batch touches each key once. A table
+is CREATING for `creating_seconds` after CreateTable and refuses writes until then, as the service
+does. Everything here is under one lock: the server's thread and the test's both look.
+"""
+
+import threading
+import time
+import zlib
+
+import dynamodb_rules as rules
+from dynamodb_rules import Refused, SERVICE, invalid, missing_table
+
+PAGE_BYTES = 1024 * 1024
+
+
+class Table:
+    def __init__(self, name, schema, ready_at, description):
+        self.name = name
+        self.schema = schema
+        self.ready_at = ready_at
+        self.description = description
+        self.items = {}
+
+    def active(self):
+        return time.monotonic() >= self.ready_at
+
+    def describe(self):
+        out = dict(self.description)
+        out["TableStatus"] = "ACTIVE" if self.active() else "CREATING"
+        out["ItemCount"] = len(self.items)
+        return out
+
+
+class Tables:
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.by_name = {}
+        self.creating_seconds = 0.0
+
+    def get(self, name):
+        table = self.by_name.get(name)
+        if table is None:
+            raise missing_table(name)
+        return table
+
+    def writable_schema(self, name):
+        if not isinstance(name, str) or not rules.TABLE_NAME.match(name):
+            raise invalid("Invalid table/index name: %r" % (name,))
+        table = self.get(name)
+        if not table.active():
+            raise missing_table(name)
+        return table.schema
+
+    def check_batch(self, call):
+        with self.lock:
+            return rules.batch_writes(call, self.writable_schema)
+
+    def apply(self, writes):
+        with self.lock:
+            for write in writes:
+                table = self.by_name.get(write.table)
+                if table is None:
+                    continue
+                if write.item is None:
+                    table.items.pop(write.key, None)
+                else:
+                    table.items[write.key] = write.item
+
+    # Control plane and reads; each takes the call's body and gives the reply's.
+
+    def create_table(self, call):
+        name = call.get("TableName")
+        if not isinstance(name, str) or not rules.TABLE_NAME.match(name):
+            raise invalid("Invalid table/index name")
+        schema = _schema(call)
+        if (
+            call.get("BillingMode", "PROVISIONED") == "PROVISIONED"
+            and "ProvisionedThroughput" not in call
+        ):
+            raise invalid(
+                "ReadCapacityUnits and WriteCapacityUnits must be specified when BillingMode is PROVISIONED"
+            )
+        if call.get("BillingMode") == "PAY_PER_REQUEST" and "ProvisionedThroughput" in call:
+            raise invalid(
+                "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified with PAY_PER_REQUEST"
+            )
+        with self.lock:
+            if name in self.by_name:
+                raise Refused(SERVICE + "ResourceInUseException", "Table already exists: %s" % name)
+            description = {
+                "TableName": name,
+                "KeySchema": call["KeySchema"],
+                "AttributeDefinitions": call["AttributeDefinitions"],
+                "CreationDateTime": time.time(),
+                "TableSizeBytes": 0,
+                "TableArn": "arn:aws:dynamodb:local:000000000000:table/" + name,
+                "BillingModeSummary": {"BillingMode": call.get("BillingMode", "PROVISIONED")},
+                "ProvisionedThroughput": dict(
+                    {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+                    **call.get("ProvisionedThroughput", {})
+                ),
+            }
+            table = Table(name, schema, time.monotonic() + self.creating_seconds, description)
+            self.by_name[name] = table
+            return {"TableDescription": table.describe()}
+
+    def describe_table(self, call):
+        with self.lock:
+            return {"Table": self.get(call.get("TableName")).describe()}
+
+    def delete_table(self, call):
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            del self.by_name[table.name]
+            return {"TableDescription": dict(table.describe(), TableStatus="DELETING")}
+
+    def list_tables(self, call):
+        limit = call.get("Limit", 100)
+        start = call.get("ExclusiveStartTableName", "")
+        with self.lock:
+            names = sorted(n for n in self.by_name if n > start)
+        out = {"TableNames": names[:limit]}
+        if len(names) > limit:
+            out["LastEvaluatedTableName"] = names[limit - 1]
+        return out
+
+    def get_item(self, call):
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            key = rules.key_of(rules.check_item(call.get("Key")), table.schema, exact=True)
+            item = table.items.get(key)
+        return {} if item is None else {"Item": item}
+
+    def scan(self, call):
+        known = {
+            "TableName",
+            "Limit",
+            "ExclusiveStartKey",
+            "Segment",
+            "TotalSegments",
+            "ConsistentRead",
+            "ReturnConsumedCapacity",
+            "Select",
+        }
+        if set(call) - known:
+            raise invalid("Scan: %s is not answered here" % sorted(set(call) - known)[0])
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            return _scan_page(table, call)
+
+
+def _schema(call):
+    kinds = {d["AttributeName"]: d["AttributeType"] for d in call.get("AttributeDefinitions", [])}
+    schema = [
+        (k["AttributeName"], k["KeyType"], kinds.get(k["AttributeName"]))
+        for k in call.get("KeySchema", [])
+    ]
+    if [role for _, role, _ in schema] not in (["HASH"], ["HASH", "RANGE"]):
+        raise invalid("Invalid KeySchema: a HASH key, then perhaps a RANGE key")
+    if len({name for name, _, _ in schema}) != len(schema):
+        raise invalid(
+            "Both the Hash Key and the Range Key element in the KeySchema have the same name"
+        )
+    indexed = {
+        k["AttributeName"]
+        for index in call.get("GlobalSecondaryIndexes", []) + call.get("LocalSecondaryIndexes", [])
+        for k in index["KeySchema"]
+    }
+    if set(kinds) != {name for name, _, _ in schema} | indexed:
+        raise invalid(
+            "Number of attributes in KeySchema does not exactly match number of attributes defined"
+        )
+    if any(kind not in ("S", "N", "B") for kind in kinds.values()):
+        raise invalid("AttributeType must be S, N or B")
+    if any(not 1 <= len(name.encode("utf-8")) <= 255 for name in kinds):
+        raise invalid("a key attribute's name is 1 to 255 bytes long")
+    return schema
+
+
+def _scan_page(table, call):
+    keys = sorted(table.items)
+    if "TotalSegments" in call:
+        total, segment = call["TotalSegments"], call.get("Segment", 0)
+        keys = [
+            k for k in keys if zlib.crc32(repr(k).encode("utf-8", "replace")) % total == segment
+        ]
+    if "ExclusiveStartKey" in call:
+        start = rules.key_of(call["ExclusiveStartKey"], table.schema, exact=True)
+        keys = [k for k in keys if k > start]
+    items, size, last = [], 0, None
+    limit = call.get("Limit", len(keys) + 1)
+    for position, key in enumerate(keys):
+        item = table.items[key]
+        items.append(item)
+        size += rules.item_size(item)
+        if len(items) >= limit or (size > PAGE_BYTES and position + 1 < len(keys)):
+            last = {name: item[name] for name, _, _ in table.schema}
+            break
+    out = {"Count": len(items), "ScannedCount": len(items)}
+    if call.get("Select") != "COUNT":
+        out["Items"] = items
+    if last is not None:
+        out["LastEvaluatedKey"] = last
+    return out
