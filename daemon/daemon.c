@@ -173,17 +173,17 @@ static void on_pump(uv_idle_t *h)
     daemon_turn(h->data);
 }
 
-static bool look(void *arg, bool cheap)
+static enum watcher_look look(void *arg, bool cheap)
 {
     struct daemon *d = arg;
 
     if (d->closing || d->state == DAEMON_STOPPING)
-        return true;
+        return LOOK_FOUND;
     if (cheap && !mirror_changed(d->mirror))
-        return false;
+        return LOOK_NOTHING;
     unsigned bits = work(d);
     settle(d);
-    return bits & MIRROR_FOUND;
+    return bits & MIRROR_FOUND ? LOOK_FOUND : bits & MIRROR_BUSY ? LOOK_LOCKED : LOOK_NOTHING;
 }
 
 static void tick(void *arg)
@@ -285,7 +285,7 @@ static void on_hup(uv_signal_t *h, int signum)
     if (daemon_reload(d, NULL, &err) < 0)
         log_event(LOG_EV_ERROR, "reload_failed", err.text, NULL);
     else
-        log_event(LOG_EV_INFO, "reloaded", "configuration read again", NULL);
+        log_event(LOG_EV_INFO, "reloaded", "configuration reloaded", NULL);
     notify_ready();
 }
 
@@ -330,7 +330,7 @@ static void finish_stop(struct daemon *d)
         mirror_flushed(d->mirror, now, fdatasync(fd) == 0);
     while (mirror_ack(d->mirror, now, true) == now)
         ;
-    store_commit(mirror_store(d->mirror), NULL);
+    mirror_farewell(d->mirror);
     log_event(LOG_EV_INFO, "stopped", "syncd stops", NULL);
     close_all(d);
 }

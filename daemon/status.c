@@ -132,7 +132,7 @@ static json_t *totals_json(const struct daemon *d, const struct mirror_view *v)
     json_object_set_new(o, "spared", json_integer((json_int_t)v->spared));
     json_object_set_new(o, "discarded", json_integer((json_int_t)v->discarded));
     json_object_set_new(o, "bytes_sent", json_integer((json_int_t)d->sent_bytes));
-    json_object_set_new(o, "write_units", json_real(v->engine.write_units));
+    json_object_set_new(o, "write_units", json_integer((json_int_t)(v->engine.write_units + 0.5)));
     return o;
 }
 

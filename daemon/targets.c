@@ -74,9 +74,10 @@ static void fetch_credentials(struct daemon *d, usec now)
 static void refused(struct daemon *d, const char *code, const char *message)
 {
     usec now = clock_monotonic();
-    bool expired = strncmp(code, "ExpiredToken", 12) == 0;
+    /* Tokens expire in the normal course of things; only one that stays expired is worth a word. */
+    bool expected = strncmp(code, "ExpiredToken", 12) == 0 && d->credentials_failures == 0;
 
-    if (!expired) {
+    if (!expected) {
         snprintf(d->credentials_code, sizeof d->credentials_code, "credentials_refused");
         err_set(&d->credentials_error, 0, "DynamoDB does not accept the credentials (%s): %s: %s",
                 d->provider_name, code, message);
@@ -108,13 +109,6 @@ void targets_want_credentials(void *arg, const struct reply *why)
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-static void accepted(struct daemon *d)
-{
-    daemon_note_success(d);
-    d->credentials_failures = 0;
-    d->credentials_code[0] = '\0';
-}
-
 static void verdict(void *arg, const struct table_result *r)
 {
     struct probe *p = arg;
@@ -127,7 +121,7 @@ static void verdict(void *arg, const struct table_result *r)
     p->failures = r->verdict == VERDICT_READY || r->verdict == VERDICT_PARKED ? 0 : p->failures + 1;
     switch (r->verdict) {
     case VERDICT_READY:
-        accepted(d);
+        daemon_note_success(d);
         p->due = USEC_NEVER;
         if (r->created || t->parked)
             log_event(LOG_EV_INFO, r->created ? "table_created" : "table_open",
@@ -136,7 +130,7 @@ static void verdict(void *arg, const struct table_result *r)
         mirror_target_open(d->mirror, now, p->target, r->created);
         break;
     case VERDICT_PARKED:
-        accepted(d);
+        daemon_note_success(d);
         p->due = now + PARKED_RETRY;
         if (!t->parked || strcmp(t->reason, r->reason) != 0)
             log_event(LOG_EV_WARNING, "table_parked", r->reason, "target", t->name, "code", r->code,

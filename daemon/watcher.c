@@ -45,7 +45,10 @@ static void on_recheck(uv_poll_t *h, int status, int events)
     (void)events;
     if (read(w->timer_fd, &expirations, sizeof expirations) < 0)
         return;
-    if (!w->cb.look(w->cb.arg, true) && w->recheck_us < LAST_RECHECK_US)
+    enum watcher_look found = w->cb.look(w->cb.arg, true);
+    if (found == LOOK_LOCKED)
+        arm(w, LAST_RECHECK_US);
+    else if (found == LOOK_NOTHING && w->recheck_us < LAST_RECHECK_US)
         arm(w, w->recheck_us * 2);
 }
 
@@ -56,7 +59,7 @@ static void on_check(uv_check_t *h)
     if (!w->marked)
         return;
     w->marked = false;
-    if (!w->cb.look(w->cb.arg, false))
+    if (w->cb.look(w->cb.arg, false) != LOOK_FOUND)
         watcher_recheck(w);
 }
 

@@ -14,11 +14,15 @@
 
 struct watcher;
 
-/* `look` looks for changes; true when it found some (the re-checks end then). Runs on the loop.
+/* What a look came to. While the database is locked it is looked at every 50 ms. */
+enum watcher_look { LOOK_NOTHING, LOOK_FOUND, LOOK_LOCKED };
+
+/* `look` looks for changes; the re-checks end when it finds some. Runs on the loop.
  * `tick` runs once a second. */
 struct watcher_callbacks {
     void *arg;
-    bool (*look)(void *arg, bool cheap); /* cheap: a re-check, first ask whether anything moved */
+    enum watcher_look (*look)(void *arg,
+                              bool cheap); /* cheap: a re-check, first ask whether anything moved */
     void (*tick)(void *arg);
 };
 

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/text.h"
 
 enum { MAX_FIELDS = 12, REPEAT_SLOTS = 16 };
@@ -28,6 +29,7 @@ struct event {
 
 /* The last occurrence of an event, so that a storm of one sentence is one line and a count. */
 struct repeat {
+    uint64_t hash; /* of the whole event and message; the texts here may be cut */
     char event[32];
     char msg[160];
     usec since;
@@ -226,11 +228,12 @@ static void sum_up(struct repeat *r)
 static bool is_repeat(enum log_level level, const char *event, const char *msg)
 {
     usec now = clock_monotonic();
+    uint64_t hash = map_hash(msg, strlen(msg), map_hash(event, strlen(event), 0));
     struct repeat *oldest = &state.repeats[0];
 
     for (int i = 0; i < REPEAT_SLOTS; i++) {
         struct repeat *r = &state.repeats[i];
-        bool same = strcmp(r->event, event) == 0 && strncmp(r->msg, msg, sizeof r->msg - 1) == 0;
+        bool same = r->event[0] && r->hash == hash;
         if (r->event[0] && now - r->since >= REPEAT_WINDOW) {
             sum_up(r);
             r->event[0] = '\0';
@@ -245,8 +248,9 @@ static bool is_repeat(enum log_level level, const char *event, const char *msg)
     sum_up(oldest);
     oldest->since = now;
     oldest->level = level;
-    snprintf(oldest->event, sizeof oldest->event, "%s", event);
-    snprintf(oldest->msg, sizeof oldest->msg, "%.*s", (int)sizeof oldest->msg - 1, msg);
+    oldest->hash = hash;
+    text_copy(oldest->event, sizeof oldest->event, event);
+    text_copy(oldest->msg, sizeof oldest->msg, msg);
     return false;
 }
 

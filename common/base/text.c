@@ -51,6 +51,19 @@ bool utf8_valid(const void *bytes, size_t n)
     return true;
 }
 
+void text_copy(char *out, size_t size, const char *s)
+{
+    size_t n = strnlen(s, size);
+
+    if (n == size) {
+        n = size - 1;
+        while (n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80)
+            n--;
+    }
+    memcpy(out, s, n);
+    out[n] = '\0';
+}
+
 static bool needs_escape(unsigned char c)
 {
     return c < 0x20 || c == '"' || c == '\\';
@@ -104,7 +117,8 @@ void json_append_string(struct buf *out, const char *s, size_t n)
         }
         i++;
     }
-    buf_append(out, s + start, n - start);
+    if (n > start) /* `s` may be NULL when n is 0 */
+        buf_append(out, s + start, n - start);
     buf_putc(out, '"');
 }
 
@@ -160,8 +174,19 @@ static int b64_value(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
+/* Take back what was appended since `len`. */
+static int cut_back(struct buf *out, size_t len)
+{
+    out->len = len;
+    if (out->data)
+        out->data[len] = '\0';
+    return -EINVAL;
+}
+
 int base64_decode(struct buf *out, const char *s, size_t n)
 {
+    const size_t before = out->len;
+
     if (n % 4)
         return -EINVAL;
     for (size_t i = 0; i < n; i += 4) {
@@ -169,10 +194,10 @@ int base64_decode(struct buf *out, const char *s, size_t n)
         int v[4] = {0};
         for (size_t j = 0; j < 4 - pad; j++)
             if ((v[j] = b64_value(s[i + j])) < 0)
-                return -EINVAL;
+                return cut_back(out, before);
         if ((pad == 1 && (s[i + 3] != '=' || (v[2] & 3))) ||
             (pad == 2 && (s[i + 3] != '=' || (v[1] & 15))))
-            return -EINVAL;
+            return cut_back(out, before);
         char triple[3] = {(char)(v[0] << 2 | v[1] >> 4), (char)(v[1] << 4 | v[2] >> 2),
                           (char)(v[2] << 6 | v[3])};
         buf_append(out, triple, 3 - pad);
@@ -201,12 +226,14 @@ static int hex_value(char c)
 
 int hex_decode(struct buf *out, const char *s, size_t n)
 {
+    const size_t before = out->len;
+
     if (n % 2)
         return -EINVAL;
     for (size_t i = 0; i < n; i += 2) {
         int high = hex_value(s[i]), low = hex_value(s[i + 1]);
         if (high < 0 || low < 0)
-            return -EINVAL;
+            return cut_back(out, before);
         buf_putc(out, (char)(high << 4 | low));
     }
     return 0;

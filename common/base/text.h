@@ -12,6 +12,9 @@
 /* No overlong forms, no surrogates, nothing past U+10FFFF. NUL is allowed. */
 bool utf8_valid(const void *bytes, size_t n);
 
+/* Copy as much of `s` as fits, with its NUL; a cut falls between characters. */
+void text_copy(char *out, size_t size, const char *s);
+
 /* Append "…" with quotes. The bytes must be valid UTF-8. */
 void json_append_string(struct buf *out, const char *s, size_t n);
 
@@ -19,11 +22,12 @@ void json_append_string(struct buf *out, const char *s, size_t n);
 void json_append_string_lossy(struct buf *out, const char *s, size_t n);
 
 void base64_append(struct buf *out, const void *bytes, size_t n);
-/* Strict: no white space, padding present, unused bits zero. 0 or -EINVAL. */
+/* Strict: no white space, padding present, unused bits zero. 0 or -EINVAL, then nothing was
+ * appended. */
 int base64_decode(struct buf *out, const char *s, size_t n);
 
 void hex_append(struct buf *out, const void *bytes, size_t n);
-/* Even count of hex digits, either case. 0 or -EINVAL. */
+/* Even count of hex digits, either case. 0 or -EINVAL, then nothing was appended. */
 int hex_decode(struct buf *out, const char *s, size_t n);
 
 /* Edit distance of two names, for "did you mean"; capped at 99. */

@@ -390,13 +390,14 @@ static int store_nonces(struct mirror *m, const struct journal_head *head)
 static int first_look(struct mirror *m, bool journal_was_there)
 {
     struct journal_head head = {0};
-    int64_t stored_ack = 0;
+    int64_t stored_ack = 0, seen = 0;
     int rc = journal_head(m->journal, &head);
     bool known = rc == SQLITE_ROW && head.sentinel && nonce_is_ours(m, head.nonce);
 
     if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
     store_get_int(m->store, "acked", &stored_ack);
+    store_get_int(m->store, "seen", &seen);
     m->sentinel = head.sentinel;
     m->acked = m->watermark = head.sentinel ? head.seq : head.seq - 1;
     memcpy(m->old_nonce, head.nonce, CAPTURE_NONCE_SIZE);
@@ -408,7 +409,7 @@ static int first_look(struct mirror *m, bool journal_was_there)
                                        ? "the journal is not the one this state file knows (a "
                                          "restored or copied database, or a lost state file)"
                                        : "the journal has lost its beginning");
-    else if (known && head.seq < stored_ack)
+    else if (known && (head.seq < stored_ack || m->force_upto < seen))
         rc = mirror_compare_all(m, "the database is older than the state file (a restored backup)");
     else
         rc = SQLITE_OK;
@@ -578,7 +579,9 @@ enum source_problem mirror_attach(struct mirror *m, usec now)
         journal_close(take_ptr(m->journal));
         return m->problem = SOURCE_OK;
     }
+    m->source->patience = ATTACH_PATIENCE;
     int rc = attach(m, now);
+    m->source->patience = 0;
     if (rc == SQLITE_OK)
         return m->problem = SOURCE_OK;
     if (rc == STATE_FAILED)

@@ -17,14 +17,17 @@ enum {
     RECORDS_MAX = 4000, /* outcomes in one store transaction */
     LAG_SAMPLES = 1024,
 };
-#define READ_TIME      (20 * USEC_PER_MSEC)
-#define FLUSH_DELAY    (100 * USEC_PER_MSEC)
-#define ADOPT_DELAY    (60 * USEC_PER_SEC)
-#define ACK_QUIET      (250 * USEC_PER_MSEC)
-#define ACK_INTERVAL   (5 * USEC_PER_SEC)
-#define ACK_ROLLBACK   (3 * USEC_PER_SEC)
-#define ACK_BUSY_RETRY (100 * USEC_PER_MSEC)
-#define STORE_RETRY    (1 * USEC_PER_SEC)
+#define READ_TIME       (20 * USEC_PER_MSEC)
+#define FLUSH_DELAY     (100 * USEC_PER_MSEC)
+#define ORDER_PATIENCE  (2 * USEC_PER_SEC) /* an operator waits for it */
+#define ATTACH_PATIENCE (20 * USEC_PER_MSEC)
+#define READ_PATIENCE   (2 * USEC_PER_MSEC)
+#define ADOPT_DELAY     (60 * USEC_PER_SEC)
+#define ACK_QUIET       (250 * USEC_PER_MSEC)
+#define ACK_INTERVAL    (5 * USEC_PER_SEC)
+#define ACK_ROLLBACK    (3 * USEC_PER_SEC)
+#define ACK_BUSY_RETRY  (100 * USEC_PER_MSEC)
+#define STORE_RETRY     (1 * USEC_PER_SEC)
 enum { ACK_ENTRIES = 10000 };
 
 /* Among SQLite's result codes of the user's database: our own state file failed. */

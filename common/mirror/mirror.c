@@ -409,6 +409,17 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
     return m->ack_retry;
 }
 
+void mirror_farewell(struct mirror *m)
+{
+    int64_t max = m->acked;
+
+    if (m->attached && journal_max(m->journal, &max) == SQLITE_ROW) {
+        store_put_int(m->store, "acked", m->acked);
+        store_put_int(m->store, "seen", max);
+    }
+    store_sync(m->store, NULL);
+}
+
 /* --- orders ----------------------------------------------------------------------------------- */
 
 static int need_source(struct mirror *m, struct err *err)
@@ -438,9 +449,9 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
         return rc;
     m->attached = false;
     journal_close(take_ptr(m->journal));
-    sqlite3_busy_timeout(m->source->db, 2000);
+    m->source->patience = ORDER_PATIENCE;
     int sq = capture_remove(m->source, order == 2);
-    sqlite3_busy_timeout(m->source->db, 0);
+    m->source->patience = 0;
     if (sq != SQLITE_OK) {
         source_problem_of(m->source, sq, "taking the triggers out", err);
         put_order(m, 0, NULL);
@@ -471,10 +482,11 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     m->ever_attached = false; /* the journal is judged anew, as at a start */
     if ((rc = need_source(m, err)) < 0)
         return rc;
-    sqlite3_busy_timeout(m->source->db, 2000);
-    enum source_problem p = mirror_attach(m, clock_monotonic());
-    if (m->source)
-        sqlite3_busy_timeout(m->source->db, 0);
+    usec until = clock_monotonic() + ORDER_PATIENCE;
+    enum source_problem p;
+    do
+        p = mirror_attach(m, clock_monotonic());
+    while (p == SOURCE_LOCKED && clock_monotonic() < until);
     return p == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
 }
 

@@ -93,6 +93,9 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
 
 /* --- making outcomes durable ------------------------------------------------------------------ */
 
+/* At a clean stop, after the last acknowledgement: remember where the journal stands, so that an
+ * older copy of the database in its place is told from it at the next start. */
+void mirror_farewell(struct mirror *m);
 /* When mirror_flush() is due, or USEC_NEVER. */
 usec mirror_flush_due(const struct mirror *m);
 /* Commit outcomes to the store. 1: `*fd` must be fdatasync'ed, then mirror_flushed(); 0: nothing to

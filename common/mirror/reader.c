@@ -279,6 +279,8 @@ static int slice_body(struct slice *s, int64_t after, int64_t until, struct trac
 static int run_slice(struct slice *s, int64_t after, int64_t until, struct track *track)
 {
     struct mirror *m = s->m;
+    /* A writer in rollback mode shuts readers out for moments only. */
+    m->source->patience = m->source->wal ? 0 : READ_PATIENCE;
     int rc = source_exec(m->source, "BEGIN");
 
     s->started = clock_monotonic();
@@ -286,6 +288,7 @@ static int run_slice(struct slice *s, int64_t after, int64_t until, struct track
         return rc;
     rc = slice_body(s, after, until, track);
     source_exec(m->source, rc == SQLITE_OK ? "COMMIT" : "ROLLBACK");
+    m->source->patience = 0;
     met_free(s);
     if (s->span) {
         /* The reader's own reference goes with the next commit of the store, after what it put

@@ -45,6 +45,25 @@ static int prepare(struct source *s, const char *sql, const char *arg, sqlite3_s
     return rc;
 }
 
+enum { MAX_COLUMNS = 2000, NO_COLUMN = -1 };
+
+/* The key's columns in key order. PRIMARY KEY(a, a, b) counts its places but names a column once,
+ * so places may be empty. */
+static int make_key(struct table_info *t, const int at[MAX_COLUMNS])
+{
+    size_t last = 0;
+
+    for (size_t i = 0; i < MAX_COLUMNS; i++)
+        if (at[i] != NO_COLUMN)
+            last = i + 1;
+    if (last && !(t->key = malloc(last * sizeof *t->key)))
+        return SQLITE_NOMEM;
+    for (size_t i = 0; i < last; i++)
+        if (at[i] != NO_COLUMN)
+            t->key[t->key_count++] = (size_t)at[i];
+    return SQLITE_OK;
+}
+
 static int read_columns(struct source *s, struct table_info *t)
 {
     sqlite3_stmt *stmt = NULL;
@@ -53,8 +72,10 @@ static int read_columns(struct source *s, struct table_info *t)
                 "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, 'main') "
                 "ORDER BY cid",
                 t->name, &stmt);
-    size_t pk_of[2000];
+    int key[MAX_COLUMNS];
 
+    for (size_t i = 0; i < MAX_COLUMNS; i++)
+        key[i] = NO_COLUMN;
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         rc = SQLITE_OK;
         if (sqlite3_column_int(stmt, 4) == 1) /* hidden column of a virtual table */
@@ -69,20 +90,11 @@ static int read_columns(struct source *s, struct table_info *t)
         c->not_null = sqlite3_column_int(stmt, 2) != 0;
         c->generated = sqlite3_column_int(stmt, 4) >= 2;
         int pk = sqlite3_column_int(stmt, 3);
-        if (pk > 0 && pk <= (int)(sizeof pk_of / sizeof *pk_of)) {
-            pk_of[pk - 1] = t->column_count - 1;
-            if ((size_t)pk > t->key_count)
-                t->key_count = (size_t)pk;
-        }
+        if (pk > 0 && pk <= MAX_COLUMNS)
+            key[pk - 1] = (int)t->column_count - 1;
     }
     sqlite3_finalize(stmt);
-    if (rc != SQLITE_DONE)
-        return rc;
-    if (t->key_count && !(t->key = malloc(t->key_count * sizeof *t->key)))
-        return SQLITE_NOMEM;
-    for (size_t i = 0; i < t->key_count; i++)
-        t->key[i] = pk_of[i];
-    return SQLITE_OK;
+    return rc == SQLITE_DONE ? make_key(t, key) : rc;
 }
 
 static int set_collation(struct column_info *c, const char *collation)
@@ -111,7 +123,7 @@ static int read_unique(struct source *s, struct table_info *t, const char *index
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         rc = SQLITE_OK;
         int64_t cid = sqlite3_column_int64(stmt, 0);
-        usable = usable && cid >= 0 && (size_t)cid < t->column_count;
+        usable = usable && cid >= 0 && (size_t)cid < t->column_count && !t->columns[cid].generated;
         if (!usable)
             continue;
         if (primary) {

@@ -168,12 +168,25 @@ int source_refresh_mode(struct source *s)
     return source_exec(s, s->wal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
 }
 
+/* Short steps: a writer in rollback mode leaves gaps shorter than SQLite's own steps of 1 ms and up. */
+static int wait_for_lock(void *arg, int tries)
+{
+    struct source *s = arg;
+    const usec step = 100;
+
+    s->waited = tries ? s->waited + step : 0;
+    if (s->waited >= s->patience)
+        return 0;
+    usleep((useconds_t)step);
+    return 1;
+}
+
 static int configure(struct source *s)
 {
     int rc;
 
     sqlite3_extended_result_codes(s->db, 1);
-    sqlite3_busy_timeout(s->db, 0);
+    sqlite3_busy_handler(s->db, wait_for_lock, s);
     sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, SOURCE_MAX_VALUE);
     if ((rc = source_exec(s, "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
                              "PRAGMA cache_size=-2000; PRAGMA foreign_keys=OFF")) != SQLITE_OK)

@@ -2,7 +2,7 @@
  *
  * Rules kept here: only the file's owner or root opens it (another user would create -wal and -shm
  * files that the application cannot open); never a checkpoint while others may write
- * (wal_autocheckpoint=0); no waiting for locks (busy_timeout=0: the caller tries again later);
+ * (wal_autocheckpoint=0); no waiting for locks beyond `patience` (the caller tries again later);
  * never create the file; nothing but SQLite opens or closes the database or its -shm. */
 #ifndef SYNCD_SOURCE_SOURCE_H
 #define SYNCD_SOURCE_SOURCE_H
@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 
 /* What stands between us and the database; SOURCE_OK when nothing does. */
@@ -37,6 +38,8 @@ struct source {
     ino_t ino;
     bool wal; /* journal_mode is WAL */
     char journal_mode[12];
+    usec patience; /* how long a statement may wait for a lock; 0 (the rule): not at all */
+    usec waited;   /* in the wait at hand */
 };
 
 /* Longest value that is read of a row; a longer one can be no item and becomes a dead letter. */

@@ -314,21 +314,6 @@ def test_values_that_change_their_type_arrive_as_they_are(mirror):
         ) == expected
 
 
-def test_replace_through_another_unique_index_deletes_the_displaced_row(mirror):
-    mirror.sql(
-        "CREATE TABLE t(id INTEGER PRIMARY KEY, u TEXT UNIQUE, e TEXT COLLATE NOCASE, w INTEGER)",
-        "CREATE UNIQUE INDEX e ON t(e)",
-        "CREATE UNIQUE INDEX part ON t(w) WHERE w > 5",
-        "INSERT INTO t VALUES(1, 'a', 'A', 6), (2, 'b', 'B', 7), (3, 'c', 'C', 8), (4, 'd', 'D', 1)",
-    )
-    mirror.start().wait()
-    mirror.sql("INSERT OR REPLACE INTO t VALUES(9, 'a', 'b', 8)")
-    mirror.settle()
-    assert set(mirror.by_id("t")) == {4, 9}
-    mirror.sql("UPDATE OR REPLACE t SET u = 'd' WHERE id = 9")
-    mirror.settle()
-    assert set(mirror.by_id("t")) == {9}
-
 
 def test_foreign_key_actions_and_the_users_own_triggers(mirror):
     mirror.sql(

@@ -120,7 +120,7 @@ def test_health_exit_codes(running):
     ok = running.ctl("health")
     assert ok.returncode == 0 and ok.stdout.startswith("OK")
     assert running.request("GET", "/v1/health") == (200, {"health": "ok", "reasons": []})
-    running.sql("INSERT INTO t VALUES(100, 9e999)")
+    running.sql("INSERT INTO t VALUES(100, CAST(x'ff' AS TEXT))")
     running.wait()
     warning = running.ctl("health")
     assert warning.returncode == 1 and warning.stdout.startswith("WARNING")

@@ -130,6 +130,9 @@ def test_a_dropped_journal_comes_back_before_it_hurts_for_long(running):
     db.execute("COMMIT")
 
     def writes():
+        # A connection whose trigger failed to compile does not look at the schema anew by itself:
+        # SQLite checks it at the next statement that compiles, such as any SELECT.
+        db.execute("SELECT count(*) FROM t").fetchone()
         try:
             db.execute("INSERT OR REPLACE INTO t(id, v) VALUES(300, 'x')")
             return True
@@ -150,25 +153,6 @@ def test_vacuum_and_reindex_change_nothing(running):
     running.sql("UPDATE t SET v = 'after' WHERE id = 1")
     running.settle()
     assert running.status()["totals"]["items_put"] == put + 1
-
-
-def sets_mode(mirror, mode):
-    try:
-        return mirror.sql("PRAGMA journal_mode=%s" % mode)[0][0] == mode
-    except sqlite3.OperationalError:
-        return False
-
-
-def test_a_journal_mode_changed_under_it(running):
-    running.sql("UPDATE t SET v = 'a' WHERE id = 1")
-    for mode in ("delete", "wal", "truncate", "wal"):
-
-        eventually(lambda: sets_mode(running, mode), "journal_mode=%s" % mode)
-        running.sql(
-            "UPDATE t SET v = '%s' WHERE id = 2" % mode,
-            "DELETE FROM t WHERE id = (SELECT max(id) FROM t)",
-        )
-        running.settle()
 
 
 def test_a_rebuild_while_another_process_writes(running):

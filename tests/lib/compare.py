@@ -61,12 +61,17 @@ class Expected:
     skipped: dict = field(default_factory=dict)  # SQLite table -> why it is not mirrored
 
 
+def as_decimal(value):
+    """A double stands for its shortest text, as it does in DynamoDB."""
+    return decimal.Decimal(repr(value) if isinstance(value, float) else value)
+
+
 def canonical_key(item, names):
     """Keys are the same when DynamoDB says so: numbers by value."""
     parts = []
     for name in names:
         ((kind, value),) = item[name].items()
-        parts.append((kind, decimal.Decimal(value).normalize(EXACT) if kind == "N" else value))
+        parts.append((kind, as_decimal(value).normalize(EXACT) if kind == "N" else value))
     return tuple(parts)
 
 
