@@ -87,6 +87,10 @@ $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 
 tests-build: $(PURE_TESTS) $(UNIT_TESTS)
 
+# etc/syncd.conf is the option table's own words; a test holds it to them.
+sample-config: $(BUILD)/tests/print_sample
+	$(Q)$< > etc/syncd.conf
+
 check: all tests-build
 	$(Q)scripts/run-unit-tests $(BUILD)/tests
 
@@ -141,4 +145,4 @@ help:
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check bench asan ubsan fuzz format lint install uninstall clean help tests-build
+.PHONY: all check bench asan ubsan fuzz format lint install uninstall clean help tests-build sample-config

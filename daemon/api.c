@@ -140,10 +140,13 @@ static const char *hopeless(struct daemon *d, const struct mirror_view *v)
     for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
         struct mirror_table_view t;
         mirror_table(d->mirror, i, &t);
-        if (strcmp(t.state, "parked") == 0) {
+        if (strcmp(t.state, "parked") == 0)
             snprintf(text, sizeof text, "table \"%s\" is parked: %s", t.name, t.reason);
-            return text;
-        }
+        else if (strcmp(t.state, "held") == 0)
+            snprintf(text, sizeof text, "table \"%s\" is held: see `syncctl approve`", t.name);
+        else
+            continue;
+        return text;
     }
     return NULL;
 }
@@ -275,6 +278,16 @@ static void post_uninstall(void *arg, struct control_call *call)
     order(arg, call, mirror_uninstall, "{\"uninstalled\":true}");
 }
 
+static void post_approve(void *arg, struct control_call *call)
+{
+    struct daemon *d = arg;
+    int count = mirror_approve(d->mirror);
+
+    log_event(LOG_EV_WARNING, "approved", log_msg("%d held table(s) approved", count), NULL);
+    daemon_pump(d);
+    reply_text(call, 200, "{\"approved\":%d}", count);
+}
+
 static void post_resync(void *arg, struct control_call *call)
 {
     struct daemon *d = arg;
@@ -351,6 +364,7 @@ const struct control_route api_routes[] = {
     {"POST", "/v1/detach", post_detach, true},
     {"POST", "/v1/uninstall", post_uninstall, true},
     {"POST", "/v1/resync", post_resync, true},
+    {"POST", "/v1/approve", post_approve, true},
     {"POST", "/v1/dead-letters/retry", post_retry, true},
     {"POST", "/v1/dead-letters/discard", post_discard, true},
     {NULL, NULL, NULL, false},

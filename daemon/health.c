@@ -77,6 +77,11 @@ static void look_tables(struct daemon *d, struct health_report *r)
     for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
         struct mirror_table_view t;
         mirror_table(d->mirror, i, &t);
+        if (strcmp(t.state, "held") == 0 && r->count < MAX_REASONS - 8)
+            add(r, HEALTH_CRITICAL, "held",
+                "table \"%s\": a comparison would delete %lld of %lld items; look at the database, "
+                "then `syncctl approve`",
+                t.name, (long long)t.held_deletes, (long long)t.held_items);
         if (strcmp(t.state, "parked") != 0)
             continue;
         if (r->count < MAX_REASONS - 8)

@@ -74,6 +74,7 @@ struct config {
     /* [sync]; durations are microseconds */
     usec linger, backoff_base, backoff_max, request_timeout, lag_warning, lag_critical;
     int64_t journal_limit;
+    int64_t hold_deletes; /* percent */
 
     /* [state] */
     char *state_path;

@@ -314,6 +314,26 @@ static bool systemd_directory(const char *variable, struct buf *out)
     return true;
 }
 
+/* Beside a configuration in /etc/syncd belongs the state directory of its unit. */
+static bool installed_state(const struct config *c, struct buf *path)
+{
+    static const char installed[] = SYNCD_SYSCONFDIR "/syncd/";
+    struct buf found = {0};
+
+    if (strncmp(c->file, installed, sizeof installed - 1) != 0)
+        return false;
+    if (strcmp(c->name, "syncd") == 0)
+        buf_lit(&found, "/var/lib/syncd/syncd.db");
+    else
+        buf_printf(&found, "/var/lib/syncd/%s/%s.db", c->name, c->name);
+    if (buf_ok(&found) && access(found.data, F_OK) == 0) {
+        *path = found;
+        return true;
+    }
+    buf_free(&found);
+    return false;
+}
+
 static int default_state_path(struct config *c, struct err *err)
 {
     _cleanup_buf_ struct buf path = {0};
@@ -322,6 +342,8 @@ static int default_state_path(struct config *c, struct err *err)
         return 0;
     if (systemd_directory("STATE_DIRECTORY", &path)) {
         buf_printf(&path, "/%s.db", c->name);
+    } else if (installed_state(c, &path)) {
+        /* the file that the unit's daemon uses, for syncctl run by hand */
     } else {
         const char *base = base_name(c->database);
         buf_append(&path, c->database, (size_t)(base - c->database));

@@ -15,6 +15,7 @@
 #define BOOL(s, f)         .type = OPTION_BOOL, .offset = AT(s, f, bool)
 #define INT(s, f, lo, hi)  .type = OPTION_INT, .offset = AT(s, f, int64_t), .min = lo, .max = hi
 #define TIME(s, f, lo, hi) .type = OPTION_DURATION, .offset = AT(s, f, usec), .min = lo, .max = hi
+#define PERCENT(s, f)      .type = OPTION_PERCENT, .offset = AT(s, f, int64_t), .max = 100
 #define ENUM(s, f, n)      .type = OPTION_ENUM, .offset = AT(s, f, int), .names = n
 #define LIST(s, f)         .type = OPTION_LIST, .offset = AT(s, f, struct strlist)
 #define PAIRS(s, f)        .type = OPTION_PAIRS, .offset = AT(s, f, struct pairlist)
@@ -131,7 +132,10 @@ const struct config_option config_options[] = {
      INT(CONFIG, journal_limit, 1000, 1000000000000), .initial = "100000000", .reloadable = true,
      .help = "Changes that the journal may hold while DynamoDB is away. Past it the oldest go,\n"
              "and their tables are compared instead."},
-    LATER("sync", "hold_deletes"),
+    {.section = "sync", .key = "hold_deletes", PERCENT(CONFIG, hold_deletes), .initial = "5%",
+     .reloadable = true,
+     .help = "A comparison that would delete more than this share of a table's items waits for\n"
+             "`syncctl approve`. 100%: never wait."},
     {.section = "sync", .key = "lag_warning", TIME(CONFIG, lag_warning, SEC, 30 * DAY),
      .initial = "60s", .reloadable = true,
      .help = "Health is \"warning\" once the oldest pending change is older than this."},

@@ -16,6 +16,7 @@ enum option_type {
     OPTION_INT,      /* int64_t, min..max */
     OPTION_DURATION, /* usec, min..max */
     OPTION_SIZE,     /* int64_t bytes, min..max */
+    OPTION_PERCENT,  /* int64_t, 0..100, written with % */
     OPTION_ENUM,     /* int: index into names */
     OPTION_LIST,     /* struct strlist */
     OPTION_PAIRS,    /* struct pairlist: key.SUBKEY = value */

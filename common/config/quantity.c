@@ -103,3 +103,13 @@ void quantity_append_size(struct buf *out, int64_t value)
     else
         append_units(out, value, size_units, COUNT(size_units));
 }
+
+int quantity_percent(const char *text, int64_t *out)
+{
+    int64_t v;
+
+    if (take_digits(&text, &v) < 0 || strcmp(text, "%") != 0 || v > 100)
+        return -EINVAL;
+    *out = v;
+    return 0;
+}

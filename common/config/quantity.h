@@ -19,4 +19,7 @@ void quantity_append_duration(struct buf *out, usec value);
 int quantity_size(const char *text, int64_t *out);
 void quantity_append_size(struct buf *out, int64_t value);
 
+/* 0% to 100%, whole. 0 or -EINVAL. */
+int quantity_percent(const char *text, int64_t *out);
+
 #endif

@@ -94,6 +94,15 @@ static int set_quantity(const struct config_option *o, int64_t *to, const char *
                    min.data, max.data);
 }
 
+static int set_percent(int64_t *to, const char *text, struct err *err)
+{
+    struct shown s;
+
+    if (quantity_percent(text, to) == 0)
+        return 0;
+    return err_set(err, -EINVAL, "\"%s\" is not a share from 0%% to 100%%", shown(&s, text));
+}
+
 static int set_enum(const struct config_option *o, int *to, const char *text, struct err *err)
 {
     _cleanup_buf_ struct buf names = {0};
@@ -123,6 +132,8 @@ static int set_scalar(const struct config_option *o, void *to, const char *text,
     case OPTION_DURATION:
     case OPTION_SIZE:
         return set_quantity(o, to, text, err);
+    case OPTION_PERCENT:
+        return set_percent(to, text, err);
     case OPTION_ENUM:
         return set_enum(o, to, text, err);
     case OPTION_LIST:
@@ -222,6 +233,10 @@ void setting_append(const struct config_option *o, const void *base, struct buf 
     case OPTION_SIZE:
         quantity_append_size(out, *(const int64_t *)at);
         break;
+    case OPTION_PERCENT:
+        buf_append_i64(out, *(const int64_t *)at);
+        buf_putc(out, '%');
+        break;
     case OPTION_ENUM:
         buf_puts(out, o->names[*(const int *)at]);
         break;
@@ -249,6 +264,7 @@ bool setting_equal(const struct config_option *o, const void *a, const void *b)
     case OPTION_INT:
     case OPTION_DURATION:
     case OPTION_SIZE:
+    case OPTION_PERCENT:
         return *(const int64_t *)x == *(const int64_t *)y;
     case OPTION_ENUM:
         return *(const int *)x == *(const int *)y;

@@ -182,22 +182,31 @@ static const char *entry_key(const struct entry *n, size_t *len)
     return p->key;
 }
 
-static struct entry *entry_find(const struct engine *e, const struct payload *p, uint64_t hash)
+static uint64_t key_hash(const struct engine *e, uint32_t target, const void *key, size_t n)
 {
-    for (struct map_node *m = map_find(&e->keys, hash); m; m = map_next(m)) {
-        struct entry *n = container_of(m, struct entry, node);
+    return map_hash(key, n, e->config.seed ^ target);
+}
+
+static struct entry *entry_find(const struct engine *e, uint32_t target, const void *key, size_t n)
+{
+    for (struct map_node *m = map_find(&e->keys, key_hash(e, target, key, n)); m; m = map_next(m)) {
+        struct entry *found = container_of(m, struct entry, node);
         size_t len;
-        const char *key = entry_key(n, &len);
-        if (n->target == p->target && len == p->key_len && memcmp(key, p->key, len) == 0)
-            return n;
+        const char *its = entry_key(found, &len);
+        if (found->target == target && len == n && memcmp(its, key, len) == 0)
+            return found;
     }
     return NULL;
 }
 
+bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n)
+{
+    return entry_find(e, target, key, n) != NULL;
+}
+
 static int offer(struct engine *e, struct payload *p)
 {
-    uint64_t hash = map_hash(p->key, p->key_len, e->config.seed ^ p->target);
-    struct entry *n = entry_find(e, p, hash);
+    struct entry *n = entry_find(e, p->target, p->key, p->key_len);
 
     if (n) {
         if (n->pending)
@@ -207,7 +216,7 @@ static int offer(struct engine *e, struct payload *p)
         return 0;
     }
     n = calloc(1, sizeof *n);
-    if (!n || map_insert(&e->keys, &n->node, hash) < 0) {
+    if (!n || map_insert(&e->keys, &n->node, key_hash(e, p->target, p->key, p->key_len)) < 0) {
         free(n);
         return -ENOMEM;
     }

@@ -119,6 +119,8 @@ usec engine_deadline(const struct engine *e);
 void engine_stats(const struct engine *e, struct engine_stats *out);
 /* Pending or in flight, of one target. */
 size_t engine_pending(const struct engine *e, uint32_t target);
+/* Is a write of this key pending or in flight? */
+bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n);
 /* A changed configuration; `arg` and `holds` stay as they are. */
 void engine_configure(struct engine *e, const struct engine_config *c);
 

@@ -272,6 +272,8 @@ int item_key_part(struct buf *key, enum attr_type type, const char *text, size_t
         return append_canonical(key, type, text, n);
     if (base64_decode(&raw, text, n) < 0)
         return -EINVAL;
+    if (!buf_ok(&raw))
+        return -ENOMEM;
     return append_canonical(key, type, raw.data ? raw.data : "", raw.len);
 }
 
@@ -300,15 +302,16 @@ static int key_split(const void *key, size_t n, struct key_view *out, size_t cou
     return n ? -EINVAL : 0;
 }
 
-/* Canonical text "15e-1" as SQLite would have stored it: an integer when it is one. */
-static void number_value(const char *text, struct value *out)
+/* Canonical text "15e-1" as SQLite has it in a column of that affinity: a REAL column holds doubles
+ * only, the others an integer whenever it is one. */
+static void number_value(const char *text, enum affinity affinity, struct value *out)
 {
     char *end;
     const char *e = strchr(text, 'e');
     long exponent = e ? strtol(e + 1, NULL, 10) : 0;
 
     errno = 0;
-    if (exponent >= 0 && exponent < 19) {
+    if (affinity != AFFINITY_REAL && exponent >= 0 && exponent < 19) {
         long long v = strtoll(text, &end, 10);
         bool fits = errno == 0;
         for (long i = 0; fits && i < exponent; i++)
@@ -329,7 +332,8 @@ int item_row_key(const struct table_plan *p, const void *key, size_t n, struct v
     if (!p->plain_key || key_split(key, n, parts, p->schema.count) < 0)
         return -EINVAL;
     for (size_t i = 0; i < p->schema.count; i++) {
-        struct value *v = &row_key[p->parts[i].segments[0].column];
+        size_t column = p->parts[i].segments[0].column;
+        struct value *v = &row_key[column];
         if (parts[i].type != p->schema.parts[i].type)
             return -EINVAL;
         if (parts[i].type == ATTR_N) {
@@ -337,7 +341,7 @@ int item_row_key(const struct table_plan *p, const void *key, size_t n, struct v
             buf_append(store, parts[i].bytes, parts[i].len);
             if (!buf_ok(store))
                 return -ENOMEM;
-            number_value(store->data, v);
+            number_value(store->data, p->columns[column].affinity, v);
         } else {
             v->kind = parts[i].type == ATTR_S ? VALUE_TEXT : VALUE_BLOB;
             v->bytes = parts[i].bytes;
@@ -375,7 +379,8 @@ static int append_made_keys(const struct table_plan *p, const struct value *row,
         int rc;
         if (p->parts[i].kind == KEY_COLUMN)
             continue;
-        if ((rc = part_bytes(p, i, row, &part, fault)) < 0)
+        if ((rc = part_bytes(p, i, row, &part, fault)) < 0 ||
+            (rc = check_key_size(p, i, part.len, fault)) < 0)
             return rc;
         if (!*first)
             buf_putc(json, ',');

@@ -1,6 +1,7 @@
 #include "mapping/number.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -39,13 +40,34 @@ static bool print_short_decimal(struct buf *out, double d)
     return false;
 }
 
+/* Below a power of two doubles stand twice as close as above it: the nearest 16 digits may belong
+ * to the neighbour below, while the next 16 digits above still read back. */
+static bool print_above_power(char *text, size_t size, double d)
+{
+    int exponent;
+
+    if (fabs(frexp(d, &exponent)) != 0.5)
+        return false;
+    snprintf(text, size, "%.15e", d);
+    char *last = strchr(text, 'e') - 1;
+    if (*last == '9') /* one more would be fewer digits, which were tried */
+        return false;
+    ++*last;
+    return strtod(text, NULL) == d;
+}
+
 void number_print_double(struct buf *out, double d)
 {
     char text[40];
+    /* A normal double's 15 digits are found at once; a subnormal one may have fewer than it shows.
+     */
+    int precision = fabs(d) < DBL_MIN ? 1 : 15;
 
     if (print_short_decimal(out, d))
         return;
-    for (int precision = 15; precision <= 17; precision++) {
+    for (; precision <= 17; precision++) {
+        if (precision == 17 && isfinite(d) && print_above_power(text, sizeof text, d))
+            break;
         snprintf(text, sizeof text, "%.*g", precision, d);
         if (strtod(text, NULL) == d)
             break;

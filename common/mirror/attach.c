@@ -321,7 +321,8 @@ void load_track_reset(struct mirror *m, struct table_slot *t)
     t->load_track.arg = m;
     t->load_track.advanced = loader_advanced;
     t->page = 0;
-    t->reading_done = false;
+    t->reading_done = t->held = t->approved = false;
+    t->sweep = SWEEP_START;
 }
 
 int mirror_load_again(struct mirror *m, struct table_slot *t, bool full)
@@ -565,6 +566,8 @@ static bool order_given(struct mirror *m)
 enum source_problem mirror_attach(struct mirror *m, usec now)
 {
     m->attached = false;
+    if (mirror_lock_database(m, &m->problem_text) < 0)
+        return m->problem = SOURCE_FAILED;
     if (!m->source) {
         m->problem = source_open(m->config->database, &m->source, &m->problem_text);
         if (m->problem != SOURCE_OK)

@@ -52,7 +52,12 @@ struct table_slot {
     struct buf cursor; /* where the loader reads next */
     int64_t cookie;    /* schema_version that the cursor belongs to */
     bool full;         /* send rows whatever the digests say */
-    bool reading_done; /* the current phase has read everything; its spans are still out */
+    enum { SWEEP_START, SWEEP_COUNT, SWEEP_DELETE } sweep;
+    bool had_items; /* the load began with items known to be there: extra ones are looked for */
+    bool held;      /* the sweep would delete more than hold_deletes allows */
+    bool approved;  /* and may */
+    int64_t extras, items; /* items without a row, of how many; counted before any is deleted */
+    bool reading_done;     /* the current phase has read everything; its spans are still out */
     uint64_t page;
     struct track load_track;
 
@@ -83,6 +88,7 @@ struct seen_table {
 struct mirror {
     const struct config *config;
     struct mirror_edge edge;
+    int database_lock; /* held beside the database, whatever state file another daemon may use */
     struct store *store;
     struct source *source;
     struct journal *journal;
@@ -134,6 +140,7 @@ struct mirror {
 };
 
 /* mirror.c */
+int mirror_lock_database(struct mirror *m, struct err *err);
 void mirror_act(struct mirror *m, usec now, const struct event *ev);
 void mirror_fail(struct mirror *m, int sqlite_rc, const char *doing);
 void mirror_note(struct mirror *m, enum log_level level, const char *code, const char *fmt, ...)

@@ -19,13 +19,14 @@ static void finish_phase(struct mirror *m, struct table_slot *t)
 {
     enum load_state next = LOAD_DONE;
 
-    if (t->load == LOAD_ROWS && store_digest_count(m->store, m->targets[t->target]->store_id) > 0)
+    if (t->load == LOAD_ROWS && t->had_items)
         next = LOAD_SWEEP;
     if (next == LOAD_DONE)
         mirror_note(m, LOG_EV_INFO, "table_loaded", "table \"%s\" is loaded into %s", t->name,
                     m->targets[t->target]->name);
     t->load = next;
     t->reading_done = false;
+    t->sweep = SWEEP_START;
     if (next == LOAD_DONE)
         t->full = false;
     buf_clear(&t->cursor);
@@ -197,6 +198,11 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
 
     if (rc != SQLITE_OK || yes)
         return rc;
+    if (p->t->sweep == SWEEP_COUNT) {
+        /* A write that is on its way is no difference, only a change not yet confirmed. */
+        p->t->extras += !engine_has(m->engine, p->t->target, d->key, d->key_len);
+        return rc;
+    }
     buf_clear(&m->key);
     buf_append(&m->key, d->key, d->key_len);
     buf_clear(&m->json);
@@ -244,7 +250,34 @@ static int read_sweep(struct page *p, bool *end)
     return rc;
 }
 
+/* All items were looked at once. Nothing is deleted before it is known how much would be: a wrong
+ * or empty file in the database's place must not empty DynamoDB. */
+static void judge_sweep(struct mirror *m, struct table_slot *t, bool *end)
+{
+    t->items = store_digest_count(m->store, m->targets[t->target]->store_id);
+    *end = t->extras == 0;
+    if (t->extras * 100 > t->items * m->config->hold_deletes && !t->approved) {
+        t->held = true;
+        mirror_note(
+            m, LOG_EV_ERROR, "held",
+            "comparing table \"%s\" would delete %lld of %lld items (hold_deletes = %lld%%); "
+            "nothing is deleted until `syncctl approve`",
+            t->name, (long long)t->extras, (long long)t->items, (long long)m->config->hold_deletes);
+        return;
+    }
+    t->sweep = SWEEP_DELETE;
+    buf_clear(&t->cursor);
+}
+
 /* --- one slice -------------------------------------------------------------------------------- */
+
+/* Rows that were deleted a moment ago are still in the journal: the reader goes first. */
+static bool unread_changes(struct mirror *m)
+{
+    int64_t max;
+
+    return journal_max(m->journal, &max) == SQLITE_ROW && max > m->watermark;
+}
 
 static int page_body(struct page *p, bool *end)
 {
@@ -261,11 +294,26 @@ static int page_body(struct page *p, bool *end)
     /* VACUUM may renumber the rowids that such a cursor counts by. */
     if (t->load == LOAD_ROWS && t->cursor.len && t->cookie != version && t->plan->page_by)
         buf_clear(&t->cursor);
+    /* Also after an interruption, when this load's own items are among them. */
+    if (t->load == LOAD_ROWS && t->page == 0)
+        t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) > 0;
     t->cookie = version;
+    if (t->load == LOAD_SWEEP && unread_changes(p->m))
+        return SQLITE_OK;
     p->span = track_open(&t->load_track, ++t->page, p->now);
     if (!p->span)
         return SQLITE_NOMEM;
-    return t->load == LOAD_ROWS ? read_rows(p, end) : read_sweep(p, end);
+    if (t->load == LOAD_ROWS)
+        return read_rows(p, end);
+    if (t->sweep == SWEEP_START) {
+        buf_clear(&t->cursor);
+        t->extras = 0;
+        t->sweep = SWEEP_COUNT;
+    }
+    rc = read_sweep(p, end);
+    if (rc == SQLITE_OK && *end && t->sweep == SWEEP_COUNT)
+        judge_sweep(p->m, t, end);
+    return rc;
 }
 
 static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
@@ -297,7 +345,7 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
 
 static bool wants_page(struct mirror *m, const struct table_slot *t)
 {
-    return t->plan && t->load != LOAD_DONE && !t->reading_done && !t->skipped &&
+    return t->plan && t->load != LOAD_DONE && !t->reading_done && !t->skipped && !t->held &&
            m->targets[t->target]->view.open;
 }
 

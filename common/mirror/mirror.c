@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include <openssl/rand.h>
 
+#include "base/lockfile.h"
 #include "mirror/internal.h"
 
 /* --- small things ----------------------------------------------------------------------------- */
@@ -510,6 +512,22 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
     return rc < 0 ? rc : count;
 }
 
+int mirror_approve(struct mirror *m)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->held)
+            continue;
+        t->held = false;
+        t->approved = true;
+        t->sweep = SWEEP_START; /* counted anew: the rows may have changed meanwhile */
+        count++;
+    }
+    return count;
+}
+
 /* --- dead letters ----------------------------------------------------------------------------- */
 
 struct letters {
@@ -578,6 +596,32 @@ int mirror_dead_letters_discard(struct mirror *m, int64_t id)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+/* Two daemons with a state file each would take the journal from one another. A directory that is
+ * not there yet is no fault: there is no database either, and it is tried again when it is opened.
+ */
+int mirror_lock_database(struct mirror *m, struct err *err)
+{
+    _cleanup_free_ char *real = realpath(m->config->database, NULL);
+    _cleanup_free_ char *path = NULL;
+
+    struct stat st;
+    if (m->database_lock >= 0 || !real || stat(real, &st) < 0)
+        return 0;
+    if (geteuid() != 0 && geteuid() != st.st_uid)
+        return 0; /* refused when it is opened; leave no trace */
+    const char *slash = strrchr(real, '/');
+    if (asprintf(&path, "%.*s/.%s-syncd.lock", (int)(slash - real), real, slash + 1) < 0) {
+        path = NULL;
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    int rc = lockfile_take(path, m->config->database, &m->database_lock, err);
+    if (rc == 0 && geteuid() == 0 && fchown(m->database_lock, st.st_uid, st.st_gid) < 0)
+        return err_set(err, -errno, "%s cannot be given to the database's owner", path);
+    /* A directory that cannot be written is told with the database's own words when it is opened.
+     */
+    return rc == -EBUSY || rc == -ENOMEM ? rc : 0;
+}
+
 static struct engine_config engine_settings(const struct config *c)
 {
     return (struct engine_config){
@@ -604,6 +648,7 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
         return err_set(err, -ENOMEM, "out of memory");
     m->config = c;
     m->edge = *edge;
+    m->database_lock = -1;
     m->adopt_at = m->first_record = USEC_NEVER;
     m->problem = SOURCE_MISSING;
     list_init(&m->records);
@@ -615,7 +660,7 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     m->engine = engine_new(&ec, 0);
     if (!m->engine || RAND_bytes(m->nonce, sizeof m->nonce) != 1)
         rc = err_set(err, -ENOMEM, "out of memory");
-    else
+    else if ((rc = mirror_lock_database(m, err)) == 0)
         rc = store_open(c->state_path, &m->store, err);
     if (rc < 0) {
         mirror_free(m);
@@ -663,6 +708,8 @@ void mirror_free(struct mirror *m)
         free(m->targets[i]->schema.parts[1].name);
         free(m->targets[i]);
     }
+    if (m->database_lock >= 0)
+        close(m->database_lock);
     free(m->targets);
     for (size_t i = 0; i < m->seen_count; i++)
         free(m->seen[i].name);

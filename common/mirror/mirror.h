@@ -113,6 +113,8 @@ int mirror_attach_order(struct mirror *m, struct err *err);
 int mirror_uninstall(struct mirror *m, struct err *err);
 /* Compare and send differences; `full`: send every row. -ENOENT: no such table. */
 int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err);
+/* Let held comparisons delete what they would. Returns how many tables. */
+int mirror_approve(struct mirror *m);
 /* Read the row again and send it. id 0: all. Returns how many, or negative. */
 int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id);
 int mirror_dead_letters_discard(struct mirror *m, int64_t id);
@@ -121,11 +123,12 @@ int mirror_dead_letters_discard(struct mirror *m, int64_t id);
 
 struct mirror_table_view {
     const char *name, *target;
-    const char *state; /* live loading comparing parked refused detached waiting */
+    const char *state; /* live loading comparing held parked refused detached waiting */
     const char *reason;
     uint64_t pending, items_put, items_deleted;
     int64_t dead_letters;
     bool mirrored;
+    int64_t held_deletes, held_items; /* state held: it would delete so many of so many */
 };
 
 struct mirror_view {

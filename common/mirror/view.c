@@ -130,6 +130,8 @@ static const char *state_of(const struct mirror *m, const struct table_slot *t)
         return "parked";
     if (!target->open)
         return "waiting";
+    if (t->held)
+        return "held";
     if (t->load == LOAD_SWEEP)
         return "comparing";
     return t->load == LOAD_ROWS ? "loading" : "live";
@@ -147,6 +149,8 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
         .items_put = t->items_put,
         .items_deleted = t->items_deleted,
         .mirrored = t->plan != NULL,
+        .held_deletes = t->held ? t->extras : 0,
+        .held_items = t->items,
     };
     if (!t->plan)
         return;

@@ -100,6 +100,21 @@ static unsigned widest_key(const struct capture *c)
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
+/* Id and kind out of a name that we could have given; others keep id 0. Nine digits leave room for
+ * the ids above. */
+static void parse_name(struct capture_found *f)
+{
+    enum { PREFIX = sizeof "_syncd_" - 1 };
+    char again[40];
+    unsigned id;
+
+    if (sscanf(f->name + PREFIX, "%9u_%3[a-z0-9]", &id, f->kind) != 2)
+        return;
+    snprintf(again, sizeof again, "_syncd_%u_%s", id, f->kind);
+    if (strcmp(f->name, again) == 0)
+        f->id = id;
+}
+
 static int look_triggers(struct source *s, struct capture_state *st)
 {
     sqlite3_stmt *stmt = NULL;
@@ -125,7 +140,7 @@ static int look_triggers(struct source *s, struct capture_state *st)
             rc = SQLITE_NOMEM;
             break;
         }
-        sscanf(f->name, "_syncd_%u_%3s", &f->id, f->kind);
+        parse_name(f);
         rc = SQLITE_OK;
     }
     sqlite3_finalize(stmt);
@@ -212,7 +227,7 @@ uint32_t capture_max_id(const struct capture_state *st)
 static const struct capture_found *find(const struct capture_state *st, const char *name)
 {
     for (size_t i = 0; i < st->count; i++)
-        if (strcasecmp(st->triggers[i].name, name) == 0)
+        if (strcmp(st->triggers[i].name, name) == 0)
             return &st->triggers[i];
     return NULL;
 }
@@ -318,9 +333,9 @@ static int make_table(struct source *s, const struct capture_state *st, struct c
     bool differ;
     int rc = SQLITE_OK;
 
-    if (capture_intact(st, t, &differ))
+    t->rebuilt = !capture_intact(st, t, &differ);
+    if (!t->rebuilt)
         return SQLITE_OK;
-    t->rebuilt = true;
     for (size_t k = 0; rc == SQLITE_OK && k < KIND_COUNT; k++) {
         char name[40];
         char *sql = capture_trigger_sql(t, kinds[k]);
@@ -340,9 +355,20 @@ static int make_table(struct source *s, const struct capture_state *st, struct c
     return rc;
 }
 
+/* The cap is made after every other trigger, so that its entry is the schema's highest of ours: a
+ * table or trigger that is dropped and made again later cannot get its old entry back, which is how
+ * capture_mark() sees it. */
+static int make_cap(struct source *s, const struct capture *c)
+{
+    int rc = source_exec(s, "DROP TRIGGER IF EXISTS main._syncd_cap");
+
+    return rc == SQLITE_OK ? run(s, cap_sql(c)) : rc;
+}
+
 static int install(struct source *s, const struct capture *c, const uint8_t *nonce)
 {
     struct capture_state *st = NULL;
+    bool made = false;
     int rc = capture_look(s, &st);
 
     if (rc != SQLITE_OK)
@@ -351,13 +377,12 @@ static int install(struct source *s, const struct capture *c, const uint8_t *non
     for (size_t i = 0; rc == SQLITE_OK && i < st->count; i++)
         if (!wanted(c, &st->triggers[i]))
             rc = drop_trigger(s, &st->triggers[i]);
-    for (size_t i = 0; rc == SQLITE_OK && i < c->count; i++)
+    for (size_t i = 0; rc == SQLITE_OK && i < c->count; i++) {
         rc = make_table(s, st, &c->tables[i]);
-    if (rc == SQLITE_OK && !cap_intact(st, c)) {
-        rc = source_exec(s, "DROP TRIGGER IF EXISTS main._syncd_cap");
-        if (rc == SQLITE_OK)
-            rc = run(s, cap_sql(c));
+        made |= c->tables[i].rebuilt;
     }
+    if (rc == SQLITE_OK && (made || !cap_intact(st, c)))
+        rc = make_cap(s, c);
     capture_state_free(st);
     return rc;
 }
@@ -367,8 +392,8 @@ static int finish(struct source *s, int rc)
 {
     if (rc == SQLITE_OK)
         rc = source_exec(s, "COMMIT");
-    if (rc != SQLITE_OK && !sqlite3_get_autocommit(s->db))
-        source_exec(s, "ROLLBACK");
+    if (rc != SQLITE_OK)
+        source_rollback(s);
     return rc;
 }
 

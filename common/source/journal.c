@@ -73,7 +73,7 @@ sqlite3_stmt *journal_entries(struct journal *j, int64_t after, int limit, uint3
 
 int journal_next(sqlite3_stmt *entries, struct journal_entry *out)
 {
-    int rc = sqlite3_step(entries);
+    int rc = source_step_unbounded(entries);
 
     if (rc == SQLITE_ROW) {
         out->seq = sqlite3_column_int64(entries, 0);
@@ -161,6 +161,10 @@ static int ack(struct journal *j, int64_t upto, const uint8_t *nonce, int64_t *a
         return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
     if ((rc = journal_max(j, &max)) != SQLITE_ROW)
         return rc;
+    if (head.sentinel && upto < head.seq) {
+        *acked = head.seq;
+        return SQLITE_OK;
+    }
     if (max <= upto && max - head.seq <= EMPTY_AT_ONCE) {
         to = max;
         rc = source_exec(j->source, "DELETE FROM main._syncd_journal");
@@ -188,8 +192,7 @@ int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NON
     if (rc == SQLITE_OK)
         rc = source_exec(j->source, "COMMIT");
     if (rc != SQLITE_OK) {
-        if (!sqlite3_get_autocommit(j->source->db))
-            source_exec(j->source, "ROLLBACK");
+        source_rollback(j->source);
         return rc;
     }
     *acked = to;

@@ -40,8 +40,8 @@ int journal_head(struct journal *j, struct journal_head *out);
 int journal_max(struct journal *j, int64_t *max_seq);
 
 /* Take out entries with seq <= upto, about a thousand in one short transaction, and put the
- * sentinel with `nonce` in their place. *acked is where the sentinel stands now. SQLITE_BUSY at
- * once when somebody else writes. */
+ * sentinel with `nonce` in their place. *acked is where the sentinel stands now; it never moves
+ * back. SQLITE_BUSY at once when somebody else writes. */
 int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NONCE_SIZE],
                 int64_t *acked);
 

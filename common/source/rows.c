@@ -1,6 +1,8 @@
 #include "source/rows.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 void rows_values(sqlite3_stmt *stmt, int first, size_t n, struct value *out)
 {
@@ -50,6 +52,82 @@ int rows_bind(sqlite3_stmt *stmt, int at, const struct value *v)
     return sqlite3_bind_null(stmt, at);
 }
 
+/* --- collations ------------------------------------------------------------------------------- */
+
+static long key_column(const struct table_plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->row_key_count; i++)
+        if (strcasecmp(p->columns[i].name, name) == 0)
+            return (long)i;
+    return -1;
+}
+
+static void forget_collations(struct rows *r)
+{
+    for (size_t i = 0; i < r->plan->row_key_count; i++) {
+        free(r->collations[i]);
+        r->collations[i] = NULL;
+    }
+}
+
+static bool every_collation(const struct rows *r)
+{
+    for (size_t i = 0; i < r->plan->row_key_count; i++)
+        if (!r->collations[i])
+            return false;
+    return true;
+}
+
+/* Take the collations of this index if its columns are the row key's. */
+static int try_index(struct rows *r, const char *index)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(r->source->db,
+                                "SELECT name, coll FROM pragma_index_xinfo(?1, 'main') "
+                                "WHERE key = 1 ORDER BY seqno",
+                                -1, &stmt, NULL);
+
+    forget_collations(r);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_text(stmt, 1, index, -1, SQLITE_STATIC);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        long at = name ? key_column(r->plan, name) : -1;
+        if (at < 0) {
+            forget_collations(r);
+            rc = SQLITE_DONE;
+            break;
+        }
+        rc = SQLITE_OK;
+        if (!r->collations[at])
+            r->collations[at] = strdup((const char *)sqlite3_column_text(stmt, 1));
+        if (!r->collations[at])
+            rc = SQLITE_NOMEM;
+    }
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* The collations by which the row key is unique. They are its index's, which need not be those of
+ * the columns: by the columns' own a lookup could find another row, and a page skip one. */
+static int find_collations(struct rows *r)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(r->source->db,
+                                "SELECT name FROM pragma_index_list(?1, 'main') WHERE "
+                                "\"unique\" = 1 AND partial = 0 ORDER BY origin <> 'pk', seq",
+                                -1, &stmt, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_text(stmt, 1, r->plan->table, -1, SQLITE_STATIC);
+    while (rc == SQLITE_OK && !every_collation(r) && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+        rc = try_index(r, (const char *)sqlite3_column_text(stmt, 0));
+    sqlite3_finalize(stmt);
+    if (!every_collation(r))
+        forget_collations(r);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 /* --- statements ------------------------------------------------------------------------------- */
 
 static void append_columns(sqlite3_str *sql, const struct table_plan *p, size_t n)
@@ -64,6 +142,48 @@ static void append_cursor(sqlite3_str *sql, const struct table_plan *p)
         sqlite3_str_appendall(sql, p->page_by);
     else
         append_columns(sql, p, p->row_key_count);
+}
+
+static void append_collation(sqlite3_str *sql, const struct rows *r, size_t i)
+{
+    if (r->collations[i])
+        sqlite3_str_appendf(sql, " COLLATE \"%w\"", r->collations[i]);
+}
+
+/* WHERE (a,b) > (?2,?3). A NULL is behind nothing and before nothing, so rows with one in their key
+ * are left out; where the rowid pages the table they are not. */
+static void append_behind(sqlite3_str *sql, const struct rows *r, bool behind)
+{
+    const struct table_plan *p = r->plan;
+
+    sqlite3_str_appendall(sql, " WHERE 1");
+    for (size_t i = 0; !p->page_by && i < p->row_key_count; i++)
+        sqlite3_str_appendf(sql, " AND \"%w\" IS NOT NULL", p->columns[i].name);
+    if (!behind)
+        return;
+    sqlite3_str_appendall(sql, " AND (");
+    append_cursor(sql, p);
+    sqlite3_str_appendall(sql, ") > (");
+    for (size_t i = 0; i < r->cursor_count; i++) {
+        sqlite3_str_appendf(sql, "%s?%d", i ? "," : "", (int)i + 2);
+        if (!p->page_by)
+            append_collation(sql, r, i);
+    }
+    sqlite3_str_appendall(sql, ")");
+}
+
+static void append_order(sqlite3_str *sql, const struct rows *r)
+{
+    const struct table_plan *p = r->plan;
+
+    if (p->page_by) {
+        sqlite3_str_appendf(sql, " ORDER BY %s", p->page_by);
+        return;
+    }
+    for (size_t i = 0; i < p->row_key_count; i++) {
+        sqlite3_str_appendf(sql, "%s \"%w\"", i ? "," : " ORDER BY", p->columns[i].name);
+        append_collation(sql, r, i);
+    }
 }
 
 static int prepare(struct rows *r, sqlite3_str *sql, sqlite3_stmt **out)
@@ -86,9 +206,11 @@ static int prepare_lookup(struct rows *r)
     sqlite3_str_appendall(sql, "SELECT ");
     append_columns(sql, p, p->column_count);
     sqlite3_str_appendf(sql, " FROM main.\"%w\" WHERE ", p->table);
-    for (size_t i = 0; i < p->row_key_count; i++)
+    for (size_t i = 0; i < p->row_key_count; i++) {
         sqlite3_str_appendf(sql, "%s\"%w\" IS ?%d", i ? " AND " : "", p->columns[i].name,
                             (int)i + 1);
+        append_collation(sql, r, i);
+    }
     sqlite3_str_appendall(sql, " LIMIT 1");
     return prepare(r, sql, &r->lookup);
 }
@@ -103,16 +225,8 @@ static int prepare_page(struct rows *r, size_t columns, bool behind, sqlite3_stm
     sqlite3_str_appendall(sql, ",");
     append_cursor(sql, p);
     sqlite3_str_appendf(sql, " FROM main.\"%w\"", p->table);
-    if (behind) {
-        sqlite3_str_appendall(sql, " WHERE (");
-        append_cursor(sql, p);
-        sqlite3_str_appendall(sql, ") > (");
-        for (size_t i = 0; i < r->cursor_count; i++)
-            sqlite3_str_appendf(sql, "%s?%d", i ? "," : "", (int)i + 2);
-        sqlite3_str_appendall(sql, ")");
-    }
-    sqlite3_str_appendall(sql, " ORDER BY ");
-    append_cursor(sql, p);
+    append_behind(sql, r, behind);
+    append_order(sql, r);
     sqlite3_str_appendall(sql, " LIMIT ?1");
     return prepare(r, sql, out);
 }
@@ -128,7 +242,10 @@ int rows_open(struct source *s, const struct table_plan *plan, struct rows **out
     r->plan = plan;
     r->cursor_count = plan->page_by ? 1 : plan->row_key_count;
     r->values = calloc(plan->column_count + r->cursor_count, sizeof *r->values);
-    if (r->values)
+    r->collations = calloc(plan->row_key_count, sizeof *r->collations);
+    if (r->values && r->collations)
+        rc = find_collations(r);
+    if (rc == SQLITE_OK)
         rc = prepare_lookup(r);
     if (rc == SQLITE_OK)
         rc = prepare_page(r, plan->column_count, false, &r->first_page);
@@ -148,6 +265,9 @@ void rows_close(struct rows *r)
     sqlite3_finalize(r->lookup);
     sqlite3_finalize(r->first_page);
     sqlite3_finalize(r->next_page);
+    if (r->collations)
+        forget_collations(r);
+    free(r->collations);
     free(r->values);
     free(r);
 }
@@ -164,8 +284,10 @@ int rows_lookup(struct rows *r, const struct value *row_key)
 {
     int rc = SQLITE_OK;
 
+    source_bound_values(r->source->db, false); /* a key may be longer, and its row be gone */
     for (size_t i = 0; rc == SQLITE_OK && i < r->plan->row_key_count; i++)
         rc = rows_bind(r->lookup, (int)i + 1, &row_key[i]);
+    source_bound_values(r->source->db, true);
     if (rc != SQLITE_OK)
         return rc;
     rc = sqlite3_step(r->lookup);
@@ -181,8 +303,10 @@ static int bind_cursor(struct rows *r, sqlite3_stmt *stmt, const struct buf *cur
 
     if (values_decode(cursor->data, cursor->len, values, r->cursor_count) < 0)
         return SQLITE_MISMATCH;
+    source_bound_values(r->source->db, false);
     for (size_t i = 0; rc == SQLITE_OK && i < r->cursor_count; i++)
         rc = rows_bind(stmt, (int)i + 2, &values[i]);
+    source_bound_values(r->source->db, true);
     return rc;
 }
 
@@ -232,7 +356,7 @@ int rows_skip(struct rows *r, const struct buf *cursor, struct buf *key, struct 
         rc = sqlite3_bind_int(stmt, 1, 1);
     if (rc == SQLITE_OK && behind)
         rc = bind_cursor(r, stmt, cursor);
-    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+    if (rc == SQLITE_OK && (rc = source_step_unbounded(stmt)) == SQLITE_ROW) {
         encode_columns(stmt, 0, keys, key);
         buf_clear(next);
         encode_columns(stmt, keys, r->cursor_count, next);

@@ -15,6 +15,7 @@ struct rows {
     struct source *source;         /* borrowed */
     const struct table_plan *plan; /* borrowed */
     sqlite3_stmt *lookup, *first_page, *next_page;
+    char **collations;    /* by which the row key is unique, NULL where any will do */
     size_t cursor_count;  /* values of a page cursor: 1 for the rowid, else the row key's */
     struct value *values; /* plan.column_count, of the row at hand, then the cursor's */
 };
@@ -29,8 +30,8 @@ void rows_close(struct rows *r);
 int rows_lookup(struct rows *r, const struct value *row_key);
 
 /* The next rows in key order (or rowid order) behind `cursor` (encoded values; NULL: from the
- * start), at most `limit`. Then rows_next() as above, and rows_cursor() for the place of the row at
- * hand. */
+ * start), at most `limit`. In key order, rows with a NULL in their key are left out. Then
+ * rows_next() as above, and rows_cursor() for the place of the row at hand. */
 int rows_page(struct rows *r, const struct buf *cursor, int limit, sqlite3_stmt **out);
 int rows_next(struct rows *r, sqlite3_stmt *page);
 void rows_cursor(const struct rows *r, sqlite3_stmt *page, struct buf *out);

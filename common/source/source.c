@@ -1,6 +1,7 @@
 #include "source/source.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +41,26 @@ static enum source_problem problem(enum source_problem p, struct err *err, const
     return p;
 }
 
+/* SQLite's words for this failure, not for whatever was done after it. */
+static const char *words(const struct source *s, int rc)
+{
+    if (s->db && (sqlite3_errcode(s->db) & 0xff) == (rc & 0xff))
+        return sqlite3_errmsg(s->db);
+    return s->said_rc == (rc & 0xff) ? s->said : sqlite3_errstr(rc);
+}
+
+void source_rollback(struct source *s)
+{
+    s->said_rc = sqlite3_errcode(s->db) & 0xff;
+    snprintf(s->said, sizeof s->said, "%s", sqlite3_errmsg(s->db));
+    if (!sqlite3_get_autocommit(s->db))
+        source_exec(s, "ROLLBACK");
+}
+
 enum source_problem source_problem_of(const struct source *s, int rc, const char *doing,
                                       struct err *err)
 {
-    const char *said = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
+    const char *said = words(s, rc);
 
     switch (rc & 0xff) {
     case SQLITE_OK:
@@ -153,8 +170,12 @@ int source_query_int(struct source *s, const char *sql, int64_t *out)
 int source_refresh_mode(struct source *s)
 {
     sqlite3_stmt *stmt;
-    int rc = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode", -1, &stmt, NULL);
+    int64_t ignored;
+    /* The pragma alone tells what this connection knew last; reading makes it look. */
+    int rc = source_query_int(s, "SELECT count(*) FROM sqlite_schema", &ignored);
 
+    if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode", -1, &stmt, NULL);
     if (rc != SQLITE_OK)
         return rc;
     rc = sqlite3_step(stmt);
@@ -168,7 +189,23 @@ int source_refresh_mode(struct source *s)
     return source_exec(s, s->wal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
 }
 
-/* Short steps: a writer in rollback mode leaves gaps shorter than SQLite's own steps of 1 ms and up. */
+void source_bound_values(sqlite3 *db, bool bounded)
+{
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, bounded ? SOURCE_MAX_VALUE : INT_MAX);
+}
+
+int source_step_unbounded(sqlite3_stmt *stmt)
+{
+    sqlite3 *db = sqlite3_db_handle(stmt);
+
+    source_bound_values(db, false);
+    int rc = sqlite3_step(stmt);
+    source_bound_values(db, true);
+    return rc;
+}
+
+/* Short steps: a writer in rollback mode leaves gaps shorter than SQLite's own steps of 1 ms and
+ * up. */
 static int wait_for_lock(void *arg, int tries)
 {
     struct source *s = arg;
@@ -187,12 +224,9 @@ static int configure(struct source *s)
 
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_handler(s->db, wait_for_lock, s);
-    sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, SOURCE_MAX_VALUE);
+    source_bound_values(s->db, true);
     if ((rc = source_exec(s, "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
                              "PRAGMA cache_size=-2000; PRAGMA foreign_keys=OFF")) != SQLITE_OK)
-        return rc;
-    int64_t ignored;
-    if ((rc = source_query_int(s, "SELECT count(*) FROM sqlite_schema", &ignored)) != SQLITE_OK)
         return rc;
     return source_refresh_mode(s);
 }

@@ -40,6 +40,8 @@ struct source {
     char journal_mode[12];
     usec patience; /* how long a statement may wait for a lock; 0 (the rule): not at all */
     usec waited;   /* in the wait at hand */
+    int said_rc;   /* what SQLite said before source_rollback(), and of which result code */
+    char said[200];
 };
 
 /* Longest value that is read of a row; a longer one can be no item and becomes a dead letter. */
@@ -53,17 +55,26 @@ void source_close(struct source *s);
  * or another. */
 enum source_problem source_check_file(const struct source *s, struct err *err);
 
-/* What an SQLite result code of this connection means. */
+/* What an SQLite result code of this connection means: to be asked before anything else is done
+ * with the connection but source_rollback(). */
 enum source_problem source_problem_of(const struct source *s, int sqlite_rc, const char *doing,
                                       struct err *err);
 
 /* Run statements without results. An SQLite result code. */
 int source_exec(struct source *s, const char *sql);
+/* ROLLBACK if a transaction is open, keeping for source_problem_of() what SQLite said last. */
+void source_rollback(struct source *s);
 /* First column of the first row as integer; SQLITE_DONE when there is no row. */
 int source_query_int(struct source *s, const char *sql, int64_t *out);
 
-/* Read the journal mode anew (the application may change it) and set synchronous to match. */
+/* Read the journal mode anew (the application may change it) and set synchronous to match. Not
+ * inside a transaction. */
 int source_refresh_mode(struct source *s);
+
+/* Values longer than SOURCE_MAX_VALUE are refused with SQLITE_TOOBIG, when bound and when read.
+ * Keys must pass all the same, or the row that has such a key could not even be stepped over. */
+void source_bound_values(sqlite3 *db, bool bounded);
+int source_step_unbounded(sqlite3_stmt *stmt);
 
 /* Size of the -wal file in bytes, 0 when there is none. */
 int64_t source_wal_bytes(const struct source *s);

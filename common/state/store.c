@@ -5,10 +5,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/lockfile.h"
 #include "state/internal.h"
 
 static const char schema[] =
@@ -191,28 +191,6 @@ int store_sync(struct store *s, struct err *err)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static int take_lock(struct store *s, struct err *err)
-{
-    char pid[32] = "";
-
-    s->lock_fd = open(s->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->lock_fd < 0)
-        return err_set(err, -errno, "state file %s cannot be used: %s: %s", s->path, s->lock_path,
-                       strerror(errno));
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        ssize_t n = read(s->lock_fd, pid, sizeof pid - 1);
-        pid[n > 0 ? n : 0] = '\0';
-        return err_set(err, -EBUSY,
-                       "another syncd (pid %.*s) mirrors this database: %s is locked; stop it "
-                       "first",
-                       (int)strcspn(pid, "\n"), pid[0] ? pid : "?", s->lock_path);
-    }
-    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
-        return err_set(err, -EIO, "%s cannot be written: %s", s->lock_path, strerror(errno));
-    return 0;
-}
-
 static int query_int(struct store *s, const char *text, int64_t *out)
 {
     sqlite3_stmt *stmt = NULL;
@@ -300,7 +278,7 @@ int store_open(const char *path, struct store **out, struct err *err)
     if (!s->path || asprintf(&s->lock_path, "%s.lock", path) < 0) {
         s->lock_path = NULL;
         rc = err_set(err, -ENOMEM, "out of memory");
-    } else if ((rc = take_lock(s, err)) == 0) {
+    } else if ((rc = lockfile_take(s->lock_path, s->path, &s->lock_fd, err)) == 0) {
         rc = open_database(s, err);
     }
     if (rc < 0) {

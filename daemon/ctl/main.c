@@ -44,6 +44,9 @@ static const struct command commands[] = {
      "  --all     every mirrored table\n"
      "  --full    send every row, whatever was sent before\n",
      true, cmd_resync},
+    {"approve", ROWS, "", "let held comparisons delete what they would",
+     "A comparison that would delete more than hold_deletes of a table waits for this.\n", true,
+     cmd_approve},
     {"check", SETUP, "", "read configuration and schema, print the mapping", "", false, cmd_check},
     {"create-tables", SETUP, "[--dry-run]", "make the DynamoDB tables that the mapping needs",
      "  --dry-run    only say which\n", false, cmd_create_tables},

@@ -57,3 +57,26 @@ int cmd_resync(struct ctl *ctl, int argc, char **argv)
             tables == 1 ? "" : "s", full ? "sent in full" : "compared");
     return CTL_DONE;
 }
+
+int cmd_approve(struct ctl *ctl, int argc, char **argv)
+{
+    _cleanup_buf_ struct buf body = {0};
+    struct err err = {0};
+    int r;
+
+    if (!ctl_no_operands(ctl, argc, argv, &r))
+        return r;
+    if ((r = ctl_call(ctl, "POST", "/v1/approve", &body)) != CTL_DONE)
+        return r;
+    if (ctl->json)
+        return ctl_print_json(&body);
+    json_auto_t *root = ctl_parse(&body, &err);
+    if (!root)
+        return ctl_fail(-EIO, &err);
+    int64_t tables = field_count(root, "approved");
+    if (tables)
+        ctl_say(ctl, "%" PRId64 " table%s released", tables, tables == 1 ? " is" : "s are");
+    else
+        ctl_say(ctl, "nothing is held");
+    return CTL_DONE;
+}

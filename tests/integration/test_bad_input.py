@@ -224,7 +224,7 @@ WRONG = [
     ),
     ({"dynamodb": {"endpoint_url": "ftp://127.0.0.1/"}}, ["endpoint_url"]),
     ({"log": {"level": "loud"}}, ["level", "loud"]),
-    ({"sync": {"hold_deletes": "5%"}}, ["hold_deletes"]),
+    ({"sync": {"hold_deletes": "5"}}, ["hold_deletes", "0% to 100%"]),
 ]
 
 

@@ -194,3 +194,28 @@ def test_a_copy_of_the_database_works_without_the_daemon(running):
     assert running.sql("SELECT count(*) FROM t")[0][0] == 48
     running.database = original
     running.settle()
+
+
+@pytest.mark.engine
+def test_a_comparison_that_would_delete_much_waits_for_approval(running):
+    """A wrong or emptied database must not empty DynamoDB."""
+    running.configure({"sync": {"hold_deletes": "5%"}})
+    assert running.ctl("reload").returncode == 0
+    before = len(running.items("t"))
+    trigger = running.sql(
+        "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 't'"
+        " AND name GLOB '_syncd_*_d'"
+    )[0][0]
+    running.sql(
+        "BEGIN IMMEDIATE", "DROP TRIGGER %s" % trigger, "DELETE FROM t WHERE id > 3", "COMMIT"
+    )
+    eventually(lambda: "held" in running.reasons(), "the table held")
+    status = running.status()
+    assert status["health"] == "critical" and not status["converged"]
+    waited = running.ctl("wait", "--timeout", "10s")
+    assert waited.returncode == 1 and "approve" in waited.stdout + waited.stderr
+    assert len(running.items("t")) == before
+    assert running.ctl("approve").returncode == 0
+    running.settle()
+    assert len(running.items("t")) == len(running.sql("SELECT id FROM t")) < before
+    assert running.status()["health"] == "ok"

@@ -115,7 +115,7 @@ class Mirror:
                 "create_tables": "yes",
                 "table_name": self.prefix + "{table}",
             },
-            "sync": {"backoff_base": "5ms", "backoff_max": "200ms"},
+            "sync": {"backoff_base": "5ms", "backoff_max": "200ms", "hold_deletes": "100%"},
             "state": {"path": self.state},
             "control": {"socket": self.socket},
             "log": {"format": "text"},

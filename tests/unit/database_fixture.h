@@ -206,8 +206,7 @@ static inline void read_schema(struct world *w)
         assert_true(n < MAX_TABLES);
         if (plan_make(t, &o, &w->plans[n], &err) < 0)
             continue;
-        w->tables[n] =
-            (struct capture_table){.id = FIRST_ID + (uint32_t)n, .plan = w->plans[n]};
+        w->tables[n] = (struct capture_table){.id = FIRST_ID + (uint32_t)n, .plan = w->plans[n]};
         w->capture.count++;
     }
 }
@@ -245,10 +244,9 @@ static inline void open_journal(struct world *w)
 }
 
 /* The first key value of every entry, in order. */
-#define ENTRIES "SELECT quote(k0) FROM _syncd_journal WHERE t<>0 ORDER BY seq"
-#define ENTRIES2                                                                                   \
-    "SELECT quote(k0)||','||quote(k1) FROM _syncd_journal WHERE t<>0 ORDER BY seq"
-#define SCHEMA "SELECT type,name,tbl_name,rootpage,sql FROM sqlite_schema ORDER BY rowid"
+#define ENTRIES  "SELECT quote(k0) FROM _syncd_journal WHERE t<>0 ORDER BY seq"
+#define ENTRIES2 "SELECT quote(k0)||','||quote(k1) FROM _syncd_journal WHERE t<>0 ORDER BY seq"
+#define SCHEMA   "SELECT type,name,tbl_name,rootpage,sql FROM sqlite_schema ORDER BY rowid"
 
 /* What was journalled since the last call. */
 static inline void expect_entries(struct world *w, const char *rows)

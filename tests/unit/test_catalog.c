@@ -5,8 +5,8 @@
 
 static const char affinity_letters[] = "IRNTB-";
 
-/* kind [strict] key a,b (* the rowid) by NAME: column/affinity (! not null, + generated, ~collation)
- * [index(columns~collations)] */
+/* kind [strict] key a,b (* the rowid) by NAME: column/affinity (! not null, + generated,
+ * ~collation) [index(columns~collations)] */
 static void describe(const struct table_info *t, struct buf *out)
 {
     static const char *const kinds[] = {"rowid", "without", "view", "virtual", "shadow"};
@@ -66,7 +66,8 @@ static const struct {
     {"CREATE TABLE t(a INTEGER PRIMARY KEY, b ANY) STRICT, WITHOUT ROWID",
      "without strict key a by -: a/I! b/-"},
     {"CREATE TABLE t(a INTEGER PRIMARY KEY, b ANY)", "rowid key a* by rowid: a/I b/N"},
-    {"CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT GENERATED ALWAYS AS (a||'x'), c AS (a*2) STORED)",
+    {"CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT GENERATED ALWAYS AS (a||'x'), c AS (a*2) "
+     "STORED)",
      "rowid key a* by rowid: a/I b/T+ c/-+"},
     {"CREATE TABLE t(a TEXT COLLATE NOCASE PRIMARY KEY)", "rowid key a by rowid: a/T~NOCASE"},
     {"CREATE TABLE t(a TEXT, PRIMARY KEY(a COLLATE RTRIM)) WITHOUT ROWID",
@@ -125,9 +126,9 @@ static void table_kinds(void **state)
 /* CREATE TABLE AS writes down the affinity that SQLite itself gave to each column. */
 static void affinities_are_sqlites(void **state)
 {
-    static const char *const words[] = {"INT",  "char", "CLOB", "Text",   "BLOB",    "REAL",
-                                        "FLOA", "DOUB", "X",    "POINT",  "NUMERIC", "(10,2)",
-                                        "BOOL", "DATE", "any",  "in",     "T"};
+    static const char *const words[] = {"INT",  "char", "CLOB", "Text",  "BLOB",    "REAL",
+                                        "FLOA", "DOUB", "X",    "POINT", "NUMERIC", "(10,2)",
+                                        "BOOL", "DATE", "any",  "in",    "T"};
     static const char *const letters[] = {"INT", "REAL", "NUM", "TEXT", ""};
     struct world *w = *state;
     struct rng rng = {.state = 11};
@@ -155,9 +156,17 @@ static void affinities_are_sqlites(void **state)
 static void names_are_kept_byte_for_byte(void **state)
 {
     static const char *const names[] = {
-        "select",  "a\"b",  "a'b", "a;b--", "new\nline", "[x]",     "`x`",
-        "prim\xc3\xa4r \xe2\x9c\x93 schl\xc3\xbcssel", "%s%n%d", "a.b",  "\t",       " ",       "main.t",
-        "\xf0\x9f\x93\x9a", "/*", "$1", "?1", ":x", "temp", "order by", "x'00'",
+        "select",    "a\"b",
+        "a'b",       "a;b--",
+        "new\nline", "[x]",
+        "`x`",       "prim\xc3\xa4r \xe2\x9c\x93 schl\xc3\xbcssel",
+        "%s%n%d",    "a.b",
+        "\t",        " ",
+        "main.t",    "\xf0\x9f\x93\x9a",
+        "/*",        "$1",
+        "?1",        ":x",
+        "temp",      "order by",
+        "x'00'",
     };
     struct world *w = *state;
 
@@ -229,9 +238,10 @@ static void ours_and_sqlites_own_are_left_out(void **state)
 {
     struct world *w = *state;
 
-    app(w, "CREATE TABLE t(a INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO t DEFAULT VALUES;"
-           "CREATE TABLE syncd(a INTEGER PRIMARY KEY); CREATE TABLE xsyncd_y(a INTEGER PRIMARY KEY);"
-           "ANALYZE");
+    app(w,
+        "CREATE TABLE t(a INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO t DEFAULT VALUES;"
+        "CREATE TABLE syncd(a INTEGER PRIMARY KEY); CREATE TABLE xsyncd_y(a INTEGER PRIMARY KEY);"
+        "ANALYZE");
     attach(w);
     read_schema(w);
     assert_int_equal(w->catalog->count, 3);

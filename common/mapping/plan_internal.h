@@ -1,0 +1,33 @@
+/* Shared by the plan's files only: plan.c (columns, attributes, finishing), plan_key.c (what
+ * identifies a row, and what that becomes in DynamoDB). */
+#ifndef SYNCD_MAPPING_PLAN_INTERNAL_H
+#define SYNCD_MAPPING_PLAN_INTERNAL_H
+
+#include "mapping/plan.h"
+
+/* A plan in the making, and what it is made of. */
+struct plan_maker {
+    const struct table_info *table;
+    const struct plan_options *options;
+    struct table_plan *plan;
+    struct err *err;
+};
+
+static inline bool plan_given(const char *s)
+{
+    return s && s[0];
+}
+
+/* Write the reason and return -ENOTSUP. */
+int plan_refuse(struct plan_maker *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int plan_no_memory(struct plan_maker *m);
+/* Index of a column of the plan by name, or -1. */
+long plan_column(const struct table_plan *p, const char *name);
+
+/* The columns of the table that identify a row: `columns` are indexes into table.columns, borrowed
+ * from the table. */
+int plan_find_row_key(struct plan_maker *m, const size_t **columns, size_t *count);
+/* Schema and parts of the remote key, once the columns are there. */
+int plan_make_key(struct plan_maker *m);
+
+#endif
