@@ -125,7 +125,7 @@ install: all
 	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
 	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf || \
-	  install -D -m 0640 etc/syncd.conf $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf
+	  install -D -m 0644 etc/syncd.conf $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/syncd $(DESTDIR)$(PREFIX)/bin/syncctl
