@@ -104,6 +104,7 @@ static int run(struct daemon *d)
     struct err err = {0};
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a full disk, which is said and waited out */
     notify_setup();
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
         config_free(d->config);

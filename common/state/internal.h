@@ -38,6 +38,7 @@ struct store {
     int lock_fd, wal_fd;
     bool dirty; /* a transaction is open */
     int64_t dead_letters;
+    char error[200]; /* what SQLite said when a write failed last */
     sqlite3_stmt *statements[ST_COUNT];
 };
 

@@ -80,7 +80,7 @@ int store_errno(int rc)
 
 const char *store_error(const struct store *s)
 {
-    return sqlite3_errmsg(s->db);
+    return s->error[0] ? s->error : sqlite3_errmsg(s->db);
 }
 
 const char *store_path(const struct store *s)
@@ -140,6 +140,7 @@ int store_run(struct store *s, sqlite3_stmt *stmt)
     sqlite3_clear_bindings(stmt);
     if (rc == SQLITE_DONE || rc == SQLITE_ROW)
         return 0;
+    snprintf(s->error, sizeof s->error, "%s", sqlite3_errmsg(s->db));
     rc = store_errno(rc);
     store_rollback(s);
     return rc;
@@ -156,8 +157,8 @@ int store_commit(struct store *s, struct err *err)
         s->dirty = false;
         return 0;
     }
-    err_set(err, store_errno(rc), "state file %s cannot be written: %s", s->path,
-            sqlite3_errmsg(s->db));
+    snprintf(s->error, sizeof s->error, "%s", sqlite3_errmsg(s->db));
+    err_set(err, store_errno(rc), "state file %s cannot be written: %s", s->path, s->error);
     store_rollback(s);
     return store_errno(rc);
 }

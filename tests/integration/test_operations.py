@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import stat
 
@@ -379,3 +380,18 @@ def test_version_and_help(mirror):
         assert program[0] == 0 and "syncd" in program[1]
     code, output = mirror.run_to_end(["--no-such-option"])
     assert code == 2 and output.strip()
+
+
+def test_a_state_file_that_cannot_grow_is_said_and_nothing_is_lost(running):
+    pid = running.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (96 * 1024, hard))
+    running.many("INSERT OR REPLACE INTO t VALUES(?, ?)", [(n, "row %d" % n) for n in range(6000)])
+    eventually(lambda: "state_unwritable" in running.reasons(), "the reason")
+    status = running.status()
+    assert status["health"] == "critical" and not status["converged"]
+    assert running.ctl("wait", "--timeout", "1s").returncode == 1
+    assert running.journal_entries() > 0
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+    running.settle(60)
+    assert running.status()["health"] == "ok"
