@@ -1,5 +1,6 @@
-/* Shared by the mirror's files only: mirror.c (life, engine, orders), attach.c (schema and
- * capture), reader.c (journal), loader.c (tables), records.c (outcomes), view.c. */
+/* Shared by the mirror's files only: mirror.c (life, work, the engine's actions), attach.c (schema
+ * and capture), identity.c (whose journal it is), reader.c (journal), loader.c (tables), records.c
+ * (outcomes), ack.c, targets.c, orders.c, view.c. */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
 
@@ -153,6 +154,9 @@ int64_t mirror_low(const struct mirror *m);
 /* attach.c */
 void table_slot_clear(struct table_slot *t);
 void mirror_free_tables(struct mirror *m);
+/* identity.c */
+/* The first look at the journal of a database that was just attached. An SQLite result code. */
+int identity_first_look(struct mirror *m, bool journal_was_there);
 /* The journal at the path is not the one we knew: read it from its start and compare every table.
  */
 int mirror_compare_all(struct mirror *m, const char *why);

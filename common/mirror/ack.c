@@ -1,0 +1,64 @@
+/* Taking settled entries out of the journal: late, in small pieces, and never in a writer's way. */
+#include "mirror/internal.h"
+
+static usec ack_due(const struct mirror *m, int64_t low)
+{
+    usec quiet = m->last_change + ACK_QUIET, late = m->last_ack + ACK_INTERVAL;
+    usec due = quiet < late ? quiet : late;
+
+    if (low - m->acked >= ACK_ENTRIES)
+        due = 0;
+    if (!m->source->wal && due < m->last_ack + ACK_ROLLBACK)
+        due = m->last_ack + ACK_ROLLBACK;
+    return due > m->ack_retry ? due : m->ack_retry;
+}
+
+/* What the store knows must never be ahead of the database, or an own crash would look like a
+ * restored backup: the position from before an acknowledgement is kept. */
+static int remember_ack(struct mirror *m)
+{
+    int64_t stored = 0;
+
+    if (store_get_int(m->store, "acked", &stored) == 0 && stored == m->acked)
+        return 0;
+    return store_put_int(m->store, "acked", m->acked);
+}
+
+usec mirror_ack(struct mirror *m, usec now, bool force)
+{
+    if (!m->attached || !m->source || !m->nonce_stored || m->state_broken)
+        return USEC_NEVER;
+    int64_t low = mirror_low(m);
+    if (low <= m->acked)
+        return USEC_NEVER;
+    usec due = ack_due(m, low);
+    if (!force && due > now)
+        return due;
+    if (remember_ack(m) < 0)
+        return now + STORE_RETRY;
+    if (m->first_record == USEC_NEVER && store_dirty(m->store))
+        m->first_record = now;
+    int rc = journal_ack(m->journal, low, m->nonce, &m->acked);
+    if (rc == SQLITE_OK) {
+        m->sentinel = true;
+        m->ack_retry = 0;
+        if (m->acked >= low)
+            m->last_ack = now;
+        return m->acked < low ? now : USEC_NEVER;
+    }
+    m->ack_retry = now + ACK_BUSY_RETRY;
+    if ((rc & 0xff) != SQLITE_BUSY)
+        m->ack_retry = now + STORE_RETRY;
+    return m->ack_retry;
+}
+
+void mirror_farewell(struct mirror *m)
+{
+    int64_t max = m->acked;
+
+    if (m->attached && journal_max(m->journal, &max) == SQLITE_ROW) {
+        store_put_int(m->store, "acked", m->acked);
+        store_put_int(m->store, "seen", max);
+    }
+    store_sync(m->store, NULL);
+}

@@ -1,0 +1,175 @@
+/* What an operator asks for: detach, attach, uninstall, resync, approve, dead letters. */
+#include <errno.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "mirror/internal.h"
+
+static int need_source(struct mirror *m, struct err *err)
+{
+    if (m->source)
+        return 0;
+    m->problem = source_open(m->config->database, &m->source, &m->problem_text);
+    return m->problem == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
+}
+
+static int put_order(struct mirror *m, int64_t order, struct err *err)
+{
+    if (store_put_int(m->store, "detached", order) < 0)
+        return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                       store_error(m->store));
+    return store_sync(m->store, err);
+}
+
+/* The order is durable before the triggers go, so that nobody puts them back. */
+static int take_out(struct mirror *m, int64_t order, struct err *err)
+{
+    int rc = need_source(m, err);
+
+    if (rc == 0)
+        rc = put_order(m, order, err);
+    if (rc < 0)
+        return rc;
+    m->attached = false;
+    journal_close(take_ptr(m->journal));
+    m->source->patience = ORDER_PATIENCE;
+    int sq = capture_remove(m->source, order == 2);
+    m->source->patience = 0;
+    if (sq != SQLITE_OK) {
+        source_problem_of(m->source, sq, "taking the triggers out", err);
+        put_order(m, 0, NULL);
+        return -EBUSY;
+    }
+    m->detached = order == 1;
+    m->uninstalled = order == 2;
+    return 0;
+}
+
+int mirror_detach(struct mirror *m, struct err *err)
+{
+    return take_out(m, 1, err);
+}
+
+int mirror_uninstall(struct mirror *m, struct err *err)
+{
+    return take_out(m, 2, err);
+}
+
+int mirror_attach_order(struct mirror *m, struct err *err)
+{
+    int rc = put_order(m, 0, err);
+
+    if (rc < 0)
+        return rc;
+    m->detached = m->uninstalled = m->attached = false;
+    m->ever_attached = false; /* the journal is judged anew, as at a start */
+    if ((rc = need_source(m, err)) < 0)
+        return rc;
+    usec until = clock_monotonic() + ORDER_PATIENCE;
+    enum source_problem p;
+    do
+        p = mirror_attach(m, clock_monotonic());
+    while (p == SOURCE_LOCKED && clock_monotonic() < until);
+    return p == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
+}
+
+int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->plan || (table && strcasecmp(t->name, table) != 0))
+            continue;
+        if (mirror_load_again(m, t, full) < 0)
+            return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                           store_error(m->store));
+        count++;
+    }
+    if (!count)
+        return err_set(err, -ENOENT, "no table \"%s\" is mirrored; see `syncctl tables`",
+                       table ? table : "*");
+    int rc = store_sync(m->store, err);
+    return rc < 0 ? rc : count;
+}
+
+int mirror_approve(struct mirror *m)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->held)
+            continue;
+        t->held = false;
+        t->approved = true;
+        t->sweep = SWEEP_START; /* counted anew: the rows may have changed meanwhile */
+        count++;
+    }
+    return count;
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+struct letters {
+    struct buf *keys; /* table id, length, row key … */
+    int count;
+};
+
+static void collect_letter(void *arg, const struct dead_letter *d)
+{
+    struct letters *l = arg;
+    uint32_t head[2] = {d->table_id, (uint32_t)d->row_key_len};
+
+    buf_append(l->keys, head, sizeof head);
+    buf_append(l->keys, d->row_key, d->row_key_len);
+    l->count++;
+}
+
+static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes, size_t n)
+{
+    struct table_slot *t = mirror_table_by_id(m, id);
+    struct buf row_key = {.data = (char *)bytes, .len = n};
+
+    if (!t || !m->attached)
+        return 0;
+    _cleanup_free_ struct value *key = calloc(t->plan->row_key_count, sizeof *key);
+    if (!key || values_decode(bytes, n, key, t->plan->row_key_count) < 0)
+        return 0;
+    int rc = rows_lookup(t->rows, key);
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG)
+        rc = reader_offer(m, now, t, key, &row_key, rc, true, NULL, NULL);
+    rows_end(t->rows->lookup);
+    return rc == 0;
+}
+
+int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
+{
+    _cleanup_buf_ struct buf keys = {0};
+    struct letters l = {.keys = &keys};
+    int n = store_dead_letters(m->store, id, collect_letter, &l), done = 0;
+
+    if (n < 0 || !buf_ok(&keys))
+        return -EIO;
+    const char *at = keys.data;
+    for (int i = 0; i < l.count; i++) {
+        uint32_t head[2];
+        memcpy(head, at, sizeof head);
+        at += sizeof head;
+        done += retry_row(m, now, head[0], at, head[1]);
+        at += head[1];
+    }
+    mirror_timer(m, now);
+    return done;
+}
+
+int mirror_dead_letters_discard(struct mirror *m, int64_t id)
+{
+    int rc = store_dead_letter_delete(m->store, id);
+
+    if (rc > 0)
+        rc = store_put_int(m->store, "discarded", (int64_t)++m->discarded) < 0 ? -EIO : 1;
+    if (rc >= 0 && store_sync(m->store, NULL) < 0)
+        return -EIO;
+    return rc;
+}

@@ -1,0 +1,75 @@
+/* DynamoDB tables as the mirror sees them: open, or parked with their changes waiting in the
+ * journal. */
+#include <stdio.h>
+
+#include "mirror/internal.h"
+
+uint32_t mirror_target_count(const struct mirror *m)
+{
+    return m->target_count;
+}
+
+const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i)
+{
+    return &m->targets[i]->view;
+}
+
+void mirror_target_open(struct mirror *m, usec now, uint32_t i, bool fresh)
+{
+    struct target_slot *t = m->targets[i];
+    bool was_open = t->view.open;
+
+    t->view.open = t->view.looked = true;
+    t->view.parked = false;
+    t->view.reason[0] = t->view.code[0] = '\0';
+    if (fresh && store_digest_count(m->store, t->store_id) > 0) {
+        store_digest_clear(m->store, t->store_id);
+        for (size_t k = 0; k < m->table_count; k++)
+            if (m->tables[k].plan && m->tables[k].target == i)
+                mirror_load_again(m, &m->tables[k], true);
+        if (store_sync(m->store, &m->state_error) < 0)
+            m->state_broken = true;
+    }
+    if (!was_open)
+        mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});
+}
+
+/* Its changes stay in the journal and are read again from here on; the others flow past them. */
+static void skip_table(struct mirror *m, struct table_slot *t)
+{
+    if (!t->skipped) {
+        t->lag_seq = t->lag_tracked ? (int64_t)t->lag_track.low : (int64_t)m->track.low;
+        t->skipped = true;
+    } else if (t->lag_tracked) {
+        t->lag_seq = (int64_t)t->lag_track.low;
+    }
+    track_clear(&t->lag_track);
+    track_init(&t->lag_track, (uint64_t)t->lag_seq);
+    t->lag_tracked = false;
+    if (t->load != LOAD_DONE) { /* the load goes on from what is settled */
+        struct store_table known = {0};
+        load_track_reset(m, t);
+        buf_clear(&t->cursor);
+        if (store_table_by_id(m->store, t->id, &known) == 0) {
+            t->load = known.load;
+            buf_append(&t->cursor, known.cursor.data, known.cursor.len);
+        }
+        store_table_clear(&known);
+    }
+}
+
+void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *code,
+                          const char *reason)
+{
+    struct target_slot *t = m->targets[i];
+    bool was_open = t->view.open;
+
+    t->view.open = false;
+    t->view.looked = t->view.parked = true;
+    snprintf(t->view.code, sizeof t->view.code, "%s", code);
+    snprintf(t->view.reason, sizeof t->view.reason, "%s", reason);
+    for (size_t k = 0; k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && (was_open || !m->tables[k].skipped))
+            skip_table(m, &m->tables[k]);
+    mirror_act(m, now, &(struct event){.kind = EVENT_PARK, .target = i});
+}
