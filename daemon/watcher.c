@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 #include "base/cleanup.h"
@@ -11,7 +12,10 @@ enum { FIRST_RECHECK_US = 50, LAST_RECHECK_US = 51200, TICK_MS = 1000 };
 
 struct watcher {
     struct watcher_callbacks cb;
-    char *directory, *base; /* of the database */
+    char *database;         /* as configured */
+    char *directory, *base; /* where it is */
+    dev_t dev;              /* of the directory that is watched */
+    ino_t ino;
     uv_loop_t *loop;
     uv_fs_event_t events;
     uv_poll_t recheck;
@@ -69,16 +73,45 @@ static void on_event(uv_fs_event_t *h, const char *name, int events, int status)
 
     (void)events;
     /* The database, its -wal and its -journal; not the other files of the directory. */
-    if (status == 0 && name && strncmp(name, w->base, strlen(w->base)) != 0)
+    if (status == 0 && name && w->base && strncmp(name, w->base, strlen(w->base)) != 0)
         return;
     w->marked = true;
 }
 
-/* The directory may not be there yet, or be made anew: tried every second until it is watched. */
+/* Where the database is now: a symbolic link's -wal stands beside its target, and a directory may
+ * be made anew. A database that is not there yet is awaited where the path says. */
+static int locate(struct watcher *w, struct stat *directory)
+{
+    _cleanup_free_ char *real = realpath(w->database, NULL);
+    const char *path = real ? real : w->database;
+    const char *slash = strrchr(path, '/');
+    char *base = strdup(slash ? slash + 1 : path);
+    char *dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+
+    if (!base || !dir || stat(dir, directory) < 0) {
+        free(base);
+        free(dir);
+        return -ENOENT;
+    }
+    free(w->base);
+    free(w->directory);
+    w->base = base;
+    w->directory = dir;
+    return 0;
+}
+
 static void watch(struct watcher *w)
 {
-    if (!w->watching)
-        w->watching = uv_fs_event_start(&w->events, on_event, w->directory, 0) == 0;
+    struct stat st;
+
+    if (locate(w, &st) < 0)
+        return;
+    if (w->watching && st.st_dev == w->dev && st.st_ino == w->ino)
+        return;
+    uv_fs_event_stop(&w->events);
+    w->watching = uv_fs_event_start(&w->events, on_event, w->directory, 0) == 0;
+    w->dev = st.st_dev;
+    w->ino = st.st_ino;
 }
 
 static void on_tick(uv_timer_t *h)
@@ -93,6 +126,7 @@ static void free_watcher(struct watcher *w)
 {
     if (w->timer_fd >= 0)
         close(w->timer_fd);
+    free(w->database);
     free(w->directory);
     free(w->base);
     free(w);
@@ -106,16 +140,6 @@ static void on_close(uv_handle_t *h)
         free_watcher(w);
 }
 
-static int split(struct watcher *w, const char *database)
-{
-    const char *slash = strrchr(database, '/');
-
-    w->directory =
-        slash ? strndup(database, slash == database ? 1 : (size_t)(slash - database)) : strdup(".");
-    w->base = strdup(slash ? slash + 1 : database);
-    return w->directory && w->base ? 0 : -ENOMEM;
-}
-
 int watcher_start(uv_loop_t *loop, const char *database, const struct watcher_callbacks *cb,
                   struct watcher **out, struct err *err)
 {
@@ -126,7 +150,8 @@ int watcher_start(uv_loop_t *loop, const char *database, const struct watcher_ca
     w->cb = *cb;
     w->loop = loop;
     w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (w->timer_fd < 0 || split(w, database) < 0) {
+    w->database = strdup(database);
+    if (w->timer_fd < 0 || !w->database) {
         free_watcher(w);
         return err_set(err, -ENOMEM, "a timer cannot be made: %s", strerror(errno));
     }

@@ -1,6 +1,8 @@
 """Every committed change arrives, whatever the table, the statement and the journal mode."""
 
+import os
 import random
+import re
 
 import pytest
 
@@ -415,3 +417,25 @@ def test_a_burst_over_the_sample_from_another_process(mirror):
     mirror.start()
     sample.burst(mirror.database, 1500, 4)
     mirror.settle(60)
+
+
+def watched_inodes(pid):
+    """Inodes that a process watches by inotify, as the kernel tells."""
+    found = set()
+    for name in os.listdir("/proc/%d/fdinfo" % pid):
+        with open("/proc/%d/fdinfo/%s" % (pid, name), encoding="ascii") as info:
+            found |= {int(m, 16) for m in re.findall(r"^inotify wd:\S+ ino:([0-9a-f]+)", info.read(), re.M)}
+    return found
+
+
+def test_a_database_behind_a_symbolic_link_is_watched_where_it_is(mirror):
+    """Its -wal stands beside the target, in another directory than the link."""
+    real = os.path.join(mirror.dir, "elsewhere", "real.db")
+    os.mkdir(os.path.dirname(real))
+    os.symlink(real, mirror.database)
+    mirror.sql("PRAGMA journal_mode=wal", "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
+    mirror.start().wait()
+    assert watched_inodes(mirror.process.pid) == {os.stat(os.path.dirname(real)).st_ino}
+    mirror.sql("INSERT INTO t VALUES(1, 'x')")
+    mirror.settle()
+    assert len(mirror.items("t")) == 1
