@@ -1,6 +1,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "base/cleanup.h"
 
 #define STOP_LIMIT (9 * USEC_PER_SEC)
+enum { TRIM_AFTER = 100 }; /* requests */
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
@@ -186,6 +188,19 @@ static enum watcher_look look(void *arg, bool cheap)
     return bits & MIRROR_FOUND ? LOOK_FOUND : bits & MIRROR_BUSY ? LOOK_LOCKED : LOOK_NOTHING;
 }
 
+/* What a burst needed is given back to the system once it is over. */
+static void give_back_memory(struct daemon *d)
+{
+    struct mirror_view v;
+
+    mirror_view(d->mirror, clock_monotonic(), &v);
+    if (v.engine.items || v.engine.requests - d->trimmed_at < TRIM_AFTER)
+        return;
+    d->trimmed_at = v.engine.requests;
+    mirror_release_memory(d->mirror);
+    malloc_trim(0);
+}
+
 static void tick(void *arg)
 {
     struct daemon *d = arg;
@@ -199,6 +214,7 @@ static void tick(void *arg)
     if (d->closing)
         return;
     report_health(d);
+    give_back_memory(d);
     notify_watchdog();
 }
 

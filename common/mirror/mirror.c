@@ -51,7 +51,7 @@ struct table_slot *mirror_table_named(struct mirror *m, const char *name)
 
 bool mirror_room(const struct mirror *m)
 {
-    return engine_room(m->engine) && m->record_count < 4 * RECORDS_MAX && !m->state_broken;
+    return engine_room(m->engine) && m->record_count < 2 * RECORDS_MAX && !m->state_broken;
 }
 
 int64_t mirror_low(const struct mirror *m)
@@ -422,6 +422,13 @@ void mirror_configure(struct mirror *m, const struct config *c)
     engine_configure(m->engine, &ec);
     if (limit_changed)
         m->attached = false; /* the trigger that bounds the journal is made anew */
+}
+
+void mirror_release_memory(struct mirror *m)
+{
+    if (m->source)
+        sqlite3_db_release_memory(m->source->db);
+    store_release_memory(m->store);
 }
 
 struct store *mirror_store(const struct mirror *m)

@@ -154,6 +154,8 @@ struct mirror_view {
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out);
 size_t mirror_table_count(const struct mirror *m);
 void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out);
+/* Give caches of both databases back. */
+void mirror_release_memory(struct mirror *m);
 struct store *mirror_store(const struct mirror *m);
 usec mirror_deadline(const struct mirror *m);
 /* Everything up to this journal position, and every load, is settled and durable. */

@@ -83,6 +83,11 @@ const char *store_error(const struct store *s)
     return s->error[0] ? s->error : sqlite3_errmsg(s->db);
 }
 
+void store_release_memory(struct store *s)
+{
+    sqlite3_db_release_memory(s->db);
+}
+
 const char *store_path(const struct store *s)
 {
     return s->path;
@@ -247,22 +252,33 @@ static int check_schema(struct store *s, struct err *err)
     return 0;
 }
 
-static int open_database(struct store *s, struct err *err)
+static int prepare_database(struct store *s, struct err *err)
 {
-    mode_t before = umask(0077);
     int rc = sqlite3_open_v2(
         s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 
-    /* EXCLUSIVE: no -shm file and no locking calls; the lock file already keeps others out. */
+    /* EXCLUSIVE: no -shm file and no locking calls; the lock file already keeps others out. A file
+     * that is not ours is left as it is, so it is looked at before its journal mode is set. */
     if (rc == SQLITE_OK)
-        rc =
-            exec(s, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
-                    "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF; PRAGMA cache_size=-4000");
+        rc = exec(s, "PRAGMA locking_mode=EXCLUSIVE");
+    if (rc == SQLITE_OK) {
+        int checked = check_schema(s, err);
+        if (checked < 0)
+            return checked;
+        rc = exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                     "PRAGMA secure_delete=OFF; PRAGMA cache_size=-4000");
+    }
     if (rc != SQLITE_OK)
         rc = err_set(err, store_errno(rc), "state file %s cannot be opened: %s", s->path,
                      s->db ? sqlite3_errmsg(s->db) : "out of memory");
-    else
-        rc = check_schema(s, err);
+    return rc;
+}
+
+static int open_database(struct store *s, struct err *err)
+{
+    mode_t before = umask(0077);
+    int rc = prepare_database(s, err);
+
     umask(before);
     return rc;
 }

@@ -36,12 +36,14 @@ bool store_dirty(const struct store *s);
 int store_sync(struct store *s, struct err *err);
 /* Descriptor of the -wal file for fdatasync, or -1. Valid until store_close(). */
 int store_wal_fd(struct store *s);
+/* Give page cache back to the system. */
+void store_release_memory(struct store *s);
 /* What SQLite said last, for messages. */
 const char *store_error(const struct store *s);
 
 /* --- names and values ------------------------------------------------------------------------- */
 
-/* -ENOENT when there is none. Values are bytes, appended to `out`. */
+/* -ENOENT when there is none, -EIO when it cannot be known. Values are bytes, appended to `out`. */
 int store_get(struct store *s, const char *name, struct buf *out);
 int store_put(struct store *s, const char *name, const void *value, size_t n);
 int store_get_int(struct store *s, const char *name, int64_t *out);
@@ -71,7 +73,8 @@ struct store_table {
 };
 
 void store_table_clear(struct store_table *t);
-/* The youngest table of that name, or that id. -ENOENT when unknown. */
+/* The youngest table of that name, or that id. -ENOENT when there is none, -EIO when it cannot be
+ * known. */
 int store_table_by_name(struct store *s, const char *name, struct store_table *out);
 int store_table_by_id(struct store *s, uint32_t id, struct store_table *out);
 /* A new id, higher than `above` and than any before. */
