@@ -18,8 +18,9 @@ struct batch_write {
     size_t key_len;
 };
 
-/* What one write adds to the body beside its JSON, at most. */
-enum { BATCH_WRITE_OVERHEAD = 40 };
+/* What a body holds beside the JSON of its writes, at most: so much for each of them, and once for
+ * the frame and the names of up to BATCH_MAX_ITEMS tables of 255 bytes. */
+enum { BATCH_WRITE_OVERHEAD = 40, BATCH_BODY_OVERHEAD = 8192 };
 
 /* Append the body. Writes of one table must stand together. */
 void batch_body(struct buf *out, const struct batch_write *writes, size_t n);

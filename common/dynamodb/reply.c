@@ -6,6 +6,8 @@
 
 #include <jansson.h>
 
+#include "base/text.h"
+
 uint32_t crc32_of(const void *bytes, size_t n)
 {
     static uint32_t table[256];
@@ -100,7 +102,8 @@ static void copy_code(char *out, size_t size, const char *type)
     const char *hash = strrchr(type, '#');
     const char *start = hash ? hash + 1 : type;
 
-    snprintf(out, size, "%.*s", (int)strcspn(start, ":"), start);
+    text_copy(out, size, start);
+    out[strcspn(out, ":")] = '\0';
 }
 
 static const char *string_member(const json_t *o, const char *a, const char *b)
@@ -138,9 +141,10 @@ void reply_classify(const struct reply_bytes *b, struct reply *out)
     json_t *root = json_loadb(b->body, b->len, JSON_ALLOW_NUL, NULL);
     const char *type = json_string_value(json_object_get(root, "__type"));
     const char *message = string_member(root, "message", "Message");
-    if (type) {
+    if (type)
         copy_code(out->code, sizeof out->code, type);
-        snprintf(out->message, sizeof out->message, "%s", message ? message : "");
+    if (out->code[0]) {
+        text_copy(out->message, sizeof out->message, message ? message : "");
         out->class = class_of_code(out->code);
         if (out->class == REPLY_UNEXPECTED && class_of_status(b->status) != REPLY_UNEXPECTED)
             out->class = class_of_status(b->status);

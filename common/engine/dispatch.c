@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* For the writes of one request, so that its body is within the limit. */
+enum { REQUEST_ROOM = BATCH_MAX_BYTES - BATCH_BODY_OVERHEAD };
+
 static void wake_at(struct engine *e, usec t)
 {
     if (t < e->deadline)
@@ -58,15 +61,20 @@ static bool units_available(struct engine *e, usec now)
     return false;
 }
 
+static size_t payload_size(const struct payload *p)
+{
+    return p->json_len + BATCH_WRITE_OVERHEAD;
+}
+
 /* Put one ready entry into the batch; false when it does not fit. A put that DynamoDB already holds
  * is settled on the spot. */
 static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *bytes,
                  struct actions *out)
 {
     struct payload *p = n->pending;
-    size_t size = p->json_len + BATCH_WRITE_OVERHEAD;
+    size_t size = payload_size(p);
 
-    if (p->op == WRITE_PUT && !p->force && !n->uncertain && e->config.holds &&
+    if (p->op == WRITE_PUT && !p->force && !n->uncertain && !e->doubt_all && e->config.holds &&
         e->config.holds(e->config.arg, p)) {
         if (action_push(out, &(struct action){.kind = ACTION_SPARED, .payload = p}) == 0) {
             e->bytes -= payload_memory(p);
@@ -77,7 +85,7 @@ static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *byt
             return true;
         }
     }
-    if (b->request.count && *bytes + size > BATCH_MAX_BYTES - 4096)
+    if (b->request.count && *bytes + size > REQUEST_ROOM)
         return false;
     *bytes += size;
     list_remove(&n->link);
@@ -138,6 +146,7 @@ static int launch(struct engine *e, struct batch *b, struct actions *out)
 
     b->request.id = e->next_request++;
     b->epoch = e->epoch;
+    b->credentials = e->credentials;
     for (unsigned i = 0; i < b->request.count; i++) {
         struct entry *n = b->entries[i];
         n->state = ENTRY_SENT;
@@ -156,12 +165,26 @@ static int launch(struct engine *e, struct batch *b, struct actions *out)
 
 static bool batch_open(struct engine *e, const struct batch *b, usec now)
 {
-    for (unsigned i = 0; i < b->request.count; i++)
-        if (now < e->targets[b->entries[i]->target].not_before) {
-            wake_at(e, e->targets[b->entries[i]->target].not_before);
+    for (unsigned i = 0; i < b->request.count; i++) {
+        const struct target *t = &e->targets[b->entries[i]->target];
+        if (t->parked)
+            return false;
+        if (now < t->not_before) {
+            wake_at(e, t->not_before);
             return false;
         }
+    }
     return true;
+}
+
+/* Newer and larger payloads may have taken the place of those that were sent. */
+static bool batch_fits(const struct batch *b)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < b->request.count; i++)
+        bytes += payload_size(b->entries[i]->pending);
+    return b->request.count == 1 || bytes <= REQUEST_ROOM;
 }
 
 static struct batch *next_bound(struct engine *e, usec now)
@@ -169,10 +192,13 @@ static struct batch *next_bound(struct engine *e, usec now)
     list_for_each(pos, after, &e->bound)
     {
         struct batch *b = container_of(pos, struct batch, link);
-        if (batch_open(e, b, now)) {
+        if (!batch_open(e, b, now))
+            continue;
+        if (batch_fits(b)) {
             list_remove(&b->link);
             return b;
         }
+        batch_unbind(e, b);
     }
     return NULL;
 }
@@ -201,17 +227,28 @@ static int next_batch(struct engine *e, usec now, struct batch **out_batch, stru
     return 0;
 }
 
+/* Without anything to send there is nothing to be woken for. */
+static bool has_work(const struct engine *e)
+{
+    if (!list_empty(&e->bound))
+        return true;
+    for (uint32_t i = 0; i < e->target_count; i++)
+        if (e->targets[i].ready_count && !e->targets[i].parked)
+            return true;
+    return false;
+}
+
 int engine_dispatch(struct engine *e, usec now, struct actions *out)
 {
     struct entry *n;
     int rc = 0;
 
     e->deadline = USEC_NEVER;
-    while ((n = heap_pop_due(e, now)) != NULL)
+    while ((n = entry_due(e, now)) != NULL)
         entry_ready(e, n, true);
     if (e->heap_count)
         wake_at(e, e->heap[0]->not_before);
-    while (rc == 0 && endpoint_open(e, now) && units_available(e, now)) {
+    while (rc == 0 && has_work(e) && endpoint_open(e, now) && units_available(e, now)) {
         struct batch *b;
         rc = next_batch(e, now, &b, out);
         if (rc < 0 || !b)

@@ -31,207 +31,9 @@ void actions_free(struct actions *a)
     *a = (struct actions){0};
 }
 
-/* --- the heap of waiting entries -------------------------------------------------------------- */
-
-static void heap_set(struct engine *e, size_t at, struct entry *n)
-{
-    e->heap[at] = n;
-    n->heap_at = at;
-}
-
-static void heap_up(struct engine *e, size_t at)
-{
-    struct entry *n = e->heap[at];
-
-    while (at > 0 && e->heap[(at - 1) / 2]->not_before > n->not_before) {
-        heap_set(e, at, e->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    heap_set(e, at, n);
-}
-
-static void heap_down(struct engine *e, size_t at)
-{
-    struct entry *n = e->heap[at];
-
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= e->heap_count)
-            break;
-        if (child + 1 < e->heap_count &&
-            e->heap[child + 1]->not_before < e->heap[child]->not_before)
-            child++;
-        if (e->heap[child]->not_before >= n->not_before)
-            break;
-        heap_set(e, at, e->heap[child]);
-        at = child;
-    }
-    heap_set(e, at, n);
-}
-
-static void heap_remove(struct engine *e, struct entry *n)
-{
-    size_t at = n->heap_at;
-    struct entry *last = e->heap[--e->heap_count];
-
-    if (last == n)
-        return;
-    heap_set(e, at, last);
-    heap_up(e, at);
-    heap_down(e, last->heap_at);
-}
-
-struct entry *heap_pop_due(struct engine *e, usec now)
-{
-    struct entry *n = e->heap_count ? e->heap[0] : NULL;
-
-    if (!n || n->not_before > now)
-        return NULL;
-    heap_remove(e, n);
-    return n;
-}
-
-/* --- entries ---------------------------------------------------------------------------------- */
-
-void entry_ready(struct engine *e, struct entry *n, bool front)
-{
-    struct target *t = &e->targets[n->target];
-
-    n->state = ENTRY_READY;
-    if (front)
-        list_push_front(&t->ready, &n->link);
-    else
-        list_push_back(&t->ready, &n->link);
-    t->ready_count++;
-}
-
-void entry_wait(struct engine *e, struct entry *n, usec until)
-{
-    if (e->heap_count == e->heap_cap) {
-        size_t cap = e->heap_cap ? e->heap_cap * 2 : 64;
-        struct entry **heap = realloc(e->heap, cap * sizeof *heap);
-        if (!heap) { /* no room to wait in: try again at once, which is allowed */
-            entry_ready(e, n, false);
-            return;
-        }
-        e->heap = heap;
-        e->heap_cap = cap;
-    }
-    n->state = ENTRY_WAITING;
-    n->not_before = until;
-    e->heap[e->heap_count] = n;
-    heap_up(e, e->heap_count++);
-}
-
-static void payload_drop(struct engine *e, struct payload *p)
-{
-    if (p)
-        e->bytes -= payload_memory(p);
-    payload_free(p);
-}
-
-void entry_free(struct engine *e, struct entry *n)
-{
-    if (n->state == ENTRY_READY) {
-        list_remove(&n->link);
-        e->targets[n->target].ready_count--;
-    } else if (n->state == ENTRY_WAITING) {
-        heap_remove(e, n);
-    }
-    payload_drop(e, n->pending);
-    payload_drop(e, n->sent);
-    map_remove(&e->keys, &n->node);
-    e->targets[n->target].items--;
-    free(n);
-}
-
-/* `newer` takes the place of `older`: it keeps the older place in the journal, because the journal
- * may only be forgotten up to there, and the duty to be sent. A page of a load need not be kept:
- * what replaced it stands in the journal, or in a later page, until it is settled. */
-static void payload_supersede(struct engine *e, struct payload *older, struct payload *newer)
-{
-    struct span *keep = older->journal ? older->journal : newer->journal;
-
-    if (older->journal) {
-        span_unref(newer->journal);
-        older->journal = NULL;
-    }
-    newer->journal = keep;
-    newer->force |= older->force;
-    if (older->read_at < newer->read_at && keep)
-        newer->read_at = older->read_at;
-    payload_drop(e, older);
-}
-
-void entry_unsend(struct engine *e, struct entry *n)
-{
-    struct payload *sent = n->sent;
-
-    n->sent = NULL;
-    if (n->pending)
-        payload_supersede(e, sent, n->pending);
-    else
-        n->pending = sent;
-}
-
-static const char *entry_key(const struct entry *n, size_t *len)
-{
-    const struct payload *p = n->pending ? n->pending : n->sent;
-
-    *len = p->key_len;
-    return p->key;
-}
-
-static uint64_t key_hash(const struct engine *e, uint32_t target, const void *key, size_t n)
-{
-    return map_hash(key, n, e->config.seed ^ target);
-}
-
-static struct entry *entry_find(const struct engine *e, uint32_t target, const void *key, size_t n)
-{
-    for (struct map_node *m = map_find(&e->keys, key_hash(e, target, key, n)); m; m = map_next(m)) {
-        struct entry *found = container_of(m, struct entry, node);
-        size_t len;
-        const char *its = entry_key(found, &len);
-        if (found->target == target && len == n && memcmp(its, key, len) == 0)
-            return found;
-    }
-    return NULL;
-}
-
-bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n)
-{
-    return entry_find(e, target, key, n) != NULL;
-}
-
-static int offer(struct engine *e, struct payload *p)
-{
-    struct entry *n = entry_find(e, p->target, p->key, p->key_len);
-
-    if (n) {
-        if (n->pending)
-            payload_supersede(e, n->pending, p);
-        n->pending = p;
-        e->bytes += payload_memory(p);
-        return 0;
-    }
-    n = calloc(1, sizeof *n);
-    if (!n || map_insert(&e->keys, &n->node, key_hash(e, p->target, p->key, p->key_len)) < 0) {
-        free(n);
-        return -ENOMEM;
-    }
-    list_init(&n->link);
-    n->target = p->target;
-    n->pending = p;
-    e->bytes += payload_memory(p);
-    e->targets[n->target].items++;
-    entry_ready(e, n, false);
-    return 0;
-}
-
 /* --- targets ---------------------------------------------------------------------------------- */
 
-static void unbind(struct engine *e, struct batch *b)
+void batch_unbind(struct engine *e, struct batch *b)
 {
     for (unsigned i = 0; i < b->request.count; i++)
         entry_ready(e, b->entries[i], true);
@@ -247,6 +49,22 @@ static bool batch_has_target(const struct batch *b, uint32_t target)
     return false;
 }
 
+/* What waits for the reply of an earlier write of its key. */
+static void forget_pending(struct engine *e, uint32_t target)
+{
+    list_for_each(pos, after, &e->flying)
+    {
+        struct batch *b = container_of(pos, struct batch, link);
+        for (unsigned i = 0; i < b->request.count; i++) {
+            struct entry *n = b->entries[i];
+            if (n->target != target)
+                continue;
+            payload_drop(e, n->pending);
+            n->pending = NULL;
+        }
+    }
+}
+
 static void park(struct engine *e, uint32_t target)
 {
     struct target *t = &e->targets[target];
@@ -256,16 +74,12 @@ static void park(struct engine *e, uint32_t target)
     {
         struct batch *b = container_of(pos, struct batch, link);
         if (batch_has_target(b, target))
-            unbind(e, b);
+            batch_unbind(e, b);
     }
     list_for_each(entry_pos, entry_after, &t->ready)
-        entry_free(e, container_of(entry_pos, struct entry, link));
-    for (size_t i = 0; i < e->heap_count;) {
-        if (e->heap[i]->target == target)
-            entry_free(e, e->heap[i]); /* another entry takes its place */
-        else
-            i++;
-    }
+        entry_forget(e, container_of(entry_pos, struct entry, link));
+    entry_forget_waiting(e, target);
+    forget_pending(e, target);
 }
 
 static struct batch *batch_find(struct engine *e, uint64_t id)
@@ -284,11 +98,11 @@ static struct batch *batch_find(struct engine *e, uint64_t id)
 int engine_step(struct engine *e, usec now, const struct event *ev, struct actions *out)
 {
     struct batch *b;
-    int rc = 0;
+    int rc = 0, sent;
 
     switch (ev->kind) {
     case EVENT_OFFER: /* a slice of offers is followed by one EVENT_TIMER, so that batches fill */
-        return offer(e, ev->payload);
+        return entry_offer(e, ev->payload);
     case EVENT_REPLY:
         b = batch_find(e, ev->request_id);
         if (b)
@@ -314,9 +128,11 @@ int engine_step(struct engine *e, usec now, const struct event *ev, struct actio
         break;
     case EVENT_CREDENTIALS:
         e->waiting_credentials = false;
+        e->credentials++;
         break;
     }
-    return rc < 0 ? rc : engine_dispatch(e, now, out);
+    sent = engine_dispatch(e, now, out); /* whatever failed above, the rest goes on */
+    return rc < 0 ? rc : sent;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -387,6 +203,7 @@ void engine_free(struct engine *e)
     free_batches(&e->flying);
     free_batches(&e->bound);
     map_free(&e->keys);
+    doubts_free(e);
     free(e->heap);
     free(e->targets);
     free(e);

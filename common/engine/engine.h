@@ -15,7 +15,8 @@
  * - nothing is ever given up: a write ends as written, spared, superseded by a newer one of its
  * key, or refused by DynamoDB for good;
  * - a write is spared only by what the store knows for sure, never while an earlier write of the
- * key has an unknown outcome. */
+ * key has an unknown outcome, nor by what the store said before the last write of the key. That a
+ * key is in doubt outlives its entry (a parked table, a refusal) until a write of it succeeds. */
 #ifndef SYNCD_ENGINE_ENGINE_H
 #define SYNCD_ENGINE_ENGINE_H
 
@@ -119,6 +120,13 @@ usec engine_deadline(const struct engine *e);
 void engine_stats(const struct engine *e, struct engine_stats *out);
 /* Pending or in flight, of one target. */
 size_t engine_pending(const struct engine *e, uint32_t target);
+/* The row of this key cannot be mapped any more: older writes of it that are still on their way are
+ * marked `outdated`. */
+void engine_outdate(struct engine *e, uint32_t target, const void *key, size_t n);
+/* Serial of the next offer, and of the oldest one of a target that is not settled (UINT64_MAX:
+ * none): together they tell when everything that was offered before some moment is over. */
+uint64_t engine_serial(const struct engine *e);
+uint64_t engine_oldest(const struct engine *e, uint32_t target);
 /* Is a write of this key pending or in flight? */
 bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n);
 /* A changed configuration; `arg` and `holds` stay as they are. */

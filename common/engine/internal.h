@@ -1,5 +1,5 @@
-/* Shared by the engine's files only: engine.c (events, entries), dispatch.c (what is sent when),
- * outcome.c (what a reply means). */
+/* Shared by the engine's files only: engine.c (events), entry.c (keys and their payloads),
+ * dispatch.c (what is sent when), outcome.c (what a reply means). */
 #ifndef SYNCD_ENGINE_INTERNAL_H
 #define SYNCD_ENGINE_INTERNAL_H
 
@@ -33,7 +33,8 @@ struct batch {
     struct list link; /* in engine.flying or engine.bound */
     struct request request;
     struct entry *entries[BATCH_MAX_ITEMS];
-    uint64_t epoch; /* of the endpoint when it was sent */
+    uint64_t epoch;       /* of the endpoint when it was sent */
+    uint64_t credentials; /* generation that signed it */
 };
 
 struct target {
@@ -51,19 +52,23 @@ struct engine {
     struct engine_config config;
     struct rng rng;
     struct map keys;
+    struct map doubts; /* keys without an entry whose last write may yet have been carried out */
+    bool doubt_all;    /* one could not be remembered: spare nothing any more */
     struct target *targets;
     uint32_t target_count, next_target;
     struct entry **heap; /* WAITING entries, the earliest first */
     size_t heap_count, heap_cap;
     struct list flying, bound; /* batches */
     unsigned in_flight;
-    uint64_t next_request;
+    uint64_t next_request, next_serial;
     size_t bytes;
     bool paused, stopped, waiting_credentials;
-    unsigned failures;  /* of the endpoint, in a row */
-    uint64_t epoch;     /* raised by each noticed failure */
-    usec not_before;    /* of the endpoint */
-    usec partial_since; /* since when a batch that is not full has been ready; 0: none */
+    bool expired;         /* credentials expired and nothing was accepted since */
+    uint64_t credentials; /* generation: raised by EVENT_CREDENTIALS */
+    unsigned failures;    /* of the endpoint, in a row */
+    uint64_t epoch;       /* raised by each noticed failure */
+    usec not_before;      /* of the endpoint */
+    usec partial_since;   /* since when a batch that is not full has been ready; 0: none */
     double unit_tokens;
     usec unit_at;
     usec deadline;
@@ -72,12 +77,27 @@ struct engine {
 
 /* engine.c */
 int action_push(struct actions *out, const struct action *a);
+/* A batch that waited to be sent as it is: its writes go into any other. */
+void batch_unbind(struct engine *e, struct batch *b);
+
+/* entry.c */
+int entry_offer(struct engine *e, struct payload *p);
 void entry_ready(struct engine *e, struct entry *n, bool front);
 void entry_wait(struct engine *e, struct entry *n, usec until);
+/* The entry that has waited long enough, out of the heap; NULL: none. */
+struct entry *entry_due(struct engine *e, usec now);
 void entry_free(struct engine *e, struct entry *n);
+/* Free an entry whose outcome is unknown to us: the doubt stays. */
+void entry_forget(struct engine *e, struct entry *n);
+/* Of a parked target: what was sent is forgotten, what was offered since is kept. */
+void entry_forget_sent(struct engine *e, struct entry *n);
+void entry_forget_waiting(struct engine *e, uint32_t target);
 /* The sent payload goes back to being pending, unless a newer one is. */
 void entry_unsend(struct engine *e, struct entry *n);
-struct entry *heap_pop_due(struct engine *e, usec now);
+void payload_drop(struct engine *e, struct payload *p);
+/* The next write of the key is not spared. */
+void doubt_keep(struct engine *e, const struct entry *n, const struct payload *p);
+void doubts_free(struct engine *e);
 
 /* dispatch.c */
 int engine_dispatch(struct engine *e, usec now, struct actions *out);

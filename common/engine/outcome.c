@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Full jitter: uniform in [0, min(max, base * 2^(n-1))], n = 1 for the first retry
  * (aws.amazon.com/builders-library, "Timeouts, retries and backoff with jitter"). */
@@ -53,6 +54,14 @@ static void requeue(struct engine *e, struct batch *b, bool uncertain)
     }
 }
 
+/* DynamoDB holds `written`, and the store does not know yet: only the very same item may be spared
+ * by what the store says. */
+static void mind_written(struct payload *pending, const struct payload *written)
+{
+    if (pending->op != written->op || memcmp(pending->digest, written->digest, DIGEST_SIZE) != 0)
+        pending->force = true;
+}
+
 static int settle(struct engine *e, struct entry *n, enum action_kind kind,
                   const struct reply *reply, struct actions *out)
 {
@@ -66,25 +75,32 @@ static int settle(struct engine *e, struct entry *n, enum action_kind kind,
     }
     e->bytes -= payload_memory(p);
     n->sent = NULL;
-    n->uncertain = false;
     n->attempts = 0;
-    if (n->pending)
+    if (kind == ACTION_WRITTEN)
+        n->uncertain = false;
+    if (n->pending) {
+        if (kind == ACTION_WRITTEN)
+            mind_written(n->pending, p);
         entry_ready(e, n, false);
-    else
-        entry_free(e, n);
+        return 0;
+    }
+    if (n->uncertain)
+        doubt_keep(e, n, p);
+    entry_free(e, n);
     return 0;
 }
 
 static int accepted(struct engine *e, usec now, struct batch *b, const struct reply *reply,
                     struct actions *out)
 {
+    double estimate = 0;
     int rc = 0;
 
-    e->failures = 0;
-    e->stats.write_units += reply->write_units;
+    e->expired = false;
     for (unsigned i = 0; i < b->request.count; i++) {
         struct entry *n = b->entries[i];
         if (!(reply->unprocessed >> i & 1)) {
+            estimate += n->sent->units;
             e->targets[n->target].failures = 0;
             e->targets[n->target].alone = false;
             int settled = settle(e, n, ACTION_WRITTEN, reply, out);
@@ -93,12 +109,13 @@ static int accepted(struct engine *e, usec now, struct batch *b, const struct re
         }
         e->stats.unprocessed++;
         if (e->targets[n->target].parked) {
-            entry_free(e, n); /* forgotten, as EVENT_PARK did with the others */
+            entry_forget_sent(e, n); /* as EVENT_PARK did with the others */
             continue;
         }
         entry_unsend(e, n);
         entry_wait(e, n, now + backoff(e, e->config.backoff_base, ++n->attempts));
     }
+    e->stats.write_units += reply->write_units > 0 ? reply->write_units : estimate;
     return rc;
 }
 
@@ -130,11 +147,11 @@ static int bisect(struct engine *e, struct batch *b, const struct reply *reply, 
 }
 
 /* A table of the request cannot be written. Which one is only sure when it was sent alone. */
-static int table_failed(struct engine *e, struct batch *b, const struct reply *reply,
+static int table_failed(struct engine *e, struct batch *b, bool whole, const struct reply *reply,
                         struct actions *out)
 {
     uint32_t target = b->entries[0]->target;
-    bool sure = same_target(b);
+    bool sure = whole && same_target(b);
 
     for (unsigned i = 0; i < b->request.count; i++)
         e->targets[b->entries[i]->target].alone = true;
@@ -166,40 +183,71 @@ static int credentials_needed(struct engine *e, usec now, struct batch *b,
                               const struct reply *reply, struct actions *out)
 {
     requeue(e, b, false);
-    if (reply->class != REPLY_EXPIRED)
+    if (e->waiting_credentials || b->credentials != e->credentials)
+        return 0; /* fresh ones are under way, or there already */
+    if (reply->class != REPLY_EXPIRED || e->expired) /* the fresh ones are no better */
         endpoint_failed(e, now, b);
-    if (e->waiting_credentials)
-        return 0;
+    e->expired = true;
     e->waiting_credentials = true;
     return action_push(out, &(struct action){.kind = ACTION_CREDENTIALS, .reply = reply});
 }
 
-/* Writes of a table that was parked meanwhile are forgotten, as EVENT_PARK did with the others. */
-static void forget_parked(struct engine *e, struct batch *b)
+/* Writes of a table that was parked meanwhile are forgotten, as EVENT_PARK did with the others.
+ * True when there were any: then what the reply blames may have been among them. */
+static bool forget_parked(struct engine *e, struct batch *b, bool uncertain)
 {
-    unsigned kept = 0;
+    unsigned kept = 0, count = b->request.count;
 
-    for (unsigned i = 0; i < b->request.count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         struct entry *n = b->entries[i];
-        if (e->targets[n->target].parked)
-            entry_free(e, n);
-        else
+        if (e->targets[n->target].parked) {
+            n->uncertain |= uncertain;
+            entry_forget_sent(e, n);
+        } else {
             b->entries[kept++] = n;
+        }
     }
     b->request.count = kept;
+    return kept < count;
+}
+
+/* May the writes of a request have been carried out although it failed? */
+static bool is_uncertain(enum reply_class class)
+{
+    return class == REPLY_TRANSIENT || class == REPLY_AMBIGUOUS || class == REPLY_UNEXPECTED;
+}
+
+/* Did the service itself answer, as against something on the way to it? */
+static bool is_answer(enum reply_class class)
+{
+    switch (class) {
+    case REPLY_OK:
+    case REPLY_THROTTLED:
+    case REPLY_INVALID:
+    case REPLY_TOO_LARGE:
+    case REPLY_KEY_SCHEMA:
+    case REPLY_NO_TABLE:
+    case REPLY_DENIED:
+        return true;
+    default:
+        return false;
+    }
 }
 
 int engine_outcome(struct engine *e, usec now, struct batch *b, const struct reply *reply,
                    struct actions *out)
 {
+    bool whole = true;
     int rc = 0;
 
     list_remove(&b->link);
     e->in_flight--;
     if (reply->class != REPLY_OK) {
         e->stats.retries++;
-        forget_parked(e, b);
+        whole = !forget_parked(e, b, is_uncertain(reply->class));
     }
+    if (is_answer(reply->class))
+        e->failures = 0;
     if (b->request.count == 0) {
         free(b);
         return 0;
@@ -210,12 +258,15 @@ int engine_outcome(struct engine *e, usec now, struct batch *b, const struct rep
         break;
     case REPLY_INVALID:
     case REPLY_TOO_LARGE:
-        rc = bisect(e, b, reply, out);
+        if (whole)
+            rc = bisect(e, b, reply, out);
+        else
+            requeue(e, b, false);
         break;
     case REPLY_KEY_SCHEMA:
     case REPLY_NO_TABLE:
     case REPLY_DENIED:
-        rc = table_failed(e, b, reply, out);
+        rc = table_failed(e, b, whole, reply, out);
         break;
     case REPLY_THROTTLED:
         rc = throttled(e, now, b, reply, out);
@@ -230,7 +281,7 @@ int engine_outcome(struct engine *e, usec now, struct batch *b, const struct rep
     case REPLY_AMBIGUOUS:
     case REPLY_UNEXPECTED:
         endpoint_failed(e, now, b);
-        requeue(e, b, reply->class != REPLY_NOT_SENT);
+        requeue(e, b, is_uncertain(reply->class));
         rc = action_push(out,
                          &(struct action){.kind = ACTION_RETRY,
                                           .reply = reply,

@@ -2,6 +2,17 @@
 
 #include <stdlib.h>
 
+/* Copy to *at and move past it. An empty buffer may have no bytes at all. */
+static const char *place(char **at, const struct buf *b)
+{
+    char *start = *at;
+
+    if (b->len)
+        memcpy(start, b->data, b->len);
+    *at += b->len;
+    return start;
+}
+
 struct payload *payload_new(enum write_op op, const struct buf *key, const struct buf *row_key,
                             const struct buf *json)
 {
@@ -11,13 +22,11 @@ struct payload *payload_new(enum write_op op, const struct buf *key, const struc
         return NULL;
     char *at = (char *)(p + 1);
     p->op = op;
-    p->key = memcpy(at, key->data, key->len);
+    p->key = place(&at, key);
     p->key_len = key->len;
-    at += key->len;
-    p->row_key = memcpy(at, row_key->data, row_key->len);
+    p->row_key = place(&at, row_key);
     p->row_key_len = row_key->len;
-    at += row_key->len;
-    p->json = memcpy(at, json->data, json->len);
+    p->json = place(&at, json);
     p->json_len = json->len;
     return p;
 }

@@ -14,7 +14,10 @@ enum write_op { WRITE_PUT, WRITE_DELETE };
 
 struct payload {
     enum write_op op;
-    bool force;                  /* send even if DynamoDB is known to hold the same */
+    bool force;    /* send even if DynamoDB is known to hold the same */
+    bool outdated; /* the row has come to be one that cannot be mapped: this write may go, but says
+                      nothing of the row */
+    uint64_t serial;             /* order of offers, given by the engine */
     uint32_t table;              /* id of the SQLite table it came from */
     uint32_t target;             /* index of the DynamoDB table */
     uint32_t units;              /* write units it will cost */

@@ -33,8 +33,7 @@ static int check_number(const char *column, double d, struct item_fault *f)
                     "the value is infinite, which a DynamoDB number cannot be");
     if (rc == -ERANGE)
         return fail(f, column, "number_range",
-                    "the value %.17g is outside a DynamoDB number's range (1E-130 to 9.99E+125)",
-                    d);
+                    "the value is outside a DynamoDB number's range (1E-130 to 9.99E+125)");
     return 0;
 }
 

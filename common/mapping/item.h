@@ -36,8 +36,8 @@ int item_key(const struct table_plan *p, const struct value *row_key, struct buf
  * appended for each part in order. 0, -EINVAL, -ENOMEM. */
 int item_key_part(struct buf *key, enum attr_type type, const char *text, size_t n);
 
-/* The row key back from canonical bytes, for plans with plain_key; texts and blobs point into `key`,
- * `store` is scratch. 0, -EINVAL, -ENOMEM. */
+/* The row key back from canonical bytes, for plans with plain_key; texts and blobs point into
+ * `key`, `store` is scratch. 0, -EINVAL, -ENOMEM. */
 int item_row_key(const struct table_plan *p, const void *key, size_t n, struct value *row_key,
                  struct buf *store);
 

@@ -26,6 +26,7 @@ static int remember_ack(struct mirror *m)
 
 usec mirror_ack(struct mirror *m, usec now, bool force)
 {
+    m->now = now;
     if (!m->attached || !m->source || !m->nonce_stored || m->state_broken)
         return USEC_NEVER;
     int64_t low = mirror_low(m);
@@ -34,7 +35,7 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
     usec due = ack_due(m, low);
     if (!force && due > now)
         return due;
-    if (remember_ack(m) < 0)
+    if (records_kept(m, remember_ack(m)) < 0)
         return now + STORE_RETRY;
     if (m->first_record == USEC_NEVER && store_dirty(m->store))
         m->first_record = now;

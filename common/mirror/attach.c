@@ -224,7 +224,11 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
     t->id = known.id;
     struct capture_table ct = {.id = t->id, .plan = t->plan};
     char *mark = capture_mark(m->source, t->name);
-    bool same = capture_intact(st, &ct, &differ) && mark && strcmp(known.mark, mark) == 0 &&
+    if (!mark) {
+        store_table_clear(&known);
+        return -EBUSY;
+    }
+    bool same = capture_intact(st, &ct, &differ) && strcmp(known.mark, mark) == 0 &&
                 strcmp(known.fingerprint, fingerprint) == 0;
     sqlite3_free(mark);
     t->load = same ? known.load : LOAD_ROWS;
@@ -351,8 +355,10 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     if (rc == SQLITE_OK)
         rc = open_rows(m, d);
     for (size_t i = 0; rc == SQLITE_OK && i < d->count; i++)
-        if (d->slots[i].plan && resolve_table(m, st, &d->slots[i]) < 0)
-            rc = STATE_FAILED;
+        if (d->slots[i].plan) {
+            int resolved = resolve_table(m, st, &d->slots[i]);
+            rc = resolved == -EBUSY ? SQLITE_BUSY : resolved < 0 ? STATE_FAILED : SQLITE_OK;
+        }
     /* The order to compare must be on disk before the triggers are whole again, so that a crash in
      * between cannot forget it. */
     if (rc == SQLITE_OK && store_sync(m->store, &m->state_error) < 0)
@@ -372,6 +378,7 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     d->count = 0;
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);
+    records_kept(m, orders_forget_letters(m));
     if (m->target_count != targets_before)
         m->edge.targets_changed(m->edge.arg);
     return rc;
@@ -401,8 +408,6 @@ static int attach(struct mirror *m, usec now)
     struct draft d = {0};
     int rc;
 
-    if (m->state_broken)
-        return STATE_FAILED;
     m->problem = catalog_read(m->source, &c, &m->problem_text);
     if (m->problem != SOURCE_OK)
         return SQLITE_ERROR;
@@ -433,11 +438,14 @@ static int attach(struct mirror *m, usec now)
     return rc;
 }
 
-static bool order_given(struct mirror *m)
+/* Has the operator taken the triggers out? 1 or 0; negative when the state file cannot be read. */
+static int order_given(struct mirror *m)
 {
     int64_t detached = 0;
+    int rc = store_get_int(m->store, "detached", &detached);
 
-    store_get_int(m->store, "detached", &detached);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
     m->detached = detached == 1;
     m->uninstalled = detached == 2;
     return detached != 0;
@@ -458,10 +466,17 @@ enum source_problem mirror_attach(struct mirror *m, usec now)
         mirror_close_source(m);
         return m->problem;
     }
-    if (order_given(m)) {
+    int order = order_given(m);
+    if (order < 0) {
+        records_store_failed(m, now);
+        return m->problem = SOURCE_OK;
+    }
+    if (order > 0) {
         journal_close(take_ptr(m->journal));
         return m->problem = SOURCE_OK;
     }
+    if (m->state_broken) /* its flush comes first */
+        return m->problem = SOURCE_OK;
     m->source->patience = ATTACH_PATIENCE;
     int rc = attach(m, now);
     m->source->patience = 0;

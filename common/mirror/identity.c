@@ -23,6 +23,7 @@ void load_track_reset(struct mirror *m, struct table_slot *t)
     t->load_track.arg = m;
     t->load_track.advanced = loader_advanced;
     t->page = 0;
+    t->load_serial = engine_serial(m->engine);
     t->reading_done = t->held = t->approved = false;
     t->sweep = SWEEP_START;
 }
@@ -90,6 +91,14 @@ static int store_nonces(struct mirror *m, const struct journal_head *head)
     return rc;
 }
 
+/* Has this state file met the database before? Then a journal made anew is one that was lost. */
+static bool ever_knew(struct mirror *m)
+{
+    _cleanup_buf_ struct buf b = {0};
+
+    return store_get(m->store, "nonce", &b) == 0;
+}
+
 int identity_first_look(struct mirror *m, bool journal_was_there)
 {
     struct journal_head head = {0};
@@ -107,7 +116,7 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     track_clear(&m->track);
     track_init(&m->track, (uint64_t)m->acked);
     journal_max(m->journal, &m->force_upto);
-    if (journal_was_there && !known)
+    if (!known && (journal_was_there || ever_knew(m)))
         rc = mirror_compare_all(m, head.sentinel
                                        ? "the journal is not the one this state file knows (a "
                                          "restored or copied database, or a lost state file)"

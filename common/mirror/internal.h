@@ -54,6 +54,8 @@ struct table_slot {
     int64_t cookie;    /* schema_version that the cursor belongs to */
     bool full;         /* send rows whatever the digests say */
     enum { SWEEP_START, SWEEP_COUNT, SWEEP_DELETE } sweep;
+    uint64_t load_serial; /* offers before it were read before the load began */
+    bool recheck;         /* its dead letters are to be looked at again */
     bool had_items; /* the load began with items known to be there: extra ones are looked for */
     bool held;      /* the sweep would delete more than hold_deletes allows */
     bool approved;  /* and may */
@@ -114,10 +116,12 @@ struct mirror {
 
     /* the journal */
     struct track track;
-    int64_t watermark;  /* read up to here */
-    int64_t acked;      /* the sentinel stands here */
-    bool sentinel;      /* and is a sentinel of ours */
-    int64_t force_upto; /* entries found at the start are sent whatever the digests say */
+    int64_t watermark;    /* read up to here */
+    int64_t acked;        /* the sentinel stands here */
+    bool sentinel;        /* and is a sentinel of ours */
+    int64_t force_upto;   /* entries found at the start are sent whatever the digests say */
+    uint32_t doubted[16]; /* ids whose digests were put in doubt, a ring */
+    unsigned doubted_count;
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];
     bool nonce_stored;
     usec last_change, last_ack, ack_retry;
@@ -129,6 +133,7 @@ struct mirror {
     usec first_record;
     bool sync_pending, state_broken;
     usec state_retry;
+    usec now; /* of the call at hand */
     struct err state_error;
 
     /* scratch, reused */
@@ -180,10 +185,19 @@ unsigned loader_slice(struct mirror *m, usec now);
 void loader_advanced(void *arg, const struct span *s);
 bool loader_pending(const struct mirror *m);
 
+/* orders.c */
+/* Read the rows of a table's dead letters again: those that are gone or well are none any more. */
+/* Dead letters of tables that are mirrored no more, or under another id, are moot. */
+int orders_forget_letters(struct mirror *m);
+void orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
+
 /* records.c */
 int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload *p,
                struct span *span, const char *column, const char *reason, const char *message);
 void records_free(struct mirror *m);
+/* What came of a write to the store: a failure has rolled back all that was written since the last
+ * commit, and is said once and mended in a while. Returns `rc`. */
+int records_kept(struct mirror *m, int rc);
 /* The store cannot be written: roll back, say so once, try again in a while. */
 void records_store_failed(struct mirror *m, usec now);
 

@@ -27,8 +27,10 @@ static void finish_phase(struct mirror *m, struct table_slot *t)
     t->load = next;
     t->reading_done = false;
     t->sweep = SWEEP_START;
-    if (next == LOAD_DONE)
+    if (next == LOAD_DONE) {
         t->full = false;
+        t->recheck = true; /* rows that went unseen may have left a dead letter */
+    }
     buf_clear(&t->cursor);
 }
 
@@ -41,14 +43,12 @@ void loader_advanced(void *arg, const struct span *s)
         struct table_slot *t = &m->tables[i];
         if (s->track != &t->load_track)
             continue;
-        if (s->end) {
+        if (s->end)
             finish_phase(m, t);
-            store_table_progress(m->store, t->id, t->load, &t->cursor, t->cookie);
-        } else {
-            store_table_progress(m->store, t->id, t->load, &s->cursor, t->cookie);
-        }
+        records_kept(m, store_table_progress(m->store, t->id, t->load,
+                                             s->end ? &t->cursor : &s->cursor, t->cookie));
         if (m->first_record == USEC_NEVER)
-            m->first_record = clock_monotonic();
+            m->first_record = m->now;
         return;
     }
 }
@@ -178,9 +178,12 @@ static int has_row(struct page *p, const struct swept *d, struct value *key, boo
     struct item_fault fault;
 
     *yes = false;
-    if (row_key_of(t, d, key, &store) < 0)
+    int rc = row_key_of(t, d, key, &store);
+    if (rc == -ENOMEM)
+        return SQLITE_NOMEM;
+    if (rc < 0)
         return SQLITE_OK;
-    int rc = rows_lookup(t->rows, key);
+    rc = rows_lookup(t->rows, key);
     if (rc == SQLITE_ROW)
         *yes = item_key(t->plan, t->rows->values, &found, NULL, &fault) < 0 ||
                (found.len == d->key_len && memcmp(found.data, d->key, found.len) == 0);
@@ -343,16 +346,29 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
     return MIRROR_MORE;
 }
 
+/* A write that was read before the comparison began may be of a row that went unseen; its item
+ * would come to be behind the sweep's back. */
+static bool may_sweep(struct mirror *m, const struct table_slot *t)
+{
+    return t->load != LOAD_SWEEP || t->sweep != SWEEP_START ||
+           engine_oldest(m->engine, t->target) >= t->load_serial;
+}
+
 static bool wants_page(struct mirror *m, const struct table_slot *t)
 {
     return t->plan && t->load != LOAD_DONE && !t->reading_done && !t->skipped && !t->held &&
-           m->targets[t->target]->view.open;
+           m->targets[t->target]->view.open && may_sweep(m, t);
 }
 
 unsigned loader_slice(struct mirror *m, usec now)
 {
     struct engine_stats stats;
 
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].recheck) {
+            m->tables[i].recheck = false;
+            orders_recheck_letters(m, now, m->tables[i].id);
+        }
     engine_stats(m->engine, &stats);
     if (stats.items >= HALF_ROOM || !mirror_room(m))
         return 0;

@@ -162,6 +162,7 @@ static void carry_out_all(struct mirror *m, usec now)
 
 void mirror_act(struct mirror *m, usec now, const struct event *ev)
 {
+    m->now = now;
     engine_step(m->engine, now, ev, &m->actions);
     carry_out_all(m, now);
 }
@@ -250,6 +251,7 @@ unsigned mirror_work(struct mirror *m, usec now)
 {
     unsigned bits = 0;
 
+    m->now = now;
     if (m->detached || m->uninstalled)
         return 0;
     if (m->adopt_at <= now)

@@ -112,6 +112,8 @@ int mirror_approve(struct mirror *m)
 /* --- dead letters ----------------------------------------------------------------------------- */
 
 struct letters {
+    struct mirror *mirror;
+    uint32_t table;   /* 0: of all */
     struct buf *keys; /* table id, length, row key … */
     int count;
 };
@@ -121,6 +123,8 @@ static void collect_letter(void *arg, const struct dead_letter *d)
     struct letters *l = arg;
     uint32_t head[2] = {d->table_id, (uint32_t)d->row_key_len};
 
+    if (l->table && l->table != d->table_id)
+        return;
     buf_append(l->keys, head, sizeof head);
     buf_append(l->keys, d->row_key, d->row_key_len);
     l->count++;
@@ -143,10 +147,10 @@ static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes,
     return rc == 0;
 }
 
-int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
+static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table)
 {
     _cleanup_buf_ struct buf keys = {0};
-    struct letters l = {.keys = &keys};
+    struct letters l = {.keys = &keys, .table = table};
     int n = store_dead_letters(m->store, id, collect_letter, &l), done = 0;
 
     if (n < 0 || !buf_ok(&keys))
@@ -159,6 +163,45 @@ int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
         done += retry_row(m, now, head[0], at, head[1]);
         at += head[1];
     }
+    return done;
+}
+
+static void collect_moot(void *arg, const struct dead_letter *d)
+{
+    struct letters *l = arg;
+
+    if (!mirror_table_by_id(l->mirror, d->table_id)) {
+        buf_append(l->keys, &d->id, sizeof d->id);
+        l->count++;
+    }
+}
+
+int orders_forget_letters(struct mirror *m)
+{
+    _cleanup_buf_ struct buf ids = {0};
+    struct letters l = {.mirror = m, .keys = &ids};
+    int rc = 0;
+
+    if (store_dead_letters(m->store, 0, collect_moot, &l) < 0 || !buf_ok(&ids))
+        return -EIO;
+    for (int i = 0; rc >= 0 && i < l.count; i++) {
+        int64_t id;
+        memcpy(&id, ids.data + (size_t)i * sizeof id, sizeof id);
+        rc = store_dead_letter_delete(m->store, id);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+void orders_recheck_letters(struct mirror *m, usec now, uint32_t table)
+{
+    if (store_dead_letter_count(m->store, table) > 0)
+        retry_letters(m, now, 0, table);
+}
+
+int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
+{
+    int done = retry_letters(m, now, id, 0);
+
     mirror_timer(m, now);
     return done;
 }

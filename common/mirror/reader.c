@@ -18,6 +18,8 @@ static int outcome(struct mirror *m, usec now, struct table_slot *t,
 
     if (!p)
         return -ENOMEM;
+    if (f)
+        engine_outdate(m->engine, t->target, m->key.data, m->key.len);
     p->table = t->id;
     p->target = t->target;
     p->journal = span_ref(journal);
@@ -155,6 +157,26 @@ static void met_free(struct slice *s)
     map_free(&s->met);
 }
 
+/* An entry of an id that is nobody's any more: the table was dropped, or its key changed and it is
+ * being compared under its new id. One from before the start may have been on its way at a crash,
+ * and its item may come to be another table's. */
+static int nobodys_entry(struct mirror *m, usec now, const struct journal_entry *e)
+{
+    const unsigned n = sizeof m->doubted / sizeof *m->doubted;
+
+    if (e->seq > m->force_upto)
+        return SQLITE_OK;
+    for (unsigned i = 0; i < n && i < m->doubted_count; i++)
+        if (m->doubted[i] == e->table)
+            return SQLITE_OK;
+    if (store_digest_doubt(m->store, e->table) < 0)
+        return STATE_FAILED;
+    if (m->first_record == USEC_NEVER)
+        m->first_record = now;
+    m->doubted[m->doubted_count++ % n] = e->table;
+    return SQLITE_OK;
+}
+
 /* SQLITE_OK when the entry is dealt with. */
 static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journal_entry *e)
 {
@@ -165,9 +187,9 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
     if (e->table == 0)
         return SQLITE_OK;
     m->changes += s->only ? 0 : 1;
-    /* Of an id that is nobody's any more: the table was dropped, or its key changed and it is being
-     * compared under its new id. */
-    if (!t || !t->plan || (t->skipped && !s->only))
+    if (!t || !t->plan)
+        return nobodys_entry(m, s->now, e);
+    if (t->skipped && !s->only)
         return SQLITE_OK;
     size_t n = t->plan->row_key_count;
     buf_clear(&m->row_key);
@@ -227,6 +249,7 @@ static int read_entries(struct slice *s, int64_t after, int64_t until)
 static int check_head(struct mirror *m, const char **stranger)
 {
     struct journal_head head;
+    int64_t max = 0;
     int rc = journal_head(m->journal, &head);
 
     *stranger = NULL;
@@ -240,7 +263,11 @@ static int check_head(struct mirror *m, const char **stranger)
     else if (m->sentinel && memcmp(head.nonce, m->nonce, CAPTURE_NONCE_SIZE) != 0 &&
              memcmp(head.nonce, m->old_nonce, CAPTURE_NONCE_SIZE) != 0)
         *stranger = "another copy of the database took this one's place";
-    else if (m->sentinel && head.seq != m->acked)
+    else if (!m->sentinel && head.seq > m->watermark + 1)
+        *stranger = "the journal has lost more of its beginning";
+    else if ((rc = journal_max(m->journal, &max)) != SQLITE_ROW)
+        return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    else if (max < m->watermark || (m->sentinel && head.seq != m->acked))
         *stranger = "the database went back to an older state (a restored backup)";
     return SQLITE_OK;
 }

@@ -73,17 +73,19 @@ static int write_record(struct mirror *m, const struct record *r)
 
     if (!p)
         return 0;
-    if (r->kind == RECORD_REFUSED || r->kind == RECORD_FAULT)
+    if (r->kind == RECORD_FAULT || (r->kind == RECORD_REFUSED && !p->outdated))
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || r->kind == RECORD_SPARED)
         rc = put_digest(m, p);
-    if (rc == 0)
+    if (rc == 0 && !p->outdated)
         rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len);
     return rc < 0 ? rc : 0;
 }
 
 void records_store_failed(struct mirror *m, usec now)
 {
+    if (m->state_broken && now < m->state_retry)
+        return;
     if (!m->state_broken)
         mirror_note(m, LOG_EV_ERROR, "state_unwritable",
                     "state file %s cannot be written: %s; nothing is acknowledged until it can",
@@ -117,9 +119,23 @@ int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload
     return 0;
 }
 
-/* After the store failed: everything since the last commit once more. */
+int records_kept(struct mirror *m, int rc)
+{
+    if (rc < 0)
+        records_store_failed(m, m->now);
+    return rc;
+}
+
+/* After the store failed: everything since the last commit once more, and how far the loads are. */
 static int rewrite(struct mirror *m)
 {
+    for (size_t i = 0; i < m->table_count; i++) {
+        const struct table_slot *t = &m->tables[i];
+        static const struct buf none;
+        if (t->plan && t->load == LOAD_DONE &&
+            store_table_progress(m->store, t->id, LOAD_DONE, &none, t->cookie) < 0)
+            return -EIO;
+    }
     list_for_each(pos, after, &m->records)
     {
         int rc = write_record(m, container_of(pos, struct record, link));
@@ -177,6 +193,7 @@ int mirror_flush(struct mirror *m, usec now, int *fd)
 
 void mirror_flushed(struct mirror *m, usec now, bool durable)
 {
+    m->now = now;
     m->sync_pending = false;
     if (!durable) {
         /* What the kernel says was not written may be gone: keep it, and write it again. */

@@ -23,12 +23,11 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, bool fresh)
     t->view.parked = false;
     t->view.reason[0] = t->view.code[0] = '\0';
     if (fresh && store_digest_count(m->store, t->store_id) > 0) {
-        store_digest_clear(m->store, t->store_id);
+        records_kept(m, store_digest_clear(m->store, t->store_id));
         for (size_t k = 0; k < m->table_count; k++)
             if (m->tables[k].plan && m->tables[k].target == i)
-                mirror_load_again(m, &m->tables[k], true);
-        if (store_sync(m->store, &m->state_error) < 0)
-            m->state_broken = true;
+                records_kept(m, mirror_load_again(m, &m->tables[k], true));
+        records_kept(m, store_sync(m->store, NULL));
     }
     if (!was_open)
         mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});

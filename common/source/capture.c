@@ -328,6 +328,23 @@ static int drop_trigger(struct source *s, const struct capture_found *f)
     return run(s, sqlite3_mprintf("DROP TRIGGER main.\"%w\"", f->name));
 }
 
+/* The plan may be older than the schema by a moment, and SQLite takes a trigger that names a column
+ * which is not there: every write of the application would fail by it. */
+static int check_columns(struct source *s, const struct capture_table *t)
+{
+    sqlite3_str *sql = sqlite3_str_new(s->db);
+    sqlite3_stmt *stmt = NULL;
+
+    for (size_t i = 0; i < t->plan->row_key_count; i++)
+        sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "SELECT ", t->plan->columns[i].name);
+    sqlite3_str_appendf(sql, " FROM main.\"%w\"", t->plan->table);
+    char *text = sqlite3_str_finish(sql);
+    int rc = text ? sqlite3_prepare_v2(s->db, text, -1, &stmt, NULL) : SQLITE_NOMEM;
+    sqlite3_finalize(stmt);
+    sqlite3_free(text);
+    return rc;
+}
+
 static int make_table(struct source *s, const struct capture_state *st, struct capture_table *t)
 {
     bool differ;
@@ -336,6 +353,7 @@ static int make_table(struct source *s, const struct capture_state *st, struct c
     t->rebuilt = !capture_intact(st, t, &differ);
     if (!t->rebuilt)
         return SQLITE_OK;
+    rc = check_columns(s, t);
     for (size_t k = 0; rc == SQLITE_OK && k < KIND_COUNT; k++) {
         char name[40];
         char *sql = capture_trigger_sql(t, kinds[k]);

@@ -280,34 +280,54 @@ void rows_end(sqlite3_stmt *stmt)
     sqlite3_clear_bindings(stmt);
 }
 
-int rows_lookup(struct rows *r, const struct value *row_key)
+static bool too_long(const struct value *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((values[i].kind == VALUE_TEXT || values[i].kind == VALUE_BLOB) &&
+            values[i].len > SOURCE_MAX_VALUE)
+            return true;
+    return false;
+}
+
+/* A key that is itself too long is bound, and looked for, all the same: its row may be gone, and
+ * rows behind it are to be read. */
+static int bind_all(struct rows *r, sqlite3_stmt *stmt, int at, const struct value *values,
+                    size_t n)
 {
     int rc = SQLITE_OK;
 
-    source_bound_values(r->source->db, false); /* a key may be longer, and its row be gone */
-    for (size_t i = 0; rc == SQLITE_OK && i < r->plan->row_key_count; i++)
-        rc = rows_bind(r->lookup, (int)i + 1, &row_key[i]);
+    r->unbounded = too_long(values, n);
+    source_bound_values(r->source->db, !r->unbounded);
+    for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
+        rc = rows_bind(stmt, at + (int)i, &values[i]);
     source_bound_values(r->source->db, true);
-    if (rc != SQLITE_OK)
-        return rc;
-    rc = sqlite3_step(r->lookup);
-    if (rc == SQLITE_ROW)
-        rows_values(r->lookup, 0, r->plan->column_count, r->values);
     return rc;
+}
+
+int rows_next(struct rows *r, sqlite3_stmt *page)
+{
+    int rc = r->unbounded ? source_step_unbounded(page) : sqlite3_step(page);
+
+    if (rc != SQLITE_ROW)
+        return rc;
+    rows_values(page, 0, r->plan->column_count, r->values);
+    return r->unbounded && too_long(r->values, r->plan->column_count) ? SQLITE_TOOBIG : rc;
+}
+
+int rows_lookup(struct rows *r, const struct value *row_key)
+{
+    int rc = bind_all(r, r->lookup, 1, row_key, r->plan->row_key_count);
+
+    return rc == SQLITE_OK ? rows_next(r, r->lookup) : rc;
 }
 
 static int bind_cursor(struct rows *r, sqlite3_stmt *stmt, const struct buf *cursor)
 {
     struct value *values = r->values + r->plan->column_count;
-    int rc = SQLITE_OK;
 
     if (values_decode(cursor->data, cursor->len, values, r->cursor_count) < 0)
         return SQLITE_MISMATCH;
-    source_bound_values(r->source->db, false);
-    for (size_t i = 0; rc == SQLITE_OK && i < r->cursor_count; i++)
-        rc = rows_bind(stmt, (int)i + 2, &values[i]);
-    source_bound_values(r->source->db, true);
-    return rc;
+    return bind_all(r, stmt, 2, values, r->cursor_count);
 }
 
 int rows_page(struct rows *r, const struct buf *cursor, int limit, sqlite3_stmt **out)
@@ -315,18 +335,10 @@ int rows_page(struct rows *r, const struct buf *cursor, int limit, sqlite3_stmt 
     sqlite3_stmt *stmt = cursor && cursor->len ? r->next_page : r->first_page;
     int rc = sqlite3_bind_int(stmt, 1, limit);
 
+    r->unbounded = false;
     if (rc == SQLITE_OK && stmt == r->next_page)
         rc = bind_cursor(r, stmt, cursor);
     *out = stmt;
-    return rc;
-}
-
-int rows_next(struct rows *r, sqlite3_stmt *page)
-{
-    int rc = sqlite3_step(page);
-
-    if (rc == SQLITE_ROW)
-        rows_values(page, 0, r->plan->column_count, r->values);
     return rc;
 }
 

@@ -17,6 +17,7 @@ struct rows {
     sqlite3_stmt *lookup, *first_page, *next_page;
     char **collations;    /* by which the row key is unique, NULL where any will do */
     size_t cursor_count;  /* values of a page cursor: 1 for the rowid, else the row key's */
+    bool unbounded;       /* the key or cursor at hand is longer than SOURCE_MAX_VALUE */
     struct value *values; /* plan.column_count, of the row at hand, then the cursor's */
 };
 

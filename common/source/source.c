@@ -138,7 +138,7 @@ static enum source_problem check_path(const char *path, struct stat *st, struct 
     if (access(path, R_OK) < 0)
         return problem(SOURCE_UNREADABLE, err, "database %s cannot be read: %s", path,
                        strerror(errno));
-    if (st->st_size == 0)
+    if (st->st_size <= 1) /* SQLite takes a single byte for nothing, too */
         return problem(SOURCE_NOT_A_DATABASE, err,
                        "%s is an empty file; it is taken up once the application has created its "
                        "tables",
@@ -225,6 +225,8 @@ static int configure(struct source *s)
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_handler(s->db, wait_for_lock, s);
     source_bound_values(s->db, true);
+    /* A column that has gone must be an error, not a string of its name. */
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     if ((rc = source_exec(s, "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
                              "PRAGMA cache_size=-2000; PRAGMA foreign_keys=OFF")) != SQLITE_OK)
         return rc;

@@ -20,6 +20,7 @@ enum store_statement {
     ST_DIGEST_PUT,
     ST_DIGEST_DELETE,
     ST_DIGEST_CLEAR,
+    ST_DIGEST_DOUBT,
     ST_DIGEST_PAGE,
     ST_DIGEST_COUNT,
     ST_DEAD_FIND,

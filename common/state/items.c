@@ -54,6 +54,16 @@ int store_digest_delete(struct store *s, uint32_t target, const void *key, size_
     return store_run(s, stmt);
 }
 
+int store_digest_doubt(struct store *s, uint32_t table)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_DOUBT);
+
+    if (!stmt)
+        return -EIO;
+    sqlite3_bind_int64(stmt, 1, table);
+    return store_run(s, stmt);
+}
+
 int store_digest_clear(struct store *s, uint32_t target)
 {
     sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_CLEAR);

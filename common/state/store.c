@@ -38,10 +38,12 @@ static const char *const sql[ST_COUNT] = {
                      "max(id) FROM captured), 0)) + 1, ?2, ?3)",
     [ST_TABLE_SAVE] = "UPDATE captured SET name=?2, layout=?3, fingerprint=?4, mark=?5, load=?6, "
                       "cursor=?7, cookie=?8, full=?9 WHERE id=?1",
-    [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4 WHERE id=?1",
+    [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4, full=full AND ?2<>2 "
+                          "WHERE id=?1",
     [ST_DIGEST_GET] = "SELECT d, t FROM digest WHERE g=?1 AND k=?2",
     [ST_DIGEST_PUT] = "REPLACE INTO digest(g, k, d, t, o) VALUES(?1, ?2, ?3, ?4, ?5)",
     [ST_DIGEST_DELETE] = "DELETE FROM digest WHERE g=?1 AND k=?2",
+    [ST_DIGEST_DOUBT] = "UPDATE digest SET d=zeroblob(16) WHERE t=?1",
     [ST_DIGEST_CLEAR] = "DELETE FROM digest WHERE g=?1",
     [ST_DIGEST_PAGE] = "SELECT k, t, o FROM digest WHERE g=?1 AND k>?2 ORDER BY k LIMIT ?3",
     [ST_DIGEST_COUNT] = "SELECT count(*) FROM digest WHERE g=?1",

@@ -94,6 +94,10 @@ int store_digest_put(struct store *s, uint32_t target, const void *key, size_t n
                      const uint8_t digest[STORE_DIGEST_SIZE], uint32_t table, const void *row_key,
                      size_t row_key_len);
 int store_digest_delete(struct store *s, uint32_t target, const void *key, size_t n);
+/* Writes of this table's items may have been carried out unseen (they were in flight at a crash,
+ * and their journal entries can no longer be read): the items are known to be there or to have
+ * been, but not what they hold. */
+int store_digest_doubt(struct store *s, uint32_t table);
 /* Every digest of a target is void (its table was lost or made anew). */
 int store_digest_clear(struct store *s, uint32_t target);
 

@@ -5,15 +5,23 @@
 
 #include "state/internal.h"
 
+/* A row, -ENOENT when there is none; a read that failed is neither. */
+static int step_one(sqlite3_stmt *stmt)
+{
+    int rc = sqlite3_step(stmt);
+
+    return rc == SQLITE_DONE ? -ENOENT : store_errno(rc);
+}
+
 int store_get(struct store *s, const char *name, struct buf *out)
 {
     sqlite3_stmt *stmt = store_statement(s, ST_GET);
-    int rc = -ENOENT;
 
     if (!stmt)
         return -EIO;
     sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-    if (sqlite3_step(stmt) == SQLITE_ROW) {
+    int rc = step_one(stmt);
+    if (rc == 0) {
         buf_append(out, sqlite3_column_blob(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0));
         rc = buf_ok(out) ? 0 : -ENOMEM;
     }
@@ -56,16 +64,16 @@ int store_target(struct store *s, const char *name, uint32_t *out)
     if (!stmt)
         return -EIO;
     sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-    if (sqlite3_step(stmt) == SQLITE_ROW) {
+    int rc = step_one(stmt);
+    if (rc == 0)
         *out = (uint32_t)sqlite3_column_int64(stmt, 0);
-        sqlite3_reset(stmt);
-        return 0;
-    }
     sqlite3_reset(stmt);
+    if (rc != -ENOENT)
+        return rc;
     if (!(stmt = store_statement(s, ST_TARGET_PUT)))
         return -EIO;
     sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-    int rc = store_run(s, stmt);
+    rc = store_run(s, stmt);
     if (rc == 0)
         *out = (uint32_t)sqlite3_last_insert_rowid(s->db);
     return rc;
@@ -84,10 +92,11 @@ void store_table_clear(struct store_table *t)
 static int read_table(sqlite3_stmt *stmt, struct store_table *out)
 {
     struct store_table t = {0};
+    int rc = step_one(stmt);
 
-    if (sqlite3_step(stmt) != SQLITE_ROW) {
+    if (rc < 0) {
         sqlite3_reset(stmt);
-        return -ENOENT;
+        return rc;
     }
     t.id = (uint32_t)sqlite3_column_int64(stmt, 0);
     t.name = strdup((const char *)sqlite3_column_text(stmt, 1));

@@ -296,9 +296,11 @@ static void settings_of_later_versions_are_refused_unless_empty(void **state)
 {
     static const char *const keys[][2] = {
         {"sync", "unconfirmed_horizon"}, {"dynamodb", "meta_table"},
-        {"control", "operator_group"},   {"control", "listen"},       {"table \"t\"", "convert.c"},
-        {"table \"t\"", "default.c"},    {"table \"t\"", "add.c"},    {"table \"t\"", "index.c"},
-        {"table \"t\"", "ttl_column"},   {"table \"t\"", "oversize"}, {"table \"t\"", "on_drop"},
+        {"control", "operator_group"},   {"control", "listen"},
+        {"table \"t\"", "convert.c"},    {"table \"t\"", "default.c"},
+        {"table \"t\"", "add.c"},        {"table \"t\"", "index.c"},
+        {"table \"t\"", "ttl_column"},   {"table \"t\"", "oversize"},
+        {"table \"t\"", "on_drop"},
     };
 
     (void)state;

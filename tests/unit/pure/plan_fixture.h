@@ -11,7 +11,9 @@
 #include "mapping/plan.h"
 
 #define COLUMN(n, a)                                                                               \
-    {.name = (char *)(n), .type = (char *)"", .affinity = (a), .collation = (char *)"BINARY"}
+    {                                                                                              \
+        .name = (char *)(n), .type = (char *)"", .affinity = (a), .collation = (char *)"BINARY"    \
+    }
 
 /* A rowid table of these columns whose primary key is the first `k` of them. */
 #define TABLE(var, n, k, ...)                                                                      \

@@ -126,10 +126,10 @@ static void test_keys_read_from_json_are_the_keys_made_from_rows(void **state)
         buf_clear(&again);
         json_t *b = json_object_get(json_object_get(o, "b"), "B");
         json_t *s = json_object_get(json_object_get(o, "s"), "S");
-        assert_int_equal(
-            item_key_part(&again, ATTR_B, json_string_value(b), json_string_length(b)), 0);
-        assert_int_equal(
-            item_key_part(&again, ATTR_S, json_string_value(s), json_string_length(s)), 0);
+        assert_int_equal(item_key_part(&again, ATTR_B, json_string_value(b), json_string_length(b)),
+                         0);
+        assert_int_equal(item_key_part(&again, ATTR_S, json_string_value(s), json_string_length(s)),
+                         0);
         assert_true(same_bytes(&key, &again));
         json_decref(o);
     }
@@ -201,8 +201,8 @@ static void test_joined_keys_count_their_escapes(void **state)
 /* All rows made of these short texts, in three columns: 14^3 keys, no two alike. */
 static void test_joined_keys_never_meet(void **state)
 {
-    static const char *const parts[] = {"",   "#",  "\\",   "##",  "\\\\", "\\#", "#\\",
-                                        "a",  "a#", "#a",   "a\\", "\\a",  "a#a", "\\#\\"};
+    static const char *const parts[] = {"",  "#",  "\\", "##",  "\\\\", "\\#", "#\\",
+                                        "a", "a#", "#a", "a\\", "\\a",  "a#a", "\\#\\"};
     enum { PARTS = sizeof parts / sizeof *parts, ALL = PARTS * PARTS * PARTS };
     TABLE(t, "things", 4, COLUMN("p", AFFINITY_INTEGER), COLUMN("a", AFFINITY_TEXT),
           COLUMN("b", AFFINITY_TEXT), COLUMN("c", AFFINITY_TEXT));
@@ -268,7 +268,8 @@ static void rows_keep_apart(const struct table_plan *p, uint64_t seed)
         char bytes[8][4];
         for (size_t k = 0; k < p->row_key_count; k++) {
             a[k] = random_part(&r, p->columns[k].affinity, bytes[k], 3);
-            b[k] = rng_upto(&r, 2) ? random_part(&r, p->columns[k].affinity, bytes[4 + k], 3) : a[k];
+            b[k] =
+                rng_upto(&r, 2) ? random_part(&r, p->columns[k].affinity, bytes[4 + k], 3) : a[k];
         }
         buf_clear(&x);
         buf_clear(&y);
@@ -323,9 +324,19 @@ static void leads_back(const struct table_plan *p, const struct value *row_key)
 
 static void test_integer_keys_lead_back_to_their_row(void **state)
 {
-    static const int64_t ids[] = {0, 1, -1, 10, 100, 1000000, 1000000000000000000, INT64_MAX,
-                                  INT64_MIN, INT64_MAX - 7, -9000000000000000000,
-                                  9007199254740993, 9223372036854775800};
+    static const int64_t ids[] = {0,
+                                  1,
+                                  -1,
+                                  10,
+                                  100,
+                                  1000000,
+                                  1000000000000000000,
+                                  INT64_MAX,
+                                  INT64_MIN,
+                                  INT64_MAX - 7,
+                                  -9000000000000000000,
+                                  9007199254740993,
+                                  9223372036854775800};
     TABLE(t, "things", 1, COLUMN("id", AFFINITY_INTEGER));
     TABLE(n, "decimals", 1, COLUMN("id", AFFINITY_NUMERIC));
     _cleanup_plan_ struct table_plan *p = planned(&t, NULL);
@@ -347,8 +358,9 @@ static void test_integer_keys_lead_back_to_their_row(void **state)
 /* SQLite keeps a REAL in an INTEGER or NUMERIC column only when it is no 64-bit integer. */
 static void test_real_keys_lead_back_to_their_row(void **state)
 {
-    static const double reals[] = {0.5, -2.5, 1e19, 1e22, 9223372036854775808.0,
-                                   -9223372036854775808.0, 1.5e300 / 1e190, 1e-100, 1e125};
+    static const double reals[] = {
+        0.5,    -2.5, 1e19, 1e22, 9223372036854775808.0, -9223372036854775808.0, 1.5e300 / 1e190,
+        1e-100, 1e125};
     TABLE(t, "numerics", 1, COLUMN("x", AFFINITY_NUMERIC));
     _cleanup_plan_ struct table_plan *p = planned(&t, NULL);
 
@@ -363,8 +375,16 @@ static void test_real_keys_lead_back_to_their_row(void **state)
  * exactly the double. */
 static void test_keys_of_real_columns_lead_back_as_reals(void **state)
 {
-    static const double reals[] = {0, 1, -1, 100, 1e15, 1e18, 4611686018427387904.0,
-                                   9007199254740993.0, 1.2345678901234567e17, 0.1};
+    static const double reals[] = {0,
+                                   1,
+                                   -1,
+                                   100,
+                                   1e15,
+                                   1e18,
+                                   4611686018427387904.0,
+                                   9007199254740993.0,
+                                   1.2345678901234567e17,
+                                   0.1};
     TABLE(t, "reals", 1, COLUMN("x", AFFINITY_REAL));
     _cleanup_plan_ struct table_plan *p = planned(&t, NULL);
     struct rng r = {41};

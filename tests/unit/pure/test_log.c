@@ -102,8 +102,8 @@ static void test_text_lines_carry_time_level_message_and_fields(void **state)
     now = 7200 * USEC_PER_SEC + 5 * USEC_PER_MSEC;
     log_event(LOG_EV_WARNING, "table_parked", "table t is gone", "table", "t", "skipped", NULL,
               "code", "X", NULL);
-    assert_string_equal(
-        written(), "2026-01-01T02:00:00.005Z warning table t is gone [table=t code=X]\n");
+    assert_string_equal(written(),
+                        "2026-01-01T02:00:00.005Z warning table t is gone [table=t code=X]\n");
     log_event(LOG_EV_ERROR, "e", "plain", NULL);
     assert_string_equal(written(), "2026-01-01T02:00:00.005Z error   plain\n");
 }
@@ -180,10 +180,9 @@ static void test_journal_fields_and_message_ids(void **state)
     log_setup(LOG_EV_INFO, LOG_JOURNAL);
     log_set_journal(sink);
     log_event(LOG_EV_WARNING, "dead_letter", "a\nb", "table", "t", "request_id", "R", NULL);
-    assert_string_equal(journal.data,
-                        "MESSAGE=a\nb|PRIORITY=4|SYNCD_EVENT=dead_letter|"
-                        "MESSAGE_ID=6c1f2a4e5b0d4a0c9c3f8f0a8f6e1d04|SYNCD_TABLE=t|"
-                        "SYNCD_REQUEST_ID=R|");
+    assert_string_equal(journal.data, "MESSAGE=a\nb|PRIORITY=4|SYNCD_EVENT=dead_letter|"
+                                      "MESSAGE_ID=6c1f2a4e5b0d4a0c9c3f8f0a8f6e1d04|SYNCD_TABLE=t|"
+                                      "SYNCD_REQUEST_ID=R|");
     buf_clear(&journal);
     log_event(LOG_EV_INFO, "ordinary", "m", NULL);
     assert_string_equal(journal.data, "MESSAGE=m|PRIORITY=6|SYNCD_EVENT=ordinary|");
@@ -233,8 +232,8 @@ static void test_a_storm_is_one_line_and_a_count(void **state)
     log_event(LOG_EV_INFO, "other", "something else", NULL);
     const char *text = written();
     assert_int_equal(lines(text), 2);
-    assert_non_null(strstr(
-        text, "warning the endpoint does not answer (99 more times) [repeated=99]\n"));
+    assert_non_null(
+        strstr(text, "warning the endpoint does not answer (99 more times) [repeated=99]\n"));
     log_event(LOG_EV_WARNING, "retry", "the endpoint does not answer", NULL);
     assert_int_equal(lines(written()), 1); /* the window is over: it is news again */
 }

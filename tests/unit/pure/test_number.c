@@ -155,10 +155,19 @@ static void test_texts_of_common_doubles(void **state)
         double d;
         const char *text;
     } cases[] = {
-        {0, "0"},       {-0.0, "0"},       {1, "1"},           {-1, "-1"},
-        {0.1, "0.1"},   {-2.5, "-2.5"},    {1.05, "1.05"},     {100, "100"},
-        {1e15, "1e+15"}, {0.30000000000000004, "0.30000000000000004"},
-        {123456.789, "123456.789"},        {1e-7, "1e-07"},    {999999999999999, "999999999999999"},
+        {0, "0"},
+        {-0.0, "0"},
+        {1, "1"},
+        {-1, "-1"},
+        {0.1, "0.1"},
+        {-2.5, "-2.5"},
+        {1.05, "1.05"},
+        {100, "100"},
+        {1e15, "1e+15"},
+        {0.30000000000000004, "0.30000000000000004"},
+        {123456.789, "123456.789"},
+        {1e-7, "1e-07"},
+        {999999999999999, "999999999999999"},
         {0x1p-44, "5.684341886080802e-14"},
     };
 
@@ -180,7 +189,8 @@ static void test_the_range_is_dynamodbs_to_the_last_bit(void **state)
     for (int sign = -1; sign <= 1; sign += 2) {
         assert_int_equal(number_check_double(sign * 1e-130), 0);
         assert_int_equal(number_check_double(sign * nextafter(1e-130, 0)), -ERANGE);
-        assert_int_equal(number_check_double(sign * 9.9999999999999999e125), -ERANGE); /* is 1e126 */
+        assert_int_equal(number_check_double(sign * 9.9999999999999999e125),
+                         -ERANGE); /* is 1e126 */
         assert_int_equal(number_check_double(sign * nextafter(1e126, 0)), 0);
         assert_int_equal(number_check_double(sign * 1e126), -ERANGE);
         assert_int_equal(number_check_double(sign * DBL_MAX), -ERANGE);
@@ -221,11 +231,20 @@ static void canonical_is(const char *text, const char *want)
 
 static void test_equal_values_have_one_text(void **state)
 {
-    static const char *const hundred[] = {"100",   "1E2",     "1e2",    "100.0", "100.", "+1e+2",
-                                          "1e+02", "0.1e3",   ".1e3",   "1000e-1", "00100",
-                                          "0100.00e0", "10.0E1", "1e0000000002"};
-    static const char *const zero[] = {"0",    "-0",   "+0",   "0.0",    "-0.000", ".0",
-                                       "0.",   "0e5",  "-0E-9", "000",   "0e99999999999999999999"};
+    static const char *const hundred[] = {"100",   "1E2",       "1e2",    "100.0",       "100.",
+                                          "+1e+2", "1e+02",     "0.1e3",  ".1e3",        "1000e-1",
+                                          "00100", "0100.00e0", "10.0E1", "1e0000000002"};
+    static const char *const zero[] = {"0",
+                                       "-0",
+                                       "+0",
+                                       "0.0",
+                                       "-0.000",
+                                       ".0",
+                                       "0.",
+                                       "0e5",
+                                       "-0E-9",
+                                       "000",
+                                       "0e99999999999999999999"};
 
     (void)state;
     for (size_t i = 0; i < sizeof hundred / sizeof *hundred; i++)
@@ -244,9 +263,10 @@ static void test_equal_values_have_one_text(void **state)
 
 static void test_what_is_no_number_is_refused_and_nothing_written(void **state)
 {
-    static const char *const bad[] = {"",    "-",   "+",  ".",    "e5",   "1e",  "1e+", "1e-", "1.2.3",
-                                      " 1",  "1 ",  "0x1", "1,5", "--1",  "+-1", "1e5.", "1e5e5",
-                                      "NaN", "inf", "Infinity", "1_000", "1e 5", "-.", ".e1"};
+    static const char *const bad[] = {"",    "-",        "+",     ".",    "e5",    "1e",
+                                      "1e+", "1e-",      "1.2.3", " 1",   "1 ",    "0x1",
+                                      "1,5", "--1",      "+-1",   "1e5.", "1e5e5", "NaN",
+                                      "inf", "Infinity", "1_000", "1e 5", "-.",    ".e1"};
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -318,10 +338,26 @@ static void test_sizes_are_dynamodbs(void **state)
         const char *text;
         size_t size;
     } cases[] = {
-        {"0", 1},     {"-0", 1},     {"0.000", 1}, {"1", 2},     {"3.14159", 5}, {"100.5", 4},
-        {"-42", 3},   {"100", 2},    {"-100", 3},  {"12", 2},    {"123", 3},     {"0.5", 2},
-        {"0.05", 2},  {"0.001", 2},  {"0.0123", 3}, {"1e+15", 2}, {"1.5", 3},     {"00012.5000", 3},
-        {"9223372036854775807", 11}, {"-9223372036854775808", 12},
+        {"0", 1},
+        {"-0", 1},
+        {"0.000", 1},
+        {"1", 2},
+        {"3.14159", 5},
+        {"100.5", 4},
+        {"-42", 3},
+        {"100", 2},
+        {"-100", 3},
+        {"12", 2},
+        {"123", 3},
+        {"0.5", 2},
+        {"0.05", 2},
+        {"0.001", 2},
+        {"0.0123", 3},
+        {"1e+15", 2},
+        {"1.5", 3},
+        {"00012.5000", 3},
+        {"9223372036854775807", 11},
+        {"-9223372036854775808", 12},
         {"12345678901234567890123456789012345678", 20},
     };
 

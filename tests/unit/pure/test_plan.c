@@ -328,8 +328,8 @@ static void test_hostile_names_are_quoted_in_prefixes(void **state)
 
 static void test_templates_that_keep_rows_apart_are_taken(void **state)
 {
-    static const char *const good[] = {"{n}#{s}",       "N#{n}#S#{s}",  "{n}x{m}y{s}",
-                                       "{n}#{m}#{b}#{s}", "{b}#{n}_{m}~{s}!", "{n}/{m}:{n} {s}",
+    static const char *const good[] = {"{n}#{s}",          "N#{n}#S#{s}",      "{n}x{m}y{s}",
+                                       "{n}#{m}#{b}#{s}",  "{b}#{n}_{m}~{s}!", "{n}/{m}:{n} {s}",
                                        "é{n}é{m}#{b}#{s}", "{N}#{M}#{B}#{S}"};
     TABLE(t, "things", 4, COLUMN("n", AFFINITY_INTEGER), COLUMN("m", AFFINITY_REAL),
           COLUMN("b", AFFINITY_BLOB), COLUMN("s", AFFINITY_TEXT));

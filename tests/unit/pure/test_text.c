@@ -175,7 +175,8 @@ static void test_json_of_nothing_is_an_empty_string(void **state)
 
 static void test_json_lossy_replaces_what_is_not_utf8(void **state)
 {
-    static const char text[] = "a\xff\xc3(\xe2\x82" "b\xc3\xa9\n";
+    static const char text[] = "a\xff\xc3(\xe2\x82"
+                               "b\xc3\xa9\n";
     _cleanup_buf_ struct buf json = {0};
     struct rng r = {5};
 
@@ -221,9 +222,13 @@ static void test_a_copy_is_cut_between_characters(void **state)
 
 static void test_base64_of_the_rfc(void **state)
 {
-    static const char *const pairs[][2] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},
-                                           {"foo", "Zm9v"},  {"foob", "Zm9vYg=="},
-                                           {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+    static const char *const pairs[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"},
                                            {"\xff\xef\xbf", "/++/"}};
 
     (void)state;
@@ -263,9 +268,9 @@ static void test_base64_and_hex_round_trip_any_bytes(void **state)
 static void test_base64_refuses_what_is_not_canonical(void **state)
 {
     static const char *const bad[] = {
-        "A",        "AA",       "AAA",      "AAAAA",   "A===",     "====",     "=AAA",
-        "A=AA",     "AA=A",     "AA==AAAA", "AAA=AAAA", "AA A",    "AA\nA",    "QR==",
-        "QUJ=",     "AA-_",     "AA\x80\xff", "Zg= =",  "Zm9v\n",  " Zm9",     "Zg==\n\n\n\n"};
+        "A",    "AA",   "AAA",        "AAAAA",    "A===",   "====",  "=AAA",
+        "A=AA", "AA=A", "AA==AAAA",   "AAA=AAAA", "AA A",   "AA\nA", "QR==",
+        "QUJ=", "AA-_", "AA\x80\xff", "Zg= =",    "Zm9v\n", " Zm9",  "Zg==\n\n\n\n"};
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -302,7 +307,8 @@ static void test_base64_takes_only_what_it_would_write(void **state)
 
 static void test_hex_takes_both_cases_and_nothing_else(void **state)
 {
-    static const char *const bad[] = {"a", "abc", "0g", "g0", "0x", " 0", "0\xff", "@1", "1`", "/0", ":0"};
+    static const char *const bad[] = {"a",     "abc", "0g", "g0", "0x", " 0",
+                                      "0\xff", "@1",  "1`", "/0", ":0"};
     _cleanup_buf_ struct buf out = {0};
 
     (void)state;

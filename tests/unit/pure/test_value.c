@@ -199,8 +199,7 @@ static void test_values_for_people(void **state)
     described((struct value){.kind = VALUE_BLOB, .bytes = NULL, .len = 0}, "x''");
     memset(longer, 'x', sizeof longer);
     longer[60] = '\0';
-    described(text_value(longer),
-              "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'");
+    described(text_value(longer), "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'");
     assert_string_equal(value_kind_name(VALUE_NULL), "NULL");
     assert_string_equal(value_kind_name(VALUE_BLOB), "BLOB");
 }

@@ -1,0 +1,331 @@
+/* Keys that have something pending or in flight, those that wait, and those of which an outcome is
+ * unknown. */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- the heap of waiting entries -------------------------------------------------------------- */
+
+static void heap_set(struct engine *e, size_t at, struct entry *n)
+{
+    e->heap[at] = n;
+    n->heap_at = at;
+}
+
+static void heap_up(struct engine *e, size_t at)
+{
+    struct entry *n = e->heap[at];
+
+    while (at > 0 && e->heap[(at - 1) / 2]->not_before > n->not_before) {
+        heap_set(e, at, e->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    heap_set(e, at, n);
+}
+
+static void heap_down(struct engine *e, size_t at)
+{
+    struct entry *n = e->heap[at];
+
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= e->heap_count)
+            break;
+        if (child + 1 < e->heap_count &&
+            e->heap[child + 1]->not_before < e->heap[child]->not_before)
+            child++;
+        if (e->heap[child]->not_before >= n->not_before)
+            break;
+        heap_set(e, at, e->heap[child]);
+        at = child;
+    }
+    heap_set(e, at, n);
+}
+
+static void heap_remove(struct engine *e, struct entry *n)
+{
+    size_t at = n->heap_at;
+    struct entry *last = e->heap[--e->heap_count];
+
+    if (last == n)
+        return;
+    heap_set(e, at, last);
+    heap_up(e, at);
+    heap_down(e, last->heap_at);
+}
+
+struct entry *entry_due(struct engine *e, usec now)
+{
+    struct entry *n = e->heap_count ? e->heap[0] : NULL;
+
+    if (!n || n->not_before > now)
+        return NULL;
+    heap_remove(e, n);
+    return n;
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+void entry_ready(struct engine *e, struct entry *n, bool front)
+{
+    struct target *t = &e->targets[n->target];
+
+    n->state = ENTRY_READY;
+    if (front)
+        list_push_front(&t->ready, &n->link);
+    else
+        list_push_back(&t->ready, &n->link);
+    t->ready_count++;
+}
+
+void entry_wait(struct engine *e, struct entry *n, usec until)
+{
+    if (e->heap_count == e->heap_cap) {
+        size_t cap = e->heap_cap ? e->heap_cap * 2 : 64;
+        struct entry **heap = realloc(e->heap, cap * sizeof *heap);
+        if (!heap) { /* no room to wait in: try again at once, which is allowed */
+            entry_ready(e, n, false);
+            return;
+        }
+        e->heap = heap;
+        e->heap_cap = cap;
+    }
+    n->state = ENTRY_WAITING;
+    n->not_before = until;
+    e->heap[e->heap_count] = n;
+    heap_up(e, e->heap_count++);
+}
+
+void payload_drop(struct engine *e, struct payload *p)
+{
+    if (p)
+        e->bytes -= payload_memory(p);
+    payload_free(p);
+}
+
+/* Any payload of the entry: the key's bytes are in it. */
+static const struct payload *entry_payload(const struct entry *n)
+{
+    return n->pending ? n->pending : n->sent;
+}
+
+void entry_free(struct engine *e, struct entry *n)
+{
+    if (n->state == ENTRY_READY) {
+        list_remove(&n->link);
+        e->targets[n->target].ready_count--;
+    } else if (n->state == ENTRY_WAITING) {
+        heap_remove(e, n);
+    }
+    payload_drop(e, n->pending);
+    payload_drop(e, n->sent);
+    map_remove(&e->keys, &n->node);
+    e->targets[n->target].items--;
+    free(n);
+}
+
+/* --- doubts ----------------------------------------------------------------------------------- */
+
+/* A key that has no entry any more, but whose last write may have been carried out: the table was
+ * parked before its outcome was known, or a later write was refused. What the store knows of the
+ * key may be older than what DynamoDB holds. */
+struct doubt {
+    struct map_node node;
+    uint32_t target;
+    size_t len;
+    char key[];
+};
+
+static struct doubt *doubt_find(const struct engine *e, const struct payload *p, uint64_t hash)
+{
+    for (struct map_node *m = map_find(&e->doubts, hash); m; m = map_next(m)) {
+        struct doubt *d = container_of(m, struct doubt, node);
+        if (d->target == p->target && d->len == p->key_len && memcmp(d->key, p->key, d->len) == 0)
+            return d;
+    }
+    return NULL;
+}
+
+void doubt_keep(struct engine *e, const struct entry *n, const struct payload *p)
+{
+    struct doubt *d = malloc(sizeof *d + p->key_len);
+
+    if (!d || map_insert(&e->doubts, &d->node, n->node.hash) < 0) {
+        free(d);
+        e->doubt_all = true;
+        return;
+    }
+    d->target = p->target;
+    d->len = p->key_len;
+    memcpy(d->key, p->key, d->len);
+}
+
+/* Was there a doubt about the key? It is the new entry's from now on. */
+static bool doubt_take(struct engine *e, const struct payload *p, uint64_t hash)
+{
+    struct doubt *d = doubt_find(e, p, hash);
+
+    if (d)
+        map_remove(&e->doubts, &d->node);
+    free(d);
+    return d != NULL;
+}
+
+void doubts_free(struct engine *e)
+{
+    for (size_t i = 0; e->doubts.slots && i <= e->doubts.mask; i++)
+        while (e->doubts.slots[i]) {
+            struct doubt *d = container_of(e->doubts.slots[i], struct doubt, node);
+            map_remove(&e->doubts, &d->node);
+            free(d);
+        }
+    map_free(&e->doubts);
+}
+
+void entry_forget(struct engine *e, struct entry *n)
+{
+    if (n->uncertain)
+        doubt_keep(e, n, entry_payload(n));
+    entry_free(e, n);
+}
+
+void entry_forget_sent(struct engine *e, struct entry *n)
+{
+    if (!n->pending) {
+        entry_forget(e, n);
+        return;
+    }
+    payload_drop(e, n->sent);
+    n->sent = NULL;
+    entry_ready(e, n, false);
+}
+
+void entry_forget_waiting(struct engine *e, uint32_t target)
+{
+    size_t count = e->heap_count;
+
+    e->heap_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct entry *n = e->heap[i];
+        if (n->target == target) {
+            n->state = ENTRY_BOUND; /* in no list and in no heap */
+            entry_forget(e, n);
+        } else {
+            e->heap[e->heap_count] = n;
+            heap_up(e, e->heap_count++);
+        }
+    }
+}
+
+/* --- offers ----------------------------------------------------------------------------------- */
+
+/* `newer` takes the place of `older`: it keeps the older place in the journal, because the journal
+ * may only be forgotten up to there, and the duty to be sent. A page of a load need not be kept:
+ * what replaced it stands in the journal, or in a later page, until it is settled. */
+static void payload_supersede(struct engine *e, struct payload *older, struct payload *newer)
+{
+    struct span *keep = older->journal ? older->journal : newer->journal;
+
+    if (older->journal) {
+        span_unref(newer->journal);
+        older->journal = NULL;
+    }
+    newer->journal = keep;
+    newer->force |= older->force;
+    if (older->read_at < newer->read_at && keep)
+        newer->read_at = older->read_at;
+    payload_drop(e, older);
+}
+
+void entry_unsend(struct engine *e, struct entry *n)
+{
+    struct payload *sent = n->sent;
+
+    n->sent = NULL;
+    if (n->pending)
+        payload_supersede(e, sent, n->pending);
+    else
+        n->pending = sent;
+}
+
+static uint64_t key_hash(const struct engine *e, uint32_t target, const void *key, size_t n)
+{
+    return map_hash(key, n, e->config.seed ^ target);
+}
+
+static struct entry *entry_find(const struct engine *e, uint32_t target, const void *key, size_t n)
+{
+    for (struct map_node *m = map_find(&e->keys, key_hash(e, target, key, n)); m; m = map_next(m)) {
+        struct entry *found = container_of(m, struct entry, node);
+        const struct payload *p = entry_payload(found);
+        if (found->target == target && p->key_len == n && memcmp(p->key, key, n) == 0)
+            return found;
+    }
+    return NULL;
+}
+
+bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n)
+{
+    return entry_find(e, target, key, n) != NULL;
+}
+
+void engine_outdate(struct engine *e, uint32_t target, const void *key, size_t n)
+{
+    struct entry *found = entry_find(e, target, key, n);
+
+    if (found && found->pending)
+        found->pending->outdated = true;
+    if (found && found->sent)
+        found->sent->outdated = true;
+}
+
+uint64_t engine_serial(const struct engine *e)
+{
+    return e->next_serial;
+}
+
+uint64_t engine_oldest(const struct engine *e, uint32_t target)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    for (size_t i = 0; e->keys.slots && i <= e->keys.mask; i++)
+        for (struct map_node *m = e->keys.slots[i]; m; m = m->next) {
+            const struct entry *n = container_of(m, struct entry, node);
+            if (n->target != target)
+                continue;
+            if (n->pending && n->pending->serial < oldest)
+                oldest = n->pending->serial;
+            if (n->sent && n->sent->serial < oldest)
+                oldest = n->sent->serial;
+        }
+    return oldest;
+}
+
+int entry_offer(struct engine *e, struct payload *p)
+{
+    p->serial = e->next_serial++;
+    struct entry *n = entry_find(e, p->target, p->key, p->key_len);
+
+    if (n) {
+        if (n->pending)
+            payload_supersede(e, n->pending, p);
+        n->pending = p;
+        e->bytes += payload_memory(p);
+        return 0;
+    }
+    n = calloc(1, sizeof *n);
+    if (!n || map_insert(&e->keys, &n->node, key_hash(e, p->target, p->key, p->key_len)) < 0) {
+        free(n);
+        return -ENOMEM;
+    }
+    list_init(&n->link);
+    n->target = p->target;
+    n->pending = p;
+    n->uncertain = doubt_take(e, p, n->node.hash);
+    e->bytes += payload_memory(p);
+    e->targets[n->target].items++;
+    entry_ready(e, n, false);
+    return 0;
+}

@@ -1,0 +1,89 @@
+"""The application's view: how long its own transactions take with the triggers in and the daemon
+running, against the same on a database that was never attached.
+
+A third database has the triggers but no daemon, which tells what the triggers cost from what the
+daemon's company costs. WAL, synchronous=NORMAL; the three take turns, in another order each round;
+ratios are medians of the ratios within a round.
+
+The three must not meet: each has its own directory, and a daemon that wakes while another database is
+being written spoils the bench, which then says so. Each database is held open throughout, as a
+long-lived application does, so that none pays for a new WAL file.
+"""
+
+import contextlib
+import sqlite3
+import statistics
+
+from report import result
+from rig import BenchError, Rig, context_switches, percentile
+
+ROUNDS = 15
+KINDS = {"single": (2000, 1), "hundred": (100, 100)}  # transactions, rows in each
+WORDS = {"single": "one-row transactions", "hundred": "100-row transactions"}
+ARMS = ("never", "triggers", "mirrored")
+STRAY_WAKEUPS = 50  # of the daemon, while it should know of nothing
+
+
+def one_arm(rig, database, kind, first):
+    transactions, rows = KINDS[kind]
+    timings, busy = rig.write(database, first=first, transactions=transactions, rows=rows)
+    took = [(done - began) / 1e3 for _, began, done in timings]
+    return {"p50": statistics.median(took), "p99": percentile(took, 99), "busy": busy}
+
+
+def one_turn(rig, databases, daemon, arm, kind, first):
+    before = context_switches(daemon.pid)
+    found = one_arm(rig, databases[arm], kind, first)
+    woken = context_switches(daemon.pid) - before
+    if arm == "mirrored":
+        daemon.wait()
+    elif woken > STRAY_WAKEUPS:
+        raise BenchError(
+            "the daemon woke %d times while the database '%s', not its own, was written; the "
+            "comparison is spoilt" % (woken, arm))
+    return found
+
+
+def measure(rig, sink):
+    """What each round found: [arm][kind]."""
+    databases = {arm: rig.database(arm, rows=1000) for arm in ARMS}
+    rig.daemon(databases["triggers"], sink, "triggers").wait().stop()
+    daemon = rig.daemon(databases["mirrored"], sink, "mirrored").wait()
+    rounds, first = [], 1_000_000
+    with contextlib.ExitStack() as held:
+        for path in databases.values():
+            db = held.enter_context(contextlib.closing(sqlite3.connect(path)))
+            db.execute("SELECT count(*) FROM bench").fetchone()
+        for number in range(ROUNDS):
+            order = ARMS[number % 3:] + ARMS[:number % 3]
+            found = {arm: {} for arm in ARMS}
+            for kind, (transactions, rows) in KINDS.items():
+                for arm in order:
+                    found[arm][kind] = one_turn(rig, databases, daemon, arm, kind, first)
+                first += transactions * rows
+            rounds.append(found)
+    daemon.stop()
+    return rounds
+
+
+def run(programs):
+    with Rig(programs) as rig:
+        rounds = measure(rig, rig.sink())
+    results = []
+    for kind, words in WORDS.items():
+        def times(arm, key, kind=kind):
+            return [found[arm][kind][key] for found in rounds]
+
+        def ratios(arm, key):
+            return [with_us / without for with_us, without in zip(times(arm, key), times("never", key))]
+
+        note = "medians %.1f us against %.1f; triggers alone %.2f times; locks met: %d in %d" % (
+            statistics.median(times("mirrored", "p50")), statistics.median(times("never", "p50")),
+            statistics.median(ratios("triggers", "p50")), sum(times("mirrored", "busy")),
+            ROUNDS * KINDS[kind][0])
+        results.append(result(
+            "application.%s.ratio_p50" % kind, words + ", median",
+            ratios("mirrored", "p50"), "times", note=note))
+        results.append(result(
+            "application.%s.ratio_p99" % kind, words + ", p99", ratios("mirrored", "p99"), "times"))
+    return results

@@ -1,0 +1,37 @@
+"""Idle: what the daemon costs when nothing happens, with a loaded table and its connections kept."""
+
+import time
+
+from report import result
+from rig import Rig, context_switches, eventually, memory_mb, running_seconds
+
+ROWS = 200_000
+SECONDS = 30
+SETTLED = 20  # context switches in a second: below, what the load left to do is done
+
+
+def quiet_second(pid):
+    before = context_switches(pid)
+    time.sleep(1)
+    return context_switches(pid) - before < SETTLED
+
+
+def run(programs):
+    with Rig(programs) as rig:
+        sink = rig.sink()
+        daemon = rig.daemon(rig.database("idle", ROWS), sink).wait()
+        pid = daemon.pid
+        eventually(lambda: quiet_second(pid), "a quiet daemon")
+        switches, running, began = context_switches(pid), running_seconds(pid), time.monotonic()
+        time.sleep(SECONDS)
+        took = time.monotonic() - began
+        switches = (context_switches(pid) - switches) / took
+        running = (running_seconds(pid) - running) * 1e3 / took
+        memory = memory_mb(pid, "VmRSS")
+        daemon.stop()
+    return [
+        result("idle.wakeups_per_second", "idle, wake-ups a second", [switches], "1/s", at_most=1,
+               note="context switches of all its threads over %d s" % SECONDS),
+        result("idle.cpu_ms_per_second", "idle, processor time", [running], "ms/s"),
+        result("idle.rss_mb", "idle, memory (RSS)", [memory], "MB", at_most=20),
+    ]

@@ -1,0 +1,54 @@
+/* What the tests of capture ask about triggers and journal. */
+#ifndef SYNCD_TESTS_CAPTURE_FIXTURE_H
+#define SYNCD_TESTS_CAPTURE_FIXTURE_H
+
+#include "database_fixture.h"
+
+#define THREE_TABLES                                                                               \
+    "CREATE TABLE a(id INTEGER PRIMARY KEY, v);"                                                   \
+    "CREATE TABLE b(k TEXT PRIMARY KEY, v) WITHOUT ROWID;"                                         \
+    "CREATE TABLE c(x INT, y TEXT, v, PRIMARY KEY(x, y));"
+
+static inline struct capture_state *look(struct world *w)
+{
+    struct capture_state *st = NULL;
+
+    assert_int_equal(capture_look(w->source, &st), SQLITE_OK);
+    return st;
+}
+
+/* "intact", "missing" (nothing else is there in its place) or "altered". */
+static inline const char *state_of(struct world *w, size_t table)
+{
+    struct capture_state *st = look(w);
+    bool differ, intact = capture_intact(st, &w->tables[table], &differ);
+
+    capture_state_free(st);
+    return intact ? "intact" : differ ? "altered" : "missing";
+}
+
+static inline bool differs(struct world *w)
+{
+    struct capture_state *st = look(w);
+    bool differ = capture_differs(st, &w->capture);
+
+    capture_state_free(st);
+    return differ;
+}
+
+/* Which tables the last install made anew, by their number; forgotten at once. */
+static inline const char *rebuilt(struct world *w)
+{
+    static char which[MAX_TABLES + 1];
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->capture.count; i++) {
+        if (w->tables[i].rebuilt)
+            which[n++] = (char)('0' + i);
+        w->tables[i].rebuilt = false;
+    }
+    which[n] = '\0';
+    return which;
+}
+
+#endif

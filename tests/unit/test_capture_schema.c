@@ -1,0 +1,235 @@
+/* Capture while the application changes its schema, and under whatever names it chooses. */
+#include "capture_fixture.h"
+
+#include "base/rng.h"
+
+static void altering_tables_works_and_is_followed(void **state)
+{
+    struct world *w = *state;
+
+    app(w, THREE_TABLES);
+    attach(w);
+    rebuilt(w);
+    app(w, "INSERT INTO c VALUES(1,'x',0); ALTER TABLE c ADD COLUMN w DEFAULT 5;"
+           "ALTER TABLE c DROP COLUMN v; ALTER TABLE c RENAME COLUMN w TO \"w \"\"2\"\"\"");
+    read_schema(w);
+    assert_string_equal(state_of(w, 2), "intact");
+
+    /* A renamed key column, or table, is followed by SQLite into the triggers, word for word. */
+    app(w, "ALTER TABLE c RENAME COLUMN y TO \"why \"\" not\"");
+    assert_string_equal(state_of(w, 2), "altered"); /* by the plan as it was */
+    read_schema(w);
+    assert_string_equal(state_of(w, 2), "intact");
+    app(w, "ALTER TABLE c RENAME TO \"d; \"\"x\"");
+    read_schema(w);
+    assert_string_equal(state_of(w, 2), "intact");
+    struct capture_state *st = look(w);
+    assert_int_equal(capture_id_of(st, "d; \"x"), FIRST_ID + 2);
+    capture_state_free(st);
+    app(w, "UPDATE \"d; \"\"x\" SET x=2");
+    expect(w, ENTRIES2, "1,'x' 1,'x' 2,'x' 2,'x'");
+    assert_false(differs(w));
+
+    app(w, "ALTER TABLE b RENAME COLUMN v TO rowid; ALTER TABLE a RENAME COLUMN v TO oid");
+    read_schema(w);
+    /* oid names a column of its own now: the alias must leave the list. */
+    assert_string_equal(state_of(w, 0), "altered");
+    install(w);
+    assert_string_equal(rebuilt(w), "0");
+    app(w, "INSERT INTO a VALUES(1,1); UPDATE a SET rowid=2");
+    expect(w, "SELECT k0 FROM _syncd_journal WHERE t=7", "1 1 2 2");
+}
+
+/* Rebuilt by the book, and what a mark must see although names and SQL are the same again. */
+static void marks_change_with_every_rebuild(void **state)
+{
+    static const char copy_of_table[] = "SELECT group_concat(sql,';') FROM sqlite_schema WHERE "
+                                        "type='trigger' AND tbl_name='b'";
+    struct world *w = *state;
+
+    app(w, THREE_TABLES);
+    attach(w);
+    char *first = capture_mark(w->source, "B");
+    assert_non_null(first);
+    app(w, "INSERT INTO b VALUES('x',1); ALTER TABLE a ADD COLUMN z; CREATE TABLE other(x);"
+           "UPDATE b SET v=2");
+    install(w);
+    char *again = capture_mark(w->source, "b");
+    assert_string_equal(first, again);
+    sqlite3_free(again);
+
+    char *triggers = sql_text(w->app, copy_of_table);
+    app(w,
+        "BEGIN; CREATE TABLE new_b(k TEXT PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO new_b SELECT "
+        "* FROM b; DROP TABLE b; ALTER TABLE new_b RENAME TO b");
+    app(w, "%s; COMMIT", triggers);
+    again = capture_mark(w->source, "b");
+    assert_string_not_equal(first, again);
+    sqlite3_free(again);
+    sqlite3_free(first);
+
+    /* A table that came last, dropped and made again, gets its old place in the schema back. */
+    app(w, "CREATE TABLE z(k TEXT PRIMARY KEY)");
+    attach(w);
+    first = capture_mark(w->source, "z");
+    sqlite3_free(triggers);
+    triggers = sql_text(w->app, "SELECT group_concat(sql,';') FROM sqlite_schema WHERE "
+                                "type='trigger' AND tbl_name='z'");
+    app(w,
+        "BEGIN; DROP TABLE z; CREATE TABLE z(k TEXT PRIMARY KEY); INSERT INTO z VALUES('missed');"
+        "%s; COMMIT",
+        triggers);
+    assert_string_equal(state_of(w, 3), "intact");
+    again = capture_mark(w->source, "z");
+    assert_string_not_equal(first, again);
+    sqlite3_free(triggers);
+    sqlite3_free(again);
+    sqlite3_free(first);
+    again = capture_mark(w->source, "nosuch");
+    assert_true(!again || !*again);
+    sqlite3_free(again);
+}
+
+/* The application renamed a key column after its schema was read: a trigger by the old name would
+ * make its writes fail. */
+static void a_plan_that_is_out_of_date_is_not_installed(void **state)
+{
+    struct world *w = *state;
+
+    app(w, THREE_TABLES);
+    read_schema(w);
+    app(w, "ALTER TABLE c RENAME COLUMN y TO z");
+    char *before = sql_text(w->app, SCHEMA);
+    assert_int_equal(capture_install(w->source, &w->capture, test_nonce), SQLITE_ERROR);
+    expect(w, SCHEMA, before);
+    app(w, "INSERT INTO c VALUES(1,'x',0)");
+    attach(w);
+    app(w, "INSERT INTO c VALUES(2,'x',0)");
+    expect(w, ENTRIES2, "2,'x'");
+    sqlite3_free(before);
+}
+
+/* --- hostile names ---------------------------------------------------------------------------- */
+
+static void hostile_name(struct rng *rng, char out[64])
+{
+    static const char *const pieces[] = {
+        "\"",
+        "\"\"",
+        "'",
+        ";",
+        "--",
+        "/*",
+        "*/",
+        "\n",
+        "\r\n",
+        ")",
+        "(",
+        ",",
+        " ",
+        "\\",
+        "%w",
+        "%s",
+        "%n",
+        "[",
+        "]",
+        "`",
+        "END",
+        "DROP",
+        "TABLE",
+        "NEW.",
+        "OLD.",
+        "rowid",
+        "oid",
+        "select",
+        "x",
+        "Y",
+        "\xc3\xa9",
+        "\xe2\x82\xac",
+        "\xf0\x9f\x98\x80",
+        ".",
+        "?1",
+        "$a",
+        "@",
+        "#",
+        "main.",
+        "\"; DROP TABLE t; --",
+        "\x01",
+        "\x7f",
+        "0",
+        "''",
+        "WHEN",
+        "BEGIN ",
+        "_rowid_",
+    };
+    size_t len = 0;
+
+    for (uint64_t n = 1 + rng_upto(rng, 4); n > 0; n--) {
+        const char *piece = pieces[rng_upto(rng, sizeof pieces / sizeof *pieces - 1)];
+        if (len + strlen(piece) >= 56)
+            break;
+        memcpy(out + len, piece, strlen(piece));
+        len += strlen(piece);
+    }
+    out[len] = '\0';
+}
+
+static void one_hostile_table(struct world *w, struct rng *rng)
+{
+    char table[64], key[72], second[72], other[72];
+    bool composite = rng_upto(rng, 1);
+
+    hostile_name(rng, table);
+    hostile_name(rng, key);
+    hostile_name(rng, second);
+    hostile_name(rng, other);
+    strcat(second, "2"); /* three names that differ */
+    strcat(other, "3");
+    if (strncasecmp(table, "sqlite_", 7) == 0)
+        return;
+    app(w,
+        "CREATE TABLE \"%w\"(\"%w\" TEXT, \"%w\" TEXT, \"%w\" INTEGER, PRIMARY "
+        "KEY(\"%w\"%s%w%s))%s",
+        table, other, second, key, key, composite ? ",\"" : "", composite ? second : "",
+        composite ? "\"" : "", composite ? " WITHOUT ROWID" : "");
+    char *before = sql_text(w->app, SCHEMA);
+    attach(w);
+    assert_int_equal(w->capture.count, 1);
+    expect(w, "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_auto%' ESCAPE '\\'",
+           "7");
+    assert_string_equal(state_of(w, 0), "intact");
+    app(w, "INSERT INTO \"%w\"(\"%w\",\"%w\") VALUES(1,'a')", table, key, second);
+    app(w, "UPDATE \"%w\" SET \"%w\"='v'", table, other);
+    app(w, "UPDATE \"%w\" SET \"%w\"=2", table, key);
+    app(w, "DELETE FROM \"%w\"", table);
+    if (composite)
+        expect(w, ENTRIES2, "1,'a' 1,'a' 1,'a' 2,'a' 2,'a' 2,'a'");
+    else
+        expect(w, ENTRIES, "1 1 1 2 2 2");
+    assert_int_equal(capture_remove(w->source, true), SQLITE_OK);
+    expect(w, SCHEMA, before);
+    sqlite3_free(before);
+    app(w, "DROP TABLE \"%w\"", table);
+}
+
+static void a_thousand_hostile_names_stay_in_their_quotes(void **state)
+{
+    struct world *w = *state;
+    struct rng rng = {.state = 7};
+
+    for (int i = 0; i < 1000; i++)
+        one_hostile_table(w, &rng);
+    expect(w, "SELECT count(*) FROM sqlite_schema", "0");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        world_test(altering_tables_works_and_is_followed),
+        world_test(marks_change_with_every_rebuild),
+        world_test(a_plan_that_is_out_of_date_is_not_installed),
+        world_test(a_thousand_hostile_names_stay_in_their_quotes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,182 @@
+/* What the state file knows of items: digests and dead letters. */
+#include "store_fixture.h"
+
+/* --- digests ---------------------------------------------------------------------------------- */
+
+static void digest(struct box *b, uint32_t target, const char *key, const char *row_key, char fill)
+{
+    uint8_t bytes[STORE_DIGEST_SIZE];
+
+    memset(bytes, fill, sizeof bytes);
+    assert_int_equal(store_digest_put(b->store, target, key, strlen(key), bytes, 5, row_key,
+                                      row_key ? strlen(row_key) : 0),
+                     0);
+}
+
+static void digests_by_target_and_key(void **state)
+{
+    struct box *b = *state;
+    uint8_t got[STORE_DIGEST_SIZE] = {0};
+    uint32_t table = 0;
+
+    digest(b, 1, "k", NULL, 'a');
+    digest(b, 2, "k", NULL, 'b');
+    digest(b, 1, "kk", "row", 'c');
+    digest(b, 1, "k", NULL, 'd'); /* in place of the first */
+    reopened(b);
+    assert_true(store_digest_get(b->store, 1, "k", 1, got, &table));
+    assert_int_equal(got[0], 'd');
+    assert_int_equal(got[15], 'd');
+    assert_int_equal(table, 5);
+    assert_true(store_digest_get(b->store, 2, "k", 1, got, &table));
+    assert_int_equal(got[0], 'b');
+    assert_false(store_digest_get(b->store, 3, "k", 1, got, &table));
+    assert_false(store_digest_get(b->store, 1, "K", 1, got, &table));
+    assert_false(store_digest_get(b->store, 1, "k\0", 2, got, &table));
+    assert_int_equal(got[0], 'b');
+    assert_int_equal(store_digest_count(b->store, 1), 2);
+
+    assert_int_equal(store_digest_delete(b->store, 1, "k", 1), 0);
+    assert_int_equal(store_digest_delete(b->store, 1, "never there", 11), 0);
+    assert_false(store_digest_get(b->store, 1, "k", 1, got, &table));
+    assert_int_equal(store_digest_clear(b->store, 1), 0);
+    assert_int_equal(store_digest_count(b->store, 1), 0);
+    assert_int_equal(store_digest_count(b->store, 2), 1);
+}
+
+struct collected {
+    struct buf text, last;
+    int stop_after;
+};
+
+static bool collect(void *arg, const struct store_digest *d)
+{
+    struct collected *c = arg;
+
+    buf_printf(&c->text, "%.*s/%u/", (int)d->key_len, (const char *)d->key, d->table);
+    buf_append(&c->text, d->row_key ? d->row_key : "-", d->row_key ? d->row_key_len : 1);
+    buf_putc(&c->text, ' ');
+    buf_clear(&c->last);
+    buf_append(&c->last, d->key, d->key_len);
+    return --c->stop_after != 0;
+}
+
+static void pages_of_digests_in_key_order(void **state)
+{
+    struct box *b = *state;
+    struct collected c = {.stop_after = -1};
+    struct buf start = {0};
+
+    digest(b, 1, "c", NULL, 'x');
+    digest(b, 1, "a", "row", 'x');
+    digest(b, 2, "b", NULL, 'x');
+    digest(b, 1, "d", "", 'x');
+    digest(b, 1, "b", NULL, 'x');
+    assert_int_equal(store_digest_page(b->store, 1, &start, 3, collect, &c), 3);
+    assert_string_equal(c.text.data, "a/5/row b/5/- c/5/- ");
+    buf_clear(&c.text);
+    struct buf from = c.last;
+    c.last = (struct buf){0};
+    assert_int_equal(store_digest_page(b->store, 1, &from, 3, collect, &c), 1);
+    assert_memory_equal(c.text.data, "d/5/", 4);
+    assert_int_equal(store_digest_page(b->store, 1, &c.last, 3, collect, &c), 0);
+    buf_clear(&c.text);
+    c.stop_after = 2;
+    assert_int_equal(store_digest_page(b->store, 1, &start, 3, collect, &c), 2);
+    assert_string_equal(c.text.data, "a/5/row b/5/- ");
+    /* A page that was left early holds no lock on what comes next. */
+    assert_int_equal(store_digest_clear(b->store, 1), 0);
+    assert_int_equal(store_commit(b->store, NULL), 0);
+    buf_free(&from);
+    buf_free(&c.text);
+    buf_free(&c.last);
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+static void list_letter(void *arg, const struct dead_letter *d)
+{
+    buf_printf(arg, "%lld:%u:%.*s:%s:%s:%s:%s:%s:%s:%lld-%lld:%lld\n", (long long)d->id,
+               d->table_id, (int)d->row_key_len, (const char *)d->row_key, d->table, d->target,
+               d->key, d->column, d->reason, d->message, (long long)d->first, (long long)d->last,
+               (long long)d->attempts);
+}
+
+static void letters_are(struct box *b, int64_t id, const char *want, int count)
+{
+    _cleanup_buf_ struct buf got = {0};
+
+    buf_puts(&got, "");
+    assert_int_equal(store_dead_letters(b->store, id, list_letter, &got), count);
+    assert_string_equal(got.data, want);
+}
+
+static void dead_letters_one_a_row(void **state)
+{
+    struct box *b = *state;
+    struct dead_letter d = {.table_id = 3,
+                            .table = "users",
+                            .target = "prod-users",
+                            .key = "id=7",
+                            .row_key = "r7",
+                            .row_key_len = 2,
+                            .column = "age",
+                            .reason = "number_range",
+                            .message = "it's too large",
+                            .first = 100,
+                            .last = 100};
+    bool is_new = false;
+
+    assert_int_equal(store_dead_letter_clear(b->store, 3, "r7", 2), 0);
+    assert_int_equal(store_dead_letter_put(b->store, &d, &is_new), 0);
+    assert_true(is_new);
+    d.first = d.last = 200;
+    d.reason = "invalid_utf8";
+    assert_int_equal(store_dead_letter_put(b->store, &d, &is_new), 0);
+    assert_false(is_new);
+    d.row_key = "r8";
+    d.column = d.message = NULL;
+    assert_int_equal(store_dead_letter_put(b->store, &d, NULL), 0);
+    d.table_id = 4;
+    assert_int_equal(store_dead_letter_put(b->store, &d, NULL), 0);
+    reopened(b);
+    letters_are(b, 0,
+                "1:3:r7:users:prod-users:id=7:age:invalid_utf8:it's too large:100-200:2\n"
+                "2:3:r8:users:prod-users:id=7::invalid_utf8::200-200:1\n"
+                "3:4:r8:users:prod-users:id=7::invalid_utf8::200-200:1\n",
+                3);
+    letters_are(b, 2, "2:3:r8:users:prod-users:id=7::invalid_utf8::200-200:1\n", 1);
+    letters_are(b, 99, "", 0);
+    assert_int_equal(store_dead_letter_count(b->store, 0), 3);
+    assert_int_equal(store_dead_letter_count(b->store, 3), 2);
+    assert_int_equal(store_dead_letter_count(b->store, 5), 0);
+
+    assert_int_equal(store_dead_letter_clear(b->store, 3, "r8", 2), 1);
+    assert_int_equal(store_dead_letter_clear(b->store, 3, "r8", 2), 0);
+    assert_int_equal(store_dead_letter_delete(b->store, 3), 1);
+    assert_int_equal(store_dead_letter_delete(b->store, 3), 0);
+    assert_int_equal(store_dead_letter_count(b->store, 0), 1);
+
+    /* An id that was told once means that letter for ever. */
+    assert_int_equal(store_dead_letter_put(b->store, &d, &is_new), 0);
+    assert_true(is_new);
+    letters_are(b, 4, "4:4:r8:users:prod-users:id=7::invalid_utf8::200-200:1\n", 1);
+
+    /* The count follows what a rollback takes back. */
+    assert_int_equal(store_commit(b->store, NULL), 0);
+    assert_int_equal(store_dead_letter_delete(b->store, 4), 1);
+    assert_int_equal(store_dead_letter_delete(b->store, 1), 1);
+    store_rollback(b->store);
+    assert_int_equal(store_dead_letter_clear(b->store, 4, "r8", 2), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        box_test(digests_by_target_and_key),
+        box_test(pages_of_digests_in_key_order),
+        box_test(dead_letters_one_a_row),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
