@@ -55,11 +55,15 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
 
 void mirror_farewell(struct mirror *m)
 {
+    struct engine_stats stats;
     int64_t max = m->acked;
 
     if (m->attached && journal_max(m->journal, &max) == SQLITE_ROW) {
         store_put_int(m->store, "acked", m->acked);
         store_put_int(m->store, "seen", max);
     }
+    /* Nothing is on its way, and no outcome is unknown. */
+    engine_stats(m->engine, &stats);
+    store_put_int(m->store, "clean", stats.items == 0);
     store_sync(m->store, NULL);
 }

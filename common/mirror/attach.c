@@ -232,11 +232,13 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
                 strcmp(known.fingerprint, fingerprint) == 0;
     sqlite3_free(mark);
     t->load = same ? known.load : LOAD_ROWS;
-    t->full = same && known.full;
+    /* Writes of an unfinished load were on their way when the daemon was killed, and may have been
+     * carried out: nothing of it is spared. */
+    t->full = known.full || (m->unclean && t->load != LOAD_DONE);
     t->cookie = known.cookie;
     if (same)
         buf_append(&t->cursor, known.cursor.data, known.cursor.len);
-    if (!same || strcmp(known.name, t->name) != 0) {
+    if (!same || t->full != known.full || strcmp(known.name, t->name) != 0) {
         free(known.name);
         free(known.fingerprint);
         free(known.layout);
@@ -349,7 +351,6 @@ static int open_rows(struct mirror *m, struct draft *d)
 static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
                          const struct capture_state *st, struct draft *d)
 {
-    uint32_t targets_before = m->target_count;
     int rc = draft_all(m, c, st, now, d) < 0 ? SQLITE_NOMEM : SQLITE_OK;
 
     if (rc == SQLITE_OK)
@@ -379,8 +380,6 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);
     records_kept(m, orders_forget_letters(m));
-    if (m->target_count != targets_before)
-        m->edge.targets_changed(m->edge.arg);
     return rc;
 }
 
@@ -429,8 +428,10 @@ static int attach(struct mirror *m, usec now)
             m->replaced = false;
             rc = mirror_compare_all(m, "the database file was replaced");
         }
-        if (rc == SQLITE_OK)
+        if (rc == SQLITE_OK) {
             m->attached = m->ever_attached = true;
+            m->unclean = false;
+        }
     }
     draft_free(&d);
     capture_state_free(st);
@@ -480,6 +481,11 @@ enum source_problem mirror_attach(struct mirror *m, usec now)
     m->source->patience = ATTACH_PATIENCE;
     int rc = attach(m, now);
     m->source->patience = 0;
+    /* Also of an attempt that came to nothing: the next one finds them known. */
+    if (m->target_count != m->announced_targets) {
+        m->announced_targets = m->target_count;
+        m->edge.targets_changed(m->edge.arg);
+    }
     if (rc == SQLITE_OK)
         return m->problem = SOURCE_OK;
     if (rc == STATE_FAILED)

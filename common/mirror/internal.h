@@ -102,6 +102,7 @@ struct mirror {
     enum source_problem problem;
     struct err problem_text;
     bool attached, detached, uninstalled, paused, ever_attached;
+    bool unclean;  /* the last process of this state file was killed */
     bool replaced; /* another file came to the path: every table is compared */
     int64_t schema_version;
     uint32_t data_version;
@@ -109,7 +110,7 @@ struct mirror {
     struct table_slot *tables;
     size_t table_count;
     struct target_slot **targets;
-    uint32_t target_count;
+    uint32_t target_count, announced_targets;
     struct seen_table *seen;
     size_t seen_count;
     usec adopt_at; /* when a table that appeared may be adopted */

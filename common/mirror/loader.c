@@ -163,8 +163,6 @@ static bool collect(void *arg, const struct store_digest *d)
 static int row_key_of(struct table_slot *t, const struct swept *d, struct value *key,
                       struct buf *store)
 {
-    if (d->table != t->id)
-        return -ENOENT;
     if (d->row_key_len)
         return values_decode(d->row_key, d->row_key_len, key, t->plan->row_key_count);
     return item_row_key(t->plan, d->key, d->key_len, key, store);

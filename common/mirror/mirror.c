@@ -335,7 +335,7 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
 {
     struct mirror *m = calloc(1, sizeof *m);
     struct engine_config ec = engine_settings(c);
-    int64_t discarded = 0;
+    int64_t discarded = 0, clean = 0;
     int rc;
 
     if (!m)
@@ -361,6 +361,14 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
         return rc;
     }
     store_get_int(m->store, "discarded", &discarded);
+    store_get_int(m->store, "clean", &clean);
+    m->unclean = clean == 0;
+    if (store_put_int(m->store, "clean", 0) < 0 || (rc = store_sync(m->store, err)) < 0) {
+        rc = err_set(err, -EIO, "state file %s cannot be written: %s", c->state_path,
+                     store_error(m->store));
+        mirror_free(m);
+        return rc;
+    }
     m->discarded = (uint64_t)discarded;
     *out = m;
     return 0;

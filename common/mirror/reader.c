@@ -253,11 +253,13 @@ static int check_head(struct mirror *m, const char **stranger)
     int rc = journal_head(m->journal, &head);
 
     *stranger = NULL;
-    if (rc == SQLITE_DONE)
-        *stranger = "the journal was emptied";
-    else if (rc != SQLITE_ROW)
+    if (rc == SQLITE_DONE) {
+        m->attached = false; /* attaching again puts a sentinel in, and compares */
+        return SQLITE_OK;
+    }
+    if (rc != SQLITE_ROW)
         return rc;
-    else if (m->sentinel && !head.sentinel)
+    if (m->sentinel && !head.sentinel)
         *stranger =
             "the journal has lost its beginning (its limit was reached, or a tool removed it)";
     else if (m->sentinel && memcmp(head.nonce, m->nonce, CAPTURE_NONCE_SIZE) != 0 &&
@@ -291,7 +293,7 @@ static int slice_body(struct slice *s, int64_t after, int64_t until, struct trac
 
     if (rc != SQLITE_OK || !m->attached)
         return rc;
-    if ((rc = check_head(m, &stranger)) != SQLITE_OK)
+    if ((rc = check_head(m, &stranger)) != SQLITE_OK || !m->attached)
         return rc;
     if (stranger)
         return mirror_compare_all(m, stranger);

@@ -35,10 +35,12 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
     _cleanup_buf_ struct buf key = {0};
     bool is_new = false;
 
+    if (!t) /* mirrored no more */
+        return 0;
     describe_key(t, p, &key);
     int64_t now = clock_wall() / USEC_PER_SEC;
     struct dead_letter d = {.table_id = p->table,
-                            .table = t ? t->name : "?",
+                            .table = t->name,
                             .target = m->targets[p->target]->name,
                             .key = key.data ? key.data : "?",
                             .row_key = p->row_key,

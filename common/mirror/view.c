@@ -63,7 +63,7 @@ static bool all_open(const struct mirror *m)
 
 static void view_journal(struct mirror *m, struct mirror_view *v)
 {
-    int64_t max = 0;
+    int64_t max = 0, schema = 0;
 
     v->watermark = m->watermark;
     v->journal_low = mirror_low(m);
@@ -71,6 +71,11 @@ static void view_journal(struct mirror *m, struct mirror_view *v)
     if (!m->attached || !m->journal)
         return;
     int rc = journal_max(m->journal, &max);
+    /* A schema that moved may have taken triggers with it, and changes unseen. */
+    if (rc == SQLITE_ROW &&
+        (source_query_int(m->source, "PRAGMA schema_version", &schema) != SQLITE_OK ||
+         schema != m->schema_version))
+        v->attached = false;
     if (rc == SQLITE_ROW)
         v->journal_max = max;
     else
