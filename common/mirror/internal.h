@@ -39,6 +39,7 @@ struct target_slot {
     char *name;
     struct key_schema schema; /* owned copy */
     uint32_t store_id;
+    bool fresh; /* just made, and not yet known so by the store */
 };
 
 struct table_slot {
@@ -102,8 +103,9 @@ struct mirror {
     enum source_problem problem;
     struct err problem_text;
     bool attached, detached, uninstalled, paused, ever_attached;
-    bool unclean;  /* the last process of this state file was killed */
-    bool replaced; /* another file came to the path: every table is compared */
+    bool unclean;       /* the last process of this state file was killed */
+    bool fresh_waiting; /* some target is fresh */
+    bool replaced;      /* another file came to the path: every table is compared */
     int64_t schema_version;
     uint32_t data_version;
 
@@ -185,6 +187,10 @@ int reader_offer_delete(struct mirror *m, usec now, struct table_slot *t, struct
 unsigned loader_slice(struct mirror *m, usec now);
 void loader_advanced(void *arg, const struct span *s);
 bool loader_pending(const struct mirror *m);
+
+/* targets.c */
+/* Open targets that waited for the state file to say that they are new. */
+void targets_open_fresh(struct mirror *m, usec now);
 
 /* orders.c */
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */

@@ -260,6 +260,7 @@ unsigned mirror_work(struct mirror *m, usec now)
         return m->problem == SOURCE_LOCKED ? MIRROR_BUSY : 0;
     if (!m->attached || !targets_looked_at(m))
         return 0;
+    targets_open_fresh(m, now);
     bits = reader_slice(m, now);
     if (!m->attached) /* the schema moved */
         return bits | (m->problem == SOURCE_OK ? MIRROR_MORE : 0);

@@ -1,5 +1,6 @@
 /* DynamoDB tables as the mirror sees them: open, or parked with their changes waiting in the
  * journal. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "mirror/internal.h"
@@ -14,23 +15,52 @@ const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i)
     return &m->targets[i]->view;
 }
 
+/* The table was just made: what we knew of its items is void, and its tables are loaded again. On
+ * disk before anything is sent there, or a stale digest could spare a row that is not there. */
+static int forget_items(struct mirror *m, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+    int rc;
+
+    if (m->state_broken)
+        return -EIO;
+    if (store_digest_count(m->store, t->store_id) == 0)
+        return 0;
+    rc = store_digest_clear(m->store, t->store_id);
+    for (size_t k = 0; rc == 0 && k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i)
+            rc = mirror_load_again(m, &m->tables[k], true);
+    return records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+}
+
 void mirror_target_open(struct mirror *m, usec now, uint32_t i, bool fresh)
 {
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    t->view.open = t->view.looked = true;
+    m->now = now;
+    t->view.looked = true;
+    t->fresh |= fresh;
+    if (t->fresh && forget_items(m, i) < 0) {
+        m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
+        return;
+    }
+    t->fresh = false;
+    t->view.open = true;
     t->view.parked = false;
     t->view.reason[0] = t->view.code[0] = '\0';
-    if (fresh && store_digest_count(m->store, t->store_id) > 0) {
-        records_kept(m, store_digest_clear(m->store, t->store_id));
-        for (size_t k = 0; k < m->table_count; k++)
-            if (m->tables[k].plan && m->tables[k].target == i)
-                records_kept(m, mirror_load_again(m, &m->tables[k], true));
-        records_kept(m, store_sync(m->store, NULL));
-    }
     if (!was_open)
         mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});
+}
+
+void targets_open_fresh(struct mirror *m, usec now)
+{
+    if (!m->fresh_waiting || m->state_broken)
+        return;
+    m->fresh_waiting = false;
+    for (uint32_t i = 0; i < m->target_count; i++)
+        if (m->targets[i]->fresh)
+            mirror_target_open(m, now, i, false);
 }
 
 /* Its changes stay in the journal and are read again from here on; the others flow past them. */
