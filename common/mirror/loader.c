@@ -297,7 +297,8 @@ static int page_body(struct page *p, bool *end)
         buf_clear(&t->cursor);
     /* Also after an interruption, when this load's own items are among them. */
     if (t->load == LOAD_ROWS && t->page == 0)
-        t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) > 0;
+        t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) > 0 ||
+                       engine_oldest(p->m->engine, t->target) < t->load_serial;
     t->cookie = version;
     if (t->load == LOAD_SWEEP && unread_changes(p->m))
         return SQLITE_OK;
