@@ -73,6 +73,18 @@ static int same_remote_key(struct mirror *m, struct table_slot *t, bool *same,
     return rc;
 }
 
+/* Of a row whose values are too long to read only the key is seen: is it the one that was asked
+ * for? */
+static bool is_long_row(struct table_slot *t, const struct value *row_key,
+                        const struct buf *row_key_bytes)
+{
+    _cleanup_buf_ struct buf found = {0};
+
+    return rows_found_key(t->rows, row_key, &found) != SQLITE_ROW || !buf_ok(&found) ||
+           (found.len == row_key_bytes->len &&
+            memcmp(found.data, row_key_bytes->data, found.len) == 0);
+}
+
 int reader_offer(struct mirror *m, usec now, struct table_slot *t, const struct value *row_key,
                  const struct buf *row_key_bytes, int found, bool force, struct span *journal,
                  struct span *load)
@@ -90,6 +102,8 @@ int reader_offer(struct mirror *m, usec now, struct table_slot *t, const struct 
     if (rc < 0) /* no item can ever have had this key */
         return outcome(m, now, t, row_key_bytes, found == SQLITE_DONE ? NULL : &fault, journal,
                        load);
+    if (found == SQLITE_TOOBIG && !is_long_row(t, row_key, row_key_bytes))
+        found = SQLITE_DONE;
     if (found == SQLITE_TOOBIG)
         return outcome(m, now, t, row_key_bytes, &fault, journal, load);
     if (found == SQLITE_ROW && same_remote_key(m, t, &same, &fault) == -ENOMEM)

@@ -198,13 +198,13 @@ static int prepare(struct rows *r, sqlite3_str *sql, sqlite3_stmt **out)
 }
 
 /* IS rather than =, so that a NULL in a key finds the rows that have it. */
-static int prepare_lookup(struct rows *r)
+static int prepare_lookup(struct rows *r, size_t columns, sqlite3_stmt **out)
 {
     const struct table_plan *p = r->plan;
     sqlite3_str *sql = sqlite3_str_new(r->source->db);
 
     sqlite3_str_appendall(sql, "SELECT ");
-    append_columns(sql, p, p->column_count);
+    append_columns(sql, p, columns);
     sqlite3_str_appendf(sql, " FROM main.\"%w\" WHERE ", p->table);
     for (size_t i = 0; i < p->row_key_count; i++) {
         sqlite3_str_appendf(sql, "%s\"%w\" IS ?%d", i ? " AND " : "", p->columns[i].name,
@@ -212,7 +212,7 @@ static int prepare_lookup(struct rows *r)
         append_collation(sql, r, i);
     }
     sqlite3_str_appendall(sql, " LIMIT 1");
-    return prepare(r, sql, &r->lookup);
+    return prepare(r, sql, out);
 }
 
 static int prepare_page(struct rows *r, size_t columns, bool behind, sqlite3_stmt **out)
@@ -246,7 +246,7 @@ int rows_open(struct source *s, const struct table_plan *plan, struct rows **out
     if (r->values && r->collations)
         rc = find_collations(r);
     if (rc == SQLITE_OK)
-        rc = prepare_lookup(r);
+        rc = prepare_lookup(r, plan->column_count, &r->lookup);
     if (rc == SQLITE_OK)
         rc = prepare_page(r, plan->column_count, false, &r->first_page);
     if (rc == SQLITE_OK)
@@ -319,6 +319,24 @@ int rows_lookup(struct rows *r, const struct value *row_key)
     int rc = bind_all(r, r->lookup, 1, row_key, r->plan->row_key_count);
 
     return rc == SQLITE_OK ? rows_next(r, r->lookup) : rc;
+}
+
+int rows_found_key(struct rows *r, const struct value *row_key, struct buf *key)
+{
+    size_t n = r->plan->row_key_count;
+    sqlite3_stmt *stmt = NULL;
+    int rc = prepare_lookup(r, n, &stmt);
+
+    if (rc == SQLITE_OK)
+        rc = bind_all(r, stmt, 1, row_key, n);
+    if (rc == SQLITE_OK && (rc = source_step_unbounded(stmt)) == SQLITE_ROW)
+        for (size_t i = 0; i < n; i++) {
+            struct value v;
+            rows_values(stmt, (int)i, 1, &v);
+            value_encode(key, &v);
+        }
+    sqlite3_finalize(stmt);
+    return rc;
 }
 
 static int bind_cursor(struct rows *r, sqlite3_stmt *stmt, const struct buf *cursor)

@@ -30,6 +30,10 @@ void rows_close(struct rows *r);
  */
 int rows_lookup(struct rows *r, const struct value *row_key);
 
+/* Only the key of the row that rows_lookup() would find, encoded onto `key`: for one whose values
+ * are too long. SQLITE_ROW, SQLITE_DONE or an error. */
+int rows_found_key(struct rows *r, const struct value *row_key, struct buf *key);
+
 /* The next rows in key order (or rowid order) behind `cursor` (encoded values; NULL: from the
  * start), at most `limit`. In key order, rows with a NULL in their key are left out. Then
  * rows_next() as above, and rows_cursor() for the place of the row at hand. */
