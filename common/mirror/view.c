@@ -63,6 +63,7 @@ static bool all_open(const struct mirror *m)
 
 static void view_journal(struct mirror *m, struct mirror_view *v)
 {
+    struct journal_head head;
     int64_t max = 0, schema = 0;
 
     v->watermark = m->watermark;
@@ -75,6 +76,10 @@ static void view_journal(struct mirror *m, struct mirror_view *v)
     if (rc == SQLITE_ROW &&
         (source_query_int(m->source, "PRAGMA schema_version", &schema) != SQLITE_OK ||
          schema != m->schema_version))
+        v->attached = false;
+    /* Nor is it ours any more when its first row is not, or its end is behind what was read. */
+    if (rc == SQLITE_ROW && (max < m->watermark || journal_head(m->journal, &head) != SQLITE_ROW ||
+                             (m->sentinel && (!head.sentinel || head.seq != m->acked))))
         v->attached = false;
     if (rc == SQLITE_ROW)
         v->journal_max = max;
