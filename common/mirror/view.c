@@ -32,8 +32,10 @@ static void view_lag(const struct mirror *m, struct mirror_view *v)
         return;
     memcpy(sorted, m->lag, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, compare_lag);
-    v->lag_p50 = sorted[n / 2] * 64e-6;
-    v->lag_p99 = sorted[n * 99 / 100] * 64e-6;
+    size_t middle = n / 2, late = n * 99 / 100;
+
+    v->lag_p50 = sorted[middle] * 64e-6;
+    v->lag_p99 = sorted[late] * 64e-6;
     v->lag_max = sorted[n - 1] * 64e-6;
 }
 

@@ -341,6 +341,54 @@ static void test_replies_to_unknown_requests_are_ignored(void **state)
     is_empty(&w);
 }
 
+/* --- what is asked of it -----------------------------------------------------------------------
+ */
+
+static void test_it_knows_which_keys_are_on_their_way_and_since_when(void **state)
+{
+    _cleanup_world_ struct world w;
+
+    (void)state;
+    world_make(&w, 2, NULL);
+    uint64_t before = engine_serial(w.engine);
+    offer_to(&w, 0, "a", 1);
+    offer_to(&w, 1, "b", 1);
+    uint64_t between = engine_serial(w.engine);
+    tick(&w);
+    offer_to(&w, 0, "a", 2);
+    assert_true(engine_has(w.engine, 0, "a", 1) && engine_has(w.engine, 1, "b", 1));
+    assert_false(engine_has(w.engine, 1, "a", 1) || engine_has(w.engine, 0, "ab", 2));
+    assert_true(engine_oldest(w.engine, 0) >= before && engine_oldest(w.engine, 0) < between);
+    answer(&w, 1, REPLY_OK);
+    assert_true(engine_has(w.engine, 0, "a", 1) && !engine_has(w.engine, 1, "b", 1));
+    assert_true(engine_oldest(w.engine, 0) >= between); /* only what was offered since is left */
+    assert_true(engine_oldest(w.engine, 1) == UINT64_MAX);
+    answer(&w, 2, REPLY_OK);
+    assert_true(engine_oldest(w.engine, 0) == UINT64_MAX);
+}
+
+static void test_outdated_writes_are_marked_in_flight_and_behind(void **state)
+{
+    _cleanup_world_ struct world w;
+
+    (void)state;
+    world_make(&w, 1, NULL);
+    offer(&w, "a", 1);
+    offer(&w, "b", 1);
+    tick(&w);
+    engine_outdate(w.engine, 0, "a", 1);
+    engine_outdate(w.engine, 0, "unknown", 7);
+    assert_true(w.flying[0]->writes[0]->outdated);
+    assert_false(w.flying[0]->writes[1]->outdated);
+    offer(&w, "b", 2);
+    engine_outdate(w.engine, 0, "b", 1);
+    answer(&w, 1, REPLY_OK);
+    assert_true(w.flying[0]->writes[0]->outdated);
+    offer(&w, "b", 3); /* the row can be mapped again */
+    answer(&w, 2, REPLY_OK);
+    assert_false(w.flying[0]->writes[0]->outdated);
+}
+
 /* --- spared writes ---------------------------------------------------------------------------- */
 
 static void test_a_put_that_dynamodb_holds_is_spared(void **state)
@@ -434,6 +482,8 @@ int main(void)
         cmocka_unit_test(test_targets_are_parked_until_opened),
         cmocka_unit_test(test_growing_keeps_what_is_queued),
         cmocka_unit_test(test_replies_to_unknown_requests_are_ignored),
+        cmocka_unit_test(test_it_knows_which_keys_are_on_their_way_and_since_when),
+        cmocka_unit_test(test_outdated_writes_are_marked_in_flight_and_behind),
         cmocka_unit_test(test_a_put_that_dynamodb_holds_is_spared),
         cmocka_unit_test(test_all_may_be_spared),
         cmocka_unit_test(test_a_row_that_goes_back_while_in_flight_is_sent),

@@ -1,0 +1,379 @@
+/* The model DynamoDB. A request arrives when it is sent or when it is answered, by chance; nothing
+ * of it is carried out after its answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "world.h"
+
+struct sim_write {
+    uint32_t target;
+    bool put;
+    struct buf key, json;
+};
+
+struct sim_flight {
+    struct list link;
+    uint64_t id;
+    usec due;
+    bool arrived;
+    struct reply reply;
+    unsigned count;
+    struct sim_write writes[BATCH_MAX_ITEMS];
+};
+
+/* --- tables and items ------------------------------------------------------------------------- */
+
+struct sim_table *service_table(struct world *w, const char *name)
+{
+    for (size_t i = 0; i < w->table_count; i++)
+        if (strcmp(w->tables[i].name, name) == 0)
+            return &w->tables[i];
+    if (w->table_count == SIM_TABLES) {
+        sim_fail(w, "more than %d tables", SIM_TABLES);
+        return &w->tables[0];
+    }
+    struct sim_table *t = &w->tables[w->table_count++];
+    *t = (struct sim_table){.name = strdup(name), .exists = sim_chance(w, 500)};
+    return t;
+}
+
+struct sim_item *service_item(struct sim_table *t, const void *key, size_t n)
+{
+    for (struct map_node *m = map_find(&t->items, map_hash(key, n, 0)); m; m = map_next(m)) {
+        struct sim_item *item = container_of(m, struct sim_item, node);
+        if (item->key_len == n && memcmp(item->bytes, key, n) == 0)
+            return item;
+    }
+    return NULL;
+}
+
+static void item_remove(struct sim_table *t, struct sim_item *item)
+{
+    if (!item)
+        return;
+    map_remove(&t->items, &item->node);
+    free(item);
+}
+
+static void item_put(struct sim_table *t, const struct buf *key, const struct buf *json)
+{
+    struct sim_item *item = malloc(sizeof *item + key->len + json->len);
+
+    item_remove(t, service_item(t, key->data, key->len));
+    if (!item)
+        abort();
+    *item = (struct sim_item){.key_len = key->len, .json_len = json->len};
+    memcpy(item->bytes, key->data, key->len);
+    memcpy(item->bytes + key->len, json->data, json->len);
+    if (map_insert(&t->items, &item->node, map_hash(key->data, key->len, 0)) < 0)
+        abort();
+}
+
+static void items_clear(struct sim_table *t)
+{
+    for (size_t i = 0; t->items.slots && i <= t->items.mask; i++)
+        while (t->items.slots[i])
+            item_remove(t, container_of(t->items.slots[i], struct sim_item, node));
+}
+
+static void flight_free(struct sim_flight *f)
+{
+    for (unsigned i = 0; i < f->count; i++) {
+        buf_free(&f->writes[i].key);
+        buf_free(&f->writes[i].json);
+    }
+    list_remove(&f->link);
+    free(f);
+}
+
+void service_free(struct world *w)
+{
+    list_for_each(pos, after, &w->flights) flight_free(container_of(pos, struct sim_flight, link));
+    for (size_t i = 0; i < w->table_count; i++) {
+        items_clear(&w->tables[i]);
+        map_free(&w->tables[i].items);
+        free(w->tables[i].name);
+    }
+}
+
+/* --- a request arrives ------------------------------------------------------------------------ */
+
+static struct sim_table *table_of(struct world *w, const struct sim_write *x)
+{
+    return service_table(w, mirror_target(w->mirror, x->target)->name);
+}
+
+static void apply(struct world *w, struct sim_flight *f, uint32_t but)
+{
+    for (unsigned i = 0; i < f->count; i++) {
+        struct sim_write *x = &f->writes[i];
+        struct sim_table *t = table_of(w, x);
+        if (but >> i & 1)
+            continue;
+        if (x->put)
+            item_put(t, &x->key, &x->json);
+        else
+            item_remove(t, service_item(t, x->key.data, x->key.len));
+    }
+}
+
+static void answer(struct sim_flight *f, enum reply_class class, int status, const char *code)
+{
+    f->reply = (struct reply){.class = class, .status = status};
+    snprintf(f->reply.code, sizeof f->reply.code, "%s", code);
+    snprintf(f->reply.message, sizeof f->reply.message, "simulated %s", code);
+}
+
+/* What the service itself refuses. */
+static bool refused(struct world *w, struct sim_flight *f)
+{
+    for (unsigned i = 0; i < f->count; i++) {
+        struct sim_table *t = table_of(w, &f->writes[i]);
+        if (!t->exists || t->denied) {
+            answer(f, t->exists ? REPLY_DENIED : REPLY_NO_TABLE, 400,
+                   t->exists ? "AccessDeniedException" : "ResourceNotFoundException");
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < f->count; i++)
+        if (f->writes[i].put &&
+            memmem(f->writes[i].json.data, f->writes[i].json.len, SIM_POISON, strlen(SIM_POISON))) {
+            answer(f, REPLY_INVALID, 400, "ValidationException");
+            return true;
+        }
+    return false;
+}
+
+static void accept(struct world *w, struct sim_flight *f)
+{
+    uint32_t mask = 0;
+
+    if (sim_chance(w, w->faults.unprocessed))
+        mask = (uint32_t)rng_next(&w->rng) & ((UINT32_C(1) << f->count) - 1);
+    apply(w, f, mask);
+    answer(f, REPLY_OK, 200, "");
+    f->reply.message[0] = '\0';
+    f->reply.unprocessed = mask;
+    f->reply.write_units = f->count;
+}
+
+/* The service carries it out or not, and then the answer is no use. */
+static void garble(struct world *w, struct sim_flight *f, enum reply_class class, int status,
+                   const char *code)
+{
+    if (sim_chance(w, 500) && !refused(w, f))
+        apply(w, f, 0);
+    answer(f, class, status, code);
+}
+
+static void arrive(struct world *w, struct sim_flight *f)
+{
+    f->arrived = true;
+    if (sim_chance(w, w->faults.not_sent))
+        answer(f, REPLY_NOT_SENT, 0, "connect");
+    else if (sim_chance(w, w->faults.expired))
+        answer(f, REPLY_EXPIRED, 400, "ExpiredTokenException");
+    else if (sim_chance(w, w->faults.throttled))
+        answer(f, REPLY_THROTTLED, 400, "ProvisionedThroughputExceededException");
+    else if (sim_chance(w, w->faults.ambiguous))
+        garble(w, f, REPLY_AMBIGUOUS, 0, "timeout");
+    else if (sim_chance(w, w->faults.transient))
+        garble(w, f, REPLY_TRANSIENT, 500, "InternalServerError");
+    else if (sim_chance(w, w->faults.other))
+        answer(f, sim_chance(w, 500) ? REPLY_CREDENTIALS : REPLY_CLOCK, 400, "Signature");
+    else if (!refused(w, f))
+        accept(w, f);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static bool in_flight(struct world *w, const struct payload *p)
+{
+    list_for_each(pos, after, &w->flights)
+    {
+        struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        for (unsigned i = 0; i < f->count; i++)
+            if (f->writes[i].target == p->target && f->writes[i].key.len == p->key_len &&
+                memcmp(f->writes[i].key.data, p->key, p->key_len) == 0)
+                return true;
+    }
+    return false;
+}
+
+static void check_request(struct world *w, const struct request *r)
+{
+    size_t bytes = 0;
+
+    if (r->count < 1 || r->count > BATCH_MAX_ITEMS)
+        sim_fail(w, "I10: a request of %u writes", r->count);
+    if (w->stopping || w->paused)
+        sim_fail(w, "a request is sent while %s", w->stopping ? "stopping" : "paused");
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct payload *p = r->writes[i];
+        const struct mirror_target *t = mirror_target(w->mirror, p->target);
+        bytes += p->json_len + BATCH_WRITE_OVERHEAD;
+        if (!t->open)
+            sim_fail(w, "a request for %s, which is not open", t->name);
+        if (in_flight(w, p))
+            sim_fail(w, "I10: a key of %s is in flight twice", t->name);
+        for (unsigned k = 0; k < i; k++) {
+            const struct payload *q = r->writes[k];
+            if (q->target == p->target && q->key_len == p->key_len &&
+                memcmp(q->key, p->key, p->key_len) == 0)
+                sim_fail(w, "I10: a key of %s is in one request twice", t->name);
+            if (q->target == p->target && r->writes[i - 1]->target != p->target)
+                sim_fail(w, "writes of %s do not stand together in the request", t->name);
+        }
+    }
+    if (bytes > BATCH_MAX_BYTES)
+        sim_fail(w, "I10: a request of %zu bytes", bytes);
+}
+
+void service_send(void *arg, const struct request *r)
+{
+    struct world *w = arg;
+    struct sim_flight *f = calloc(1, sizeof *f);
+
+    if (!f)
+        abort();
+    check_request(w, r);
+    list_init(&f->link);
+    f->id = r->id;
+    f->count = r->count;
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct payload *p = r->writes[i];
+        struct sim_write *x = &f->writes[i];
+        x->target = p->target;
+        x->put = p->op == WRITE_PUT;
+        buf_append(&x->key, p->key, p->key_len);
+        buf_append(&x->json, p->json, p->json_len);
+        sim_trace(w, "  %s %s %.*s", x->put ? "put" : "delete",
+                  mirror_target(w->mirror, p->target)->name, (int)p->json_len, p->json);
+    }
+    sim_trace(w, "  request %llu of %u", (unsigned long long)r->id, r->count);
+    w->requests++;
+    f->due = w->now + (sim_chance(w, 50) ? sim_pick(w, 10000) : sim_pick(w, 30)) * USEC_PER_MSEC;
+    if (sim_chance(w, 500))
+        arrive(w, f);
+    list_push_back(&w->flights, &f->link);
+}
+
+usec service_due(const struct world *w)
+{
+    usec due = USEC_NEVER;
+
+    list_for_each(pos, after, &w->flights)
+    {
+        const struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        due = f->due < due ? f->due : due;
+    }
+    return due;
+}
+
+static struct sim_flight *choose(struct world *w, bool due)
+{
+    struct sim_flight *chosen = NULL;
+    unsigned n = 0;
+
+    list_for_each(pos, after, &w->flights)
+    {
+        struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        if ((!due || f->due <= w->now) && sim_pick(w, ++n) == 0)
+            chosen = f;
+    }
+    return chosen;
+}
+
+bool service_answer(struct world *w, bool due)
+{
+    struct sim_flight *f = choose(w, due);
+
+    if (!f)
+        return false;
+    if (!f->arrived)
+        arrive(w, f);
+    list_remove(&f->link);
+    sim_trace(w, "answer %llu: class %d %s, unprocessed %x", (unsigned long long)f->id,
+              f->reply.class, f->reply.code, f->reply.unprocessed);
+    mirror_reply(w->mirror, w->now, f->id, &f->reply);
+    flight_free(f);
+    w->pumping = true;
+    return true;
+}
+
+void service_orphan(struct world *w)
+{
+    list_for_each(pos, after, &w->flights)
+    {
+        struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        if (!f->arrived && sim_chance(w, 500))
+            arrive(w, f);
+        flight_free(f);
+    }
+}
+
+/* --- tables come and go ----------------------------------------------------------------------- */
+
+static bool touched(struct world *w, const struct sim_table *t)
+{
+    list_for_each(pos, after, &w->flights)
+    {
+        struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        for (unsigned i = 0; f->arrived && i < f->count; i++)
+            if (table_of(w, &f->writes[i]) == t)
+                return true;
+    }
+    return false;
+}
+
+void service_trouble(struct world *w)
+{
+    if (!w->table_count)
+        return;
+    struct sim_table *t = &w->tables[sim_pick(w, (unsigned)w->table_count)];
+    if (t->denied) {
+        t->denied = false;
+        sim_trace(w, "table %s is allowed again", t->name);
+    } else if (sim_chance(w, w->faults.table_denied)) {
+        t->denied = true;
+        sim_trace(w, "table %s is denied", t->name);
+    } else if (t->exists && sim_chance(w, w->faults.table_lost) && !touched(w, t)) {
+        t->exists = false;
+        items_clear(t);
+        sim_trace(w, "table %s is lost", t->name);
+    }
+}
+
+void service_probe(struct world *w, uint32_t target)
+{
+    struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
+    struct mirror_view v;
+    bool fresh = !t->exists;
+
+    w->pumping = true;
+    mirror_view(w->mirror, w->now, &v);
+    if (fresh && v.state_broken) { /* that the table is new could not be kept over a crash */
+        w->probes[target].due = w->now + USEC_PER_SEC;
+        return;
+    }
+    if (t->denied || (!t->exists && !w->quiet && sim_chance(w, 300))) {
+        sim_trace(w, "probe %s: parked", t->name);
+        w->probes[target].due = w->now + 5 * USEC_PER_SEC;
+        mirror_target_parked(w->mirror, w->now, target, "AccessDeniedException", "simulated");
+        return;
+    }
+    t->exists = true;
+    sim_trace(w, "probe %s: open%s", t->name, fresh ? ", just made" : "");
+    w->probes[target].due = USEC_NEVER;
+    mirror_target_open(w->mirror, w->now, target, fresh);
+}
+
+void service_heal(struct world *w)
+{
+    for (size_t i = 0; i < w->table_count; i++)
+        w->tables[i].denied = false;
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        if (!service_table(w, mirror_target(w->mirror, i)->name)->exists)
+            w->probes[i].due = w->now;
+}

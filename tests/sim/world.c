@@ -1,0 +1,498 @@
+/* Life of the mirror in its world, driven as the daemon drives it; the clock and the trace. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "state/internal.h"
+#include "world.h"
+
+enum { SETTLE_TURNS = 200000 };
+#define SETTLE_TIME (30 * 60 * USEC_PER_SEC)
+#define TICK        (1 * USEC_PER_SEC)
+
+/* --- clock ------------------------------------------------------------------------------------ */
+
+static struct world *alive; /* clock_gettime() has no other way to know */
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    const usec epoch = 1700000000 * USEC_PER_SEC;
+
+    if (!alive)
+        return (int)syscall(SYS_clock_gettime, id, ts);
+    if (alive->slow)
+        alive->now += sim_pick(alive, (unsigned)alive->slow);
+    usec t = alive->now + (id == CLOCK_REALTIME ? epoch : 0);
+    ts->tv_sec = t / USEC_PER_SEC;
+    ts->tv_nsec = t % USEC_PER_SEC * 1000;
+    return 0;
+}
+
+int usleep(useconds_t duration)
+{
+    if (alive)
+        alive->now += duration;
+    return 0;
+}
+
+/* --- chance, trace, failure ------------------------------------------------------------------- */
+
+unsigned sim_pick(struct world *w, unsigned n)
+{
+    return n ? (unsigned)rng_upto(&w->rng, n - 1) : 0;
+}
+
+bool sim_chance(struct world *w, unsigned thousandths)
+{
+    return thousandths && sim_pick(w, 1000) < thousandths;
+}
+
+void sim_trace(struct world *w, const char *fmt, ...)
+{
+    char text[600];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    w->hash = map_hash(text, strlen(text), w->hash ^ (uint64_t)w->now);
+    if (w->tracing)
+        fprintf(stderr, "%4u %10.6f %s\n", w->step, (double)w->now / 1e6, text);
+}
+
+void sim_fail(struct world *w, const char *fmt, ...)
+{
+    char text[sizeof w->failure];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (w->failure[0])
+        return;
+    if (w->tracing)
+        fprintf(stderr, "%4u %10.6f FAILURE: %s\n", w->step, (double)w->now / 1e6, text);
+    snprintf(w->failure, sizeof w->failure, "%s", text);
+}
+
+/* --- the mirror's edge ------------------------------------------------------------------------ */
+
+static void edge_parked(void *arg, uint32_t target, const struct reply *why)
+{
+    struct world *w = arg;
+
+    sim_trace(w, "parked: %s (%s)", mirror_target(w->mirror, target)->name, why->code);
+    w->probes[target].due = w->now + USEC_PER_SEC;
+}
+
+static void edge_credentials(void *arg, const struct reply *why)
+{
+    struct world *w = arg;
+
+    sim_trace(w, "credentials wanted (%s)", why->code);
+    w->credentials_due = w->now + sim_pick(w, 3000) * USEC_PER_MSEC;
+}
+
+static void edge_retrying(void *arg, const struct reply *why, usec delay)
+{
+    sim_trace(arg, "retrying in %lld us (%s)", (long long)delay, why->code);
+}
+
+static void edge_dead_letter(void *arg, const struct dead_letter *d, bool is_new)
+{
+    sim_trace(arg, "dead letter %s %s: %s%s", d->table, d->key, d->reason, is_new ? ", new" : "");
+}
+
+static void edge_note(void *arg, enum log_level level, const char *code, const char *text)
+{
+    struct world *w = arg;
+
+    sim_trace(w, "note %d %s", level, code);
+    if (w->tracing) /* it may name the directory, which is another in each run */
+        fprintf(stderr, "                  %s\n", text);
+}
+
+static void edge_targets_changed(void *arg)
+{
+    struct world *w = arg;
+
+    for (; w->probe_count < mirror_target_count(w->mirror) && w->probe_count < SIM_TABLES;
+         w->probe_count++)
+        w->probes[w->probe_count].due = w->now + sim_pick(w, 100) * USEC_PER_MSEC;
+    w->pumping = true;
+}
+
+bool sim_start(struct world *w)
+{
+    const struct mirror_edge edge = {.arg = w,
+                                     .send = service_send,
+                                     .parked = edge_parked,
+                                     .credentials = edge_credentials,
+                                     .retrying = edge_retrying,
+                                     .dead_letter = edge_dead_letter,
+                                     .note = edge_note,
+                                     .targets_changed = edge_targets_changed};
+    struct err err = {0};
+
+    sim_trace(w, "start");
+    w->probe_count = 0;
+    w->stopping = w->syncing = w->paused = w->state_unwritable = false;
+    w->credentials_due = w->recheck_due = w->ack_due = USEC_NEVER;
+    w->tick_due = w->now + TICK;
+    if (mirror_new(w->config, &edge, rng_next(&w->rng), &w->mirror, &err) < 0) {
+        w->mirror = NULL;
+        sim_fail(w, "the mirror does not start: %s", err.text);
+        return false;
+    }
+    mirror_attach(w->mirror, w->now);
+    w->pumping = true;
+    return true;
+}
+
+/* --- the end of a process --------------------------------------------------------------------- */
+
+static void copy_file(const char *from, const char *to)
+{
+    char chunk[65536];
+    ssize_t n;
+    _cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int out =
+        in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    unlink(in < 0 ? to : "");
+    while (in >= 0 && (n = read(in, chunk, sizeof chunk)) > 0)
+        if (write(out, chunk, (size_t)n) != n)
+            abort();
+}
+
+/* The state file and its -wal as they are on disk, aside or back. */
+static void copy_state(struct world *w, bool back)
+{
+    static const char *const parts[] = {"", "-wal"};
+
+    for (size_t i = 0; i < 2; i++) {
+        char own[120], kept[128];
+        snprintf(own, sizeof own, "%s%s", w->state, parts[i]);
+        snprintf(kept, sizeof kept, "%s/kept%s", w->dir, parts[i]);
+        copy_file(back ? kept : own, back ? own : kept);
+    }
+}
+
+static void bury(struct world *w)
+{
+    service_orphan(w);
+    store_rollback(mirror_store(w->mirror));
+    mirror_free(w->mirror);
+    w->mirror = NULL;
+    copy_state(w, true);
+}
+
+void sim_crash(struct world *w)
+{
+    int fd = -1;
+
+    copy_state(w, false);
+    /* Power fails for the state file's disk: what was committed but not yet synced is gone. */
+    if (!w->syncing && sim_chance(w, 300) && mirror_flush(w->mirror, w->now, &fd) == 1) {
+        mirror_ack(w->mirror, w->now, true);
+        sim_trace(w, "crash, with the last commit lost");
+    } else {
+        if (fd < 0)
+            copy_state(w, false);
+        sim_trace(w, "crash");
+    }
+    bury(w);
+}
+
+void sim_stop(struct world *w)
+{
+    int fd = -1;
+    bool patient = w->quiet || sim_chance(w, 800);
+
+    sim_trace(w, "stop");
+    mirror_stop(w->mirror, w->now);
+    w->stopping = true;
+    while (patient && service_answer(w, false))
+        ;
+    if (w->syncing)
+        sim_flushed(w, true);
+    if (mirror_flush(w->mirror, USEC_NEVER - 1, &fd) == 1)
+        mirror_flushed(w->mirror, w->now, true);
+    while (mirror_ack(w->mirror, w->now, true) == w->now)
+        ;
+    mirror_farewell(w->mirror);
+    service_orphan(w);
+    mirror_free(w->mirror);
+    w->mirror = NULL;
+}
+
+/* --- parts of a turn -------------------------------------------------------------------------- */
+
+void sim_work(struct world *w)
+{
+    unsigned bits = w->stopping ? 0 : mirror_work(w->mirror, w->now);
+    const char *text;
+
+    sim_trace(w, "work: %u, problem %d", bits, mirror_problem(w->mirror, &text));
+    w->pumping |= bits & MIRROR_MORE;
+    w->recheck_due = bits & MIRROR_BUSY ? w->now + USEC_PER_MSEC : USEC_NEVER;
+}
+
+void sim_flush(struct world *w)
+{
+    int fd = -1;
+
+    if (w->syncing || mirror_flush(w->mirror, w->now, &fd) != 1)
+        return;
+    sim_trace(w, "flush");
+    w->syncing = true;
+}
+
+void sim_flushed(struct world *w, bool durable)
+{
+    sim_trace(w, "flushed: %d", durable);
+    w->syncing = false;
+    mirror_flushed(w->mirror, w->now, durable);
+    w->pumping = true;
+}
+
+void sim_ack(struct world *w, bool force)
+{
+    w->ack_due = mirror_ack(w->mirror, w->now, force);
+    sim_trace(w, "ack: next in %lld",
+              w->ack_due == USEC_NEVER ? -1LL : (long long)(w->ack_due - w->now));
+}
+
+void sim_tick(struct world *w)
+{
+    w->tick_due = w->now + TICK;
+    mirror_tick(w->mirror);
+    if (mirror_changed(w->mirror))
+        sim_work(w);
+}
+
+void sim_pause(struct world *w, bool paused)
+{
+    sim_trace(w, "pause: %d", paused);
+    w->paused = paused;
+    mirror_pause(w->mirror, w->now, paused);
+    w->pumping = true;
+}
+
+void sim_state_unwritable(struct world *w, bool yes)
+{
+    sim_trace(w, "state unwritable: %d", yes);
+    w->state_unwritable = yes;
+    sqlite3_exec(mirror_store(w->mirror)->db, yes ? "PRAGMA query_only=1" : "PRAGMA query_only=0",
+                 NULL, NULL, NULL);
+}
+
+static usec earlier(usec a, usec b)
+{
+    return a < b ? a : b;
+}
+
+static usec timer_due(struct world *w)
+{
+    usec due = earlier(mirror_deadline(w->mirror), mirror_flush_due(w->mirror));
+
+    return earlier(due, w->ack_due);
+}
+
+static usec next_due(struct world *w)
+{
+    usec due = earlier(timer_due(w), earlier(w->tick_due, w->recheck_due));
+
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        due = earlier(due, w->probes[i].due);
+    return earlier(due, earlier(w->credentials_due, service_due(w)));
+}
+
+static void serve(struct world *w)
+{
+    while (service_answer(w, true))
+        ;
+    if (w->credentials_due <= w->now) {
+        w->credentials_due = USEC_NEVER;
+        sim_trace(w, "credentials");
+        mirror_credentials(w->mirror, w->now);
+        w->pumping = true;
+    }
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        if (w->probes[i].due <= w->now)
+            service_probe(w, i);
+    if (w->syncing)
+        sim_flushed(w, !sim_chance(w, w->faults.sync_failed));
+}
+
+void sim_turn(struct world *w)
+{
+    serve(w);
+    if (w->tick_due <= w->now)
+        sim_tick(w);
+    bool timer = timer_due(w) <= w->now;
+    if (timer)
+        mirror_timer(w->mirror, w->now);
+    if (w->pumping || timer || w->recheck_due <= w->now) {
+        w->pumping = false;
+        sim_work(w);
+        sim_flush(w);
+        sim_ack(w, false);
+    }
+    usec due = next_due(w);
+    if (!w->pumping && !w->syncing && due > w->now)
+        w->now = due;
+}
+
+/* --- rest ------------------------------------------------------------------------------------- */
+
+/* The operator looks at what a comparison would delete, and agrees. */
+void sim_approve(struct world *w)
+{
+    struct mirror_table_view v;
+    bool held = false;
+
+    for (size_t i = 0; i < mirror_table_count(w->mirror); i++) {
+        mirror_table(w->mirror, i, &v);
+        held |= strcmp(v.state, "held") == 0;
+    }
+    if (!held)
+        return;
+    sim_trace(w, "approve: %d", mirror_approve(w->mirror));
+    w->pumping = true;
+}
+
+static bool at_rest(struct world *w)
+{
+    struct mirror_view v;
+
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        if (w->probes[i].due <= w->now)
+            return false;
+    mirror_view(w->mirror, w->now, &v);
+    return v.converged && mirror_idle(w->mirror) && list_empty(&w->flights) && !w->syncing &&
+           oracle_journal_empty(w) && oracle_all_mirrored(w);
+}
+
+static void describe_unrest(struct world *w)
+{
+    struct mirror_view v;
+    const char *text;
+    enum source_problem problem = mirror_problem(w->mirror, &text);
+
+    mirror_view(w->mirror, w->now, &v);
+    sim_fail(w,
+             "I8: no rest: attached %d, loading %d, journal %lld of %lld to %lld, items %zu, in "
+             "flight %u, state broken %d, problem %d %s",
+             v.attached, v.loading, (long long)v.journal_low, (long long)v.watermark,
+             (long long)v.journal_max, v.engine.items, v.engine.in_flight, v.state_broken, problem,
+             text);
+}
+
+void sim_settle(struct world *w)
+{
+    usec until = w->now + SETTLE_TIME;
+    unsigned turns = 0;
+
+    w->quiet = true;
+    w->faults = (struct sim_faults){0};
+    application_rest(w);
+    service_heal(w);
+    if (w->paused)
+        sim_pause(w, false);
+    if (w->state_unwritable)
+        sim_state_unwritable(w, false);
+    while (!w->failure[0] && !at_rest(w)) {
+        if (w->now > until || ++turns > SETTLE_TURNS) {
+            describe_unrest(w);
+            return;
+        }
+        sim_approve(w);
+        sim_turn(w);
+    }
+}
+
+/* --- life of the world ------------------------------------------------------------------------ */
+
+static bool write_config(struct world *w)
+{
+    char path[96];
+    struct config_request request = {.file = path};
+    struct err err = {0};
+
+    snprintf(path, sizeof path, "%s/sim.conf", w->dir);
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return false;
+    fprintf(f,
+            "[source]\ndatabase=%s\n[state]\npath=%s\n[dynamodb]\nregion=us-west-2\n"
+            "max_requests_in_flight=%u\n[sync]\nlinger=%ums\nbackoff_max=%us\n",
+            w->database, w->state, 1 + sim_pick(w, 8), sim_pick(w, 20), 1 + sim_pick(w, 20));
+    fprintf(f, "hold_deletes=%u%%\n", sim_chance(w, 500) ? 100 : sim_pick(w, 60));
+    if (!w->faults.crash && !w->faults.restart && sim_chance(w, 200))
+        fprintf(f, "journal_limit=%u\n", 1000 + sim_pick(w, 2000));
+    fclose(f);
+    if (config_load(&request, &w->config, &err) == 0)
+        return true;
+    sim_fail(w, "%s", err.text);
+    return false;
+}
+
+struct world *world_new(uint64_t seed, bool tracing)
+{
+    struct world *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    alive = w;
+    *w = (struct world){.seed = seed, .rng.state = seed, .tracing = tracing, .rebuilding = -1};
+    w->now = 1000 * USEC_PER_SEC;
+    list_init(&w->flights);
+    snprintf(w->dir, sizeof w->dir, "%s/syncd-sim-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    if (!mkdtemp(w->dir)) {
+        world_free(w);
+        return NULL;
+    }
+    snprintf(w->database, sizeof w->database, "%s/app.db", w->dir);
+    snprintf(w->state, sizeof w->state, "%s/state.db", w->dir);
+    w->keys = 2 + sim_pick(w, 30);
+    return w;
+}
+
+bool world_build(struct world *w)
+{
+    return write_config(w) && application_create(w);
+}
+
+static void remove_directory(const char *dir)
+{
+    DIR *d = opendir(dir);
+    char path[400];
+
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        unlink(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(dir);
+}
+
+void world_free(struct world *w)
+{
+    if (w->mirror)
+        mirror_free(w->mirror);
+    service_free(w);
+    sqlite3_close_v2(w->look);
+    sqlite3_close_v2(w->app);
+    config_free(w->config);
+    remove_directory(w->dir);
+    alive = NULL;
+    free(w);
+}

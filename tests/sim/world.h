@@ -1,0 +1,168 @@
+/* A simulated world for the mirror: a real database and a real state file in a directory of their
+ * own, the real mirror between them and a DynamoDB in memory, and a clock that only the world
+ * moves. All of it is decided by one seed, so that a failing run can be had again.
+ *
+ *     application.c  what the application does to its database: statements, schema changes
+ *     service.c      the model DynamoDB: tables, requests, the ways in which they fail
+ *     oracle.c       what must be true: the items that the rows map to, compared with the model's
+ *     world.c        life of the mirror: start, turns, crashes, stops; the clock and the trace
+ *
+ * Nothing here is thread-safe, and one world lives at a time: clock_gettime() and usleep() of the
+ * program are answered from its clock. A broken promise is kept as the first sentence of
+ * `failure`; whoever drives the world looks there. */
+#ifndef SYNCD_TESTS_SIM_WORLD_H
+#define SYNCD_TESTS_SIM_WORLD_H
+
+#include <sqlite3.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "config/config.h"
+#include "mirror/mirror.h"
+
+enum { SIM_TABLES = 32, SIM_SOURCES = 4 };
+
+/* How often each kind of trouble comes, in thousandths; a seed turns some of them off. */
+struct sim_faults {
+    unsigned unprocessed, throttled, transient, not_sent, ambiguous, expired, other;
+    unsigned table_lost, table_denied;
+    unsigned poison;   /* of values: DynamoDB refuses what holds SIM_POISON */
+    unsigned unmapped; /* of values: no item can be made of the row */
+    unsigned schema;   /* of the application's steps */
+    unsigned triggers_dropped, journal_emptied;
+    unsigned crash, restart, resync, pause, retry_letters;
+    unsigned sync_failed, state_unwritable;
+};
+
+#define SIM_POISON "poison"
+
+/* An item of the model. */
+struct sim_item {
+    struct map_node node;
+    uint64_t seen; /* by the comparison of that number */
+    size_t key_len, json_len;
+    char bytes[]; /* key, then JSON */
+};
+
+struct sim_table {
+    char *name;
+    bool exists, denied;
+    struct map items;
+};
+
+/* What the edge does for one target of the mirror. */
+struct sim_probe {
+    usec due;
+};
+
+struct world {
+    uint64_t seed;
+    struct rng rng;
+    usec now;
+    usec slow; /* a reading of the clock within the mirror moves it on by up to this */
+    bool tracing;
+    uint64_t hash; /* of the trace */
+    unsigned step;
+    char failure[1024]; /* "": none */
+
+    char dir[64], database[96], state[96];
+    struct config *config;
+    struct sim_faults faults;
+
+    /* application */
+    sqlite3 *app;
+    sqlite3 *look; /* the oracle's, which sees what is committed */
+    bool in_transaction;
+    unsigned keys;   /* different keys of each table */
+    unsigned column; /* number of the next new column */
+    int rebuilding;  /* table that is being rebuilt, or -1 */
+    unsigned rebuild_stage, rebuild_kind;
+    bool quiet; /* nothing is done to harm any more */
+
+    /* mirror */
+    struct mirror *mirror;
+    bool pumping, syncing, stopping, paused, state_unwritable;
+    usec tick_due, credentials_due, recheck_due, ack_due;
+    struct sim_probe probes[SIM_TABLES];
+    uint32_t probe_count;
+
+    /* service */
+    struct sim_table tables[SIM_TABLES];
+    size_t table_count;
+    struct list flights; /* requests not yet answered */
+    uint64_t requests;
+    uint64_t comparison;
+};
+
+/* --- world.c ---------------------------------------------------------------------------------- */
+
+/* An empty world, whose faults are to be chosen next; NULL when its directory cannot be made. */
+struct world *world_new(uint64_t seed, bool tracing);
+/* Its configuration and database. */
+bool world_build(struct world *w);
+void world_free(struct world *w);
+
+unsigned sim_pick(struct world *w, unsigned n); /* of [0, n) */
+bool sim_chance(struct world *w, unsigned thousandths);
+void sim_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sim_fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+bool sim_start(struct world *w);
+/* The process dies: what its state file had not committed is gone, requests are on their own. */
+void sim_crash(struct world *w);
+/* As the daemon does on SIGTERM. */
+void sim_stop(struct world *w);
+
+/* Parts of a turn, as the daemon takes them. */
+void sim_work(struct world *w);
+void sim_flush(struct world *w);
+void sim_flushed(struct world *w, bool durable);
+void sim_ack(struct world *w, bool force);
+void sim_tick(struct world *w);
+void sim_pause(struct world *w, bool paused);
+void sim_approve(struct world *w);
+void sim_state_unwritable(struct world *w, bool yes);
+/* Whatever is due now, in the daemon's order; else on to the moment when something is. */
+void sim_turn(struct world *w);
+/* End the troubles and the application's writing, and take turns until all is at rest. */
+void sim_settle(struct world *w);
+
+/* --- service.c -------------------------------------------------------------------------------- */
+
+void service_send(void *arg, const struct request *r);
+/* Answer a request: any (`due` false), or one whose time has come. False: there is none. */
+bool service_answer(struct world *w, bool due);
+usec service_due(const struct world *w);
+/* Requests of a process that is no more: each arrives or does not. */
+void service_orphan(struct world *w);
+void service_trouble(struct world *w); /* a table is lost, denied, or allowed again */
+/* All is allowed again, and tables that were lost unnoticed are looked at. */
+void service_heal(struct world *w);
+/* What DescribeTable and CreateTable would find for a target of the mirror. */
+void service_probe(struct world *w, uint32_t target);
+struct sim_table *service_table(struct world *w, const char *name);
+struct sim_item *service_item(struct sim_table *t, const void *key, size_t n);
+void service_free(struct world *w);
+
+/* --- application.c ---------------------------------------------------------------------------- */
+
+bool application_create(struct world *w);
+void application_step(struct world *w);
+const char *application_table(unsigned t);
+/* Finish what is begun. */
+void application_rest(struct world *w);
+
+/* --- oracle.c --------------------------------------------------------------------------------- */
+
+/* The model holds what the rows map to, save for rows that are dead letters; and dead letters are
+ * exactly the rows that cannot be written. */
+void oracle_compare(struct world *w, const char *when);
+/* If the mirror says that all is converged, it is. */
+void oracle_converged(struct world *w);
+/* Nothing but the sentinel is in the journal. */
+bool oracle_journal_empty(struct world *w);
+/* Tables that appear while the mirror runs are mirrored once they have stood for a while. */
+bool oracle_all_mirrored(struct world *w);
+
+#endif
