@@ -342,7 +342,7 @@ static void finish_stop(struct daemon *d)
     mirror_view(d->mirror, now, &v);
     if ((v.engine.in_flight && now < d->stop_by) || d->syncing)
         return;
-    if (mirror_flush(d->mirror, USEC_NEVER - 1, &fd) == 1)
+    if (mirror_flush_now(d->mirror, now, &fd) == 1)
         mirror_flushed(d->mirror, now, fdatasync(fd) == 0);
     while (mirror_ack(d->mirror, now, true) == now)
         ;

@@ -64,7 +64,8 @@ enum {
 unsigned mirror_work(struct mirror *m, usec now);
 /* Once a second: is the file still the one that is open? */
 void mirror_tick(struct mirror *m);
-/* Cheap: has any other connection committed since the last look? */
+/* Cheap: is there anything to look for: a commit of another connection, a table whose minute of
+ * probation is over? */
 bool mirror_changed(struct mirror *m);
 
 void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r);
@@ -101,6 +102,8 @@ usec mirror_flush_due(const struct mirror *m);
 /* Commit outcomes to the store. 1: `*fd` must be fdatasync'ed, then mirror_flushed(); 0: nothing to
  * do; negative: the store cannot be written (it is tried again later). */
 int mirror_flush(struct mirror *m, usec now, int *fd);
+/* The same whether it is due or not: before a stop. */
+int mirror_flush_now(struct mirror *m, usec now, int *fd);
 void mirror_flushed(struct mirror *m, usec now, bool durable);
 /* Take settled entries out of the journal if the time is right (`force`: whatever the time).
  * Returns when to try again, or USEC_NEVER. */

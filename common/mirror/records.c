@@ -160,7 +160,12 @@ usec mirror_flush_due(const struct mirror *m)
 
 int mirror_flush(struct mirror *m, usec now, int *fd)
 {
-    if (m->sync_pending || mirror_flush_due(m) > now)
+    return mirror_flush_due(m) > now ? 0 : mirror_flush_now(m, now, fd);
+}
+
+int mirror_flush_now(struct mirror *m, usec now, int *fd)
+{
+    if (m->sync_pending)
         return 0;
     if (m->state_broken) {
         if (rewrite(m) < 0) {

@@ -190,10 +190,17 @@ static bool mirrored(struct world *w, const char *name)
 
 bool oracle_all_mirrored(struct world *w)
 {
+    sqlite3_stmt *stmt = NULL;
     bool all = true;
 
-    for (unsigned t = 0; t < SIM_SOURCES; t++)
-        all &= mirrored(w, application_table(t));
+    if (sqlite3_prepare_v2(w->look,
+                           "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT GLOB "
+                           "'_syncd_*' AND name NOT GLOB 'sqlite_*'",
+                           -1, &stmt, NULL) != SQLITE_OK)
+        return false;
+    while (sqlite3_step(stmt) == SQLITE_ROW)
+        all &= mirrored(w, (const char *)sqlite3_column_text(stmt, 0));
+    sqlite3_finalize(stmt);
     return all;
 }
 

@@ -353,7 +353,8 @@ void service_probe(struct world *w, uint32_t target)
 
     w->pumping = true;
     mirror_view(w->mirror, w->now, &v);
-    if (fresh && v.state_broken) { /* that the table is new could not be kept over a crash */
+    if (fresh && (v.state_broken ||
+                  w->state_unwritable)) { /* that the table is new could not be kept over a crash */
         w->probes[target].due = w->now + USEC_PER_SEC;
         return;
     }

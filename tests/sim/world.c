@@ -12,7 +12,9 @@
 #include "world.h"
 
 enum { SETTLE_TURNS = 200000 };
-#define SETTLE_TIME (30 * 60 * USEC_PER_SEC)
+/* Thousands of refused rows, each found by halving, one request after the other, take their time.
+ */
+#define SETTLE_TIME (6 * 3600 * USEC_PER_SEC)
 #define TICK        (1 * USEC_PER_SEC)
 
 /* --- clock ------------------------------------------------------------------------------------ */
@@ -221,7 +223,7 @@ void sim_stop(struct world *w)
         ;
     if (w->syncing)
         sim_flushed(w, true);
-    if (mirror_flush(w->mirror, USEC_NEVER - 1, &fd) == 1)
+    if (mirror_flush_now(w->mirror, w->now, &fd) == 1)
         mirror_flushed(w->mirror, w->now, true);
     while (mirror_ack(w->mirror, w->now, true) == w->now)
         ;
@@ -372,7 +374,7 @@ static bool at_rest(struct world *w)
     struct mirror_view v;
 
     for (uint32_t i = 0; i < w->probe_count; i++)
-        if (w->probes[i].due <= w->now)
+        if (w->probes[i].due != USEC_NEVER)
             return false;
     mirror_view(w->mirror, w->now, &v);
     return v.converged && mirror_idle(w->mirror) && list_empty(&w->flights) && !w->syncing &&

@@ -149,7 +149,6 @@ void service_free(struct world *w);
 
 bool application_create(struct world *w);
 void application_step(struct world *w);
-const char *application_table(unsigned t);
 /* Finish what is begun. */
 void application_rest(struct world *w);
 
