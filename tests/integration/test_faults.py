@@ -243,7 +243,10 @@ def test_the_service_goes_away_and_comes_back(fault, running):
     status = running.status()
     assert status["health"] in ("warning", "critical") and status["converged"] is False
     assert status["source"]["journal_entries"] >= 60 and status["target"]["last_error"]["message"]
-    assert status["target"]["retry_in_seconds"] is not None
+    # Null while a try is on its way.
+    eventually(
+        lambda: running.status()["target"]["retry_in_seconds"] is not None, "the next try announced"
+    )
     running.sql("INSERT INTO t VALUES(500, 'while away')")
     fault.listen()
     running.settle(60)
