@@ -90,7 +90,7 @@ static int add_columns(struct plan_maker *m, const size_t *key, size_t key_count
         if ((rc = add_column(m, c)) < 0)
             return rc;
     }
-    m->plan->row_key_count = key_count;
+    m->plan->row_key_count = m->plan->entry_count = key_count;
     for (size_t i = 0; i < t->column_count; i++) {
         const struct column_info *c = &t->columns[i];
         if (plan_column(m->plan, c->name) >= 0 || excluded(m, c->name))

@@ -2,9 +2,10 @@
  * key is made. Made from the table as it is and the configuration; immutable afterwards.
  *
  * The *row key* is what identifies the row in SQLite (the primary key, or the unique key that the
- * configuration names) and what the journal carries. The *remote key* is the item's key in
- * DynamoDB. Every plan proves that different rows come out at different remote keys; a mapping for
- * which that cannot be shown is refused with the reason. */
+ * configuration names). The *remote key* is the item's key in DynamoDB; where it is made of other
+ * columns too, the journal carries those beside the row key. Every plan proves that different rows
+ * come out at different remote keys; a mapping for which that cannot be shown is refused with the
+ * reason. */
 #ifndef SYNCD_MAPPING_PLAN_H
 #define SYNCD_MAPPING_PLAN_H
 
@@ -56,11 +57,14 @@ struct plan_column {
 };
 
 struct table_plan {
-    char *table;                 /* SQLite name */
-    char *target;                /* DynamoDB table */
-    struct plan_column *columns; /* in SELECT order: row key first */
+    char *table;  /* SQLite name */
+    char *target; /* DynamoDB table */
+    struct plan_column
+        *columns; /* in SELECT order: row key, other columns of the remote key, rest */
     size_t column_count;
     size_t row_key_count; /* the first columns are the row key */
+    size_t entry_count; /* the first columns, row key included, make the remote key: these are what
+                           a journal entry carries, in this order, as k0 … */
     bool row_key_is_rowid;
     const char *page_by; /* page the table by this name of the rowid; NULL: by the row key. Borrowed
                             from static storage. */
