@@ -120,15 +120,15 @@ usec engine_deadline(const struct engine *e);
 void engine_stats(const struct engine *e, struct engine_stats *out);
 /* Pending or in flight, of one target. */
 size_t engine_pending(const struct engine *e, uint32_t target);
-/* The row of this key cannot be mapped any more: older writes of it that are still on their way are
- * marked `outdated`. */
-void engine_outdate(struct engine *e, uint32_t target, const void *key, size_t n);
 /* Serial of the next offer, and of the oldest one of a target that is not settled (UINT64_MAX:
  * none): together they tell when everything that was offered before some moment is over. */
 uint64_t engine_serial(const struct engine *e);
 uint64_t engine_oldest(const struct engine *e, uint32_t target);
 /* Is a write of this key pending or in flight? */
 bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n);
+/* The newest write of this key that is pending or in flight, until the next step; NULL: none. */
+const struct payload *engine_newest(const struct engine *e, uint32_t target, const void *key,
+                                    size_t n);
 /* A changed configuration; `arg` and `holds` stay as they are. */
 void engine_configure(struct engine *e, const struct engine_config *c);
 

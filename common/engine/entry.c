@@ -226,15 +226,17 @@ void entry_forget_waiting(struct engine *e, uint32_t target)
  * what replaced it stands in the journal, or in a later page, until it is settled. */
 static void payload_supersede(struct engine *e, struct payload *older, struct payload *newer)
 {
-    struct span *keep = older->journal ? older->journal : newer->journal;
+    struct span *kept = older->journal;
 
-    if (older->journal) {
+    /* Spans of two tracks cannot stand for one another: then the newer read counts, whose entry
+     * would be read again. */
+    if (kept && (!newer->journal || newer->journal->track == kept->track)) {
         span_unref(newer->journal);
+        newer->journal = kept;
         older->journal = NULL;
     }
-    newer->journal = keep;
     newer->force |= older->force;
-    if (older->read_at < newer->read_at && keep)
+    if (older->read_at < newer->read_at && newer->journal)
         newer->read_at = older->read_at;
     payload_drop(e, older);
 }
@@ -271,14 +273,12 @@ bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t
     return entry_find(e, target, key, n) != NULL;
 }
 
-void engine_outdate(struct engine *e, uint32_t target, const void *key, size_t n)
+const struct payload *engine_newest(const struct engine *e, uint32_t target, const void *key,
+                                    size_t n)
 {
-    struct entry *found = entry_find(e, target, key, n);
+    const struct entry *found = entry_find(e, target, key, n);
 
-    if (found && found->pending)
-        found->pending->outdated = true;
-    if (found && found->sent)
-        found->sent->outdated = true;
+    return found ? entry_payload(found) : NULL;
 }
 
 uint64_t engine_serial(const struct engine *e)

@@ -14,13 +14,12 @@ enum write_op { WRITE_PUT, WRITE_DELETE };
 
 struct payload {
     enum write_op op;
-    bool force;    /* send even if DynamoDB is known to hold the same */
-    bool outdated; /* the row has come to be one that cannot be mapped: this write may go, but says
-                      nothing of the row */
-    uint64_t serial;             /* order of offers, given by the engine */
-    uint32_t table;              /* id of the SQLite table it came from */
-    uint32_t target;             /* index of the DynamoDB table */
-    uint32_t units;              /* write units it will cost */
+    bool force;      /* send even if DynamoDB is known to hold the same */
+    bool left;       /* the row has gone to another key: this delete says nothing of the row */
+    uint64_t serial; /* order of offers, given by the engine */
+    uint32_t table;  /* id of the SQLite table it came from */
+    uint32_t target; /* index of the DynamoDB table */
+    uint32_t units;  /* write units it will cost */
     uint8_t digest[DIGEST_SIZE]; /* of json; puts only */
     usec read_at;                /* monotonic */
     struct span *journal, *load; /* references, given back with payload_free() */

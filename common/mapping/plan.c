@@ -90,14 +90,20 @@ static int add_columns(struct plan_maker *m, const size_t *key, size_t key_count
         if ((rc = add_column(m, c)) < 0)
             return rc;
     }
-    m->plan->row_key_count = m->plan->entry_count = key_count;
-    for (size_t i = 0; i < t->column_count; i++) {
-        const struct column_info *c = &t->columns[i];
-        if (plan_column(m->plan, c->name) >= 0 || excluded(m, c->name))
+    m->plan->row_key_count = key_count;
+    /* Twice through the table: first what else the remote key is made of, then the rest. */
+    for (size_t i = 0; i < 2 * t->column_count; i++) {
+        const struct column_info *c = &t->columns[i % t->column_count];
+        bool rest = i >= t->column_count;
+        if (plan_column(m->plan, c->name) >= 0 || excluded(m, c->name) ||
+            (!rest && !plan_key_names(m, c->name)))
             continue;
         if ((rc = add_column(m, c)) < 0)
             return rc;
+        if (!rest)
+            m->plan->entry_count++;
     }
+    m->plan->entry_count += key_count;
     return 0;
 }
 
@@ -195,7 +201,8 @@ static int build(struct plan_maker *m)
     m->plan->page_by = t->kind == TABLE_ROWID ? t->rowid_name : NULL;
     m->plan->plain_key = m->plan->parts[0].kind == KEY_COLUMN &&
                          (m->plan->schema.count == 1 || m->plan->parts[1].kind == KEY_COLUMN) &&
-                         m->plan->row_key_count == m->plan->schema.count;
+                         m->plan->row_key_count == m->plan->schema.count &&
+                         m->plan->entry_count == m->plan->row_key_count;
     return 0;
 }
 
@@ -234,6 +241,7 @@ void plan_free(struct table_plan *p)
         free(p->schema.parts[i].name);
     }
     free(p->columns);
+    free(p->meeting);
     free(p->table);
     free(p->target);
     free(p);
@@ -244,6 +252,8 @@ char *plan_fingerprint(const struct table_plan *p)
     struct buf b = {0};
 
     buf_printf(&b, "1|%s|%d|%zu", p->target, p->write_null, p->row_key_count);
+    if (p->entry_count > p->row_key_count)
+        buf_printf(&b, "+%zu", p->entry_count - p->row_key_count);
     for (size_t i = 0; i < p->column_count; i++) {
         buf_lit(&b, "|");
         json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));

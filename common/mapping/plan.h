@@ -3,9 +3,9 @@
  *
  * The *row key* is what identifies the row in SQLite (the primary key, or the unique key that the
  * configuration names). The *remote key* is the item's key in DynamoDB; where it is made of other
- * columns too, the journal carries those beside the row key. Every plan proves that different rows
- * come out at different remote keys; a mapping for which that cannot be shown is refused with the
- * reason. */
+ * columns too, the journal carries those beside the row key. Where different rows are not proven to
+ * come out at different remote keys, the plan says so, and who owns an item is looked up before it
+ * is written. */
 #ifndef SYNCD_MAPPING_PLAN_H
 #define SYNCD_MAPPING_PLAN_H
 
@@ -72,6 +72,7 @@ struct table_plan {
     struct key_part parts[2];
     bool write_null; /* NULL becomes {"NULL":true}, else the attribute is left out */
     bool plain_key;  /* the row key can be read back from the remote key */
+    char *meeting;   /* why two rows could come out at one remote key; NULL: they cannot */
 };
 
 /* What the configuration says about one table. NULL or "" where nothing is said. */

@@ -27,6 +27,8 @@ long plan_column(const struct table_plan *p, const char *name);
 /* The columns of the table that identify a row: `columns` are indexes into table.columns, borrowed
  * from the table. */
 int plan_find_row_key(struct plan_maker *m, const size_t **columns, size_t *count);
+/* Do the options make the remote key of this column, among others? */
+bool plan_key_names(const struct plan_maker *m, const char *column);
 /* Schema and parts of the remote key, once the columns are there. */
 int plan_make_key(struct plan_maker *m);
 

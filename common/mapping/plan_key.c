@@ -1,5 +1,5 @@
-/* What identifies a row in SQLite, what that becomes in DynamoDB, and the proof that two rows do
- * not become one item. */
+/* What identifies a row in SQLite, what its item's key is made of, and whether two rows can become
+ * one item. */
 #include "mapping/plan_internal.h"
 
 #include <errno.h>
@@ -34,6 +34,12 @@ static bool option_names(const char *option, const char *column)
     return false;
 }
 
+bool plan_key_names(const struct plan_maker *m, const char *column)
+{
+    return option_names(m->options->partition_key, column) ||
+           option_names(m->options->sort_key, column);
+}
+
 /* A unique index whose columns are NOT NULL, built in collations, and all named by the options. */
 static const struct unique_info *named_unique(const struct plan_maker *m)
 {
@@ -45,8 +51,7 @@ static const struct unique_info *named_unique(const struct plan_maker *m)
         for (size_t j = 0; usable && j < u->column_count; j++) {
             const struct column_info *c = &t->columns[u->columns[j]];
             usable = c->not_null && !c->generated && known_collation(u->collations[j]) &&
-                     (option_names(m->options->partition_key, c->name) ||
-                      option_names(m->options->sort_key, c->name));
+                     plan_key_names(m, c->name);
         }
         if (usable)
             return u;
@@ -138,12 +143,9 @@ static int add_column_segment(struct plan_maker *m, struct key_part *part, const
                            "its key names the column \"%s\", which it does not have (or which is "
                            "excluded)",
                            name);
-    if ((size_t)at >= m->plan->row_key_count)
-        return plan_refuse(
-            m,
-            "its key names the column \"%s\", which is not part of the primary key; this "
-            "version makes keys from primary key columns only",
-            name);
+    if (m->plan->columns[at].affinity == AFFINITY_NONE)
+        return plan_refuse(m, "key column \"%s\" has no type; declare it INTEGER, TEXT or BLOB",
+                           name);
     struct key_segment *s = add_segment(part);
     if (!s)
         return plan_no_memory(m);
@@ -175,36 +177,6 @@ static int parse_template(struct plan_maker *m, struct key_part *part, const cha
         if (rc < 0)
             return rc;
         text = end + 1;
-    }
-    return 0;
-}
-
-/* Two rows must not meet at one text. Numbers (and blobs, written as hex) end where a character
- * follows that they cannot hold; text can hold anything, so only the last column may be text. */
-static int prove_template(struct plan_maker *m, const struct key_part *part)
-{
-    for (size_t i = 0; i + 1 < part->segment_count; i++) {
-        const struct key_segment *s = &part->segments[i], *next = s + 1;
-        if (s->literal)
-            continue;
-        bool last_column = true;
-        for (size_t j = i + 1; j < part->segment_count; j++)
-            last_column &= part->segments[j].literal != NULL;
-        if (last_column)
-            continue;
-        const struct plan_column *c = &m->plan->columns[s->column];
-        if (!next->literal || strchr("0123456789abcdef+-.", next->literal[0]))
-            return plan_refuse(
-                m,
-                "its key template puts nothing between \"%s\" and the next column that "
-                "keeps them apart; write a separator such as #",
-                c->name);
-        if (c->affinity == AFFINITY_TEXT)
-            return plan_refuse(
-                m,
-                "its key template has the text column \"%s\" before another column, so "
-                "two rows could meet at one key; put it last",
-                c->name);
     }
     return 0;
 }
@@ -252,12 +224,12 @@ static int part_from_option(struct plan_maker *m, size_t i, const char *option, 
 
     if (!strchr(option, '{')) {
         long at = plan_column(m->plan, option);
-        if (at >= 0 && (size_t)at < m->plan->row_key_count)
+        if (at >= 0)
             return part_from_column(m, i, (size_t)at, name);
         return add_column_segment(m, part, option);
     }
     m->plan->schema.parts[i].type = ATTR_S;
-    if ((rc = parse_template(m, part, option)) < 0 || (rc = prove_template(m, part)) < 0)
+    if ((rc = parse_template(m, part, option)) < 0)
         return rc;
     return name_key_part(m, i, name, fallback_name);
 }
@@ -292,13 +264,76 @@ static int default_key(struct plan_maker *m)
     return name_key_part(m, 1, m->options->sort_key_name, name.data);
 }
 
-static bool key_uses(const struct table_plan *p, size_t column)
+/* --- can two rows meet? ----------------------------------------------------------------------- */
+
+/* Does a number's text (or a blob's, written as hex) end here? */
+static bool separates(const struct key_segment *s, bool from_left)
 {
-    for (size_t i = 0; i < p->schema.count; i++)
-        for (size_t j = 0; j < p->parts[i].segment_count; j++)
-            if (!p->parts[i].segments[j].literal && p->parts[i].segments[j].column == column)
-                return true;
+    if (!s->literal)
+        return false;
+    char c = from_left ? s->literal[0] : s->literal[strlen(s->literal) - 1];
+    return !strchr("0123456789abcdef+-.", c);
+}
+
+/* How many segments can be told apart reading from one end. Numbers and hex end where a character
+ * stands that they cannot hold; text can hold anything, and ends the reading. */
+static size_t readable(const struct table_plan *p, const struct key_part *part, bool from_left)
+{
+    size_t n = part->segment_count;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct key_segment *s = &part->segments[from_left ? i : n - 1 - i];
+        if (s->literal)
+            continue;
+        if (p->columns[s->column].affinity == AFFINITY_TEXT)
+            return i;
+        if (i + 1 < n && !separates(&part->segments[from_left ? i + 1 : n - 2 - i], from_left))
+            return i;
+    }
+    return n;
+}
+
+/* Can the column's value be read back from this part of the key? */
+static bool part_tells(const struct table_plan *p, const struct key_part *part, size_t column)
+{
+    size_t n = part->segment_count, left = 0, right = 0;
+
+    if (part->kind == KEY_TEMPLATE) {
+        left = readable(p, part, true);
+        right = readable(p, part, false);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct key_segment *s = &part->segments[i];
+        if (s->literal || s->column != column)
+            continue;
+        /* The one segment between what both readings tell is told too. */
+        if (part->kind != KEY_TEMPLATE || i < left || n - 1 - i < right ||
+            (i == left && n - 1 - i == right))
+            return true;
+    }
     return false;
+}
+
+/* Rows that are not told apart by their keys are looked after when they meet. */
+static int find_meeting(struct plan_maker *m)
+{
+    struct table_plan *p = m->plan;
+    _cleanup_buf_ struct buf why = {0};
+
+    for (size_t c = 0; c < p->row_key_count; c++) {
+        bool told = false;
+        for (size_t i = 0; i < p->schema.count; i++)
+            told |= part_tells(p, &p->parts[i], c);
+        if (told)
+            continue;
+        buf_printf(&why, "two rows with different \"%s\" can come out at one key",
+                   p->columns[c].name);
+        if (!buf_ok(&why))
+            return plan_no_memory(m);
+        p->meeting = take_ptr(why.data);
+        return 0;
+    }
+    return 0;
 }
 
 static int configured_key(struct plan_maker *m)
@@ -320,14 +355,7 @@ static int configured_key(struct plan_maker *m)
                            "partition_key and sort_key are the same column \"%s\"; leave "
                            "sort_key out",
                            m->plan->columns[parts[0].segments[0].column].name);
-    for (size_t i = 0; i < m->plan->row_key_count; i++)
-        if (!key_uses(m->plan, i))
-            return plan_refuse(
-                m,
-                "its key leaves out the primary key column \"%s\", so two rows could "
-                "meet at one item; add it to sort_key",
-                m->plan->columns[i].name);
-    return 0;
+    return find_meeting(m);
 }
 
 int plan_make_key(struct plan_maker *m)

@@ -113,10 +113,13 @@ static int draft_table(struct mirror *m, struct draft *d, const struct table_inf
     int rc = plans_make(m->config, t, &s->plan, &why);
     if (rc == -ENOMEM)
         return rc;
+    /* Several tables may share a target, if they make keys of one kind. */
     for (size_t i = 0; rc == 0 && i + 1 < d->count; i++)
-        if (d->slots[i].plan && strcmp(d->slots[i].plan->target, s->plan->target) == 0) {
+        if (d->slots[i].plan && strcmp(d->slots[i].plan->target, s->plan->target) == 0 &&
+            !same_schema(&d->slots[i].plan->schema, &s->plan->schema)) {
             rc = err_set(&why, -ENOTSUP,
-                         "it would share DynamoDB table %s with \"%s\"; set another target",
+                         "it would share DynamoDB table %s with \"%s\", whose key is another; set "
+                         "another target, or the same key names and types",
                          s->plan->target, d->slots[i].name);
             plan_free(take_ptr(s->plan));
         }
@@ -178,6 +181,12 @@ static char *layout_of(const struct table_plan *p)
     struct buf b = {0};
 
     for (size_t i = 0; i < p->row_key_count; i++) {
+        json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
+        buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
+    }
+    /* What a remote key is made of besides. */
+    for (size_t i = p->row_key_count; i < p->entry_count; i++) {
+        buf_putc(&b, '+');
         json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
         buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
     }
@@ -305,6 +314,23 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
     return rc;
 }
 
+/* Where rows may meet at one key, their owners are kept and asked for. */
+static void mark_contested(struct mirror *m)
+{
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        struct target_slot *target = m->targets[i];
+        size_t tables = 0;
+        target->contested = false;
+        for (size_t k = 0; k < m->table_count; k++)
+            if (m->tables[k].plan && m->tables[k].target == i) {
+                target->contested |= m->tables[k].plan->meeting != NULL;
+                tables++;
+            }
+        target->shared = tables > 1;
+        target->contested |= target->shared;
+    }
+}
+
 /* --- putting it together ---------------------------------------------------------------------- */
 
 /* Runtime state of tables that stay: loads and lags go on where they are when nothing changed. */
@@ -377,6 +403,7 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     m->tables = take_ptr(d->slots);
     m->table_count = d->count;
     d->count = 0;
+    mark_contested(m);
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);
     records_kept(m, orders_forget_letters(m));

@@ -1,5 +1,6 @@
 /* Shared by the mirror's files only: mirror.c (life, work, the engine's actions), attach.c (schema
- * and capture), identity.c (whose journal it is), reader.c (journal), loader.c (tables), records.c
+ * and capture), identity.c (whose journal it is), reader.c (journal), loader.c (tables), offer.c (a
+ * row becomes a write), owner.c (rows that meet at one key), records.c
  * (outcomes), ack.c, targets.c, orders.c, view.c. */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -39,7 +40,9 @@ struct target_slot {
     char *name;
     struct key_schema schema; /* owned copy */
     uint32_t store_id;
-    bool fresh; /* just made, and not yet known so by the store */
+    bool fresh;     /* just made, and not yet known so by the store */
+    bool shared;    /* by several tables */
+    bool contested; /* rows may meet at one key: see owner.c */
 };
 
 struct table_slot {
@@ -140,7 +143,7 @@ struct mirror {
     struct err state_error;
 
     /* scratch, reused */
-    struct buf key, row_key, json;
+    struct buf key, row_key, entry, json;
 
     uint64_t changes, items_put, items_deleted, spared, refused, discarded;
     usec converged_at;
@@ -174,14 +177,27 @@ int mirror_load_again(struct mirror *m, struct table_slot *t, bool full);
 
 /* reader.c */
 unsigned reader_slice(struct mirror *m, usec now);
-/* Turn the row of `row_key` as it is now into a write and offer it. `found`: rows->values hold the
- * row. Spans may be NULL. 0 or -ENOMEM. */
-int reader_offer(struct mirror *m, usec now, struct table_slot *t, const struct value *row_key,
-                 const struct buf *row_key_bytes, int found, bool force, struct span *journal,
-                 struct span *load);
 
-/* A delete of the item in m->key, m->json, whose row key (if known) is in m->row_key. */
-int reader_offer_delete(struct mirror *m, usec now, struct table_slot *t, struct span *load);
+/* offer.c */
+/* Turn a row as it is now into a write and offer it. `entry`: values of the entry columns as the
+ * journal (or the row itself) has them; the row key encoded is in m->row_key. `found`: what looking
+ * the row up gave: SQLITE_ROW with rows->values, SQLITE_DONE, SQLITE_TOOBIG. Spans may be NULL.
+ * 0, or -ENOMEM or -EIO: nothing came of it. */
+int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
+              int found, bool force, struct span *journal, struct span *load);
+/* The item in m->key, m->json has no row; the key of the row that it was of, if known, is in
+ * m->row_key. */
+int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *load);
+
+/* owner.c: of the item in m->key, asked for by the row of `t` with the key in m->row_key. */
+/* Does another row have it, as of this snapshot? 1, with that row described in `who`; 0; negative
+ * when it cannot be known. */
+int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *who);
+/* Nothing is known of the item, and not every row of its target has been seen. */
+bool owner_unknown(struct mirror *m, const struct table_slot *t);
+/* Does that row of `t` have this remote key? Its values are then in t->rows->values; rows_end()
+ * afterwards in any case. */
+bool owner_row_has(struct table_slot *t, const void *row_key, size_t n, const struct buf *key);
 
 /* loader.c */
 unsigned loader_slice(struct mirror *m, usec now);
@@ -193,12 +209,15 @@ bool loader_pending(const struct mirror *m);
 void targets_open_fresh(struct mirror *m, usec now);
 
 /* orders.c */
-/* Read the rows of a table's dead letters again: those that are gone or well are none any more. */
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */
 int orders_forget_letters(struct mirror *m);
+/* Read the rows of a table's dead letters again: those that are gone or well are none any more. */
 void orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
 
 /* records.c */
+/* "id=7": the key of a row, for people. */
+void mirror_describe_row(const struct table_slot *t, const void *row_key, size_t n,
+                         struct buf *out);
 int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload *p,
                struct span *span, const char *column, const char *reason, const char *message);
 void records_free(struct mirror *m);

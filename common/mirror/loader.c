@@ -2,6 +2,7 @@
  * and offered by the same door as changes; then items that have no row any more are swept out. */
 #include <errno.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "mirror/internal.h"
 
@@ -69,10 +70,10 @@ static bool page_full(const struct page *p)
            (p->rows % 64 == 0 && p->rows && clock_monotonic() - p->started > READ_TIME);
 }
 
-static int offer_row(struct page *p, int found, const struct value *key)
+static int take_row(struct page *p, int found, const struct value *key)
 {
     struct mirror *m = p->m;
-    int rc = reader_offer(m, p->now, p->t, key, &m->row_key, found, p->t->full, NULL, p->span);
+    int rc = offer_row(m, p->now, p->t, key, found, p->t->full, NULL, p->span);
 
     p->rows++;
     p->bytes += m->json.len;
@@ -83,17 +84,21 @@ static int offer_row(struct page *p, int found, const struct value *key)
 static int skip_row(struct page *p)
 {
     struct table_slot *t = p->t;
-    size_t n = t->plan->row_key_count;
+    struct mirror *m = p->m;
+    size_t n = t->plan->entry_count;
     _cleanup_buf_ struct buf next = {0};
     _cleanup_free_ struct value *key = calloc(n, sizeof *key);
 
-    buf_clear(&p->m->row_key);
-    int rc = key ? rows_skip(t->rows, &t->cursor, &p->m->row_key, &next) : SQLITE_NOMEM;
+    buf_clear(&m->entry);
+    buf_clear(&m->row_key);
+    int rc = key ? rows_skip(t->rows, &t->cursor, &m->entry, &next) : SQLITE_NOMEM;
     if (rc != SQLITE_ROW)
         return rc;
-    if (values_decode(p->m->row_key.data, p->m->row_key.len, key, n) < 0)
+    if (!buf_ok(&m->entry) || values_decode(m->entry.data, m->entry.len, key, n) < 0)
         return SQLITE_NOMEM;
-    if ((rc = offer_row(p, SQLITE_TOOBIG, key)) != SQLITE_OK)
+    for (size_t i = 0; i < t->plan->row_key_count; i++)
+        value_encode(&m->row_key, &key[i]);
+    if ((rc = take_row(p, SQLITE_TOOBIG, key)) != SQLITE_OK)
         return rc;
     buf_clear(&t->cursor);
     buf_append(&t->cursor, next.data, next.len);
@@ -116,7 +121,7 @@ static int read_rows(struct page *p, bool *end)
         buf_clear(&m->row_key);
         for (size_t i = 0; i < t->plan->row_key_count; i++)
             value_encode(&m->row_key, &t->rows->values[i]);
-        rc = buf_ok(&m->row_key) ? offer_row(p, SQLITE_ROW, t->rows->values) : SQLITE_NOMEM;
+        rc = buf_ok(&m->row_key) ? take_row(p, SQLITE_ROW, t->rows->values) : SQLITE_NOMEM;
         if (rc == SQLITE_OK)
             rows_cursor(t->rows, page, &t->cursor);
         if (rc == SQLITE_OK && page_full(p))
@@ -158,14 +163,34 @@ static bool collect(void *arg, const struct store_digest *d)
     return buf_ok(&s->keys);
 }
 
-/* The row key of an item: kept beside the digest, or read back from the remote key. -ENOENT when
+/* Is the item this table's? An item of an id that is nobody's any more is, when it was this table's
+ * under another key layout, or when no other table writes to this target. */
+static int is_mine(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine)
+{
+    struct store_table known = {0};
+
+    *mine = id == t->id;
+    if (*mine || mirror_table_by_id(m, id))
+        return 0;
+    *mine = !m->targets[t->target]->shared;
+    if (*mine)
+        return 0;
+    int rc = store_table_by_id(m->store, id, &known);
+    *mine = rc == 0 && strcasecmp(known.name, t->name) == 0;
+    store_table_clear(&known);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* The row key of an item: kept beside the digest, or read back from the remote key. -EINVAL when
  * the item was made under another key layout: then no row of today is its owner. */
 static int row_key_of(struct table_slot *t, const struct swept *d, struct value *key,
                       struct buf *store)
 {
-    if (d->row_key_len)
-        return values_decode(d->row_key, d->row_key_len, key, t->plan->row_key_count);
-    return item_row_key(t->plan, d->key, d->key_len, key, store);
+    if (t->plan->plain_key)
+        return item_row_key(t->plan, d->key, d->key_len, key, store);
+    if (d->table != t->id || !d->row_key_len)
+        return -EINVAL;
+    return values_decode(d->row_key, d->row_key_len, key, t->plan->row_key_count);
 }
 
 /* Is there a row that maps to this item? */
@@ -194,10 +219,12 @@ static int has_row(struct page *p, const struct swept *d, struct value *key, boo
 static int sweep_item(struct page *p, const struct swept *d, struct value *key)
 {
     struct mirror *m = p->m;
-    bool yes;
-    int rc = has_row(p, d, key, &yes);
+    bool yes, mine;
+    int rc = is_mine(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
 
-    if (rc != SQLITE_OK || yes)
+    if (rc == SQLITE_OK && mine)
+        rc = has_row(p, d, key, &yes);
+    if (rc != SQLITE_OK || !mine || yes)
         return rc;
     if (p->t->sweep == SWEEP_COUNT) {
         /* A write that is on its way is no difference, only a change not yet confirmed. */
@@ -212,7 +239,7 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     if (item_key_json(&p->t->plan->schema, d->key, d->key_len, &m->json) < 0 || !buf_ok(&m->key) ||
         !buf_ok(&m->row_key))
         return SQLITE_NOMEM;
-    return reader_offer_delete(m, p->now, p->t, p->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
+    return offer_leave(m, p->now, p->t, p->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 static int read_sweep(struct page *p, bool *end)
@@ -255,7 +282,10 @@ static int read_sweep(struct page *p, bool *end)
  * or empty file in the database's place must not empty DynamoDB. */
 static void judge_sweep(struct mirror *m, struct table_slot *t, bool *end)
 {
-    t->items = store_digest_count(m->store, m->targets[t->target]->store_id);
+    const struct target_slot *target = m->targets[t->target];
+
+    t->items = target->shared ? store_digest_count_of(m->store, target->store_id, t->id)
+                              : store_digest_count(m->store, target->store_id);
     *end = t->extras == 0;
     if (t->extras * 100 > t->items * m->config->hold_deletes && !t->approved) {
         t->held = true;

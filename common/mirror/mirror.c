@@ -420,6 +420,7 @@ void mirror_free(struct mirror *m)
     actions_free(&m->actions);
     buf_free(&m->key);
     buf_free(&m->row_key);
+    buf_free(&m->entry);
     buf_free(&m->json);
     free(m);
 }

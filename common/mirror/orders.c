@@ -133,16 +133,26 @@ static void collect_letter(void *arg, const struct dead_letter *d)
 static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes, size_t n)
 {
     struct table_slot *t = mirror_table_by_id(m, id);
-    struct buf row_key = {.data = (char *)bytes, .len = n};
 
     if (!t || !m->attached)
         return 0;
-    _cleanup_free_ struct value *key = calloc(t->plan->row_key_count, sizeof *key);
-    if (!key || values_decode(bytes, n, key, t->plan->row_key_count) < 0)
+    const struct table_plan *p = t->plan;
+    _cleanup_free_ struct value *key = calloc(p->entry_count, sizeof *key);
+    if (!key || values_decode(bytes, n, key, p->row_key_count) < 0)
         return 0;
+    buf_clear(&m->row_key);
+    buf_append(&m->row_key, bytes, n);
     int rc = rows_lookup(t->rows, key);
+    buf_clear(&m->entry);
+    /* The row's own key, as it is now. One that is gone has had its delete in the journal. */
+    if (rc == SQLITE_ROW)
+        memcpy(key, t->rows->values, p->entry_count * sizeof *key);
+    else if (rc == SQLITE_TOOBIG &&
+             (rows_found_key(t->rows, key, &m->entry) != SQLITE_ROW || !buf_ok(&m->entry) ||
+              values_decode(m->entry.data, m->entry.len, key, p->entry_count) < 0))
+        rc = SQLITE_NOMEM;
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG)
-        rc = reader_offer(m, now, t, key, &row_key, rc, true, NULL, NULL);
+        rc = offer_row(m, now, t, key, rc, true, NULL, NULL);
     rows_end(t->rows->lookup);
     return rc == 0;
 }

@@ -5,120 +5,6 @@
 
 #include "mirror/internal.h"
 
-/* --- one row ---------------------------------------------------------------------------------- */
-
-/* An outcome that needs no write to DynamoDB: the row cannot be mapped (`f`), or there is nothing
- * of it there and nothing in SQLite. */
-static int outcome(struct mirror *m, usec now, struct table_slot *t,
-                   const struct buf *row_key_bytes, const struct item_fault *f,
-                   struct span *journal, struct span *load)
-{
-    static const struct buf none = {.data = (char *)""};
-    struct payload *p = payload_new(WRITE_DELETE, &none, row_key_bytes, &none);
-
-    if (!p)
-        return -ENOMEM;
-    if (f)
-        engine_outdate(m->engine, t->target, m->key.data, m->key.len);
-    p->table = t->id;
-    p->target = t->target;
-    p->journal = span_ref(journal);
-    p->load = span_ref(load);
-    int rc = record_add(m, now, f ? RECORD_FAULT : RECORD_SETTLED, p, NULL,
-                        f && f->column ? f->column : "", f ? f->code : NULL, f ? f->text : NULL);
-    if (rc < 0)
-        payload_free(p);
-    return rc;
-}
-
-static int offer(struct mirror *m, usec now, struct table_slot *t, enum write_op op,
-                 const struct buf *row_key_bytes, size_t size, bool force, struct span *journal,
-                 struct span *load)
-{
-    struct payload *p = payload_new(op, &m->key, row_key_bytes, &m->json);
-
-    if (!p)
-        return -ENOMEM;
-    p->table = t->id;
-    p->target = t->target;
-    p->force = force;
-    p->read_at = now;
-    p->units = op == WRITE_PUT ? item_write_units(size) : 1;
-    p->journal = span_ref(journal);
-    p->load = span_ref(load);
-    if (op == WRITE_PUT && item_digest(p->json, p->json_len, p->digest) < 0)
-        p->force = true;
-    int rc = engine_step(m->engine, now, &(struct event){.kind = EVENT_OFFER, .payload = p},
-                         &m->actions);
-    if (rc < 0)
-        payload_free(p);
-    return rc;
-}
-
-int reader_offer_delete(struct mirror *m, usec now, struct table_slot *t, struct span *load)
-{
-    return offer(m, now, t, WRITE_DELETE, &m->row_key, 0, false, NULL, load);
-}
-
-/* Does the row that the key found map to the entry's remote key? A NOCASE key finds 'abc' for
- * 'ABC'. */
-static int same_remote_key(struct mirror *m, struct table_slot *t, bool *same,
-                           struct item_fault *fault)
-{
-    _cleanup_buf_ struct buf found = {0};
-    int rc = item_key(t->plan, t->rows->values, &found, NULL, fault);
-
-    if (rc == 0)
-        *same = found.len == m->key.len && memcmp(found.data, m->key.data, found.len) == 0;
-    return rc;
-}
-
-/* Of a row whose values are too long to read only the key is seen: is it the one that was asked
- * for? */
-static bool is_long_row(struct table_slot *t, const struct value *row_key,
-                        const struct buf *row_key_bytes)
-{
-    _cleanup_buf_ struct buf found = {0};
-
-    return rows_found_key(t->rows, row_key, &found) != SQLITE_ROW || !buf_ok(&found) ||
-           (found.len == row_key_bytes->len &&
-            memcmp(found.data, row_key_bytes->data, found.len) == 0);
-}
-
-int reader_offer(struct mirror *m, usec now, struct table_slot *t, const struct value *row_key,
-                 const struct buf *row_key_bytes, int found, bool force, struct span *journal,
-                 struct span *load)
-{
-    struct item_fault fault = {.code = "item_too_large",
-                               .text = "a value of the row is longer than a DynamoDB item can be"};
-    bool same = false;
-    size_t size = 0;
-
-    buf_clear(&m->key);
-    buf_clear(&m->json);
-    int rc = item_key(t->plan, row_key, &m->key, &m->json, &fault);
-    if (rc == -ENOMEM)
-        return rc;
-    if (rc < 0) /* no item can ever have had this key */
-        return outcome(m, now, t, row_key_bytes, found == SQLITE_DONE ? NULL : &fault, journal,
-                       load);
-    if (found == SQLITE_TOOBIG && !is_long_row(t, row_key, row_key_bytes))
-        found = SQLITE_DONE;
-    if (found == SQLITE_TOOBIG)
-        return outcome(m, now, t, row_key_bytes, &fault, journal, load);
-    if (found == SQLITE_ROW && same_remote_key(m, t, &same, &fault) == -ENOMEM)
-        return -ENOMEM;
-    if (found != SQLITE_ROW || !same)
-        return offer(m, now, t, WRITE_DELETE, row_key_bytes, 0, force, journal, load);
-    buf_clear(&m->json);
-    rc = item_encode(t->plan, t->rows->values, &m->json, &size, &fault);
-    if (rc == -EINVAL)
-        return outcome(m, now, t, row_key_bytes, &fault, journal, load);
-    if (rc < 0)
-        return rc;
-    return offer(m, now, t, WRITE_PUT, row_key_bytes, size, force, journal, load);
-}
-
 /* --- one slice of entries --------------------------------------------------------------------- */
 
 /* A key that was met in this slice; the bytes live behind it. */
@@ -205,23 +91,24 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
         return nobodys_entry(m, s->now, e);
     if (t->skipped && !s->only)
         return SQLITE_OK;
-    size_t n = t->plan->row_key_count;
+    size_t n = t->plan->entry_count;
     buf_clear(&m->row_key);
-    journal_key(entries, (unsigned)n, &m->row_key);
-    if (!buf_ok(&m->row_key))
+    buf_clear(&m->entry);
+    journal_key(entries, (unsigned)t->plan->row_key_count, &m->row_key);
+    journal_key(entries, (unsigned)n, &m->entry);
+    if (!buf_ok(&m->row_key) || !buf_ok(&m->entry))
         return SQLITE_NOMEM;
-    if (met_before(s, e->table, &m->row_key))
+    if (met_before(s, e->table, &m->entry))
         return SQLITE_OK;
 
     struct value *key = calloc(n, sizeof *key);
     if (!key)
         return SQLITE_NOMEM;
-    int rc =
-        values_decode(m->row_key.data, m->row_key.len, key, n) < 0 ? SQLITE_CORRUPT : SQLITE_OK;
+    int rc = values_decode(m->entry.data, m->entry.len, key, n) < 0 ? SQLITE_CORRUPT : SQLITE_OK;
     if (rc == SQLITE_OK)
         rc = rows_lookup(t->rows, key);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG) {
-        int offered = reader_offer(m, s->now, t, key, &m->row_key, rc, force, s->span, NULL);
+        int offered = offer_row(m, s->now, t, key, rc, force, s->span, NULL);
         s->bytes += m->json.len;
         rc = offered < 0 ? SQLITE_NOMEM : SQLITE_OK;
     }

@@ -17,12 +17,12 @@ static void record_free(struct record *r)
     free(r);
 }
 
-static void describe_key(const struct table_slot *t, const struct payload *p, struct buf *out)
+void mirror_describe_row(const struct table_slot *t, const void *row_key, size_t n, struct buf *out)
 {
-    size_t n = t && t->plan ? t->plan->row_key_count : 0;
-    _cleanup_free_ struct value *key = calloc(n ? n : 1, sizeof *key);
+    size_t count = t && t->plan ? t->plan->row_key_count : 0;
+    _cleanup_free_ struct value *key = calloc(count ? count : 1, sizeof *key);
 
-    if (n && key && values_decode(p->row_key, p->row_key_len, key, n) == 0)
+    if (count && key && values_decode(row_key, n, key, count) == 0)
         item_describe_key(t->plan, key, out);
     else
         buf_lit(out, "?");
@@ -37,7 +37,7 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
 
     if (!t) /* mirrored no more */
         return 0;
-    describe_key(t, p, &key);
+    mirror_describe_row(t, p->row_key, p->row_key_len, &key);
     int64_t now = clock_wall() / USEC_PER_SEC;
     struct dead_letter d = {.table_id = p->table,
                             .table = t->name,
@@ -49,7 +49,11 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
                             .reason = r->reason ? r->reason : "refused",
                             .message = r->message ? r->message : "",
                             .first = now,
-                            .last = now};
+                            .last = now,
+                            .serial = p->serial,
+                            .target_id = m->targets[p->target]->store_id,
+                            .remote_key = r->kind == RECORD_FAULT && p->key_len ? p->key : NULL,
+                            .remote_key_len = p->key_len};
     int rc = store_dead_letter_put(m->store, &d, &is_new);
     if (rc == 0)
         m->edge.dead_letter(m->edge.arg, &d, is_new);
@@ -60,7 +64,7 @@ static int put_digest(struct mirror *m, const struct payload *p)
 {
     const struct table_slot *t = mirror_table_by_id(m, p->table);
     uint32_t target = m->targets[p->target]->store_id;
-    bool keep = !t || !t->plan || !t->plan->plain_key;
+    bool keep = !t || !t->plan || !t->plan->plain_key || m->targets[p->target]->contested;
 
     if (p->op == WRITE_DELETE)
         return store_digest_delete(m->store, target, p->key, p->key_len);
@@ -75,12 +79,12 @@ static int write_record(struct mirror *m, const struct record *r)
 
     if (!p)
         return 0;
-    if (r->kind == RECORD_FAULT || (r->kind == RECORD_REFUSED && !p->outdated))
+    if (r->kind == RECORD_FAULT || (r->kind == RECORD_REFUSED && !p->left))
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || r->kind == RECORD_SPARED)
         rc = put_digest(m, p);
-    if (rc == 0 && !p->outdated)
-        rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len);
+    if (rc == 0 && !p->left)
+        rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len, p->serial);
     return rc < 0 ? rc : 0;
 }
 

@@ -263,6 +263,7 @@ void rows_close(struct rows *r)
     if (!r)
         return;
     sqlite3_finalize(r->lookup);
+    sqlite3_finalize(r->key_lookup);
     sqlite3_finalize(r->first_page);
     sqlite3_finalize(r->next_page);
     if (r->collations)
@@ -321,21 +322,28 @@ int rows_lookup(struct rows *r, const struct value *row_key)
     return rc == SQLITE_OK ? rows_next(r, r->lookup) : rc;
 }
 
-int rows_found_key(struct rows *r, const struct value *row_key, struct buf *key)
+static void encode_columns(sqlite3_stmt *stmt, size_t first, size_t n, struct buf *out)
 {
-    size_t n = r->plan->row_key_count;
-    sqlite3_stmt *stmt = NULL;
-    int rc = prepare_lookup(r, n, &stmt);
+    for (size_t i = 0; i < n; i++) {
+        struct value v;
+        rows_values(stmt, (int)(first + i), 1, &v);
+        value_encode(out, &v);
+    }
+}
+
+int rows_found_key(struct rows *r, const struct value *row_key, struct buf *entry)
+{
+    size_t n = r->plan->entry_count;
+    bool unbounded = r->unbounded; /* of a page that is being read */
+    int rc = r->key_lookup ? SQLITE_OK : prepare_lookup(r, n, &r->key_lookup);
 
     if (rc == SQLITE_OK)
-        rc = bind_all(r, stmt, 1, row_key, n);
-    if (rc == SQLITE_OK && (rc = source_step_unbounded(stmt)) == SQLITE_ROW)
-        for (size_t i = 0; i < n; i++) {
-            struct value v;
-            rows_values(stmt, (int)i, 1, &v);
-            value_encode(key, &v);
-        }
-    sqlite3_finalize(stmt);
+        rc = bind_all(r, r->key_lookup, 1, row_key, r->plan->row_key_count);
+    if (rc == SQLITE_OK && (rc = source_step_unbounded(r->key_lookup)) == SQLITE_ROW)
+        encode_columns(r->key_lookup, 0, n, entry);
+    if (r->key_lookup)
+        rows_end(r->key_lookup);
+    r->unbounded = unbounded;
     return rc;
 }
 
@@ -360,26 +368,17 @@ int rows_page(struct rows *r, const struct buf *cursor, int limit, sqlite3_stmt 
     return rc;
 }
 
-static void encode_columns(sqlite3_stmt *stmt, size_t first, size_t n, struct buf *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct value v;
-        rows_values(stmt, (int)(first + i), 1, &v);
-        value_encode(out, &v);
-    }
-}
-
 void rows_cursor(const struct rows *r, sqlite3_stmt *page, struct buf *out)
 {
     buf_clear(out);
     encode_columns(page, r->plan->column_count, r->cursor_count, out);
 }
 
-int rows_skip(struct rows *r, const struct buf *cursor, struct buf *key, struct buf *next)
+int rows_skip(struct rows *r, const struct buf *cursor, struct buf *entry, struct buf *next)
 {
     sqlite3_stmt *stmt = NULL;
     bool behind = cursor && cursor->len;
-    size_t keys = r->plan->row_key_count;
+    size_t keys = r->plan->entry_count;
     int rc = prepare_page(r, keys, behind, &stmt);
 
     if (rc == SQLITE_OK)
@@ -387,7 +386,7 @@ int rows_skip(struct rows *r, const struct buf *cursor, struct buf *key, struct 
     if (rc == SQLITE_OK && behind)
         rc = bind_cursor(r, stmt, cursor);
     if (rc == SQLITE_OK && (rc = source_step_unbounded(stmt)) == SQLITE_ROW) {
-        encode_columns(stmt, 0, keys, key);
+        encode_columns(stmt, 0, keys, entry);
         buf_clear(next);
         encode_columns(stmt, keys, r->cursor_count, next);
     }

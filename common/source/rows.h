@@ -14,7 +14,7 @@ int rows_bind(sqlite3_stmt *stmt, int at, const struct value *v);
 struct rows {
     struct source *source;         /* borrowed */
     const struct table_plan *plan; /* borrowed */
-    sqlite3_stmt *lookup, *first_page, *next_page;
+    sqlite3_stmt *lookup, *key_lookup, *first_page, *next_page;
     char **collations;    /* by which the row key is unique, NULL where any will do */
     size_t cursor_count;  /* values of a page cursor: 1 for the rowid, else the row key's */
     bool unbounded;       /* the key or cursor at hand is longer than SOURCE_MAX_VALUE */
@@ -30,9 +30,9 @@ void rows_close(struct rows *r);
  */
 int rows_lookup(struct rows *r, const struct value *row_key);
 
-/* Only the key of the row that rows_lookup() would find, encoded onto `key`: for one whose values
- * are too long. SQLITE_ROW, SQLITE_DONE or an error. */
-int rows_found_key(struct rows *r, const struct value *row_key, struct buf *key);
+/* Only the entry columns of the row that rows_lookup() would find, encoded onto `entry`, however
+ * long; what rows_lookup() gave stays. SQLITE_ROW, SQLITE_DONE or an error. */
+int rows_found_key(struct rows *r, const struct value *row_key, struct buf *entry);
 
 /* The next rows in key order (or rowid order) behind `cursor` (encoded values; NULL: from the
  * start), at most `limit`. In key order, rows with a NULL in their key are left out. Then
@@ -42,8 +42,9 @@ int rows_next(struct rows *r, sqlite3_stmt *page);
 void rows_cursor(const struct rows *r, sqlite3_stmt *page, struct buf *out);
 void rows_end(sqlite3_stmt *stmt);
 
-/* Key and cursor of the first row behind `cursor`, without its other columns: to step over a row
- * whose values are too long. SQLITE_ROW with the row key appended to `key` and `next` replaced. */
-int rows_skip(struct rows *r, const struct buf *cursor, struct buf *key, struct buf *next);
+/* Entry columns and cursor of the first row behind `cursor`, without its other columns: to step
+ * over a row whose values are too long. SQLITE_ROW with the entry appended to `entry` and `next`
+ * replaced. */
+int rows_skip(struct rows *r, const struct buf *cursor, struct buf *entry, struct buf *next);
 
 #endif

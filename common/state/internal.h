@@ -11,6 +11,8 @@ enum store_statement {
     ST_PUT,
     ST_TARGET_GET,
     ST_TARGET_PUT,
+    ST_TARGET_IDENTITY,
+    ST_TARGET_IDENTIFY,
     ST_TABLE_BY_NAME,
     ST_TABLE_BY_ID,
     ST_TABLE_NEW,
@@ -23,6 +25,8 @@ enum store_statement {
     ST_DIGEST_DOUBT,
     ST_DIGEST_PAGE,
     ST_DIGEST_COUNT,
+    ST_DIGEST_COUNT_OF,
+    ST_DIGEST_SUSPECT,
     ST_DEAD_FIND,
     ST_DEAD_INSERT,
     ST_DEAD_UPDATE,
@@ -30,6 +34,7 @@ enum store_statement {
     ST_DEAD_DELETE,
     ST_DEAD_COUNT,
     ST_DEAD_LIST,
+    ST_DEAD_WAITING,
     ST_COUNT,
 };
 

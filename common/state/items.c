@@ -28,6 +28,39 @@ bool store_digest_get(struct store *s, uint32_t target, const void *key, size_t 
     return found;
 }
 
+int store_digest_owner(struct store *s, uint32_t target, const void *key, size_t n, uint32_t *table,
+                       struct buf *row_key)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_GET);
+
+    if (!stmt)
+        return -EIO;
+    bind_key(stmt, target, key, n);
+    int rc = sqlite3_step(stmt), found = rc == SQLITE_ROW;
+    if (found) {
+        *table = (uint32_t)sqlite3_column_int64(stmt, 1);
+        buf_append(row_key, sqlite3_column_blob(stmt, 2), (size_t)sqlite3_column_bytes(stmt, 2));
+    }
+    sqlite3_reset(stmt);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return store_errno(rc);
+    return buf_ok(row_key) ? found : -ENOMEM;
+}
+
+int store_digest_suspect(struct store *s, uint32_t target, const void *key, size_t n,
+                         uint32_t table, const void *row_key, size_t row_key_len)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_SUSPECT);
+
+    if (!stmt)
+        return -EIO;
+    bind_key(stmt, target, key, n);
+    sqlite3_bind_int64(stmt, 3, table);
+    if (row_key)
+        store_bind_blob(stmt, 4, row_key, row_key_len);
+    return store_run(s, stmt);
+}
+
 int store_digest_put(struct store *s, uint32_t target, const void *key, size_t n,
                      const uint8_t digest[STORE_DIGEST_SIZE], uint32_t table, const void *row_key,
                      size_t row_key_len)
@@ -117,6 +150,17 @@ int64_t store_digest_count(struct store *s, uint32_t target)
     return count_of(stmt);
 }
 
+int64_t store_digest_count_of(struct store *s, uint32_t target, uint32_t table)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_COUNT_OF);
+
+    if (stmt) {
+        sqlite3_bind_int64(stmt, 1, target);
+        sqlite3_bind_int64(stmt, 2, table);
+    }
+    return count_of(stmt);
+}
+
 /* --- dead letters ----------------------------------------------------------------------------- */
 
 static void bind_row(sqlite3_stmt *stmt, uint32_t table, const void *row_key, size_t n)
@@ -138,7 +182,12 @@ int store_dead_letter_put(struct store *s, const struct dead_letter *d, bool *is
         return -EIO;
     bind_row(find, d->table_id, d->row_key, d->row_key_len);
     bool known = sqlite3_step(find) == SQLITE_ROW;
+    bool later = known && (uint64_t)sqlite3_column_int64(find, 1) > d->serial;
     sqlite3_reset(find);
+    if (is_new)
+        *is_new = false;
+    if (later)
+        return 0;
 
     sqlite3_stmt *stmt = store_statement(s, known ? ST_DEAD_UPDATE : ST_DEAD_INSERT);
     if (!stmt)
@@ -151,6 +200,11 @@ int store_dead_letter_put(struct store *s, const struct dead_letter *d, bool *is
     bind_text(stmt, 7, d->reason);
     bind_text(stmt, 8, d->message);
     sqlite3_bind_int64(stmt, 9, d->last);
+    sqlite3_bind_int64(stmt, 10, (sqlite3_int64)d->serial);
+    if (d->remote_key) {
+        sqlite3_bind_int64(stmt, 11, d->target_id);
+        store_bind_blob(stmt, 12, d->remote_key, d->remote_key_len);
+    }
     int rc = store_run(s, stmt);
     if (rc == 0 && !known)
         s->dead_letters++;
@@ -171,7 +225,8 @@ static int remove_dead(struct store *s, sqlite3_stmt *stmt)
     return gone > 0;
 }
 
-int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_key, size_t n)
+int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_key, size_t n,
+                            uint64_t serial)
 {
     sqlite3_stmt *stmt;
 
@@ -180,6 +235,7 @@ int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_
     if (!(stmt = store_statement(s, ST_DEAD_CLEAR)))
         return -EIO;
     bind_row(stmt, table_id, row_key, n);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)serial);
     return remove_dead(s, stmt);
 }
 
@@ -191,6 +247,11 @@ int store_dead_letter_delete(struct store *s, int64_t id)
         return -EIO;
     sqlite3_bind_int64(stmt, 1, id);
     return remove_dead(s, stmt);
+}
+
+bool store_has_dead_letters(const struct store *s)
+{
+    return s->dead_letters > 0;
 }
 
 int64_t store_dead_letter_count(struct store *s, uint32_t table_id)
@@ -213,14 +274,10 @@ static const char *text_at(sqlite3_stmt *stmt, int at)
     return (const char *)sqlite3_column_text(stmt, at);
 }
 
-int store_dead_letters(struct store *s, int64_t id, dead_letter_fn *fn, void *arg)
+static int list_letters(sqlite3_stmt *stmt, dead_letter_fn *fn, void *arg)
 {
-    sqlite3_stmt *stmt = store_statement(s, ST_DEAD_LIST);
     int rc, count = 0;
 
-    if (!stmt)
-        return -EIO;
-    sqlite3_bind_int64(stmt, 1, id);
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct dead_letter d = {
             .id = sqlite3_column_int64(stmt, 0),
@@ -242,4 +299,27 @@ int store_dead_letters(struct store *s, int64_t id, dead_letter_fn *fn, void *ar
     }
     sqlite3_reset(stmt);
     return rc == SQLITE_DONE ? count : store_errno(rc);
+}
+
+int store_dead_letters(struct store *s, int64_t id, dead_letter_fn *fn, void *arg)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DEAD_LIST);
+
+    if (!stmt)
+        return -EIO;
+    sqlite3_bind_int64(stmt, 1, id);
+    return list_letters(stmt, fn, arg);
+}
+
+int store_dead_letters_waiting(struct store *s, uint32_t target, const void *key, size_t n,
+                               dead_letter_fn *fn, void *arg)
+{
+    sqlite3_stmt *stmt;
+
+    if (s->dead_letters == 0)
+        return 0;
+    if (!(stmt = store_statement(s, ST_DEAD_WAITING)))
+        return -EIO;
+    bind_key(stmt, target, key, n);
+    return list_letters(stmt, fn, arg);
 }

@@ -13,7 +13,8 @@
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
-    "CREATE TABLE target(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL);"
+    "CREATE TABLE target(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL,"
+    " identity TEXT NOT NULL DEFAULT '');"
     "CREATE TABLE captured(id INTEGER PRIMARY KEY, name TEXT NOT NULL, layout TEXT NOT NULL,"
     " fingerprint TEXT NOT NULL DEFAULT '', mark TEXT NOT NULL DEFAULT '',"
     " load INTEGER NOT NULL DEFAULT 0, cursor BLOB NOT NULL DEFAULT x'',"
@@ -23,13 +24,26 @@ static const char schema[] =
     "CREATE TABLE dead_letter(id INTEGER PRIMARY KEY AUTOINCREMENT, t INTEGER NOT NULL,"
     " row_key BLOB NOT NULL, tbl TEXT NOT NULL, target TEXT NOT NULL, key TEXT NOT NULL,"
     " col TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, first INTEGER NOT NULL,"
-    " last INTEGER NOT NULL, attempts INTEGER NOT NULL, UNIQUE(t, row_key));";
+    " last INTEGER NOT NULL, attempts INTEGER NOT NULL, serial INTEGER NOT NULL DEFAULT 0,"
+    " g INTEGER, k BLOB, UNIQUE(t, row_key));"
+    "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;";
+
+/* From each earlier version to the next. */
+static const char *const upgrades[STORE_SCHEMA_VERSION] = {
+    [1] = "ALTER TABLE target ADD COLUMN identity TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE dead_letter ADD COLUMN serial INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE dead_letter ADD COLUMN g INTEGER;"
+          "ALTER TABLE dead_letter ADD COLUMN k BLOB;"
+          "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;",
+};
 
 static const char *const sql[ST_COUNT] = {
     [ST_GET] = "SELECT value FROM meta WHERE name=?1",
     [ST_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
     [ST_TARGET_GET] = "SELECT id FROM target WHERE name=?1",
     [ST_TARGET_PUT] = "INSERT INTO target(name) VALUES(?1)",
+    [ST_TARGET_IDENTITY] = "SELECT identity FROM target WHERE id=?1",
+    [ST_TARGET_IDENTIFY] = "UPDATE target SET identity=?2 WHERE id=?1",
     [ST_TABLE_BY_NAME] = "SELECT id, name, layout, fingerprint, mark, load, cursor, cookie, full "
                          "FROM captured WHERE name=?1 COLLATE NOCASE ORDER BY id DESC LIMIT 1",
     [ST_TABLE_BY_ID] = "SELECT id, name, layout, fingerprint, mark, load, cursor, cookie, full "
@@ -40,24 +54,31 @@ static const char *const sql[ST_COUNT] = {
                       "cursor=?7, cookie=?8, full=?9 WHERE id=?1",
     [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4, full=full AND ?2<>2 "
                           "WHERE id=?1",
-    [ST_DIGEST_GET] = "SELECT d, t FROM digest WHERE g=?1 AND k=?2",
+    [ST_DIGEST_GET] = "SELECT d, t, o FROM digest WHERE g=?1 AND k=?2",
     [ST_DIGEST_PUT] = "REPLACE INTO digest(g, k, d, t, o) VALUES(?1, ?2, ?3, ?4, ?5)",
     [ST_DIGEST_DELETE] = "DELETE FROM digest WHERE g=?1 AND k=?2",
     [ST_DIGEST_DOUBT] = "UPDATE digest SET d=zeroblob(16) WHERE t=?1",
     [ST_DIGEST_CLEAR] = "DELETE FROM digest WHERE g=?1",
     [ST_DIGEST_PAGE] = "SELECT k, t, o FROM digest WHERE g=?1 AND k>?2 ORDER BY k LIMIT ?3",
     [ST_DIGEST_COUNT] = "SELECT count(*) FROM digest WHERE g=?1",
-    [ST_DEAD_FIND] = "SELECT id FROM dead_letter WHERE t=?1 AND row_key=?2",
+    [ST_DIGEST_COUNT_OF] = "SELECT count(*) FROM digest WHERE g=?1 AND t=?2",
+    [ST_DIGEST_SUSPECT] =
+        "INSERT OR IGNORE INTO digest(g, k, d, t, o) VALUES(?1, ?2, zeroblob(16), ?3, ?4)",
+    [ST_DEAD_FIND] = "SELECT id, serial FROM dead_letter WHERE t=?1 AND row_key=?2",
     [ST_DEAD_INSERT] =
         "INSERT INTO dead_letter(t, row_key, tbl, target, key, col, reason, message, "
-        "first, last, attempts) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, 1)",
+        "first, last, attempts, serial, g, k) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, 1, "
+        "?10, ?11, ?12)",
     [ST_DEAD_UPDATE] = "UPDATE dead_letter SET tbl=?3, target=?4, key=?5, col=?6, reason=?7, "
-                       "message=?8, last=?9, attempts=attempts+1 WHERE t=?1 AND row_key=?2",
-    [ST_DEAD_CLEAR] = "DELETE FROM dead_letter WHERE t=?1 AND row_key=?2",
+                       "message=?8, last=?9, attempts=attempts+1, serial=?10, g=?11, k=?12 "
+                       "WHERE t=?1 AND row_key=?2",
+    [ST_DEAD_CLEAR] = "DELETE FROM dead_letter WHERE t=?1 AND row_key=?2 AND serial<=?3",
     [ST_DEAD_DELETE] = "DELETE FROM dead_letter WHERE id=?1",
     [ST_DEAD_COUNT] = "SELECT count(*) FROM dead_letter WHERE t=?1",
     [ST_DEAD_LIST] = "SELECT id, t, row_key, tbl, target, key, col, reason, message, first, last, "
                      "attempts FROM dead_letter WHERE ?1=0 OR id=?1 ORDER BY id",
+    [ST_DEAD_WAITING] = "SELECT id, t, row_key, tbl, target, key, col, reason, message, first, "
+                        "last, attempts FROM dead_letter WHERE g=?1 AND k=?2 ORDER BY id",
 };
 
 int store_errno(int rc)
@@ -214,15 +235,18 @@ static int query_int(struct store *s, const char *text, int64_t *out)
 
 enum { APPLICATION_ID = 0x73796e63 }; /* "sync" */
 
-static int make_schema(struct store *s)
+/* `from`: the version that is there, 0 for an empty file. */
+static int make_schema(struct store *s, int64_t from)
 {
     char text[120];
     int rc = exec(s, "BEGIN IMMEDIATE");
 
     snprintf(text, sizeof text, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
              STORE_SCHEMA_VERSION);
-    if (rc == SQLITE_OK)
+    if (rc == SQLITE_OK && from == 0)
         rc = exec(s, schema);
+    for (int64_t v = from; rc == SQLITE_OK && v > 0 && v < STORE_SCHEMA_VERSION; v++)
+        rc = exec(s, upgrades[v]);
     if (rc == SQLITE_OK)
         rc = exec(s, text);
     return rc == SQLITE_OK ? exec(s, "COMMIT") : rc;
@@ -238,7 +262,7 @@ static int check_schema(struct store *s, struct err *err)
     if (rc == SQLITE_OK)
         rc = query_int(s, "SELECT count(*) FROM sqlite_schema", &tables);
     if (rc == SQLITE_OK && tables == 0 && id == 0)
-        rc = make_schema(s);
+        rc = make_schema(s, 0);
     else if (rc == SQLITE_OK && id != APPLICATION_ID)
         return err_set(err, -EINVAL,
                        "%s is not a state file of syncd; set [state] path to another place",
@@ -248,6 +272,8 @@ static int check_schema(struct store *s, struct err *err)
                        "state file %s was written by a newer syncd (version %lld, this one knows "
                        "%d); install that version again",
                        s->path, (long long)version, STORE_SCHEMA_VERSION);
+    else if (rc == SQLITE_OK && version < STORE_SCHEMA_VERSION)
+        rc = make_schema(s, version);
     if (rc != SQLITE_OK)
         return err_set(err, store_errno(rc), "state file %s cannot be used: %s", s->path,
                        sqlite3_errmsg(s->db));
@@ -305,6 +331,11 @@ int store_open(const char *path, struct store **out, struct err *err)
         return rc;
     }
     s->dead_letters = store_dead_letter_count(s, 0);
+    if (s->dead_letters && exec(s, "UPDATE dead_letter SET serial=0") != SQLITE_OK) {
+        rc = err_set(err, -EIO, "state file %s cannot be written: %s", path, store_error(s));
+        store_close(s);
+        return rc;
+    }
     *out = s;
     return 0;
 }

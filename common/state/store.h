@@ -16,7 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 1 };
+enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 2 };
 
 struct store;
 
@@ -53,6 +53,10 @@ int store_put_int(struct store *s, const char *name, int64_t value);
 
 /* Id of a DynamoDB table by name, made when new. */
 int store_target(struct store *s, const char *name, uint32_t *out);
+/* What DynamoDB calls the table that was last written under that name: another table made later in
+ * its place has another identity. "" when not known. -EIO when it cannot be read. */
+int store_target_identity(struct store *s, uint32_t id, struct buf *out);
+int store_target_identify(struct store *s, uint32_t id, const char *identity);
 
 enum load_state {
     LOAD_ROWS,  /* rows are being sent, from `cursor` on */
@@ -89,11 +93,20 @@ int store_table_progress(struct store *s, uint32_t id, enum load_state load,
 /* True when there is one for the key. */
 bool store_digest_get(struct store *s, uint32_t target, const void *key, size_t n,
                       uint8_t digest[STORE_DIGEST_SIZE], uint32_t *table);
-/* `row_key` is kept where it cannot be read back from the remote key; NULL otherwise. */
+/* Whose item it is: table id, and the row key where it is kept (appended to `row_key`). 1; 0 when
+ * there is none, negative when it cannot be known. */
+int store_digest_owner(struct store *s, uint32_t target, const void *key, size_t n, uint32_t *table,
+                       struct buf *row_key);
+/* `row_key` is kept where it cannot be read back from the remote key, or where rows may meet at one
+ * key; NULL otherwise. */
 int store_digest_put(struct store *s, uint32_t target, const void *key, size_t n,
                      const uint8_t digest[STORE_DIGEST_SIZE], uint32_t table, const void *row_key,
                      size_t row_key_len);
 int store_digest_delete(struct store *s, uint32_t target, const void *key, size_t n);
+/* An item that may be there, of which nothing is known but whose it was: a comparison looks at it.
+ * What is known already stays. */
+int store_digest_suspect(struct store *s, uint32_t target, const void *key, size_t n,
+                         uint32_t table, const void *row_key, size_t row_key_len);
 /* Writes of this table's items may have been carried out unseen (they were in flight at a crash,
  * and their journal entries can no longer be read): the items are known to be there or to have
  * been, but not what they hold. */
@@ -114,6 +127,8 @@ typedef bool store_digest_fn(void *arg, const struct store_digest *d);
 int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor, int limit,
                       store_digest_fn *fn, void *arg);
 int64_t store_digest_count(struct store *s, uint32_t target);
+/* Of one table alone, where several share the target. Looks at all of them. */
+int64_t store_digest_count_of(struct store *s, uint32_t target, uint32_t table);
 
 /* --- dead letters ----------------------------------------------------------------------------- */
 
@@ -128,17 +143,28 @@ struct dead_letter {
     const char *message; /* a sentence; DynamoDB's own words where it refused */
     int64_t first, last; /* Unix seconds */
     int64_t attempts;
+    uint64_t serial;    /* of this process's offers: what was offered before it does not clear it; 0
+                           for    one from before the start */
+    uint32_t target_id; /* the key that another row has, for which this one waits … */
+    const void *remote_key; /* … NULL: none */
+    size_t remote_key_len;
 };
 
-/* Add, or renew what is there for the same row (first stays, attempts grow). *is_new may be NULL.
- */
+/* Add, or renew what is there for the same row (first stays, attempts grow), unless that is of a
+ * later serial. *is_new may be NULL. */
 int store_dead_letter_put(struct store *s, const struct dead_letter *d, bool *is_new);
-/* The row maps well again, or is gone. Returns 1 when there was one. Cheap when there are none. */
-int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_key, size_t n);
+/* The row maps well again, or is gone, as of an offer of that serial. Returns 1 when there was one.
+ * Cheap when there are none. */
+int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_key, size_t n,
+                            uint64_t serial);
 int store_dead_letter_delete(struct store *s, int64_t id);
+bool store_has_dead_letters(const struct store *s);
 int64_t store_dead_letter_count(struct store *s, uint32_t table_id); /* 0: of all tables */
 /* Ordered by id; one alone when `id` is not 0. Returns how many, or negative. */
 typedef void dead_letter_fn(void *arg, const struct dead_letter *d);
 int store_dead_letters(struct store *s, int64_t id, dead_letter_fn *fn, void *arg);
+/* Those that wait for a key, the oldest first. */
+int store_dead_letters_waiting(struct store *s, uint32_t target, const void *key, size_t n,
+                               dead_letter_fn *fn, void *arg);
 
 #endif

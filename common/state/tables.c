@@ -79,6 +79,33 @@ int store_target(struct store *s, const char *name, uint32_t *out)
     return rc;
 }
 
+int store_target_identity(struct store *s, uint32_t id, struct buf *out)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_TARGET_IDENTITY);
+
+    if (!stmt)
+        return -EIO;
+    sqlite3_bind_int64(stmt, 1, id);
+    int rc = step_one(stmt);
+    if (rc == 0) {
+        buf_append(out, sqlite3_column_text(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0));
+        rc = buf_ok(out) ? 0 : -ENOMEM;
+    }
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+int store_target_identify(struct store *s, uint32_t id, const char *identity)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_TARGET_IDENTIFY);
+
+    if (!stmt)
+        return -EIO;
+    sqlite3_bind_int64(stmt, 1, id);
+    sqlite3_bind_text(stmt, 2, identity, -1, SQLITE_STATIC);
+    return store_run(s, stmt);
+}
+
 void store_table_clear(struct store_table *t)
 {
     free(t->name);

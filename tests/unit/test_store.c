@@ -116,15 +116,44 @@ static void files_that_are_not_ours_are_left_as_they_are(void **state)
     }
 }
 
+static void an_older_versions_file_is_brought_up_to_date(void **state)
+{
+    struct box *b = *state;
+    struct dead_letter d = {.table_id = 1,
+                            .table = "t",
+                            .target = "T",
+                            .key = "id=1",
+                            .row_key = "r",
+                            .row_key_len = 1,
+                            .reason = "x",
+                            .message = "",
+                            .column = ""};
+    uint32_t id = 0;
+
+    assert_int_equal(store_target(b->store, "T", &id), 0);
+    assert_int_equal(store_dead_letter_put(b->store, &d, NULL), 0);
+    closed(b);
+    alter(b, "DROP INDEX dead_letter_waiting; ALTER TABLE dead_letter DROP COLUMN serial;"
+             "ALTER TABLE dead_letter DROP COLUMN g; ALTER TABLE dead_letter DROP COLUMN k;"
+             "ALTER TABLE target DROP COLUMN identity; PRAGMA user_version=1");
+    reopened(b);
+    assert_int_equal(store_dead_letter_count(b->store, 1), 1); /* what was there stays */
+    d.remote_key = "K";
+    d.remote_key_len = 1;
+    d.target_id = id;
+    assert_int_equal(store_dead_letter_put(b->store, &d, NULL), 0);
+    assert_int_equal(store_target_identify(b->store, id, "arn"), 0);
+}
+
 static void a_newer_versions_file_is_refused(void **state)
 {
     struct box *b = *state;
 
     put(b, "a", "1");
     closed(b);
+    alter(b, "PRAGMA user_version=3");
+    refused(b, -EINVAL, "newer syncd (version 3, this one knows 2)");
     alter(b, "PRAGMA user_version=2");
-    refused(b, -EINVAL, "newer syncd (version 2, this one knows 1)");
-    alter(b, "PRAGMA user_version=1");
     reopened(b);
     assert_string_equal(get(b, "a"), "1");
 }
@@ -205,7 +234,7 @@ static void a_failed_write_leaves_it_usable(void **state)
         assert_null(get(b, "lost"));
         assert_null(get(b, "big"));
         assert_int_equal(store_dead_letter_count(b->store, 0), 0);
-        assert_int_equal(store_dead_letter_clear(b->store, 1, "k", 1), 0);
+        assert_int_equal(store_dead_letter_clear(b->store, 1, "k", 1, 0), 0);
         assert_string_equal(get(b, "kept"), "yes");
 
         put(b, "again", "works");
@@ -364,6 +393,7 @@ int main(void)
         box_test(the_file_is_ours_alone),
         box_test(a_second_process_is_told_the_pid_of_the_first),
         box_test(files_that_are_not_ours_are_left_as_they_are),
+        box_test(an_older_versions_file_is_brought_up_to_date),
         box_test(a_newer_versions_file_is_refused),
         box_test(a_place_that_cannot_be_used),
         box_test(writes_collect_until_the_commit),

@@ -127,7 +127,7 @@ static void dead_letters_one_a_row(void **state)
                             .last = 100};
     bool is_new = false;
 
-    assert_int_equal(store_dead_letter_clear(b->store, 3, "r7", 2), 0);
+    assert_int_equal(store_dead_letter_clear(b->store, 3, "r7", 2, 9), 0);
     assert_int_equal(store_dead_letter_put(b->store, &d, &is_new), 0);
     assert_true(is_new);
     d.first = d.last = 200;
@@ -151,8 +151,8 @@ static void dead_letters_one_a_row(void **state)
     assert_int_equal(store_dead_letter_count(b->store, 3), 2);
     assert_int_equal(store_dead_letter_count(b->store, 5), 0);
 
-    assert_int_equal(store_dead_letter_clear(b->store, 3, "r8", 2), 1);
-    assert_int_equal(store_dead_letter_clear(b->store, 3, "r8", 2), 0);
+    assert_int_equal(store_dead_letter_clear(b->store, 3, "r8", 2, 9), 1);
+    assert_int_equal(store_dead_letter_clear(b->store, 3, "r8", 2, 9), 0);
     assert_int_equal(store_dead_letter_delete(b->store, 3), 1);
     assert_int_equal(store_dead_letter_delete(b->store, 3), 0);
     assert_int_equal(store_dead_letter_count(b->store, 0), 1);
@@ -162,12 +162,23 @@ static void dead_letters_one_a_row(void **state)
     assert_true(is_new);
     letters_are(b, 4, "4:4:r8:users:prod-users:id=7::invalid_utf8::200-200:1\n", 1);
 
+    /* What was offered before it does not clear it, nor renew it. */
+    d.serial = 10;
+    assert_int_equal(store_dead_letter_put(b->store, &d, NULL), 0);
+    assert_int_equal(store_dead_letter_clear(b->store, 4, "r8", 2, 9), 0);
+    d.serial = 9;
+    assert_int_equal(store_dead_letter_put(b->store, &d, &is_new), 0);
+    assert_false(is_new);
+    letters_are(b, 4, "4:4:r8:users:prod-users:id=7::invalid_utf8::200-200:2\n", 1);
+    assert_int_equal(store_commit(b->store, NULL), 0);
+    reopened(b); /* what another process offered is over */
+
     /* The count follows what a rollback takes back. */
     assert_int_equal(store_commit(b->store, NULL), 0);
     assert_int_equal(store_dead_letter_delete(b->store, 4), 1);
     assert_int_equal(store_dead_letter_delete(b->store, 1), 1);
     store_rollback(b->store);
-    assert_int_equal(store_dead_letter_clear(b->store, 4, "r8", 2), 1);
+    assert_int_equal(store_dead_letter_clear(b->store, 4, "r8", 2, 9), 1);
 }
 
 int main(void)

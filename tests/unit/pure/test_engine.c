@@ -367,26 +367,21 @@ static void test_it_knows_which_keys_are_on_their_way_and_since_when(void **stat
     assert_true(engine_oldest(w.engine, 0) == UINT64_MAX);
 }
 
-static void test_outdated_writes_are_marked_in_flight_and_behind(void **state)
+static void test_the_newest_write_of_a_key_can_be_asked_for(void **state)
 {
     _cleanup_world_ struct world w;
 
     (void)state;
     world_make(&w, 1, NULL);
+    assert_null(engine_newest(w.engine, 0, "a", 1));
     offer(&w, "a", 1);
-    offer(&w, "b", 1);
     tick(&w);
-    engine_outdate(w.engine, 0, "a", 1);
-    engine_outdate(w.engine, 0, "unknown", 7);
-    assert_true(w.flying[0]->writes[0]->outdated);
-    assert_false(w.flying[0]->writes[1]->outdated);
-    offer(&w, "b", 2);
-    engine_outdate(w.engine, 0, "b", 1);
+    assert_ptr_equal(engine_newest(w.engine, 0, "a", 1), w.flying[0]->writes[0]);
+    offer(&w, "a", 2);
+    assert_ptr_not_equal(engine_newest(w.engine, 0, "a", 1), w.flying[0]->writes[0]);
+    assert_null(engine_newest(w.engine, 0, "b", 1));
     answer(&w, 1, REPLY_OK);
-    assert_true(w.flying[0]->writes[0]->outdated);
-    offer(&w, "b", 3); /* the row can be mapped again */
-    answer(&w, 2, REPLY_OK);
-    assert_false(w.flying[0]->writes[0]->outdated);
+    assert_ptr_equal(engine_newest(w.engine, 0, "a", 1), w.flying[0]->writes[0]);
 }
 
 /* --- spared writes ---------------------------------------------------------------------------- */
@@ -483,7 +478,7 @@ int main(void)
         cmocka_unit_test(test_growing_keeps_what_is_queued),
         cmocka_unit_test(test_replies_to_unknown_requests_are_ignored),
         cmocka_unit_test(test_it_knows_which_keys_are_on_their_way_and_since_when),
-        cmocka_unit_test(test_outdated_writes_are_marked_in_flight_and_behind),
+        cmocka_unit_test(test_the_newest_write_of_a_key_can_be_asked_for),
         cmocka_unit_test(test_a_put_that_dynamodb_holds_is_spared),
         cmocka_unit_test(test_all_may_be_spared),
         cmocka_unit_test(test_a_row_that_goes_back_while_in_flight_is_sent),

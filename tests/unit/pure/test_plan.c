@@ -148,30 +148,84 @@ static void test_sort_key_alone_is_refused(void **state)
     refused(&t, &o, "sort_key is set without partition_key");
 }
 
-static void test_configured_keys_must_hold_the_whole_primary_key_and_nothing_else(void **state)
+static void test_configured_keys_name_columns_that_are_there(void **state)
 {
     TABLE(t, "things", 2, COLUMN("a", AFFINITY_INTEGER), COLUMN("b", AFFINITY_TEXT),
-          COLUMN("c", AFFINITY_TEXT));
-    struct plan_options o = {.partition_key = "b"};
+          COLUMN("c", AFFINITY_TEXT), COLUMN("any", AFFINITY_NONE));
+    struct plan_options o = {.partition_key = "b", .sort_key = "a"};
 
     (void)state;
-    refused(&t, &o, "its key leaves out the primary key column \"a\"");
-    o.sort_key = "a";
     key_is(&t, &o, "partition key b (S), sort key a (N)");
     _cleanup_plan_ struct table_plan *p = planned(&t, &o);
     assert_true(p->plain_key);
-    o.sort_key = "c";
-    refused(&t, &o, "its key names the column \"c\", which is not part of the primary key");
+    assert_int_equal(p->entry_count, 2);
+    assert_null(p->meeting);
     o.sort_key = "nope";
     refused(&t, &o, "its key names the column \"nope\", which it does not have");
-    o.sort_key = "{a}{b}x";
-    refused(&t, &o, "puts nothing between \"a\" and the next column");
     o.sort_key = "X#{a";
     refused(&t, &o, "has a \"{\" without \"}\"");
     o.sort_key = "X#{}";
     refused(&t, &o, "its key names the column \"\", which it does not have");
-    o = (struct plan_options){.partition_key = "a", .sort_key = "{c}"};
-    refused(&t, &o, "not part of the primary key");
+    o.sort_key = "X#{any}";
+    refused(&t, &o, "key column \"any\" has no type");
+    o.sort_key = "any";
+    refused(&t, &o, "key column \"any\" has no type");
+}
+
+static void test_keys_of_other_columns_travel_in_the_journal(void **state)
+{
+    TABLE(t, "messages", 1, COLUMN("id", AFFINITY_INTEGER), COLUMN("body", AFFINITY_TEXT),
+          COLUMN("user_id", AFFINITY_TEXT), COLUMN("session", AFFINITY_TEXT));
+    struct plan_options o = {.partition_key = "USER#{user_id}", .sort_key = "MSG#{session}#{id}"};
+
+    (void)state;
+    key_is(&t, &o, "partition key pk (S), sort key sk (S)");
+    _cleanup_plan_ struct table_plan *p = planned(&t, &o);
+    assert_int_equal(p->row_key_count, 1);
+    assert_int_equal(p->entry_count, 3);
+    assert_string_equal(p->columns[0].name, "id");
+    assert_string_equal(p->columns[1].name, "user_id");
+    assert_string_equal(p->columns[2].name, "session");
+    assert_string_equal(p->columns[3].name, "body");
+    assert_false(p->plain_key);
+    assert_null(p->meeting); /* the number behind the last # is the id */
+    o = (struct plan_options){.partition_key = "user_id", .sort_key = "id"};
+    key_is(&t, &o, "partition key user_id (S), sort key id (N)");
+    _cleanup_plan_ struct table_plan *q = planned(&t, &o);
+    assert_int_equal(q->entry_count, 2);
+    assert_false(q->plain_key);
+    assert_null(q->meeting);
+}
+
+static bool may_meet(const struct table_info *t, const char *partition, const char *sort)
+{
+    struct plan_options o = {.partition_key = partition, .sort_key = sort};
+    _cleanup_plan_ struct table_plan *p = planned(t, &o);
+
+    return p->meeting != NULL;
+}
+
+static void test_keys_that_do_not_tell_rows_apart_are_known(void **state)
+{
+    TABLE(t, "things", 2, COLUMN("a", AFFINITY_INTEGER), COLUMN("b", AFFINITY_TEXT),
+          COLUMN("c", AFFINITY_TEXT), COLUMN("n", AFFINITY_REAL));
+    struct plan_options o = {.partition_key = "c", .sort_key = "X#{n}"};
+
+    (void)state;
+    assert_true(may_meet(&t, "b", NULL));      /* a is left out */
+    assert_true(may_meet(&t, "c", "{a}"));     /* b is */
+    assert_true(may_meet(&t, "{a}{b}", NULL)); /* 1 and "2", 12 and "" */
+    assert_true(may_meet(&t, "{b}{a}", NULL));
+    assert_true(may_meet(&t, "{a}-{b}", NULL)); /* a minus sign is a number's */
+    assert_true(may_meet(&t, "{b}#{c}#{a}", NULL));
+    assert_true(may_meet(&t, "{c}#{b}", "{a}"));
+    assert_false(may_meet(&t, "{a}#{b}", NULL));
+    assert_false(may_meet(&t, "{b}#{a}", NULL)); /* read from the right */
+    assert_false(may_meet(&t, "T#{a}#{b}#{n}", NULL));
+    assert_false(may_meet(&t, "{a}#{c}", "b"));
+    assert_false(may_meet(&t, "{n}x{a}", "S#{b}"));
+    _cleanup_plan_ struct table_plan *p = planned(&t, &o);
+    assert_string_equal(p->meeting, "two rows with different \"a\" can come out at one key");
 }
 
 static void test_one_column_cannot_be_both_keys(void **state)
@@ -343,31 +397,24 @@ static void test_templates_that_keep_rows_apart_are_taken(void **state)
     }
 }
 
-static void test_templates_where_rows_could_meet_are_refused(void **state)
+static void test_templates_where_rows_could_meet_are_known(void **state)
 {
-    static const struct {
-        const char *template, *part;
-    } bad[] = {
-        {"{s}#{n}", "has the text column \"s\" before another column"},
-        {"{n}{m}", "puts nothing between \"n\" and the next column"},
-        {"{n}1{m}", "puts nothing between \"n\""},
-        {"{n}.5{m}", "puts nothing between \"n\""},
-        {"{n}-{m}", "puts nothing between \"n\""},
-        {"{n}+{m}", "puts nothing between \"n\""},
-        {"{n}e{m}", "puts nothing between \"n\""},
-        {"{b}a{n}", "puts nothing between \"b\""},
-        {"{b}f#{n}", "puts nothing between \"b\""},
-        {"{s}{s}", "puts nothing between \"s\""},
-        {"X{n}#{s}#{m}", "has the text column \"s\" before another column"},
-    };
-    TABLE(t, "things", 4, COLUMN("n", AFFINITY_INTEGER), COLUMN("m", AFFINITY_REAL),
-          COLUMN("b", AFFINITY_BLOB), COLUMN("s", AFFINITY_TEXT));
+    static const char *const two[] = {"{n}{m}",  "{n}1{m}", "{n}.5{m}",
+                                      "{n}-{m}", "{n}+{m}", "{n}e{m}"};
+    static const char *const hex[] = {"{b}a{n}", "{n}{b}"};
+    TABLE(t, "things", 2, COLUMN("n", AFFINITY_INTEGER), COLUMN("m", AFFINITY_REAL));
+    TABLE(h, "blobs", 2, COLUMN("b", AFFINITY_BLOB), COLUMN("n", AFFINITY_INTEGER));
+    TABLE(s, "texts", 2, COLUMN("s", AFFINITY_TEXT), COLUMN("z", AFFINITY_TEXT));
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct plan_options o = {.partition_key = bad[i].template};
-        refused(&t, &o, bad[i].part);
-    }
+    for (size_t i = 0; i < sizeof two / sizeof *two; i++)
+        assert_true(may_meet(&t, two[i], NULL));
+    for (size_t i = 0; i < sizeof hex / sizeof *hex; i++)
+        assert_true(may_meet(&h, hex[i], NULL));
+    assert_false(may_meet(&h, "{b}f#{n}", NULL)); /* read from the right */
+    assert_true(may_meet(&s, "{s}{s}{z}", NULL));
+    assert_true(may_meet(&s, "{s}#{z}", NULL));
+    assert_false(may_meet(&s, "{s}", "{z}"));
 }
 
 /* --- fingerprints ----------------------------------------------------------------------------- */
@@ -447,7 +494,9 @@ int main(void)
         cmocka_unit_test(test_key_columns_must_have_a_type_and_a_known_collation),
         cmocka_unit_test(test_names_must_be_dynamodbs),
         cmocka_unit_test(test_sort_key_alone_is_refused),
-        cmocka_unit_test(test_configured_keys_must_hold_the_whole_primary_key_and_nothing_else),
+        cmocka_unit_test(test_configured_keys_name_columns_that_are_there),
+        cmocka_unit_test(test_keys_of_other_columns_travel_in_the_journal),
+        cmocka_unit_test(test_keys_that_do_not_tell_rows_apart_are_known),
         cmocka_unit_test(test_one_column_cannot_be_both_keys),
         cmocka_unit_test(test_tables_without_a_primary_key_need_a_named_unique_one),
         cmocka_unit_test(test_key_columns_cannot_be_excluded),
@@ -457,7 +506,7 @@ int main(void)
         cmocka_unit_test(test_configured_texts_must_be_utf8),
         cmocka_unit_test(test_hostile_names_are_quoted_in_prefixes),
         cmocka_unit_test(test_templates_that_keep_rows_apart_are_taken),
-        cmocka_unit_test(test_templates_where_rows_could_meet_are_refused),
+        cmocka_unit_test(test_templates_where_rows_could_meet_are_known),
         cmocka_unit_test(test_the_fingerprint_changes_with_everything_that_shapes_items),
         cmocka_unit_test(test_the_fingerprint_stays_with_what_does_not),
     };

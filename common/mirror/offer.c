@@ -1,0 +1,279 @@
+/* One row as it is now becomes a write and is offered to the engine, by the same door for the
+ * reader, the loader and dead letters that are tried again. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "mirror/internal.h"
+
+/* What is asked about: the entry's row and key, and where it was read. The remote key is in m->key,
+ * as JSON in m->json; the row key in m->row_key. */
+struct offer {
+    struct mirror *m;
+    usec now;
+    struct table_slot *t;
+    bool force;
+    struct span *journal, *load;
+};
+
+/* --- outcomes without a write ----------------------------------------------------------------- */
+
+/* The row cannot be mapped (`f`), or there is nothing of it in DynamoDB and nothing in SQLite.
+ * `waits`: it waits for the remote key in m->key. */
+static int outcome(const struct offer *o, const struct item_fault *f, bool waits)
+{
+    static const struct buf none = {.data = (char *)""};
+    struct mirror *m = o->m;
+    struct payload *p = payload_new(WRITE_DELETE, waits ? &m->key : &none, &m->row_key, &none);
+
+    if (!p)
+        return -ENOMEM;
+    p->table = o->t->id;
+    p->target = o->t->target;
+    p->serial = engine_serial(m->engine); /* writes offered before this say nothing against it */
+    p->journal = span_ref(o->journal);
+    p->load = span_ref(o->load);
+    int rc = record_add(m, o->now, f ? RECORD_FAULT : RECORD_SETTLED, p, NULL,
+                        f && f->column ? f->column : "", f ? f->code : NULL, f ? f->text : NULL);
+    if (rc < 0)
+        payload_free(p);
+    return rc;
+}
+
+/* --- writes ----------------------------------------------------------------------------------- */
+
+static int offer(const struct offer *o, enum write_op op, size_t size, bool left)
+{
+    struct mirror *m = o->m;
+    struct payload *p = payload_new(op, &m->key, &m->row_key, &m->json);
+
+    if (!p)
+        return -ENOMEM;
+    p->table = o->t->id;
+    p->target = o->t->target;
+    p->force = o->force;
+    p->left = left;
+    p->read_at = o->now;
+    p->units = op == WRITE_PUT ? item_write_units(size) : 1;
+    p->journal = span_ref(o->journal);
+    p->load = span_ref(o->load);
+    if (op == WRITE_PUT && item_digest(p->json, p->json_len, p->digest) < 0)
+        p->force = true;
+    int rc = engine_step(m->engine, o->now, &(struct event){.kind = EVENT_OFFER, .payload = p},
+                         &m->actions);
+    if (rc < 0)
+        payload_free(p);
+    return rc;
+}
+
+/* The row in rows->values, which has the remote key in m->key. 1; 0 when it cannot be mapped, which
+ * is told; or negative. */
+static int put(const struct offer *o)
+{
+    struct mirror *m = o->m;
+    struct item_fault fault = {0};
+    size_t size = 0;
+
+    buf_clear(&m->json);
+    int rc = item_encode(o->t->plan, o->t->rows->values, &m->json, &size, &fault);
+    if (rc == -EINVAL)
+        return outcome(o, &fault, false);
+    if (rc == 0)
+        rc = offer(o, WRITE_PUT, size, false);
+    return rc < 0 ? rc : 1;
+}
+
+/* --- keys that rows may meet at --------------------------------------------------------------- */
+
+/* Put the row that has the key in m->key, unless another row has it already: then this one waits
+ * for it, as a dead letter that names both. */
+static int put_if_free(const struct offer *o)
+{
+    struct mirror *m = o->m;
+    struct item_fault taken = {.code = "key_taken"};
+    _cleanup_buf_ struct buf who = {0};
+
+    if (!m->targets[o->t->target]->contested)
+        return put(o);
+    int rc = owner_in_the_way(m, o->t, &who);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return put(o);
+    snprintf(taken.text, sizeof taken.text, "%.200s already has the key of this row's item",
+             who.data);
+    return outcome(o, &taken, true);
+}
+
+struct waiting {
+    struct buf rows; /* table id, length, row key … */
+    int count;
+};
+
+static void collect_waiting(void *arg, const struct dead_letter *d)
+{
+    struct waiting *w = arg;
+    uint32_t head[2] = {d->table_id, (uint32_t)d->row_key_len};
+
+    buf_append(&w->rows, head, sizeof head);
+    buf_append(&w->rows, d->row_key, d->row_key_len);
+    w->count++;
+}
+
+/* The key in m->key is free: the first row that has waited for it and still has it takes it.
+ * 1 when one did, 0 when none, negative on failure. */
+static int give_to_waiting(const struct offer *o)
+{
+    struct mirror *m = o->m;
+    _cleanup_buf_ struct buf key = {0};
+    struct waiting w = {0};
+    int rc = 0;
+
+    int n = store_dead_letters_waiting(m->store, m->targets[o->t->target]->store_id, m->key.data,
+                                       m->key.len, collect_waiting, &w);
+    _cleanup_buf_ struct buf rows = w.rows;
+    if (n <= 0)
+        return n;
+    buf_append(&key, m->key.data, m->key.len);
+    if (!buf_ok(&rows) || !buf_ok(&key))
+        return -ENOMEM;
+    const char *at = rows.data;
+    for (int i = 0; rc == 0 && i < w.count; i++) {
+        uint32_t head[2];
+        memcpy(head, at, sizeof head);
+        at += sizeof head;
+        struct offer next = *o;
+        next.t = mirror_table_by_id(m, head[0]);
+        if (next.t && owner_row_has(next.t, at, head[1], &key)) {
+            buf_clear(&m->row_key);
+            buf_append(&m->row_key, at, head[1]);
+            buf_clear(&m->key);
+            buf_append(&m->key, key.data, key.len);
+            rc = buf_ok(&m->key) && buf_ok(&m->row_key) ? put(&next) : -ENOMEM;
+        }
+        if (next.t)
+            rows_end(next.t->rows->lookup);
+        at += head[1];
+    }
+    return rc;
+}
+
+/* The row does not have the key in m->key (any more): its item goes, or comes to be another row's.
+ * `left`: the row is there, at another key. */
+static int leave(const struct offer *o, bool left)
+{
+    struct mirror *m = o->m;
+    int rc = 0;
+
+    if (!left && store_has_dead_letters(m->store) && (rc = outcome(o, NULL, false)) < 0)
+        return rc;
+    if (m->targets[o->t->target]->contested) {
+        _cleanup_buf_ struct buf who = {0}, row_key = {0};
+        rc = owner_in_the_way(m, o->t, &who);
+        if (rc < 0)
+            return rc;
+        if (rc > 0)
+            return 0; /* another row's item by now */
+        if (owner_unknown(m, o->t)) {
+            /* It may be the item of a row that has not been loaded yet: looked at afterwards. */
+            rc = store_digest_suspect(m->store, m->targets[o->t->target]->store_id, m->key.data,
+                                      m->key.len, o->t->id, m->row_key.data, m->row_key.len);
+            if (m->first_record == USEC_NEVER)
+                m->first_record = o->now;
+            return records_kept(m, rc) < 0 ? -EIO : 0;
+        }
+        buf_append(&row_key, m->row_key.data, m->row_key.len);
+        _cleanup_buf_ struct buf json = m->json;
+        m->json = (struct buf){0};
+        rc = give_to_waiting(o);
+        if (rc != 0)
+            return rc < 0 ? rc : 0;
+        buf_clear(&m->row_key);
+        buf_append(&m->row_key, row_key.data, row_key.len);
+        buf_clear(&m->json);
+        buf_append(&m->json, json.data, json.len);
+        if (!buf_ok(&m->row_key) || !buf_ok(&m->json))
+            return -ENOMEM;
+    }
+    return offer(o, WRITE_DELETE, 0, left);
+}
+
+int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *load)
+{
+    struct offer o = {.m = m, .now = now, .t = t, .load = load};
+
+    return leave(&o, true);
+}
+
+/* --- a row ------------------------------------------------------------------------------------ */
+
+static bool same_bytes(const struct buf *a, const struct buf *b)
+{
+    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+/* The remote key of the row that was found, appended to `key`: 0, -EINVAL with the fault (it has
+ * none), -ENOMEM. *same_row: it is the row of m->row_key, and not one that its collation takes for
+ * it (a NOCASE key finds 'abc' for 'ABC'). Of a row whose values are too long to read only the key
+ * is read. */
+static int found_key(const struct offer *o, int found, const struct value *entry, struct buf *key,
+                     bool *same_row, struct item_fault *fault)
+{
+    const struct table_plan *p = o->t->plan;
+    const struct value *row = o->t->rows->values;
+    _cleanup_buf_ struct buf bytes = {0}, row_key = {0};
+    _cleanup_free_ struct value *values = NULL;
+
+    if (found == SQLITE_TOOBIG) {
+        int rc = rows_found_key(o->t->rows, entry, &bytes);
+        values = calloc(p->entry_count, sizeof *values);
+        if (rc != SQLITE_ROW || !values || !buf_ok(&bytes) ||
+            values_decode(bytes.data, bytes.len, values, p->entry_count) < 0)
+            return -ENOMEM;
+        row = values;
+    }
+    for (size_t i = 0; i < p->row_key_count; i++)
+        value_encode(&row_key, &row[i]);
+    if (!buf_ok(&row_key))
+        return -ENOMEM;
+    *same_row = same_bytes(&row_key, &o->m->row_key);
+    return item_key(p, row, key, NULL, fault);
+}
+
+int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
+              int found, bool force, struct span *journal, struct span *load)
+{
+    const struct offer o = {
+        .m = m, .now = now, .t = t, .force = force, .journal = journal, .load = load};
+    struct item_fault fault = {0}, entry_fault = {0};
+    _cleanup_buf_ struct buf now_at = {0};
+    bool there = found != SQLITE_DONE, same_row = false;
+
+    buf_clear(&m->key);
+    buf_clear(&m->json);
+    int entry_rc = item_key(t->plan, entry, &m->key, &m->json, &entry_fault);
+    int rc = there ? found_key(&o, found, entry, &now_at, &same_row, &fault) : 0;
+    if (entry_rc == -ENOMEM || rc == -ENOMEM)
+        return -ENOMEM;
+    bool mapped = there && rc == 0;
+    if (entry_rc == 0 && mapped && same_bytes(&now_at, &m->key)) {
+        if (found != SQLITE_TOOBIG) {
+            rc = put_if_free(&o);
+            return rc < 0 ? rc : 0;
+        }
+        fault =
+            (struct item_fault){.code = "item_too_large",
+                                .text = "a value of the row is longer than a DynamoDB item can be"};
+        return outcome(&o, &fault, false);
+    }
+    if (entry_rc == 0) {
+        /* A row that comes to have no key is told of here as well, whichever entry came of it. */
+        if (there && !mapped && same_row && (rc = outcome(&o, &fault, false)) < 0)
+            return rc;
+        return leave(&o, there && same_row);
+    }
+    /* No item can ever have had the entry's key. */
+    if (there && !mapped && same_row)
+        return outcome(&o, &fault, false);
+    return there && same_row ? 0 : outcome(&o, NULL, false);
+}
