@@ -127,7 +127,7 @@ static void verdict(void *arg, const struct table_result *r)
             log_event(LOG_EV_INFO, r->created ? "table_created" : "table_open",
                       r->created ? "DynamoDB table made" : "DynamoDB table can be written again",
                       "target", t->name, NULL);
-        mirror_target_open(d->mirror, now, p->target, r->created);
+        mirror_target_open(d->mirror, now, p->target, r->identity, r->created);
         break;
     case VERDICT_PARKED:
         daemon_note_success(d);

@@ -107,7 +107,7 @@ static int compare_key(const json_t *description, const char *table,
 }
 
 int tables_read(const char *body, size_t n, const char *table, const struct key_schema *schema,
-                enum table_status *status, struct err *err)
+                struct table_description *out, struct err *err)
 {
     json_t *root = json_loadb(body, n, 0, NULL);
     const json_t *description = json_object_get(root, "Table");
@@ -121,12 +121,14 @@ int tables_read(const char *body, size_t n, const char *table, const struct key_
     else
         rc = compare_key(description, table, schema, err);
     if (rc == 0) {
+        *out = (struct table_description){.status = TABLE_UNKNOWN};
         if (strcmp(word, "ACTIVE") == 0 || strcmp(word, "UPDATING") == 0)
-            *status = TABLE_ACTIVE;
+            out->status = TABLE_ACTIVE;
         else if (strcmp(word, "CREATING") == 0)
-            *status = TABLE_CREATING;
-        else
-            *status = strcmp(word, "DELETING") == 0 ? TABLE_DELETING : TABLE_UNKNOWN;
+            out->status = TABLE_CREATING;
+        else if (strcmp(word, "DELETING") == 0)
+            out->status = TABLE_DELETING;
+        snprintf(out->identity, sizeof out->identity, "%s", member(description, "TableId"));
     }
     json_decref(root);
     return rc;

@@ -40,7 +40,8 @@ struct target_slot {
     char *name;
     struct key_schema schema; /* owned copy */
     uint32_t store_id;
-    bool fresh;     /* just made, and not yet known so by the store */
+    bool fresh; /* another table than before, and not yet known so by the store */
+    char identity[80];
     bool shared;    /* by several tables */
     bool contested; /* rows may meet at one key: see owner.c */
 };

@@ -87,8 +87,10 @@ struct mirror_target {
 };
 uint32_t mirror_target_count(const struct mirror *m);
 const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i);
-/* `fresh`: the table was just made and is empty, so what we knew of its items is void. */
-void mirror_target_open(struct mirror *m, usec now, uint32_t i, bool fresh);
+/* `identity`: what the service calls this very table, "" when not known. One that is not the table
+ * that was known under the name, or was just made (`made`), is empty as far as we know: what was
+ * known of its items is void. */
+void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *identity, bool made);
 void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *code,
                           const char *reason);
 

@@ -15,10 +15,10 @@ static int need_source(struct mirror *m, struct err *err)
 
 static int put_order(struct mirror *m, int64_t order, struct err *err)
 {
-    if (store_put_int(m->store, "detached", order) < 0)
+    if (records_kept(m, store_put_int(m->store, "detached", order)) < 0)
         return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                        store_error(m->store));
-    return store_sync(m->store, err);
+    return records_kept(m, store_sync(m->store, err));
 }
 
 /* The order is durable before the triggers go, so that nobody puts them back. */
@@ -81,7 +81,7 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
         struct table_slot *t = &m->tables[i];
         if (!t->plan || (table && strcasecmp(t->name, table) != 0))
             continue;
-        if (mirror_load_again(m, t, full) < 0)
+        if (records_kept(m, mirror_load_again(m, t, full)) < 0)
             return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                            store_error(m->store));
         count++;
@@ -89,7 +89,7 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
     if (!count)
         return err_set(err, -ENOENT, "no table \"%s\" is mirrored; see `syncctl tables`",
                        table ? table : "*");
-    int rc = store_sync(m->store, err);
+    int rc = records_kept(m, store_sync(m->store, err));
     return rc < 0 ? rc : count;
 }
 
@@ -130,6 +130,24 @@ static void collect_letter(void *arg, const struct dead_letter *d)
     l->count++;
 }
 
+/* The entry that the row at hand would have, into `entry`. SQLITE_DONE, and `entry` as it was, when
+ * the row is another, which its collation takes for the one with that key. */
+static int entry_of_row(struct mirror *m, struct table_slot *t, int found, const char *row_key,
+                        size_t n, struct value *entry)
+{
+    const struct table_plan *p = t->plan;
+    buf_clear(&m->entry);
+    int rc = rows_found_key(t->rows, entry, &m->entry);
+
+    if (rc != SQLITE_ROW || !buf_ok(&m->entry))
+        return rc == SQLITE_DONE ? rc : SQLITE_NOMEM;
+    if (m->entry.len < n || memcmp(m->entry.data, row_key, n) != 0)
+        return SQLITE_DONE;
+    return values_decode(m->entry.data, m->entry.len, entry, p->entry_count) < 0 ? SQLITE_NOMEM
+                                                                                 : found;
+}
+
+/* A row that is gone has had its delete in the journal. */
 static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes, size_t n)
 {
     struct table_slot *t = mirror_table_by_id(m, id);
@@ -140,16 +158,12 @@ static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes,
     _cleanup_free_ struct value *key = calloc(p->entry_count, sizeof *key);
     if (!key || values_decode(bytes, n, key, p->row_key_count) < 0)
         return 0;
+    int rc = rows_lookup(t->rows, key);
+    if (rc == SQLITE_ROW || rc == SQLITE_TOOBIG)
+        rc = entry_of_row(m, t, rc, bytes, n, key);
     buf_clear(&m->row_key);
     buf_append(&m->row_key, bytes, n);
-    int rc = rows_lookup(t->rows, key);
-    buf_clear(&m->entry);
-    /* The row's own key, as it is now. One that is gone has had its delete in the journal. */
-    if (rc == SQLITE_ROW)
-        memcpy(key, t->rows->values, p->entry_count * sizeof *key);
-    else if (rc == SQLITE_TOOBIG &&
-             (rows_found_key(t->rows, key, &m->entry) != SQLITE_ROW || !buf_ok(&m->entry) ||
-              values_decode(m->entry.data, m->entry.len, key, p->entry_count) < 0))
+    if (!buf_ok(&m->row_key))
         rc = SQLITE_NOMEM;
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG)
         rc = offer_row(m, now, t, key, rc, true, NULL, NULL);
@@ -218,11 +232,12 @@ int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
 
 int mirror_dead_letters_discard(struct mirror *m, int64_t id)
 {
-    int rc = store_dead_letter_delete(m->store, id);
+    int rc = records_kept(m, store_dead_letter_delete(m->store, id));
 
-    if (rc > 0)
-        rc = store_put_int(m->store, "discarded", (int64_t)++m->discarded) < 0 ? -EIO : 1;
-    if (rc >= 0 && store_sync(m->store, NULL) < 0)
+    if (rc > 0 &&
+        records_kept(m, store_put_int(m->store, "discarded", (int64_t)++m->discarded)) < 0)
+        return -EIO;
+    if (rc >= 0 && records_kept(m, store_sync(m->store, NULL)) < 0)
         return -EIO;
     return rc;
 }

@@ -132,9 +132,16 @@ int records_kept(struct mirror *m, int rc)
     return rc;
 }
 
-/* After the store failed: everything since the last commit once more, and how far the loads are. */
+/* After the store failed: everything since the last commit once more, how far the loads are, and
+ * which tables it speaks of. */
 static int rewrite(struct mirror *m)
 {
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        const struct target_slot *t = m->targets[i];
+        if (t->view.open && !t->fresh && t->identity[0] &&
+            store_target_identify(m->store, t->store_id, t->identity) < 0)
+            return -EIO;
+    }
     for (size_t i = 0; i < m->table_count; i++) {
         const struct table_slot *t = &m->tables[i];
         static const struct buf none;

@@ -15,8 +15,8 @@ const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i)
     return &m->targets[i]->view;
 }
 
-/* The table was just made: what we knew of its items is void, and its tables are loaded again. On
- * disk before anything is sent there, or a stale digest could spare a row that is not there. */
+/* It is another table: what we knew of its items is void, and its tables are loaded again. On disk
+ * before anything is sent there, or a stale digest could spare a row that is not there. */
 static int forget_items(struct mirror *m, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
@@ -24,6 +24,8 @@ static int forget_items(struct mirror *m, uint32_t i)
 
     if (m->state_broken)
         return -EIO;
+    if ((rc = store_target_identify(m->store, t->store_id, t->identity)) < 0)
+        return records_kept(m, rc);
     if (store_digest_count(m->store, t->store_id) == 0)
         return 0;
     rc = store_digest_clear(m->store, t->store_id);
@@ -33,14 +35,23 @@ static int forget_items(struct mirror *m, uint32_t i)
     return records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
 }
 
-void mirror_target_open(struct mirror *m, usec now, uint32_t i, bool fresh)
+/* Is it the table that the store knows under this name? */
+static bool is_another(struct mirror *m, const struct target_slot *t)
+{
+    _cleanup_buf_ struct buf known = {0};
+
+    if (!t->identity[0])
+        return false;
+    /* Not to be known is to be another: nothing is spared then. */
+    return store_target_identity(m->store, t->store_id, &known) < 0 ||
+           strlen(t->identity) != known.len || memcmp(t->identity, known.data, known.len) != 0;
+}
+
+static void open_target(struct mirror *m, usec now, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    m->now = now;
-    t->view.looked = true;
-    t->fresh |= fresh;
     if (t->fresh && forget_items(m, i) < 0) {
         m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
         return;
@@ -53,6 +64,17 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, bool fresh)
         mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});
 }
 
+void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *identity, bool made)
+{
+    struct target_slot *t = m->targets[i];
+
+    m->now = now;
+    t->view.looked = true;
+    snprintf(t->identity, sizeof t->identity, "%s", identity);
+    t->fresh |= made || is_another(m, t);
+    open_target(m, now, i);
+}
+
 void targets_open_fresh(struct mirror *m, usec now)
 {
     if (!m->fresh_waiting || m->state_broken)
@@ -60,7 +82,7 @@ void targets_open_fresh(struct mirror *m, usec now)
     m->fresh_waiting = false;
     for (uint32_t i = 0; i < m->target_count; i++)
         if (m->targets[i]->fresh)
-            mirror_target_open(m, now, i, false);
+            open_target(m, now, i);
 }
 
 /* Its changes stay in the journal and are read again from here on; the others flow past them. */

@@ -35,6 +35,7 @@ static void finish(struct table_check *c, const struct table_result *r)
     struct table_result result = *r;
 
     result.created = c->created;
+    result.identity = result.identity ? result.identity : "";
     uv_close((uv_handle_t *)&c->timer, timer_closed);
     done(arg, &result);
 }
@@ -157,7 +158,7 @@ static void missing(struct table_check *c, struct reply *r)
 static void described(void *arg, const struct http_reply *h)
 {
     struct table_check *c = arg;
-    enum table_status status = TABLE_UNKNOWN;
+    struct table_description table = {.status = TABLE_UNKNOWN};
     struct err err = {0};
     struct reply r;
 
@@ -171,7 +172,7 @@ static void described(void *arg, const struct http_reply *h)
         finish_reply(c, verdict_of(r.class), &r);
         return;
     }
-    int rc = tables_read(h->body, h->body_len, c->table, c->schema, &status, &err);
+    int rc = tables_read(h->body, h->body_len, c->table, c->schema, &table, &err);
     if (rc < 0) {
         finish(c, &(struct table_result){.verdict =
                                              rc == -EEXIST ? VERDICT_PARKED : VERDICT_UNREACHABLE,
@@ -180,10 +181,12 @@ static void described(void *arg, const struct http_reply *h)
                                          .request_id = r.request_id});
         return;
     }
-    if (status == TABLE_ACTIVE)
-        finish(c,
-               &(struct table_result){
-                   .verdict = VERDICT_READY, .code = "", .reason = "", .request_id = r.request_id});
+    if (table.status == TABLE_ACTIVE)
+        finish(c, &(struct table_result){.verdict = VERDICT_READY,
+                                         .identity = table.identity,
+                                         .code = "",
+                                         .reason = "",
+                                         .request_id = r.request_id});
     else
         poll_again(c);
 }

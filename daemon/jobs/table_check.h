@@ -19,7 +19,8 @@ struct table_check;
 
 struct table_result {
     enum table_verdict verdict;
-    bool created; /* this check made it */
+    bool created;         /* this check made it */
+    const char *identity; /* of READY: the service's own name for this very table, or "" */
     const char *code, *reason, *request_id;
 };
 

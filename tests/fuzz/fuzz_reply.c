@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const int statuses[] = {200, 400, 403, 413, 429, 500, 503, 301};
     struct reply_bytes b = {.status = statuses[size ? data[0] % 8 : 0]};
     struct reply r = {.class = REPLY_OK};
-    enum table_status status = TABLE_MISSING;
+    struct table_description table = {.status = TABLE_MISSING};
     struct err err = {.text = ""};
 
     b.body = size > 1 ? (const char *)data + 1 : NULL;
@@ -83,8 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     clean(r.message, sizeof r.message);
     if (r.class == REPLY_OK)
         abort();
-    int rc = tables_read(b.body, b.len, "things", &pair, &status, &err);
-    if ((rc < 0) != (err.text[0] != '\0') || (rc < 0) != (status == TABLE_MISSING))
+    int rc = tables_read(b.body, b.len, "things", &pair, &table, &err);
+    if ((rc < 0) != (err.text[0] != '\0') || (rc < 0) != (table.status == TABLE_MISSING))
         abort();
     return 0;
 }

@@ -7,6 +7,7 @@ does. Everything here is under one lock: the server's thread and the test's both
 
 import threading
 import time
+import uuid
 import zlib
 
 import dynamodb_rules as rules
@@ -94,6 +95,7 @@ class Tables:
                 "KeySchema": call["KeySchema"],
                 "AttributeDefinitions": call["AttributeDefinitions"],
                 "CreationDateTime": time.time(),
+                "TableId": str(uuid.uuid4()),
                 "TableSizeBytes": 0,
                 "TableArn": "arn:aws:dynamodb:local:000000000000:table/" + name,
                 "BillingModeSummary": {"BillingMode": call.get("BillingMode", "PROVISIONED")},

@@ -348,16 +348,10 @@ void service_trouble(struct world *w)
 void service_probe(struct world *w, uint32_t target)
 {
     struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
-    struct mirror_view v;
     bool fresh = !t->exists;
+    char identity[32];
 
     w->pumping = true;
-    mirror_view(w->mirror, w->now, &v);
-    if (fresh && (v.state_broken ||
-                  w->state_unwritable)) { /* that the table is new could not be kept over a crash */
-        w->probes[target].due = w->now + USEC_PER_SEC;
-        return;
-    }
     if (t->denied || (!t->exists && !w->quiet && sim_chance(w, 300))) {
         sim_trace(w, "probe %s: parked", t->name);
         w->probes[target].due = w->now + 5 * USEC_PER_SEC;
@@ -365,9 +359,11 @@ void service_probe(struct world *w, uint32_t target)
         return;
     }
     t->exists = true;
+    t->made += fresh;
+    snprintf(identity, sizeof identity, "table-%u", t->made);
     sim_trace(w, "probe %s: open%s", t->name, fresh ? ", just made" : "");
     w->probes[target].due = USEC_NEVER;
-    mirror_target_open(w->mirror, w->now, target, fresh);
+    mirror_target_open(w->mirror, w->now, target, identity, fresh && sim_chance(w, 500));
 }
 
 void service_heal(struct world *w)

@@ -48,6 +48,7 @@ struct sim_item {
 struct sim_table {
     char *name;
     bool exists, denied;
+    unsigned made; /* how often it was made: each time another table */
     struct map items;
 };
 

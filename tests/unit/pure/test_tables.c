@@ -83,9 +83,12 @@ static void description(struct buf *out, const char *member, const char *status,
 static int read_reply(const struct buf *body, const struct key_schema *schema,
                       enum table_status *status, struct err *err)
 {
-    *status = TABLE_MISSING;
+    struct table_description d = {.status = TABLE_MISSING};
+
     err->text[0] = '\0';
-    return tables_read(body->data, body->len, "things", schema, status, err);
+    int rc = tables_read(body->data, body->len, "things", schema, &d, err);
+    *status = d.status;
+    return rc;
 }
 
 static void test_states(void **state)
@@ -173,11 +176,11 @@ static void test_other_bodies_are_no_description(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
-        enum table_status status = TABLE_DELETING;
+        struct table_description d = {.status = TABLE_DELETING};
         err.text[0] = '\0';
-        assert_int_equal(tables_read(bodies[i], strlen(bodies[i]), "things", &one, &status, &err),
+        assert_int_equal(tables_read(bodies[i], strlen(bodies[i]), "things", &one, &d, &err),
                          -EPROTO);
-        assert_int_equal(status, TABLE_DELETING);
+        assert_int_equal(d.status, TABLE_DELETING);
         assert_non_null(strstr(err.text, "things"));
     }
     _cleanup_buf_ struct buf body = {0};
@@ -185,6 +188,24 @@ static void test_other_bodies_are_no_description(void **state)
     enum table_status status;
     assert_int_equal(read_reply(&body, &one, &status, &err), -EEXIST); /* no key at all */
     assert_non_null(strstr(err.text, "has the key ?, but"));
+}
+
+static void test_the_identity_is_the_table_id(void **state)
+{
+    static const char *const ids[] = {"\"TableId\":\"8a0c-11\",", "", "\"TableId\":7,"};
+    struct err err = {.text = ""};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        _cleanup_buf_ struct buf body = {0};
+        struct table_description d = {.identity = "old"};
+        buf_printf(&body,
+                   "{\"Table\":{%s\"TableStatus\":\"ACTIVE\",\"KeySchema\":[{\"AttributeName\":"
+                   "\"id\",\"KeyType\":\"HASH\"}],\"AttributeDefinitions\":[" ID_N "]}}",
+                   ids[i]);
+        assert_int_equal(tables_read(body.data, body.len, "things", &one, &d, &err), 0);
+        assert_string_equal(d.identity, i == 0 ? "8a0c-11" : "");
+    }
 }
 
 int main(void)
@@ -196,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_another_key_is_named_beside_ours),
         cmocka_unit_test(test_the_order_of_key_elements_does_not_matter),
+        cmocka_unit_test(test_the_identity_is_the_table_id),
         cmocka_unit_test(test_other_bodies_are_no_description),
     };
 
