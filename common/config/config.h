@@ -40,6 +40,7 @@ struct pairlist {
 };
 
 enum null_policy { NULL_OMIT, NULL_WRITE };
+enum drop_policy { DROP_KEEP, DROP_DELETE };
 enum billing_mode { BILLING_PAY_PER_REQUEST, BILLING_PROVISIONED };
 
 /* One [table "NAME"] section. Strings are "" when not set. */
@@ -52,6 +53,7 @@ struct table_config {
     struct strlist exclude;
     struct pairlist rename; /* column -> attribute */
     int null_policy;        /* enum null_policy */
+    int on_drop;            /* enum drop_policy */
     char *file;             /* where the section began, for messages */
     unsigned line;
 };

@@ -33,6 +33,7 @@
 
 static const char *const billing_names[] = {"PAY_PER_REQUEST", "PROVISIONED", NULL};
 static const char *const null_names[] = {"omit", "null", NULL};
+static const char *const drop_names[] = {"keep", "delete", NULL};
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 static const char *const format_names[] = {"auto", "journal", "text", "json", NULL};
 
@@ -191,7 +192,11 @@ const struct config_option config_options[] = {
     LATER("table", "add"),
     LATER("table", "index"),
     LATER("table", "oversize"),
-    LATER("table", "on_drop"),
+    {.section = "table", .key = "on_drop", ENUM(TABLE, on_drop, drop_names), .initial = "keep",
+     .reloadable = true,
+     .help = "What becomes of the items when the table has been dropped for a minute: keep leaves\n"
+             "them, delete deletes them. A table renamed to a name with another target counts as\n"
+             "dropped."},
     {.section = NULL},
 };
 /* clang-format on */

@@ -52,9 +52,7 @@ static bool same_schema(const struct key_schema *a, const struct key_schema *b)
     return same;
 }
 
-/* Index of the DynamoDB table, made when new. Targets stay for the mirror's life, so that writes in
- * flight keep their meaning. -EEXIST: it is there with another key. */
-static int find_target(struct mirror *m, const struct table_plan *p, uint32_t *out)
+int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *out)
 {
     for (uint32_t i = 0; i < m->target_count; i++)
         if (strcmp(m->targets[i]->name, p->target) == 0 &&
@@ -128,8 +126,20 @@ static int draft_table(struct mirror *m, struct draft *d, const struct table_inf
     return 0;
 }
 
-/* A table that appears while we run may be a migration's work in progress: it is taken up only
- * after a minute. Tables that already carry our triggers are known under another name. */
+/* Triggers that were made under this name, rather than ones that a renamed table brought along. */
+static bool carries_its_triggers(struct mirror *m, const struct capture_state *st, const char *name)
+{
+    struct store_table known = {0};
+    uint32_t id = capture_id_of(st, name);
+    bool same =
+        id && store_table_by_id(m->store, id, &known) == 0 && strcasecmp(known.name, name) == 0;
+
+    store_table_clear(&known);
+    return same;
+}
+
+/* A table that appears while we run, or a name that a table comes to have, may be a migration's
+ * work in progress: it is taken up only after a minute. */
 static bool adopted(struct mirror *m, const struct capture_state *st, const char *name, usec now)
 {
     for (size_t i = 0; i < m->seen_count; i++) {
@@ -146,7 +156,7 @@ static bool adopted(struct mirror *m, const struct capture_state *st, const char
     if (!more)
         return true;
     m->seen = more;
-    bool at_once = !m->ever_attached || capture_id_of(st, name) != 0;
+    bool at_once = !m->ever_attached || carries_its_triggers(m, st, name);
     more[m->seen_count] = (struct seen_table){strdup(name), at_once ? 0 : now};
     if (more[m->seen_count].name)
         m->seen_count++;
@@ -155,10 +165,27 @@ static bool adopted(struct mirror *m, const struct capture_state *st, const char
     return at_once;
 }
 
+/* A name on probation that is gone again begins anew when it comes back. */
+static void forget_passing(struct mirror *m, const struct catalog *c)
+{
+    for (size_t i = 0; i < m->seen_count;) {
+        bool there = m->seen[i].since == 0;
+        for (size_t k = 0; !there && k < c->count; k++)
+            there = strcasecmp(c->tables[k].name, m->seen[i].name) == 0;
+        if (there) {
+            i++;
+            continue;
+        }
+        free(m->seen[i].name);
+        m->seen[i] = m->seen[--m->seen_count];
+    }
+}
+
 static int draft_all(struct mirror *m, const struct catalog *c, const struct capture_state *st,
                      usec now, struct draft *d)
 {
     m->adopt_at = USEC_NEVER;
+    forget_passing(m, c);
     /* Made at once: a slot holds list heads and must not move. */
     d->slots = calloc(c->count ? c->count : 1, sizeof *d->slots);
     if (!d->slots)
@@ -205,8 +232,13 @@ static int find_id(struct mirror *m, const struct capture_state *st, struct tabl
     if (id) {
         struct capture_table ct = {.id = id, .plan = t->plan};
         capture_intact(st, &ct, &differ);
-        if (!differ && store_table_by_id(m->store, id, known) == 0)
-            return 0;
+        if (!differ && store_table_by_id(m->store, id, known) == 0) {
+            /* Renamed, and with the name the target: what is there is another table's by now. */
+            if (strcasecmp(known->name, t->name) == 0 || !known->target[0] ||
+                strcmp(known->target, t->plan->target) == 0)
+                return 0;
+            store_table_clear(known);
+        }
     } else if (store_table_by_name(m->store, t->name, known) == 0) {
         if (strcmp(known->layout, layout) == 0)
             return 0;
@@ -227,10 +259,15 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
 
     if (!layout || !fingerprint)
         return -ENOMEM;
-    if ((rc = find_target(m, t->plan, &t->target)) < 0 ||
+    if ((rc = mirror_find_target(m, t->plan, &t->target)) < 0 ||
         (rc = find_id(m, st, t, layout, &known)) < 0)
         return rc;
     t->id = known.id;
+    _cleanup_buf_ struct buf key = {0};
+    if (dropped_encode_key(&t->plan->schema, &key) < 0) {
+        store_table_clear(&known);
+        return -ENOMEM;
+    }
     struct capture_table ct = {.id = t->id, .plan = t->plan};
     char *mark = capture_mark(m->source, t->name);
     if (!mark) {
@@ -240,6 +277,7 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
     bool same = capture_intact(st, &ct, &differ) && strcmp(known.mark, mark) == 0 &&
                 strcmp(known.fingerprint, fingerprint) == 0;
     sqlite3_free(mark);
+    same &= known.load != LOAD_GONE;
     t->load = same ? known.load : LOAD_ROWS;
     /* Writes of an unfinished load were on their way when the daemon was killed, and may have been
      * carried out: nothing of it is spared. */
@@ -247,7 +285,13 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
     t->cookie = known.cookie;
     if (same)
         buf_append(&t->cursor, known.cursor.data, known.cursor.len);
-    if (!same || t->full != known.full || strcmp(known.name, t->name) != 0) {
+    if (!same || t->full != known.full || strcmp(known.name, t->name) != 0 ||
+        strcmp(known.target, t->plan->target) != 0 || known.key.len != key.len ||
+        memcmp(known.key.data, key.data, key.len) != 0) {
+        free(known.target);
+        known.target = strdup(t->plan->target);
+        buf_clear(&known.key);
+        buf_append(&known.key, key.data, key.len);
         free(known.name);
         free(known.fingerprint);
         free(known.layout);
@@ -258,7 +302,8 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
         buf_clear(&known.cursor);
         buf_append(&known.cursor, t->cursor.data, t->cursor.len);
         known.full = t->full;
-        rc = known.name ? store_table_save(m->store, &known) : -ENOMEM;
+        rc = known.name && known.target && buf_ok(&known.key) ? store_table_save(m->store, &known)
+                                                              : -ENOMEM;
     }
     store_table_clear(&known);
     return rc;
@@ -406,6 +451,9 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     mark_contested(m);
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);
+    if (dropped_find(m, now, c) < 0 || dropped_decide(m, now) < 0 ||
+        store_sync(m->store, &m->state_error) < 0)
+        return STATE_FAILED;
     records_kept(m, orders_forget_letters(m));
     return rc;
 }

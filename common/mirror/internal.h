@@ -77,6 +77,15 @@ struct table_slot {
     uint64_t items_put, items_deleted;
 };
 
+/* A table that is gone from the database (dropped.c). */
+struct dropped {
+    struct table_slot table; /* id, name, target, a plan with no more than names and key, cursor */
+    usec due;                /* when it is decided what becomes of its items */
+    bool is_new, deleting;
+    size_t found;         /* items met in this pass over them */
+    uint64_t pass_serial; /* the next pass waits for what was offered before */
+};
+
 enum record_kind { RECORD_WRITTEN, RECORD_SPARED, RECORD_REFUSED, RECORD_FAULT, RECORD_SETTLED };
 
 /* An outcome on its way to the store, and the span references it lets go of afterwards. */
@@ -119,7 +128,10 @@ struct mirror {
     uint32_t target_count, announced_targets;
     struct seen_table *seen;
     size_t seen_count;
-    usec adopt_at; /* when a table that appeared may be adopted */
+    usec adopt_at; /* when a table that appeared may be adopted, or one that went counts as dropped
+                    */
+    struct dropped *dropped;
+    size_t dropped_count;
 
     /* the journal */
     struct track track;
@@ -175,6 +187,23 @@ int mirror_compare_all(struct mirror *m, const char *why);
 /* A load begins, or goes on from its cursor, with no span out. */
 void load_track_reset(struct mirror *m, struct table_slot *t);
 int mirror_load_again(struct mirror *m, struct table_slot *t, bool full);
+
+/* Index of the DynamoDB table of that name and key, made when new. Targets stay for the mirror's
+ * life, so that writes in flight keep their meaning. */
+int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *out);
+
+/* dropped.c */
+int dropped_encode_key(const struct key_schema *s, struct buf *out);
+/* After attaching: the tables that the store knows and the database no longer has. 0, or negative
+ * when the store failed or memory is short. */
+int dropped_find(struct mirror *m, usec now, const struct catalog *c);
+/* Those that are due: keep their items, or begin to delete them. 0 or negative, likewise. */
+int dropped_decide(struct mirror *m, usec now);
+/* Delete some more. True when there is more to do at once. */
+bool dropped_slice(struct mirror *m, usec now);
+/* Are items being deleted? */
+bool dropped_pending(const struct mirror *m);
+void dropped_clear(struct dropped *d);
 
 /* reader.c */
 unsigned reader_slice(struct mirror *m, usec now);

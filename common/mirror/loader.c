@@ -13,7 +13,7 @@ bool loader_pending(const struct mirror *m)
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].plan && m->tables[i].load != LOAD_DONE)
             return true;
-    return false;
+    return dropped_pending(m);
 }
 
 static void finish_phase(struct mirror *m, struct table_slot *t)
@@ -169,8 +169,9 @@ static int is_mine(struct mirror *m, const struct table_slot *t, uint32_t id, bo
 {
     struct store_table known = {0};
 
+    const struct table_slot *other = mirror_table_by_id(m, id);
     *mine = id == t->id;
-    if (*mine || mirror_table_by_id(m, id))
+    if (*mine || (other && other->target == t->target))
         return 0;
     *mine = !m->targets[t->target]->shared;
     if (*mine)

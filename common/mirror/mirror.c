@@ -267,6 +267,7 @@ unsigned mirror_work(struct mirror *m, usec now)
     if (!(bits & MIRROR_BUSY)) {
         m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
         bits |= loader_slice(m, now);
+        bits |= dropped_slice(m, now) ? MIRROR_MORE : 0;
     } else {
         err_set(&m->problem_text, 0,
                 "database %s is locked by another process; if this lasts, look for "
@@ -404,6 +405,9 @@ void mirror_free(struct mirror *m)
         if (m->actions.items[i].kind == ACTION_WRITTEN)
             payload_free(m->actions.items[i].payload);
     mirror_free_tables(m);
+    for (size_t i = 0; i < m->dropped_count; i++)
+        dropped_clear(&m->dropped[i]);
+    free(m->dropped);
     store_close(m->store);
     for (uint32_t i = 0; i < m->target_count; i++) {
         free(m->targets[i]->name);

@@ -128,7 +128,7 @@ int mirror_dead_letters_discard(struct mirror *m, int64_t id);
 
 struct mirror_table_view {
     const char *name, *target;
-    const char *state; /* live loading comparing held parked refused detached waiting */
+    const char *state; /* live loading comparing held parked refused detached waiting dropped */
     const char *reason;
     uint64_t pending, items_put, items_deleted;
     int64_t dead_letters;

@@ -127,7 +127,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
 
 size_t mirror_table_count(const struct mirror *m)
 {
-    return m->table_count;
+    return m->table_count + m->dropped_count;
 }
 
 static const char *state_of(const struct mirror *m, const struct table_slot *t)
@@ -149,8 +149,24 @@ static const char *state_of(const struct mirror *m, const struct table_slot *t)
     return t->load == LOAD_ROWS ? "loading" : "live";
 }
 
+static void view_dropped(const struct dropped *d, struct mirror_table_view *out)
+{
+    *out = (struct mirror_table_view){
+        .name = d->table.name,
+        .target = d->table.plan->target,
+        .state = "dropped",
+        .mirrored = true,
+        .reason = d->deleting ? "dropped from the database; its items are being deleted"
+                              : "gone from the database; dropped when it stays so for a minute",
+    };
+}
+
 void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out)
 {
+    if (i >= m->table_count) {
+        view_dropped(&m->dropped[i - m->table_count], out);
+        return;
+    }
     const struct table_slot *t = &m->tables[i];
 
     *out = (struct mirror_table_view){

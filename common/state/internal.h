@@ -15,6 +15,7 @@ enum store_statement {
     ST_TARGET_IDENTIFY,
     ST_TABLE_BY_NAME,
     ST_TABLE_BY_ID,
+    ST_TABLE_LIST,
     ST_TABLE_NEW,
     ST_TABLE_SAVE,
     ST_TABLE_PROGRESS,

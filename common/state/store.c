@@ -18,7 +18,8 @@ static const char schema[] =
     "CREATE TABLE captured(id INTEGER PRIMARY KEY, name TEXT NOT NULL, layout TEXT NOT NULL,"
     " fingerprint TEXT NOT NULL DEFAULT '', mark TEXT NOT NULL DEFAULT '',"
     " load INTEGER NOT NULL DEFAULT 0, cursor BLOB NOT NULL DEFAULT x'',"
-    " cookie INTEGER NOT NULL DEFAULT 0, full INTEGER NOT NULL DEFAULT 0);"
+    " cookie INTEGER NOT NULL DEFAULT 0, full INTEGER NOT NULL DEFAULT 0,"
+    " target TEXT NOT NULL DEFAULT '', key BLOB NOT NULL DEFAULT x'');"
     "CREATE TABLE digest(g INTEGER, k BLOB, d BLOB, t INTEGER, o BLOB, PRIMARY KEY(g, k))"
     " WITHOUT ROWID;"
     "CREATE TABLE dead_letter(id INTEGER PRIMARY KEY AUTOINCREMENT, t INTEGER NOT NULL,"
@@ -31,11 +32,15 @@ static const char schema[] =
 /* From each earlier version to the next. */
 static const char *const upgrades[STORE_SCHEMA_VERSION] = {
     [1] = "ALTER TABLE target ADD COLUMN identity TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE captured ADD COLUMN target TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE captured ADD COLUMN key BLOB NOT NULL DEFAULT x'';"
           "ALTER TABLE dead_letter ADD COLUMN serial INTEGER NOT NULL DEFAULT 0;"
           "ALTER TABLE dead_letter ADD COLUMN g INTEGER;"
           "ALTER TABLE dead_letter ADD COLUMN k BLOB;"
           "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;",
 };
+
+#define TABLE_COLUMNS "id, name, layout, fingerprint, mark, load, cursor, cookie, full, target, key"
 
 static const char *const sql[ST_COUNT] = {
     [ST_GET] = "SELECT value FROM meta WHERE name=?1",
@@ -44,14 +49,14 @@ static const char *const sql[ST_COUNT] = {
     [ST_TARGET_PUT] = "INSERT INTO target(name) VALUES(?1)",
     [ST_TARGET_IDENTITY] = "SELECT identity FROM target WHERE id=?1",
     [ST_TARGET_IDENTIFY] = "UPDATE target SET identity=?2 WHERE id=?1",
-    [ST_TABLE_BY_NAME] = "SELECT id, name, layout, fingerprint, mark, load, cursor, cookie, full "
-                         "FROM captured WHERE name=?1 COLLATE NOCASE ORDER BY id DESC LIMIT 1",
-    [ST_TABLE_BY_ID] = "SELECT id, name, layout, fingerprint, mark, load, cursor, cookie, full "
-                       "FROM captured WHERE id=?1",
+    [ST_TABLE_BY_NAME] = "SELECT " TABLE_COLUMNS
+                         " FROM captured WHERE name=?1 COLLATE NOCASE ORDER BY id DESC LIMIT 1",
+    [ST_TABLE_BY_ID] = "SELECT " TABLE_COLUMNS " FROM captured WHERE id=?1",
+    [ST_TABLE_LIST] = "SELECT " TABLE_COLUMNS " FROM captured WHERE load<>3 ORDER BY id",
     [ST_TABLE_NEW] = "INSERT INTO captured(id, name, layout) VALUES(max(?1, coalesce((SELECT "
                      "max(id) FROM captured), 0)) + 1, ?2, ?3)",
     [ST_TABLE_SAVE] = "UPDATE captured SET name=?2, layout=?3, fingerprint=?4, mark=?5, load=?6, "
-                      "cursor=?7, cookie=?8, full=?9 WHERE id=?1",
+                      "cursor=?7, cookie=?8, full=?9, target=?10, key=?11 WHERE id=?1",
     [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4, full=full AND ?2<>2 "
                           "WHERE id=?1",
     [ST_DIGEST_GET] = "SELECT d, t, o FROM digest WHERE g=?1 AND k=?2",

@@ -62,6 +62,7 @@ enum load_state {
     LOAD_ROWS,  /* rows are being sent, from `cursor` on */
     LOAD_SWEEP, /* items without a row are being deleted, from `cursor` on */
     LOAD_DONE,
+    LOAD_GONE, /* the table was dropped, and what is to become of its items has become of them */
 };
 
 struct store_table {
@@ -70,6 +71,8 @@ struct store_table {
     char *layout;      /* names of its row key's columns, which the id stands for */
     char *fingerprint; /* of the plan its items were made by */
     char *mark;        /* of the schema entries (capture_mark) */
+    char *target;      /* DynamoDB table that its items are in */
+    struct buf key;    /* the key of that table, in the caller's encoding */
     enum load_state load;
     struct buf cursor;
     int64_t cookie; /* schema_version the cursor belongs to */
@@ -85,6 +88,9 @@ int store_table_by_id(struct store *s, uint32_t id, struct store_table *out);
 int store_table_new(struct store *s, const char *name, const char *layout, uint32_t above,
                     uint32_t *id);
 int store_table_save(struct store *s, const struct store_table *t);
+/* Every table that is not gone. Returns how many, or negative. `fn` must not write to the store. */
+typedef void store_table_fn(void *arg, const struct store_table *t);
+int store_tables(struct store *s, store_table_fn *fn, void *arg);
 int store_table_progress(struct store *s, uint32_t id, enum load_state load,
                          const struct buf *cursor, int64_t cookie);
 

@@ -112,19 +112,17 @@ void store_table_clear(struct store_table *t)
     free(t->layout);
     free(t->fingerprint);
     free(t->mark);
+    free(t->target);
+    buf_free(&t->key);
     buf_free(&t->cursor);
     *t = (struct store_table){0};
 }
 
-static int read_table(sqlite3_stmt *stmt, struct store_table *out)
+/* The row at hand. 0 or -ENOMEM. */
+static int table_at(sqlite3_stmt *stmt, struct store_table *out)
 {
     struct store_table t = {0};
-    int rc = step_one(stmt);
 
-    if (rc < 0) {
-        sqlite3_reset(stmt);
-        return rc;
-    }
     t.id = (uint32_t)sqlite3_column_int64(stmt, 0);
     t.name = strdup((const char *)sqlite3_column_text(stmt, 1));
     t.layout = strdup((const char *)sqlite3_column_text(stmt, 2));
@@ -134,13 +132,44 @@ static int read_table(sqlite3_stmt *stmt, struct store_table *out)
     buf_append(&t.cursor, sqlite3_column_blob(stmt, 6), (size_t)sqlite3_column_bytes(stmt, 6));
     t.cookie = sqlite3_column_int64(stmt, 7);
     t.full = sqlite3_column_int(stmt, 8) != 0;
-    sqlite3_reset(stmt);
-    if (!t.name || !t.layout || !t.fingerprint || !t.mark || !buf_ok(&t.cursor)) {
+    t.target = strdup((const char *)sqlite3_column_text(stmt, 9));
+    buf_append(&t.key, sqlite3_column_blob(stmt, 10), (size_t)sqlite3_column_bytes(stmt, 10));
+    if (!t.name || !t.layout || !t.fingerprint || !t.mark || !t.target || !buf_ok(&t.cursor) ||
+        !buf_ok(&t.key)) {
         store_table_clear(&t);
         return -ENOMEM;
     }
     *out = t;
     return 0;
+}
+
+static int read_table(sqlite3_stmt *stmt, struct store_table *out)
+{
+    int rc = step_one(stmt);
+
+    if (rc == 0)
+        rc = table_at(stmt, out);
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+int store_tables(struct store *s, store_table_fn *fn, void *arg)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_TABLE_LIST);
+    int rc, count = 0, bad = 0;
+
+    if (!stmt)
+        return -EIO;
+    while (bad == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        struct store_table t = {0};
+        bad = table_at(stmt, &t);
+        if (bad == 0)
+            fn(arg, &t);
+        store_table_clear(&t);
+        count++;
+    }
+    sqlite3_reset(stmt);
+    return bad < 0 ? bad : rc == SQLITE_DONE ? count : store_errno(rc);
 }
 
 int store_table_by_name(struct store *s, const char *name, struct store_table *out)
@@ -194,6 +223,8 @@ int store_table_save(struct store *s, const struct store_table *t)
     store_bind_blob(stmt, 7, t->cursor.data, t->cursor.len);
     sqlite3_bind_int64(stmt, 8, t->cookie);
     sqlite3_bind_int(stmt, 9, t->full);
+    sqlite3_bind_text(stmt, 10, t->target ? t->target : "", -1, SQLITE_STATIC);
+    store_bind_blob(stmt, 11, t->key.data, t->key.len);
     return store_run(s, stmt);
 }
 

@@ -31,7 +31,12 @@ static bool app_run(struct world *w, const char *fmt, ...)
     va_end(args);
     int rc = sqlite3_exec(w->app, sql, NULL, NULL, NULL);
     sim_trace(w, "sql %s -> %d", sql, rc);
-    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_CONSTRAINT)
+    if (sqlite3_extended_errcode(w->app) == SQLITE_BUSY_SNAPSHOT) {
+        /* It has read, somebody else has written, and now it would write: every application that
+         * begins so must be ready for this. */
+        sqlite3_exec(w->app, "ROLLBACK", NULL, NULL, NULL);
+        sim_trace(w, "sql ROLLBACK");
+    } else if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_CONSTRAINT)
         sim_fail(w, "the application's \"%.200s\" fails: %s", sql, sqlite3_errmsg(w->app));
     sqlite3_free(sql);
     w->in_transaction = !sqlite3_get_autocommit(w->app);

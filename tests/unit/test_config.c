@@ -300,7 +300,6 @@ static void settings_of_later_versions_are_refused_unless_empty(void **state)
         {"table \"t\"", "convert.c"},    {"table \"t\"", "default.c"},
         {"table \"t\"", "add.c"},        {"table \"t\"", "index.c"},
         {"table \"t\"", "ttl_column"},   {"table \"t\"", "oversize"},
-        {"table \"t\"", "on_drop"},
     };
 
     (void)state;

@@ -135,7 +135,9 @@ static void an_older_versions_file_is_brought_up_to_date(void **state)
     closed(b);
     alter(b, "DROP INDEX dead_letter_waiting; ALTER TABLE dead_letter DROP COLUMN serial;"
              "ALTER TABLE dead_letter DROP COLUMN g; ALTER TABLE dead_letter DROP COLUMN k;"
-             "ALTER TABLE target DROP COLUMN identity; PRAGMA user_version=1");
+             "ALTER TABLE target DROP COLUMN identity;"
+             "ALTER TABLE captured DROP COLUMN target; ALTER TABLE captured DROP COLUMN key; "
+             "PRAGMA user_version=1");
     reopened(b);
     assert_int_equal(store_dead_letter_count(b->store, 1), 1); /* what was there stays */
     d.remote_key = "K";

@@ -1,0 +1,272 @@
+/* Tables that are gone from the database: dropped, or renamed to a name with another target. A
+ * rebuild drops and renames too, so nothing is done before a minute has passed; then `on_drop` says
+ * what becomes of the items. Should the table come back it is compared. */
+#include <errno.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "mirror/internal.h"
+
+enum { HALF_ROOM = ENGINE_ITEMS / 2 };
+
+/* --- the key of a DynamoDB table, as the store keeps it: per part its type, name and a NUL -------
+ */
+
+int dropped_encode_key(const struct key_schema *s, struct buf *out)
+{
+    buf_clear(out);
+    for (size_t i = 0; i < s->count; i++) {
+        buf_putc(out, (char)s->parts[i].type);
+        buf_append(out, s->parts[i].name, strlen(s->parts[i].name) + 1);
+    }
+    return buf_ok(out) ? 0 : -ENOMEM;
+}
+
+static int decode_key(const struct buf *key, struct key_schema *out)
+{
+    size_t at = 0;
+
+    for (out->count = 0; at < key->len && out->count < 2; out->count++) {
+        struct key_attribute *part = &out->parts[out->count];
+        size_t n = strnlen(key->data + at + 1, key->len - at - 1);
+        if (at + 1 + n >= key->len)
+            return -EINVAL;
+        part->type = (enum attr_type)key->data[at];
+        if (!(part->name = strdup(key->data + at + 1)))
+            return -ENOMEM;
+        at += n + 2;
+    }
+    return out->count && at == key->len ? 0 : -EINVAL;
+}
+
+/* --- which tables
+ * --------------------------------------------------------------------------------- */
+
+void dropped_clear(struct dropped *d)
+{
+    plan_free(d->table.plan);
+    free(d->table.name);
+    buf_free(&d->table.cursor);
+}
+
+static struct dropped *find(struct mirror *m, uint32_t id)
+{
+    for (size_t i = 0; i < m->dropped_count; i++)
+        if (m->dropped[i].table.id == id)
+            return &m->dropped[i];
+    return NULL;
+}
+
+static bool in_catalog(const struct catalog *c, const char *name)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (strcasecmp(c->tables[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+struct look {
+    struct mirror *m;
+    const struct catalog *catalog;
+    usec now;
+    struct dropped *found;
+    size_t count;
+    int rc;
+};
+
+static int add(struct look *l, const struct store_table *t)
+{
+    struct mirror *m = l->m;
+    const struct dropped *known = find(m, t->id);
+    struct dropped *more = realloc(l->found, (l->count + 1) * sizeof *more);
+
+    if (!more)
+        return -ENOMEM;
+    l->found = more;
+    struct dropped *d = &more[l->count];
+    *d = (struct dropped){.due = known ? known->due : l->now + ADOPT_DELAY,
+                          .deleting = known && known->deleting,
+                          .is_new = !known};
+    d->table.id = t->id;
+    d->table.plan = calloc(1, sizeof *d->table.plan);
+    d->table.name = strdup(t->name);
+    l->count++;
+    struct table_plan *p = d->table.plan;
+    if (!p || !d->table.name || !(p->target = strdup(t->target)) || !(p->table = strdup(t->name)))
+        return -ENOMEM;
+    int rc = decode_key(&t->key, &p->schema);
+    return rc < 0 ? rc : mirror_find_target(m, p, &d->table.target);
+}
+
+static void look_at(void *arg, const struct store_table *t)
+{
+    struct look *l = arg;
+    const struct mirror *m = l->m;
+
+    if (l->rc < 0 || !t->target[0] || !t->key.len || in_catalog(l->catalog, t->name))
+        return;
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].id == t->id)
+            return; /* it has another name by now, and the same items */
+    l->rc = add(l, t);
+}
+
+/* A table that is gone is compared when it comes back, wherever its load stood. */
+static int remember(struct mirror *m, const struct dropped *d, enum load_state load)
+{
+    static const struct buf none;
+
+    return store_table_progress(m->store, d->table.id, load, &none, 0);
+}
+
+int dropped_find(struct mirror *m, usec now, const struct catalog *c)
+{
+    struct look l = {.m = m, .catalog = c, .now = now};
+    int rc = store_tables(m->store, look_at, &l);
+
+    rc = rc < 0 ? rc : l.rc;
+    for (size_t i = 0; rc >= 0 && i < l.count; i++) {
+        struct dropped *d = &l.found[i];
+        if (d->is_new)
+            rc = remember(m, d, LOAD_ROWS);
+        if (!d->deleting && d->due < m->adopt_at)
+            m->adopt_at = d->due;
+    }
+    for (size_t i = 0; i < m->dropped_count; i++)
+        dropped_clear(&m->dropped[i]);
+    free(m->dropped);
+    m->dropped = l.found;
+    m->dropped_count = l.count;
+    return rc < 0 ? rc : 0;
+}
+
+/* --- what becomes of their items
+ * ------------------------------------------------------------------ */
+
+static int forget(struct mirror *m, size_t at)
+{
+    int rc = remember(m, &m->dropped[at], LOAD_GONE);
+
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+    if (rc < 0)
+        return rc;
+    dropped_clear(&m->dropped[at]);
+    memmove(&m->dropped[at], &m->dropped[at + 1], (--m->dropped_count - at) * sizeof *m->dropped);
+    return 0;
+}
+
+int dropped_decide(struct mirror *m, usec now)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < m->dropped_count;) {
+        struct dropped *d = &m->dropped[i];
+        const struct table_config *section = config_table(m->config, d->table.name);
+        if (d->deleting || d->due > now) {
+            i++;
+            continue;
+        }
+        d->deleting = section && section->on_drop == DROP_DELETE;
+        mirror_note(m, LOG_EV_WARNING, "table_dropped",
+                    d->deleting ? "table \"%s\" was dropped: its items are being deleted from %s"
+                                : "table \"%s\" was dropped: its items stay in %s (on_drop = keep)",
+                    d->table.name, d->table.plan->target);
+        if (!d->deleting)
+            rc = forget(m, i);
+    }
+    return rc;
+}
+
+bool dropped_pending(const struct mirror *m)
+{
+    for (size_t i = 0; i < m->dropped_count; i++)
+        if (m->dropped[i].deleting)
+            return true;
+    return false;
+}
+
+struct pass {
+    struct dropped *dropped;
+    struct buf keys; /* length, bytes, row key length, bytes … */
+    int count;
+};
+
+static bool collect(void *arg, const struct store_digest *s)
+{
+    struct pass *p = arg;
+    struct buf *cursor = &p->dropped->table.cursor;
+
+    buf_clear(cursor);
+    buf_append(cursor, s->key, s->key_len);
+    if (s->table == p->dropped->table.id) {
+        size_t lengths[2] = {s->key_len, s->row_key_len};
+        buf_append(&p->keys, lengths, sizeof lengths);
+        buf_append(&p->keys, s->key, s->key_len);
+        buf_append(&p->keys, s->row_key, s->row_key_len);
+        p->count++;
+    }
+    return buf_ok(&p->keys) && buf_ok(cursor);
+}
+
+/* Deletes in flight are met again by the next pass; it begins when they are over. */
+static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
+{
+    struct table_slot *t = &d->table;
+    struct pass p = {.dropped = d};
+    int n = store_digest_page(m->store, m->targets[t->target]->store_id, &t->cursor, READ_LIMIT,
+                              collect, &p);
+    _cleanup_buf_ struct buf keys = p.keys;
+    int rc = n < 0 || !buf_ok(&keys) ? -EIO : 0;
+    const char *at = keys.data;
+
+    for (int i = 0; rc == 0 && i < p.count; i++) {
+        size_t lengths[2];
+        memcpy(lengths, at, sizeof lengths);
+        at += sizeof lengths;
+        buf_clear(&m->key);
+        buf_clear(&m->json);
+        buf_clear(&m->row_key);
+        buf_append(&m->key, at, lengths[0]);
+        buf_append(&m->row_key, at + lengths[0], lengths[1]);
+        at += lengths[0] + lengths[1];
+        if (engine_has(m->engine, t->target, m->key.data, m->key.len))
+            continue;
+        rc = item_key_json(&t->plan->schema, m->key.data, m->key.len, &m->json);
+        if (rc == 0)
+            rc = offer_leave(m, now, t, NULL);
+    }
+    d->found += (size_t)p.count;
+    *end = n < READ_LIMIT;
+    return rc;
+}
+
+bool dropped_slice(struct mirror *m, usec now)
+{
+    struct engine_stats stats;
+
+    for (size_t i = 0; i < m->dropped_count; i++) {
+        struct dropped *d = &m->dropped[i];
+        bool end = false;
+        engine_stats(m->engine, &stats);
+        if (stats.items >= HALF_ROOM || !mirror_room(m))
+            return false;
+        if (!d->deleting || !m->targets[d->table.target]->view.open ||
+            engine_oldest(m->engine, d->table.target) < d->pass_serial)
+            continue;
+        if (delete_page(m, now, d, &end) < 0)
+            return false; /* tried again at the next turn */
+        if (!end)
+            return true;
+        buf_clear(&d->table.cursor);
+        d->pass_serial = engine_serial(m->engine);
+        if (d->found == 0) {
+            mirror_note(m, LOG_EV_INFO, "items_deleted",
+                        "the items of the dropped table \"%s\" are deleted from %s", d->table.name,
+                        d->table.plan->target);
+            return records_kept(m, forget(m, i)) == 0;
+        }
+        d->found = 0;
+    }
+    return false;
+}
