@@ -156,14 +156,14 @@ static void renames_are_followed(void **state)
         const struct table_info *t = table_named(w, "t");
         for (size_t k = 0; k < t->column_count; k++) {
             app(w, "ALTER TABLE t RENAME COLUMN \"%w\" TO \"new %d\"", t->columns[k].name, (int)k);
-            app(w, "INSERT INTO t DEFAULT VALUES");
+            app(w, "REPLACE INTO t DEFAULT VALUES");
         }
         app(w, "ALTER TABLE t RENAME TO \"NEW\"");
-        app(w, "INSERT INTO \"NEW\" DEFAULT VALUES");
+        app(w, "REPLACE INTO \"NEW\" DEFAULT VALUES");
         read_schema(w);
         install(w);
         assert_false(differs(w));
-        app(w, "INSERT INTO \"NEW\" DEFAULT VALUES; UPDATE OR REPLACE \"NEW\" SET \"new 1\"=5");
+        app(w, "REPLACE INTO \"NEW\" DEFAULT VALUES; UPDATE OR REPLACE \"NEW\" SET \"new 1\"=5");
         app(w, "DROP TABLE \"NEW\"; DROP TABLE _syncd_journal");
     }
 }

@@ -209,26 +209,31 @@ static void run_statement(struct run *r, const char *sql)
     sqlite3_free(missing);
 }
 
-/* Rows as text: `e` the entry, `row` all of it; and what differs without being in the journal. */
+/* Rows as text: `e` the entry, `row` all of it; and what differs without being in the journal. Rows
+ * with NULL in their key are not mirrored. */
 static void make_queries(struct run *r)
 {
     const struct table_plan *p = r->w->plans[0];
-    _cleanup_buf_ struct buf entry = {0}, row = {0}, keys = {0};
+    _cleanup_buf_ struct buf entry = {0}, row = {0}, keys = {0}, mirrored = {0};
 
     for (size_t i = 0; i < p->column_count; i++) {
         buf_printf(&row, "%squote(%s)", i ? "||','||" : "", p->columns[i].name);
+        if (i < p->row_key_count)
+            buf_printf(&mirrored, "%s%s IS NOT NULL", i ? " AND " : "", p->columns[i].name);
         if (i < p->entry_count)
             buf_printf(&keys, "%squote(k%zu)", i ? "||','||" : "", i);
         if (i < p->entry_count)
             buf_printf(&entry, "%squote(%s)", i ? "||','||" : "", p->columns[i].name);
     }
-    r->before =
-        sqlite3_mprintf("INSERT INTO temp.before SELECT %s,%s FROM t", entry.data, row.data);
-    r->missing = sqlite3_mprintf(
-        "SELECT e FROM (SELECT e,row FROM (SELECT e,row FROM temp.before EXCEPT SELECT %s,%s FROM "
-        "t) UNION ALL SELECT e,row FROM (SELECT %s AS e,%s AS row FROM t EXCEPT SELECT e,row FROM "
-        "temp.before)) EXCEPT SELECT %s FROM _syncd_journal",
-        entry.data, row.data, entry.data, row.data, keys.data);
+    char *rows = sqlite3_mprintf("SELECT %s AS e,%s AS row FROM t WHERE %s", entry.data, row.data,
+                                 mirrored.data);
+    r->before = sqlite3_mprintf("INSERT INTO temp.before %s", rows);
+    r->missing =
+        sqlite3_mprintf("SELECT e FROM (SELECT * FROM (SELECT * FROM temp.before EXCEPT %s) "
+                        "UNION ALL SELECT * FROM (%s EXCEPT SELECT * FROM temp.before)) "
+                        "EXCEPT SELECT %s FROM _syncd_journal",
+                        rows, rows, keys.data);
+    sqlite3_free(rows);
 }
 
 static int compare_texts(void *arg, int n, const void *a, int m, const void *b)
