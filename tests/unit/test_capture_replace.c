@@ -67,6 +67,10 @@ static const struct kind kinds[] = {
     {"CREATE TABLE t(id INTEGER PRIMARY KEY, a, b, g INT AS (a)); CREATE UNIQUE INDEX u ON t(g+1)",
      0, false},
 
+    {"CREATE TABLE t(id INTEGER PRIMARY KEY, a ANY UNIQUE, b TEXT, c INT) STRICT; CREATE UNIQUE "
+     "INDEX u ON t(b || a, c = '1')",
+     0, false},
+
     /* What NULL becomes. */
     {"CREATE TABLE t(id INTEGER PRIMARY KEY, a NOT NULL DEFAULT 'abc' UNIQUE, b)", 0, false},
     {"CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT NOT NULL ON CONFLICT REPLACE DEFAULT 1 UNIQUE, "
@@ -156,8 +160,7 @@ static void insert(struct run *r, struct buf *sql)
     bool upsert = pick(r, 6) == 0;
 
     for (size_t i = 0; i < r->name_count; i++)
-        if (pick(r, strcmp(r->names[i], "rowid") == 0 ? 6 : 5) <
-            (strcmp(r->names[i], "rowid") ? 4 : 1))
+        if (pick(r, 6) < (strcmp(r->names[i], "rowid") == 0 ? 1 : 5))
             chosen[n++] = i;
     if (n == 0)
         chosen[n++] = 0;
