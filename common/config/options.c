@@ -174,7 +174,7 @@ const struct config_option config_options[] = {
              "Empty: the table's primary key decides."},
     {.section = "table", .key = "sort_key", STRING(TABLE, sort_key),
      .example = "MSG#{created_at}#{id}",
-     .help = "The same for the sort key."},
+     .help = "The same for the sort key, or a constant in capitals, such as PROFILE."},
     {.section = "table", .key = "partition_key_name", STRING(TABLE, partition_key_name),
      .example = "pk", .help = "Attribute that holds the partition key when it is a template."},
     {.section = "table", .key = "sort_key_name", STRING(TABLE, sort_key_name), .example = "sk",

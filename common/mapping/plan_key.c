@@ -216,13 +216,27 @@ static int part_from_column(struct plan_maker *m, size_t i, size_t column,
     return c->attribute ? 0 : plan_no_memory(m);
 }
 
+/* A word in capitals that is no column, as single-table designs have it: PROFILE. In small letters
+ * it is more likely a column misspelt. */
+static bool is_constant(const struct plan_maker *m, const char *option)
+{
+    bool capital = false;
+
+    for (const char *p = option; *p; p++) {
+        if (*p >= 'a' && *p <= 'z')
+            return false;
+        capital |= *p >= 'A' && *p <= 'Z';
+    }
+    return capital && table_column(m->table, option) < 0;
+}
+
 static int part_from_option(struct plan_maker *m, size_t i, const char *option, const char *name,
                             const char *fallback_name)
 {
     struct key_part *part = &m->plan->parts[i];
     int rc;
 
-    if (!strchr(option, '{')) {
+    if (!strchr(option, '{') && !is_constant(m, option)) {
         long at = plan_column(m->plan, option);
         if (at >= 0)
             return part_from_column(m, i, (size_t)at, name);

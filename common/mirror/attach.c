@@ -263,6 +263,7 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
         (rc = find_id(m, st, t, layout, &known)) < 0)
         return rc;
     t->id = known.id;
+    loader_recall(m, t);
     _cleanup_buf_ struct buf key = {0};
     if (dropped_encode_key(&t->plan->schema, &key) < 0) {
         store_table_clear(&known);

@@ -233,6 +233,8 @@ bool owner_row_has(struct table_slot *t, const void *row_key, size_t n, const st
 unsigned loader_slice(struct mirror *m, usec now);
 void loader_advanced(void *arg, const struct span *s);
 bool loader_pending(const struct mirror *m);
+/* What a process before this one left to be done after the load of a table. */
+void loader_recall(struct mirror *m, struct table_slot *t);
 
 /* targets.c */
 /* Open targets that waited for the state file to say that they are new. */

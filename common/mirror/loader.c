@@ -1,6 +1,7 @@
 /* The loader: a table that is new, or whose items may differ from its rows, is paged through by key
  * and offered by the same door as changes; then items that have no row any more are swept out. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -14,6 +15,30 @@ bool loader_pending(const struct mirror *m)
         if (m->tables[i].plan && m->tables[i].load != LOAD_DONE)
             return true;
     return dropped_pending(m);
+}
+
+/* Over a restart, too: whether the table's dead letters are to be looked at again. */
+static void recheck_name(const struct table_slot *t, char name[32])
+{
+    snprintf(name, 32, "recheck:%u", t->id);
+}
+
+void loader_recall(struct mirror *m, struct table_slot *t)
+{
+    char name[32];
+    int64_t due = 0;
+
+    recheck_name(t, name);
+    store_get_int(m->store, name, &due);
+    t->recheck = due != 0;
+}
+
+static int remember_recheck(struct mirror *m, const struct table_slot *t)
+{
+    char name[32];
+
+    recheck_name(t, name);
+    return store_put_int(m->store, name, t->recheck);
 }
 
 static void finish_phase(struct mirror *m, struct table_slot *t)
@@ -48,6 +73,8 @@ void loader_advanced(void *arg, const struct span *s)
             finish_phase(m, t);
         records_kept(m, store_table_progress(m->store, t->id, t->load,
                                              s->end ? &t->cursor : &s->cursor, t->cookie));
+        if (t->load == LOAD_DONE && t->recheck)
+            records_kept(m, remember_recheck(m, t));
         if (m->first_record == USEC_NEVER)
             m->first_record = m->now;
         return;
@@ -398,6 +425,9 @@ unsigned loader_slice(struct mirror *m, usec now)
         if (m->tables[i].plan && m->tables[i].recheck) {
             m->tables[i].recheck = false;
             orders_recheck_letters(m, now, m->tables[i].id);
+            records_kept(m, remember_recheck(m, &m->tables[i]));
+            if (m->first_record == USEC_NEVER)
+                m->first_record = now;
         }
     engine_stats(m->engine, &stats);
     if (stats.items >= HALF_ROOM || !mirror_room(m))

@@ -122,6 +122,7 @@ bool owner_row_has(struct table_slot *t, const void *row_key, size_t n, const st
     _cleanup_buf_ struct buf has = {0};
     struct item_fault fault;
 
+    rows_end(t->rows->lookup); /* of the row that leaves the key */
     if (!values || values_decode(row_key, n, values, t->plan->row_key_count) < 0 ||
         rows_lookup(t->rows, values) != SQLITE_ROW)
         return false;

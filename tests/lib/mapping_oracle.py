@@ -242,13 +242,19 @@ class Mapping:
         self.key_names = [name for name, _ in self.key_parts]
 
     def configured_part(self, source):
-        return source if "{" in source else self.key_column(source)
+        if "{" in source:
+            return source
+        names = [folded(c.name) for c in self.columns]
+        constant = source.upper() == source and any(c.isalpha() for c in source)
+        return source if constant and folded(source) not in names else self.key_column(source)
 
     def key_column(self, name):
-        for column in self.key:
+        for column in self.columns:
             if folded(column.name) == folded(name):
+                if column.type is None:
+                    raise UnmirroredTable(f"its key column {name!r} has no type")
                 return column
-        raise UnmirroredTable(f"its key names {name!r}, which is not in the primary key")
+        raise UnmirroredTable(f"its key names {name!r}, which it does not have")
 
     def rows(self, db):
         """Rows as lists of values by self.columns, TEXT told from BLOB."""

@@ -1,14 +1,15 @@
 /* The application: it writes to its tables, opens transactions and thinks better of them, and
- * changes its schema as people and migration tools do. Statements that would need triggers this
- * product does not make yet (REPLACE of a row through another key than the one written, which for a
- * NOCASE key includes its other spellings) are left out. */
+ * changes its schema as people and migration tools do. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "world.h"
 
-enum { PEOPLE, NOTES, GRID, TAGS };
+enum { PEOPLE, NOTES, GRID, TAGS, MSGS, SEATS, DESKS };
+
+/* Columns that DynamoDB keys are made of and that are no primary key. */
+#define KEY_COLUMNS "'usr','room','place'"
 
 static const struct {
     const char *name, *create, *keys;
@@ -18,6 +19,9 @@ static const struct {
     {"grid", "CREATE TABLE grid(a INTEGER, b TEXT, c TEXT, v, PRIMARY KEY(a,b,c)) WITHOUT ROWID",
      "a,b,c"},
     {"tags", "CREATE TABLE tags(tag TEXT COLLATE NOCASE PRIMARY KEY, v)", "tag"},
+    {"msgs", "CREATE TABLE msgs(id INTEGER PRIMARY KEY, usr TEXT, room INTEGER, v)", "id,usr,room"},
+    {"seats", "CREATE TABLE seats(id INTEGER PRIMARY KEY, place TEXT, v)", "id,place"},
+    {"desks", "CREATE TABLE desks(code TEXT PRIMARY KEY, place TEXT, v)", "code,place"},
 };
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -85,6 +89,14 @@ static char *new_key(struct world *w, unsigned t, unsigned k)
         return sqlite3_mprintf("'n%u'", k);
     case GRID:
         return sqlite3_mprintf("%u,'b%u','c#%u'", k % 3, k % 2, k);
+    case MSGS:
+        return sqlite3_mprintf("%u,'u%u',%u", k + 1, sim_pick(w, 3), sim_pick(w, 3));
+    case SEATS:
+        return sqlite3_mprintf("%u,'p%u'", k + 1, sim_pick(w, w->keys));
+    case DESKS:
+        if (sim_chance(w, w->faults.unmapped))
+            return sqlite3_mprintf("'d%u',NULL", k);
+        return sqlite3_mprintf("'d%u','p%u'", k, sim_pick(w, w->keys));
     default:
         return sqlite3_mprintf("'%s%u'", spellings[sim_pick(w, 3)], k);
     }
@@ -94,7 +106,11 @@ static char *where(unsigned t, unsigned k)
 {
     switch (t) {
     case PEOPLE:
+    case MSGS:
+    case SEATS:
         return sqlite3_mprintf("id=%u", k + 1);
+    case DESKS:
+        return sqlite3_mprintf("code='d%u'", k);
     case NOTES:
         return sqlite3_mprintf("slug='n%u'", k);
     case GRID:
@@ -129,12 +145,16 @@ static char *new_value(struct world *w)
 /* A column that is no part of the key; NULL when there is none. */
 static char *other_column(struct world *w, unsigned t)
 {
-    char *count =
-        app_ask(w, "SELECT count(*) FROM pragma_table_info(%Q) WHERE pk=0", sources[t].name);
+    char *count = app_ask(w,
+                          "SELECT count(*) FROM pragma_table_info(%Q) WHERE pk=0 AND name NOT IN "
+                          "(" KEY_COLUMNS ")",
+                          sources[t].name);
     unsigned n = count ? (unsigned)strtoul(count, NULL, 10) : 0;
 
     sqlite3_free(count);
-    return n ? app_ask(w, "SELECT name FROM pragma_table_info(%Q) WHERE pk=0 LIMIT 1 OFFSET %u",
+    return n ? app_ask(w,
+                       "SELECT name FROM pragma_table_info(%Q) WHERE pk=0 AND name NOT IN "
+                       "(" KEY_COLUMNS ") LIMIT 1 OFFSET %u",
                        sources[t].name, sim_pick(w, n))
              : NULL;
 }
@@ -145,7 +165,7 @@ static void insert(struct world *w, unsigned t, const char *column)
 {
     static const char *const policies[] = {"", "OR IGNORE", "OR REPLACE"};
     char *key = new_key(w, t, sim_pick(w, w->keys)), *value = new_value(w);
-    const char *policy = policies[sim_pick(w, t == TAGS ? 2 : 3)];
+    const char *policy = policies[sim_pick(w, 3)];
 
     if (sim_chance(w, 300))
         app_run(w,
@@ -159,11 +179,29 @@ static void insert(struct world *w, unsigned t, const char *column)
     sqlite3_free(value);
 }
 
+/* Two rows take each other's DynamoDB key in one transaction. */
+static void swap_places(struct world *w, unsigned t)
+{
+    char *one = where(t, sim_pick(w, w->keys)), *other = where(t, sim_pick(w, w->keys));
+    bool begun = w->in_transaction;
+
+    if (!begun)
+        app_run(w, "BEGIN IMMEDIATE");
+    app_run(w, "UPDATE %s SET place=place||'!' WHERE %s", sources[t].name, one);
+    app_run(w, "UPDATE %s SET place=(SELECT rtrim(place,'!') FROM %s WHERE %s) WHERE %s",
+            sources[t].name, sources[t].name, one, other);
+    app_run(w, "UPDATE %s SET place='p%u' WHERE %s", sources[t].name, sim_pick(w, w->keys), one);
+    if (!begun)
+        app_run(w, "COMMIT");
+    sqlite3_free(one);
+    sqlite3_free(other);
+}
+
 static void move(struct world *w, unsigned t)
 {
     static const char *const policies[] = {"", "OR IGNORE", "OR REPLACE"};
     char *from = where(t, sim_pick(w, w->keys)), *to = new_key(w, t, sim_pick(w, w->keys));
-    const char *policy = policies[sim_pick(w, t == TAGS ? 2 : 3)];
+    const char *policy = policies[sim_pick(w, 3)];
 
     if (t == PEOPLE && sim_chance(w, 200))
         app_run(w, "UPDATE OR IGNORE people SET id=id+%u", sim_pick(w, 3));
@@ -171,8 +209,11 @@ static void move(struct world *w, unsigned t)
         app_run(w, "UPDATE people SET id=-id");
     else if (t == PEOPLE && sim_chance(w, 300))
         app_run(w, "UPDATE %s people SET rowid=%s WHERE %s", policy, to, from);
-    else if (t == GRID)
-        app_run(w, "UPDATE %s grid SET (a,b,c)=(%s) WHERE %s", policy, to, from);
+    else if ((t == SEATS || t == DESKS) && sim_chance(w, 300))
+        swap_places(w, t);
+    else if (strchr(sources[t].keys, ','))
+        app_run(w, "UPDATE %s %s SET (%s)=(%s) WHERE %s", policy, sources[t].name, sources[t].keys,
+                to, from);
     else
         app_run(w, "UPDATE %s %s SET %s=%s WHERE %s", policy, sources[t].name, sources[t].keys, to,
                 from);
@@ -196,7 +237,13 @@ static void change(struct world *w, unsigned t, const char *column)
 
 static void many(struct world *w, unsigned t, const char *column)
 {
-    static const char *const keys[] = {"x", "'n'||x", "x%3,'b'||(x%2),'c#'||x", "'tag'||x"};
+    static const char *const keys[] = {"x",
+                                       "'n'||x",
+                                       "x%3,'b'||(x%2),'c#'||x",
+                                       "'tag'||x",
+                                       "x,'u'||(x%3),x%2",
+                                       "x,'p'||x",
+                                       "'d'||x,'p'||(x%100)"};
     unsigned n = sim_chance(w, 50) ? 2500 : 1 + sim_pick(w, 200);
 
     app_run(w,
@@ -324,7 +371,9 @@ static void drop_triggers(struct world *w)
 static void change_columns(struct world *w, unsigned t)
 {
     char *column = other_column(w, t), *value = new_value(w);
-    char *second = app_ask(w, "SELECT name FROM pragma_table_info(%Q) WHERE pk=0 LIMIT 1 OFFSET 1",
+    char *second = app_ask(w,
+                           "SELECT name FROM pragma_table_info(%Q) WHERE pk=0 AND name NOT IN "
+                           "(" KEY_COLUMNS ") LIMIT 1 OFFSET 1",
                            sources[t].name);
     unsigned dice = sim_pick(w, 3);
 
@@ -398,6 +447,11 @@ void application_rest(struct world *w)
         app_run(w, "COMMIT");
     while (w->rebuilding >= 0)
         rebuild_step(w);
+}
+
+const char *application_table(unsigned source)
+{
+    return sources[source].name;
 }
 
 bool application_create(struct world *w)

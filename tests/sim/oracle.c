@@ -104,75 +104,163 @@ static void compare_letters(struct world *w, const char *when, struct letters *e
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
+/* A row, and the item that it maps to. */
+struct wanted {
+    struct sim_table *table; /* of the model */
+    const char *source;      /* SQLite's name, the plan's */
+    struct buf key, json, row_key;
+    bool written; /* it can be written, as far as it alone decides */
+};
+
 struct comparing {
     struct world *w;
     const char *when;
-    const struct table_plan *plan;
-    struct sim_table *table;
-    bool lost;
-    struct letters letters;
+    struct table_plan *plans[SIM_TABLES];
+    size_t plan_count;
+    struct wanted *rows;
+    size_t count, cap;
+    struct letters letters, kept;
 };
 
-static void compare_item(struct comparing *c, const struct buf *key, const struct buf *json,
-                         bool excused)
+static bool is_lost(const struct comparing *c, const struct sim_table *t)
 {
-    struct sim_item *item = service_item(c->table, key->data, key->len);
-    const char *name = c->plan->table;
-
-    if (item)
-        item->seen = c->w->comparison;
-    if (excused)
-        return;
-    if (!item)
-        sim_fail(c->w, "%s: I2: %s lacks %.*s", c->when, name, (int)json->len, json->data);
-    else if (item->json_len != json->len ||
-             memcmp(item->bytes + item->key_len, json->data, json->len) != 0)
-        sim_fail(c->w, "%s: I2: %s holds %.*s instead of %.*s", c->when, name, (int)item->json_len,
-                 item->bytes + item->key_len, (int)json->len, json->data);
+    /* Nobody can know of a table that was lost before the next request or look at it. */
+    return !t->exists && !c->w->quiet;
 }
 
-static void compare_row(struct comparing *c, const struct value *row)
+static void add_letter(struct letters *l, const struct wanted *r)
 {
-    _cleanup_buf_ struct buf key = {0}, json = {0}, row_key = {0};
+    letters_add(l, r->source, r->row_key.data, r->row_key.len);
+}
+
+static void add_row(struct comparing *c, const struct table_plan *plan, const struct value *row)
+{
     struct item_fault fault;
     size_t size;
-    bool mapped = item_key(c->plan, row, &key, NULL, &fault) == 0;
-    bool written = mapped && item_encode(c->plan, row, &json, &size, &fault) == 0 &&
-                   !memmem(json.data, json.len, SIM_POISON, strlen(SIM_POISON));
 
-    if (!written) {
-        for (size_t i = 0; i < c->plan->row_key_count; i++)
-            value_encode(&row_key, &row[i]);
-        letters_add(&c->letters, c->plan->table, row_key.data, row_key.len);
+    if (c->count == c->cap) {
+        c->cap = c->cap ? 2 * c->cap : 256;
+        c->rows = realloc(c->rows, c->cap * sizeof *c->rows);
+        if (!c->rows)
+            abort();
     }
-    if (mapped)
-        compare_item(c, &key, &json, !written || c->lost);
+    struct wanted *r = &c->rows[c->count++];
+    *r = (struct wanted){.table = service_table(c->w, plan->target), .source = plan->table};
+    for (size_t i = 0; i < plan->row_key_count; i++)
+        value_encode(&r->row_key, &row[i]);
+    if (item_key(plan, row, &r->key, NULL, &fault) < 0) { /* nothing of it in DynamoDB */
+        add_letter(&c->letters, r);
+        buf_free(&r->row_key);
+        buf_free(&r->key);
+        c->count--;
+        return;
+    }
+    r->written = item_encode(plan, row, &r->json, &size, &fault) == 0 &&
+                 !memmem(r->json.data, r->json.len, SIM_POISON, strlen(SIM_POISON));
 }
 
-static void compare_table(struct comparing *c, struct source *s)
+static void read_table(struct comparing *c, const struct table_plan *plan, struct source *s)
 {
     struct rows *rows = NULL;
     sqlite3_stmt *page;
+    int rc = rows_open(s, plan, &rows);
 
-    c->table = service_table(c->w, c->plan->target);
-    /* Nobody can know of a table that was lost before the next request or look at it. */
-    c->lost = !c->table->exists && !c->w->quiet;
-    int rc = rows_open(s, c->plan, &rows);
     if (rc == SQLITE_OK)
         rc = rows_page(rows, NULL, -1, &page);
     while (rc == SQLITE_OK && (rc = rows_next(rows, page)) == SQLITE_ROW) {
-        compare_row(c, rows->values);
+        add_row(c, plan, rows->values);
         rc = SQLITE_OK;
     }
     if (rc != SQLITE_DONE)
-        sim_fail(c->w, "the oracle cannot read %s: %s", c->plan->table, sqlite3_errmsg(s->db));
+        sim_fail(c->w, "the oracle cannot read %s: %s", plan->table, sqlite3_errmsg(s->db));
     rows_close(rows);
-    for (size_t i = 0; c->table->items.slots && i <= c->table->items.mask; i++)
-        for (struct map_node *n = c->table->items.slots[i]; n; n = n->next) {
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct wanted *x = a, *y = b;
+
+    if (x->table != y->table)
+        return x->table < y->table ? -1 : 1;
+    return by_bytes(&x->key, &y->key);
+}
+
+static bool has_letter(const struct comparing *c, const struct wanted *r)
+{
+    struct letters one = {0};
+    bool has = false;
+
+    add_letter(&one, r);
+    for (size_t i = 0; i < c->kept.count && !has; i++)
+        has = by_bytes(&c->kept.items[i], &one.items[0]) == 0;
+    letters_free(&one);
+    return has;
+}
+
+static void compare_item(struct comparing *c, const struct wanted *r, bool excused)
+{
+    struct sim_item *item = service_item(r->table, r->key.data, r->key.len);
+
+    if (item)
+        item->seen = c->w->comparison;
+    if (excused || is_lost(c, r->table))
+        return;
+    if (!item)
+        sim_fail(c->w, "%s: I2: %s lacks %.*s", c->when, r->table->name, (int)r->json.len,
+                 r->json.data);
+    else if (item->json_len != r->json.len ||
+             memcmp(item->bytes + item->key_len, r->json.data, r->json.len) != 0)
+        sim_fail(c->w, "%s: I2: %s holds %.*s instead of %.*s", c->when, r->table->name,
+                 (int)item->json_len, item->bytes + item->key_len, (int)r->json.len, r->json.data);
+}
+
+/* Rows that meet at one key: one of them has the item, the others are dead letters; none has while
+ * one that cannot be written holds the key. */
+static void compare_meeting(struct comparing *c, const struct wanted *rows, size_t n)
+{
+    const struct wanted *owner = NULL;
+    bool unwritten = false;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!owner && !has_letter(c, &rows[i]))
+            owner = &rows[i];
+        else
+            add_letter(&c->letters, &rows[i]);
+        unwritten |= !rows[i].written;
+    }
+    if (!owner && !unwritten)
+        sim_fail(c->w, "%s: of %zu rows of %s that meet at one key none has it", c->when, n,
+                 rows->table->name);
+    if (owner && !owner->written)
+        add_letter(&c->letters, owner);
+    compare_item(c, owner ? owner : rows, !owner || !owner->written);
+}
+
+static void compare_rows(struct comparing *c)
+{
+    if (c->count)
+        qsort(c->rows, c->count, sizeof *c->rows, by_key);
+    for (size_t i = 0, n; i < c->count; i += n) {
+        for (n = 1; i + n < c->count && by_key(&c->rows[i], &c->rows[i + n]) == 0; n++)
+            ;
+        if (n > 1) {
+            compare_meeting(c, &c->rows[i], n);
+            continue;
+        }
+        if (!c->rows[i].written)
+            add_letter(&c->letters, &c->rows[i]);
+        compare_item(c, &c->rows[i], !c->rows[i].written);
+    }
+}
+
+static void compare_extras(struct comparing *c, struct sim_table *t, const char *why)
+{
+    for (size_t i = 0; t->items.slots && i <= t->items.mask; i++)
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
             struct sim_item *item = container_of(n, struct sim_item, node);
             if (item->seen != c->w->comparison)
-                sim_fail(c->w, "%s: I2: %s holds %.*s, which has no row", c->when, c->plan->table,
-                         (int)item->json_len, item->bytes + item->key_len);
+                sim_fail(c->w, "%s: I2: %s holds %.*s, %s", c->when, t->name, (int)item->json_len,
+                         item->bytes + item->key_len, why);
         }
 }
 
@@ -204,6 +292,29 @@ bool oracle_all_mirrored(struct world *w)
     return all;
 }
 
+/* The plan of a table, if it is mirrored. */
+static void plan_table(struct comparing *c, const struct table_info *t)
+{
+    struct err err = {0};
+
+    if (c->plan_count < SIM_TABLES && plans_covers(c->w->config, t) && mirrored(c->w, t->name) &&
+        plans_make(c->w->config, t, &c->plans[c->plan_count], &err) == 0)
+        c->plan_count++;
+}
+
+/* Items of tables that are no more, where they are to go with them. */
+static void compare_dropped(struct comparing *c, const struct catalog *catalog)
+{
+    for (unsigned t = 0; c->w->dropped_items_go && t < SIM_SOURCES; t++) {
+        const char *name = application_table(t);
+        bool there = false;
+        for (size_t i = 0; i < catalog->count; i++)
+            there |= strcasecmp(catalog->tables[i].name, name) == 0;
+        if (!there && !mirrored(c->w, name))
+            compare_extras(c, service_table(c->w, name), "whose table was dropped");
+    }
+}
+
 void oracle_compare(struct world *w, const char *when)
 {
     struct source s = {.db = w->look, .path = w->database};
@@ -212,23 +323,31 @@ void oracle_compare(struct world *w, const char *when)
     struct err err = {0};
 
     w->comparison++;
+    store_dead_letters(mirror_store(w->mirror), 0, kept_letter, &c.kept);
     sqlite3_exec(w->look, "BEGIN", NULL, NULL, NULL);
     if (catalog_read(&s, &catalog, &err) != SOURCE_OK) {
         sim_fail(w, "the oracle cannot read the schema: %s", err.text);
     } else {
-        for (size_t i = 0; i < catalog->count; i++) {
-            struct table_plan *plan = NULL;
-            const struct table_info *t = &catalog->tables[i];
-            if (!plans_covers(w->config, t) || !mirrored(w, t->name) ||
-                plans_make(w->config, t, &plan, &err) < 0)
-                continue;
-            c.plan = plan;
-            compare_table(&c, &s);
-            plan_free(plan);
-        }
+        for (size_t i = 0; i < catalog->count; i++)
+            plan_table(&c, &catalog->tables[i]);
+        for (size_t i = 0; i < c.plan_count; i++)
+            read_table(&c, c.plans[i], &s);
+        compare_rows(&c);
+        for (size_t i = 0; i < c.plan_count; i++)
+            compare_extras(&c, service_table(w, c.plans[i]->target), "which has no row");
+        compare_dropped(&c, catalog);
         compare_letters(w, when, &c.letters);
     }
+    for (size_t i = 0; i < c.count; i++) {
+        buf_free(&c.rows[i].key);
+        buf_free(&c.rows[i].json);
+        buf_free(&c.rows[i].row_key);
+    }
+    free(c.rows);
+    for (size_t i = 0; i < c.plan_count; i++)
+        plan_free(c.plans[i]);
     letters_free(&c.letters);
+    letters_free(&c.kept);
     catalog_free(catalog);
     sqlite3_exec(w->look, "COMMIT", NULL, NULL, NULL);
 }

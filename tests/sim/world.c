@@ -438,6 +438,20 @@ static bool write_config(struct world *w)
     fprintf(f, "hold_deletes=%u%%\n", sim_chance(w, 500) ? 100 : sim_pick(w, 60));
     if (!w->faults.crash && !w->faults.restart && sim_chance(w, 200))
         fprintf(f, "journal_limit=%u\n", 1000 + sim_pick(w, 2000));
+    if (sim_chance(w, 700)) {
+        /* One DynamoDB table of several, whose rows may meet; and one row that moves. */
+        fprintf(f, "[table \"msgs\"]\ntarget=single\npartition_key=USER#{usr}\n"
+                   "sort_key=MSG#{room}#{id}\n");
+        fprintf(f, "[table \"seats\"]\ntarget=single\npartition_key=PLACE#{place}\n"
+                   "sort_key=SEAT\n");
+        fprintf(f,
+                "[table \"desks\"]\ntarget=%s\npartition_key=PLACE#{place}\n"
+                "sort_key=SEAT\n",
+                sim_chance(w, 600) ? "single" : "desks");
+    }
+    w->dropped_items_go = sim_chance(w, 400);
+    for (unsigned t = 0; w->dropped_items_go && t < SIM_SOURCES; t++)
+        fprintf(f, "[table \"%s\"]\non_drop=delete\n", application_table(t));
     fclose(f);
     if (config_load(&request, &w->config, &err) == 0)
         return true;

@@ -21,7 +21,7 @@
 #include "config/config.h"
 #include "mirror/mirror.h"
 
-enum { SIM_TABLES = 32, SIM_SOURCES = 4 };
+enum { SIM_TABLES = 32, SIM_SOURCES = 7 };
 
 /* How often each kind of trouble comes, in thousandths; a seed turns some of them off. */
 struct sim_faults {
@@ -94,6 +94,7 @@ struct world {
     struct list flights; /* requests not yet answered */
     uint64_t requests;
     uint64_t comparison;
+    bool dropped_items_go; /* on_drop = delete, for every table */
 };
 
 /* --- world.c ---------------------------------------------------------------------------------- */
@@ -148,6 +149,7 @@ void service_free(struct world *w);
 
 /* --- application.c ---------------------------------------------------------------------------- */
 
+const char *application_table(unsigned source);
 bool application_create(struct world *w);
 void application_step(struct world *w);
 /* Finish what is begun. */

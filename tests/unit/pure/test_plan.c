@@ -162,6 +162,10 @@ static void test_configured_keys_name_columns_that_are_there(void **state)
     assert_null(p->meeting);
     o.sort_key = "nope";
     refused(&t, &o, "its key names the column \"nope\", which it does not have");
+    o.sort_key = "NOPE"; /* a constant */
+    key_is(&t, &o, "partition key b (S), sort key sk (S)");
+    o.sort_key = "A"; /* but columns come first, however they are written */
+    key_is(&t, &o, "partition key b (S), sort key a (N)");
     o.sort_key = "X#{a";
     refused(&t, &o, "has a \"{\" without \"}\"");
     o.sort_key = "X#{}";
