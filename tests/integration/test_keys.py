@@ -165,7 +165,7 @@ def test_many_moves_and_meetings(places, seed):
         db.execute(statement, values)
         if turn % 40 == 39:
             places.kill9() if rng.random() < 0.3 else places.stop()
-            places.start(wait=False)
+            places.start()
     db.close()
     places.wait()
     places.assert_equal()
