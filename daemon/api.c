@@ -135,6 +135,8 @@ static const char *hopeless(struct daemon *d, const struct mirror_view *v)
         return "syncd is stopping";
     if (v->uninstalled || v->detached)
         return "triggers are detached; `syncctl attach` puts them back";
+    if (v->held)
+        return v->held_text;
     if (v->paused)
         return "sending is paused; `syncctl resume` goes on";
     for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
@@ -265,7 +267,10 @@ static void order(struct daemon *d, struct control_call *call,
 
 static void post_attach(void *arg, struct control_call *call)
 {
-    order(arg, call, mirror_attach_order, "{\"attached\":true}");
+    const char *adopt = control_query(call, "adopt");
+
+    order(arg, call, adopt && strcmp(adopt, "1") == 0 ? mirror_adopt : mirror_attach_order,
+          "{\"attached\":true}");
 }
 
 static void post_detach(void *arg, struct control_call *call)
@@ -283,7 +288,7 @@ static void post_approve(void *arg, struct control_call *call)
     struct daemon *d = arg;
     int count = mirror_approve(d->mirror);
 
-    log_event(LOG_EV_WARNING, "approved", log_msg("%d held table(s) approved", count), NULL);
+    log_event(LOG_EV_WARNING, "approved", log_msg("%d approved of what was held", count), NULL);
     daemon_pump(d);
     reply_text(call, 200, "{\"approved\":%d}", count);
 }

@@ -183,8 +183,12 @@ static enum watcher_look look(void *arg, bool cheap)
         return LOOK_FOUND;
     if (cheap && !mirror_changed(d->mirror))
         return LOOK_NOTHING;
+    /* At rest a stamp of the files says all: no look again for what cannot be seen yet. */
+    bool resting = mirror_resting(d->mirror);
     unsigned bits = work(d);
     settle(d);
+    if (resting && mirror_resting(d->mirror))
+        return LOOK_FOUND;
     return bits & MIRROR_FOUND ? LOOK_FOUND : bits & MIRROR_BUSY ? LOOK_LOCKED : LOOK_NOTHING;
 }
 
@@ -213,6 +217,7 @@ static void tick(void *arg)
     settle(d);
     if (d->closing)
         return;
+    mirror_rest(d->mirror, clock_monotonic());
     report_health(d);
     give_back_memory(d);
     notify_watchdog();

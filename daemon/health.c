@@ -42,7 +42,9 @@ static void look_source(struct daemon *d, const struct mirror_view *v, usec now,
         d->locked_since = 0;
     else if (!d->locked_since)
         d->locked_since = now;
-    if (v->uninstalled)
+    if (v->held)
+        add(r, HEALTH_CRITICAL, "held", "%s", v->held_text);
+    else if (v->uninstalled)
         add(r, HEALTH_WARNING, "uninstalled",
             "journal and triggers were taken out of the database; `syncctl attach` puts them back");
     else if (v->detached)

@@ -103,6 +103,9 @@ void metrics_text(struct daemon *d, struct buf *out)
            v.oldest_pending == USEC_NEVER ? 0 : (double)(now - v.oldest_pending) / 1e6);
     metric(out, "syncd_wal_bytes", "gauge", "Size of the database's -wal file.",
            (double)v.wal_bytes);
+    metric(out, "syncd_source_connected", "gauge", "0 while there is nothing to do.", v.connected);
+    metric(out, "syncd_source_wakeups_total", "counter", "Times the database was opened again.",
+           (double)v.wakeups);
     metric(out, "syncd_requests_in_flight", "gauge", "BatchWriteItem calls awaiting their answer.",
            v.engine.in_flight);
     metric(out, "syncd_dead_letters", "gauge", "Rows that DynamoDB cannot hold, standing now.",

@@ -81,6 +81,7 @@ static json_t *source_json(const struct daemon *d, const struct mirror_view *v, 
         o, "oldest_pending_seconds",
         json_real(v->oldest_pending == USEC_NEVER ? 0 : seconds(now - v->oldest_pending)));
     json_object_set_new(o, "wal_bytes", json_integer(v->wal_bytes));
+    json_object_set_new(o, "connected", json_boolean(v->connected));
     json_object_set_new(o, "journal_mode", json_string(v->journal_mode));
     return o;
 }

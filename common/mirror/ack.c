@@ -1,4 +1,6 @@
 /* Taking settled entries out of the journal: late, in small pieces, and never in a writer's way. */
+#include <errno.h>
+
 #include "mirror/internal.h"
 
 static usec ack_due(const struct mirror *m, int64_t low)
@@ -13,12 +15,23 @@ static usec ack_due(const struct mirror *m, int64_t low)
     return due > m->ack_retry ? due : m->ack_retry;
 }
 
+int ack_remember_seen(struct mirror *m)
+{
+    if (!m->attached || m->watermark == m->seen_kept)
+        return 0;
+    int rc = store_put_int(m->store, "seen", m->watermark);
+    m->seen_kept = rc == 0 ? m->watermark : -1;
+    return rc;
+}
+
 /* What the store knows must never be ahead of the database, or an own crash would look like a
  * restored backup: the position from before an acknowledgement is kept. */
 static int remember_ack(struct mirror *m)
 {
     int64_t stored = 0;
 
+    if (ack_remember_seen(m) < 0)
+        return -EIO;
     if (store_get_int(m->store, "acked", &stored) == 0 && stored == m->acked)
         return 0;
     return store_put_int(m->store, "acked", m->acked);
@@ -58,7 +71,7 @@ void mirror_farewell(struct mirror *m)
     struct engine_stats stats;
     int64_t max = m->acked;
 
-    if (m->attached && journal_max(m->journal, &max) == SQLITE_ROW) {
+    if (m->attached && (!m->journal || journal_max(m->journal, &max) == SQLITE_ROW)) {
         store_put_int(m->store, "acked", m->acked);
         store_put_int(m->store, "seen", max);
     }

@@ -336,6 +336,9 @@ static int save_marks(struct mirror *m, struct draft *d)
 static int install(struct mirror *m, const struct capture_state *st, struct draft *d)
 {
     struct capture c = {.journal_limit = m->config->journal_limit};
+
+    memcpy(c.id, m->id, sizeof c.id);
+    memcpy(c.place, m->place, sizeof c.place);
     size_t rebuilt = 0;
     int rc = SQLITE_OK;
 
@@ -469,6 +472,8 @@ static int open_journal(struct mirror *m, bool journal_was_there)
     journal_close(take_ptr(m->journal));
     rc = journal_open(m->source, st->journal_keys, &m->journal);
     capture_state_free(st);
+    if (rc == SQLITE_OK)
+        memcpy(m->journal->id, m->id, sizeof m->id);
     if (rc == SQLITE_OK && !m->ever_attached)
         rc = identity_first_look(m, journal_was_there);
     else if (rc == SQLITE_OK && !journal_was_there)
@@ -481,6 +486,7 @@ static int attach(struct mirror *m, usec now)
     struct catalog *c = NULL;
     struct capture_state *st = NULL;
     struct draft d = {0};
+    bool go = false;
     int rc;
 
     m->problem = catalog_read(m->source, &c, &m->problem_text);
@@ -490,7 +496,11 @@ static int attach(struct mirror *m, usec now)
      * and so no change of the application's in between is missed. */
     m->schema_version = c->schema_version;
     rc = capture_look(m->source, &st);
-    if (rc == SQLITE_OK && m->ever_attached && !st->journal && st->count == 0) {
+    if (rc == SQLITE_OK)
+        rc = identity_check(m, now, st, &go);
+    if (rc == SQLITE_OK && !go) {
+        ; /* held, or looked at again later */
+    } else if (rc == SQLITE_OK && m->ever_attached && !st->journal && st->count == 0) {
         m->uninstalled = true; /* somebody took everything out: leave it so */
         mirror_note(
             m, LOG_EV_WARNING, "uninstalled",
@@ -500,13 +510,10 @@ static int attach(struct mirror *m, usec now)
         rc = attach_tables(m, now, c, st, &d);
         if (rc == SQLITE_OK)
             rc = open_journal(m, st->journal && st->first_seq >= 0);
-        if (rc == SQLITE_OK && m->replaced) {
-            m->replaced = false;
-            rc = mirror_compare_all(m, "the database file was replaced");
-        }
         if (rc == SQLITE_OK) {
             m->attached = m->ever_attached = true;
             m->unclean = false;
+            m->stranger = NULL;
         }
     }
     draft_free(&d);
@@ -530,9 +537,13 @@ static int order_given(struct mirror *m)
 
 enum source_problem mirror_attach(struct mirror *m, usec now)
 {
-    m->attached = false;
+    m->attached = m->resting = false;
     if (mirror_lock_database(m, &m->problem_text) < 0)
         return m->problem = SOURCE_FAILED;
+    if (m->held && !identity_held_changed(m))
+        return m->problem = SOURCE_OK;
+    if (!identity_settled(m, now))
+        return m->problem;
     if (!m->source) {
         m->problem = source_open(m->config->database, &m->source, &m->problem_text);
         if (m->problem != SOURCE_OK)
@@ -549,7 +560,7 @@ enum source_problem mirror_attach(struct mirror *m, usec now)
         return m->problem = SOURCE_OK;
     }
     if (order > 0) {
-        journal_close(take_ptr(m->journal));
+        mirror_close_source(m);
         return m->problem = SOURCE_OK;
     }
     if (m->state_broken) /* its flush comes first */
@@ -557,6 +568,12 @@ enum source_problem mirror_attach(struct mirror *m, usec now)
     m->source->patience = ATTACH_PATIENCE;
     int rc = attach(m, now);
     m->source->patience = 0;
+    if (m->held) {
+        mirror_close_source(m);
+        free(m->wal_path);
+        m->wal_path = stamp_wal_path(m->config->database);
+        stamp_take(m->config->database, m->wal_path, &m->stamp);
+    }
     /* Also of an attempt that came to nothing: the next one finds them known. */
     if (m->target_count != m->announced_targets) {
         m->announced_targets = m->target_count;

@@ -1,5 +1,9 @@
 /* Is the journal the one we left, and what follows when it is not. */
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
 
 #include "mirror/internal.h"
 
@@ -76,10 +80,22 @@ int mirror_compare_all(struct mirror *m, const char *why)
     return store_sync(m->store, NULL) < 0 ? STATE_FAILED : SQLITE_OK;
 }
 
+/* An older nonce is forgotten only when the one that came after it cannot be taken back by a power
+ * failure: that would look like another journal. Where it fails, it does. */
+static void sync_wal(const struct mirror *m)
+{
+    _cleanup_free_ char *wal = stamp_wal_path(m->config->database);
+    _cleanup_close_ int fd = wal ? open(wal, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (fd >= 0)
+        fdatasync(fd);
+}
+
 /* A nonce of this process's own, remembered before the first acknowledgement uses it, beside the
  * one that is in the journal now. */
 static int store_nonces(struct mirror *m, const struct journal_head *head)
 {
+    sync_wal(m);
     int rc = store_put(m->store, "nonce_old", head->sentinel ? head->nonce : m->nonce,
                        CAPTURE_NONCE_SIZE);
 
@@ -116,16 +132,177 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     track_clear(&m->track);
     track_init(&m->track, (uint64_t)m->acked);
     journal_max(m->journal, &m->force_upto);
-    if (!known && (journal_was_there || ever_knew(m)))
-        rc = mirror_compare_all(m, head.sentinel
-                                       ? "the journal is not the one this state file knows (a "
-                                         "restored or copied database, or a lost state file)"
-                                       : "the journal has lost its beginning");
-    else if (known && (head.seq < stored_ack || m->force_upto < seen))
-        rc = mirror_compare_all(m, "the database is older than the state file (a restored backup)");
-    else
-        rc = SQLITE_OK;
+    const char *why = m->stranger;
+    if (!why && !known && (journal_was_there || ever_knew(m)))
+        why = head.sentinel ? "the journal is not the one this state file knows (a restored or "
+                              "copied database, or a lost state file)"
+                            : "the journal has lost its beginning";
+    else if (!why && known && (head.seq < stored_ack || m->force_upto < seen))
+        why = "the database is older than the state file (a restored backup)";
+    rc = why ? mirror_compare_all(m, why) : SQLITE_OK;
     if (rc == SQLITE_OK && store_nonces(m, &head) < 0)
         rc = STATE_FAILED;
     return rc;
+}
+
+/* --- is it our database? ---------------------------------------------------------------------- */
+
+#define STILL_FOR (1 * USEC_PER_SEC)
+#define STILL_AT_MOST                                                                              \
+    (60 * USEC_PER_SEC) /* an application that goes on writing is not waited for */
+
+void identity_doubt(struct mirror *m, const char *why)
+{
+    m->attached = m->ever_attached = m->resting = m->woken = false;
+    m->stranger = why;
+    m->unsettled = true;
+    m->unsettled_since = m->still_since = USEC_NEVER;
+}
+
+int identity_stranger(struct mirror *m, const char *why)
+{
+    struct journal_head head;
+    int rc = journal_head(m->journal, &head);
+
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    if (!head.sentinel) /* its limit took it: the same database, without doubt */
+        return mirror_compare_all(m, why);
+    identity_doubt(m, why);
+    return SQLITE_OK;
+}
+
+bool identity_settled(struct mirror *m, usec now)
+{
+    struct stamp s;
+
+    if (!m->unsettled)
+        return true;
+    mirror_close_source(m);
+    free(m->wal_path);
+    m->wal_path = stamp_wal_path(m->config->database);
+    stamp_take(m->config->database, m->wal_path, &s);
+    if (m->unsettled_since == USEC_NEVER)
+        m->unsettled_since = now;
+    if (m->still_since == USEC_NEVER || !stamp_same(&s, &m->stamp)) {
+        m->still_since = now;
+        m->stamp = s;
+    }
+    m->unsettled = now - m->still_since < STILL_FOR && now - m->unsettled_since < STILL_AT_MOST;
+    if (!m->unsettled)
+        return true;
+    m->problem = SOURCE_MISSING;
+    err_set(&m->problem_text, -EIO,
+            "database %s: %s; it is looked at once its file stands still for a second",
+            m->config->database, m->stranger ? m->stranger : "something is wrong with it");
+    return false;
+}
+
+bool identity_held_changed(const struct mirror *m)
+{
+    struct stamp s;
+
+    stamp_take(m->config->database, m->wal_path, &s);
+    return !stamp_same(&s, &m->stamp);
+}
+
+static void hold(struct mirror *m, usec now, const struct identity_facts *f, const struct err *why)
+{
+    if (strcmp(m->held_text.text, why->text) != 0 || !m->held)
+        mirror_note(m, LOG_EV_ERROR, "held", "%s", why->text);
+    m->held = true;
+    m->held_text = *why;
+    identity_fingerprint(f, m->held_as);
+    if (!m->held_paused && !m->paused)
+        mirror_act(m, now, &(struct event){.kind = EVENT_PAUSE});
+    m->held_paused = true;
+}
+
+static void release(struct mirror *m, usec now)
+{
+    bool was = m->held_paused;
+
+    m->held = m->held_paused = m->adopting = m->reattaching = false;
+    if (was && !m->paused)
+        mirror_act(m, now, &(struct event){.kind = EVENT_RESUME});
+}
+
+/* Has the operator said that this very database is to be mirrored? */
+static bool approved(struct mirror *m, const struct identity_facts *f)
+{
+    _cleanup_buf_ struct buf b = {0};
+    uint8_t now[CAPTURE_ID_SIZE];
+
+    identity_fingerprint(f, now);
+    return store_get(m->store, "approved", &b) == 0 && b.len == sizeof now &&
+           memcmp(b.data, now, sizeof now) == 0;
+}
+
+/* The id it shall have from now on. */
+static int choose_id(struct mirror *m, const struct identity_facts *f, bool consent)
+{
+    bool own = f->own_id_known && !m->adopting && (!consent || m->reattaching);
+
+    if (own)
+        memcpy(m->id, f->own_id, sizeof m->id);
+    else if (f->has_id && !m->adopting)
+        memcpy(m->id, f->id, sizeof m->id);
+    else if (RAND_bytes(m->id, sizeof m->id) != 1)
+        return -EIO;
+    memcpy(m->place, f->here.hash, sizeof m->place);
+    return identity_keep(m->store, m->id, &f->here);
+}
+
+static int judge(struct mirror *m, usec now, const struct identity_facts *f, bool *go)
+{
+    struct err why = {0};
+    enum identity_verdict verdict = identity_judge(f, &why);
+    bool consent = verdict == IDENTITY_HELD &&
+                   (m->adopting || (m->reattaching && !f->captured) || approved(m, f));
+
+    if (verdict == IDENTITY_HELD && !consent) {
+        hold(m, now, f, &why);
+        return 0;
+    }
+    int rc = choose_id(m, f, consent);
+    if (rc < 0)
+        return rc;
+    if (verdict == IDENTITY_MOVED)
+        mirror_note(m, LOG_EV_WARNING, "database_moved", "database %s was moved here from %s",
+                    m->config->database, f->own.path);
+    if ((consent || m->adopting) && !m->stranger)
+        m->stranger = "the database was taken up by the operator's order";
+    release(m, now);
+    *go = true;
+    return 0;
+}
+
+/* Of a database that is attached: may it be another one? */
+static bool strange(const struct mirror *m, const struct capture_state *st)
+{
+    if (!st->journal && st->count == 0)
+        return m->woken; /* else it was taken out under our eyes */
+    if (st->id_valid && memcmp(st->id, m->id, sizeof m->id) != 0)
+        return true;
+    return st->nonce_valid && memcmp(st->nonce, m->nonce, sizeof m->nonce) != 0 &&
+           memcmp(st->nonce, m->old_nonce, sizeof m->nonce) != 0;
+}
+
+int identity_check(struct mirror *m, usec now, const struct capture_state *st, bool *go)
+{
+    struct identity_facts f;
+
+    *go = m->ever_attached && !strange(m, st);
+    if (*go)
+        return SQLITE_OK;
+    if (m->ever_attached) {
+        identity_doubt(m, "another copy of the database took this one's place");
+        return SQLITE_OK;
+    }
+    int rc = identity_facts_gather(m->store, m->config->database, st, &f);
+    if (rc < 0)
+        return rc == -ENOENT ? SQLITE_BUSY : SQLITE_NOMEM;
+    rc = judge(m, now, &f, go);
+    identity_facts_clear(&f);
+    return rc < 0 ? STATE_FAILED : SQLITE_OK;
 }

@@ -1,15 +1,18 @@
 /* Shared by the mirror's files only: mirror.c (life, work, the engine's actions), attach.c (schema
- * and capture), identity.c (whose journal it is), reader.c (journal), loader.c (tables), offer.c (a
- * row becomes a write), owner.c (rows that meet at one key), records.c
- * (outcomes), ack.c, targets.c, orders.c, view.c. */
+ * and capture), identity.c and place.c (whose database and journal it is), rest.c (letting go of
+ * it), reader.c (journal), loader.c (tables), dropped.c (tables that are gone), offer.c (a row
+ * becomes a write), owner.c (rows that meet at one key), records.c (outcomes), ack.c, targets.c,
+ * orders.c, view.c. */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
 
 #include "base/map.h"
 #include "mirror/mirror.h"
+#include "mirror/place.h"
 #include "source/catalog.h"
 #include "source/journal.h"
 #include "source/rows.h"
+#include "source/stamp.h"
 
 enum {
     READ_LIMIT = 1000,            /* entries or rows of one slice */
@@ -116,11 +119,33 @@ struct mirror {
     enum source_problem problem;
     struct err problem_text;
     bool attached, detached, uninstalled, paused, ever_attached;
-    bool unclean;       /* the last process of this state file was killed */
-    bool fresh_waiting; /* some target is fresh */
-    bool replaced;      /* another file came to the path: every table is compared */
+    bool unclean;         /* the last process of this state file was killed */
+    bool fresh_waiting;   /* some target is fresh */
+    const char *stranger; /* why every table is to be compared once attached; NULL: no reason */
     int64_t schema_version;
     uint32_t data_version;
+
+    /* whose database it is */
+    uint8_t id[CAPTURE_ID_SIZE], place[CAPTURE_ID_SIZE];
+    bool unsettled; /* it is doubtful: left alone until its files stand still */
+    usec unsettled_since, still_since;
+    bool held;        /* nothing is read or sent until the operator says what it is */
+    bool held_paused; /* the engine knows */
+    struct err held_text;
+    uint8_t held_as[CAPTURE_ID_SIZE]; /* what an approval is for */
+    bool adopting;                    /* `attach --adopt`: a database of its own */
+    bool reattaching;                 /* attached by order after it was taken out by order */
+
+    /* resting: attached, without a connection */
+    bool resting;          /* all is known while the files are as in `stamp` */
+    bool woken;            /* not yet looked at since */
+    struct stamp stamp;    /* at rest, held or unsettled; else since `idle_since` */
+    usec idle_since;       /* USEC_NEVER: not idle */
+    char *wal_path;        /* of the stamp */
+    unsigned journal_keys; /* of the journal that is closed */
+    char journal_mode[12];
+    uint64_t wakeups;
+    int64_t seen_kept; /* "seen" in the store */
 
     struct table_slot *tables;
     size_t table_count;
@@ -184,6 +209,35 @@ int identity_first_look(struct mirror *m, bool journal_was_there);
 /* The journal at the path is not the one we knew: read it from its start and compare every table.
  */
 int mirror_compare_all(struct mirror *m, const char *why);
+/* May what was found be attached to? SQLITE_OK and *go, or STATE_FAILED. Where it is not to be,
+ * the mirror is held or in doubt. */
+int identity_check(struct mirror *m, usec now, const struct capture_state *st, bool *go);
+/* What is at the path may be another database, or another state of it: judge it as at a start, once
+ * its files stand still, and compare every table. `why`: a constant. */
+void identity_doubt(struct mirror *m, const char *why);
+/* The reader met a journal that is not as we left it. Inside its transaction. */
+int identity_stranger(struct mirror *m, const char *why);
+/* Is it time to look at a doubtful database? Sets the problem when it is not. */
+bool identity_settled(struct mirror *m, usec now);
+/* Has what is held changed since? */
+bool identity_held_changed(const struct mirror *m);
+
+/* rest.c */
+/* Close the connection; what is known stays. */
+void rest_close(struct mirror *m);
+/* At rest, with files as they were. */
+bool rest_undisturbed(const struct mirror *m);
+/* Attached without a connection: is there anything that needs one? */
+bool rest_calls(const struct mirror *m);
+/* Open the database again. SOURCE_LOCKED: later. After other problems it is no longer attached. */
+enum source_problem rest_wake(struct mirror *m);
+/* Statements over the table's rows, made when they are first needed. An SQLite result code. */
+int mirror_rows(struct mirror *m, struct table_slot *t);
+
+/* ack.c */
+/* Remember how far the journal has been read: one that ends before it is an older one. */
+int ack_remember_seen(struct mirror *m);
+
 /* A load begins, or goes on from its cursor, with no span out. */
 void load_track_reset(struct mirror *m, struct table_slot *t);
 int mirror_load_again(struct mirror *m, struct table_slot *t, bool full);
@@ -227,7 +281,8 @@ int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *w
 bool owner_unknown(struct mirror *m, const struct table_slot *t);
 /* Does that row of `t` have this remote key? Its values are then in t->rows->values; rows_end()
  * afterwards in any case. */
-bool owner_row_has(struct table_slot *t, const void *row_key, size_t n, const struct buf *key);
+bool owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
+                   const struct buf *key);
 
 /* loader.c */
 unsigned loader_slice(struct mirror *m, usec now);

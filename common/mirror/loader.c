@@ -383,7 +383,9 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
     int rc = source_exec(m->source, "BEGIN");
 
     if (rc == SQLITE_OK) {
-        rc = page_body(&p, &end);
+        rc = mirror_rows(m, t);
+        if (rc == SQLITE_OK)
+            rc = page_body(&p, &end);
         source_exec(m->source, "COMMIT");
     }
     if (p.span) {

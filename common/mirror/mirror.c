@@ -185,6 +185,8 @@ void mirror_credentials(struct mirror *m, usec now)
 void mirror_pause(struct mirror *m, usec now, bool paused)
 {
     m->paused = paused;
+    if (m->held_paused)
+        return;
     mirror_act(m, now, &(struct event){.kind = paused ? EVENT_PAUSE : EVENT_RESUME});
 }
 
@@ -220,14 +222,21 @@ static bool targets_looked_at(const struct mirror *m)
 void mirror_tick(struct mirror *m)
 {
     struct err err = {0};
+    struct stamp s;
 
-    if (!m->source || source_check_file(m->source, &err) == SOURCE_OK)
+    if (m->source ? source_check_file(m->source, &err) == SOURCE_OK : !m->attached)
         return;
+    if (!m->source) {
+        stamp_take(m->config->database, NULL, &s);
+        if (!stamp_replaced(&s, &m->stamp))
+            return;
+        err_set(&err, -EIO, "database %s is gone or was replaced by another file",
+                m->config->database);
+    }
     mirror_close_source(m);
     m->problem = SOURCE_MISSING;
     m->problem_text = err;
-    m->replaced = true;
-    m->ever_attached = false; /* what is at the path next is judged as at a start */
+    identity_doubt(m, "the database file was replaced");
     mirror_note(m, LOG_EV_ERROR, "source_unavailable", "%s", err.text);
 }
 
@@ -235,6 +244,10 @@ bool mirror_changed(struct mirror *m)
 {
     unsigned version = 0;
 
+    if (m->held)
+        return identity_held_changed(m);
+    if (m->attached && !m->source)
+        return rest_calls(m);
     if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic())
         return true;
     int64_t now = 0;
@@ -256,6 +269,14 @@ unsigned mirror_work(struct mirror *m, usec now)
         return 0;
     if (m->adopt_at <= now)
         m->attached = false;
+    if (m->attached && !m->source) {
+        if (!rest_calls(m)) {
+            mirror_act(m, now, &(struct event){.kind = EVENT_TIMER});
+            return 0;
+        }
+        if (rest_wake(m) == SOURCE_LOCKED)
+            return MIRROR_BUSY;
+    }
     if (!m->attached && mirror_attach(m, now) != SOURCE_OK)
         return m->problem == SOURCE_LOCKED ? MIRROR_BUSY : 0;
     if (!m->attached || !targets_looked_at(m))
@@ -265,6 +286,7 @@ unsigned mirror_work(struct mirror *m, usec now)
     if (!m->attached) /* the schema moved */
         return bits | (m->problem == SOURCE_OK ? MIRROR_MORE : 0);
     if (!(bits & MIRROR_BUSY)) {
+        m->woken = false;
         m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
         bits |= loader_slice(m, now);
         bits |= dropped_slice(m, now) ? MIRROR_MORE : 0;
@@ -345,7 +367,8 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     m->config = c;
     m->edge = *edge;
     m->database_lock = -1;
-    m->adopt_at = m->first_record = USEC_NEVER;
+    m->adopt_at = m->first_record = m->idle_since = USEC_NEVER;
+    m->seen_kept = -1;
     m->problem = SOURCE_MISSING;
     list_init(&m->records);
     list_init(&m->syncing);
@@ -378,14 +401,9 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
 
 void mirror_close_source(struct mirror *m)
 {
-    m->attached = false;
-    journal_close(take_ptr(m->journal));
-    for (size_t i = 0; i < m->table_count; i++) {
-        rows_close(m->tables[i].rows);
-        m->tables[i].rows = NULL;
-    }
-    source_close(m->source);
-    m->source = NULL;
+    m->attached = m->resting = false;
+    if (m->source)
+        rest_close(m);
 }
 
 void mirror_free(struct mirror *m)
@@ -421,6 +439,7 @@ void mirror_free(struct mirror *m)
     for (size_t i = 0; i < m->seen_count; i++)
         free(m->seen[i].name);
     free(m->seen);
+    free(m->wal_path);
     actions_free(&m->actions);
     buf_free(&m->key);
     buf_free(&m->row_key);

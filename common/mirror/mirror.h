@@ -67,6 +67,10 @@ void mirror_tick(struct mirror *m);
 /* Cheap: is there anything to look for: a commit of another connection, a table whose minute of
  * probation is over? */
 bool mirror_changed(struct mirror *m);
+/* Once a second, after work: let go of the database when there has been nothing to do for a few
+ * seconds. The functions above and below take it up again when they must. */
+void mirror_rest(struct mirror *m, usec now);
+bool mirror_resting(const struct mirror *m);
 
 void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r);
 void mirror_timer(struct mirror *m, usec now);
@@ -115,10 +119,13 @@ usec mirror_ack(struct mirror *m, usec now, bool force);
 
 int mirror_detach(struct mirror *m, struct err *err);
 int mirror_attach_order(struct mirror *m, struct err *err);
+/* Attach, whatever the database was before, and give it an identity of its own. */
+int mirror_adopt(struct mirror *m, struct err *err);
 int mirror_uninstall(struct mirror *m, struct err *err);
 /* Compare and send differences; `full`: send every row. -ENOENT: no such table. */
 int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err);
-/* Let held comparisons delete what they would. Returns how many tables. */
+/* Let held comparisons delete what they would, and take up a database that is held. Returns how
+ * many of them. */
 int mirror_approve(struct mirror *m);
 /* Read the row again and send it. id 0: all. Returns how many, or negative. */
 int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id);
@@ -138,6 +145,10 @@ struct mirror_table_view {
 
 struct mirror_view {
     bool attached, detached, uninstalled, paused;
+    bool held; /* the database is not the one that we know: nothing is read or sent */
+    const char *held_text;
+    bool connected; /* false: resting, or nothing to be connected to */
+    uint64_t wakeups;
     bool loading; /* some table is not done */
     bool state_broken;
     const char *state_error;

@@ -144,14 +144,14 @@ static int give_to_waiting(const struct offer *o)
         at += sizeof head;
         struct offer next = *o;
         next.t = mirror_table_by_id(m, head[0]);
-        if (next.t && owner_row_has(next.t, at, head[1], &key)) {
+        if (next.t && owner_row_has(m, next.t, at, head[1], &key)) {
             buf_clear(&m->row_key);
             buf_append(&m->row_key, at, head[1]);
             buf_clear(&m->key);
             buf_append(&m->key, key.data, key.len);
             rc = buf_ok(&m->key) && buf_ok(&m->row_key) ? put(&next) : -ENOMEM;
         }
-        if (next.t)
+        if (next.t && next.t->rows)
             rows_end(next.t->rows->lookup);
         at += head[1];
     }

@@ -9,6 +9,7 @@ static int need_source(struct mirror *m, struct err *err)
 {
     if (m->source)
         return 0;
+    m->attached = m->resting = false;
     m->problem = source_open(m->config->database, &m->source, &m->problem_text);
     return m->problem == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
 }
@@ -40,6 +41,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
         put_order(m, 0, NULL);
         return -EBUSY;
     }
+    mirror_close_source(m);
     m->detached = order == 1;
     m->uninstalled = order == 2;
     return 0;
@@ -57,10 +59,14 @@ int mirror_uninstall(struct mirror *m, struct err *err)
 
 int mirror_attach_order(struct mirror *m, struct err *err)
 {
-    int rc = put_order(m, 0, err);
+    int64_t before = 0;
 
+    store_get_int(m->store, "detached", &before);
+    int rc = put_order(m, 0, err);
     if (rc < 0)
         return rc;
+    m->reattaching |= before != 0 || m->uninstalled;
+    m->held = false;
     m->detached = m->uninstalled = m->attached = false;
     m->ever_attached = false; /* the journal is judged anew, as at a start */
     if ((rc = need_source(m, err)) < 0)
@@ -70,7 +76,15 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     do
         p = mirror_attach(m, clock_monotonic());
     while (p == SOURCE_LOCKED && clock_monotonic() < until);
+    if (m->held)
+        return err_set(err, -EINVAL, "%s", m->held_text.text);
     return p == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
+}
+
+int mirror_adopt(struct mirror *m, struct err *err)
+{
+    m->adopting = true;
+    return mirror_attach_order(m, err);
 }
 
 int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err)
@@ -93,9 +107,19 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
     return rc < 0 ? rc : count;
 }
 
+/* For the database that was held, as it was: if another comes in its place, that is held anew. */
+static int approve_database(struct mirror *m)
+{
+    if (!m->held || store_put(m->store, "approved", m->held_as, sizeof m->held_as) < 0 ||
+        store_sync(m->store, NULL) < 0)
+        return 0;
+    m->held = m->attached = false;
+    return 1;
+}
+
 int mirror_approve(struct mirror *m)
 {
-    int count = 0;
+    int count = approve_database(m);
 
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];
@@ -152,7 +176,7 @@ static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes,
 {
     struct table_slot *t = mirror_table_by_id(m, id);
 
-    if (!t || !m->attached)
+    if (!t || !m->attached || !m->source || mirror_rows(m, t) != SQLITE_OK)
         return 0;
     const struct table_plan *p = t->plan;
     _cleanup_free_ struct value *key = calloc(p->entry_count, sizeof *key);
@@ -224,6 +248,7 @@ void orders_recheck_letters(struct mirror *m, usec now, uint32_t table)
 
 int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
 {
+    rest_wake(m);
     int done = retry_letters(m, now, id, 0);
 
     mirror_timer(m, now);

@@ -11,7 +11,8 @@
 
 /* The remote key of a row by its row key, as it is now: SQLITE_ROW with `key` appended to when the
  * row is there and has one, SQLITE_DONE when not, or an error. */
-static int key_of_row(struct table_slot *t, const void *row_key, size_t n, struct buf *key)
+static int key_of_row(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
+                      struct buf *key)
 {
     const struct table_plan *p = t->plan;
     _cleanup_free_ struct value *values = calloc(p->entry_count, sizeof *values);
@@ -22,7 +23,9 @@ static int key_of_row(struct table_slot *t, const void *row_key, size_t n, struc
         return SQLITE_NOMEM;
     if (values_decode(row_key, n, values, p->row_key_count) < 0)
         return SQLITE_DONE; /* of another key layout */
-    int rc = rows_found_key(t->rows, values, &entry);
+    int rc = mirror_rows(m, t);
+    if (rc == SQLITE_OK)
+        rc = rows_found_key(t->rows, values, &entry);
     if (rc != SQLITE_ROW)
         return rc;
     if (!buf_ok(&entry) || values_decode(entry.data, entry.len, values, p->entry_count) < 0)
@@ -88,7 +91,7 @@ int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *w
     struct table_slot *other = mirror_table_by_id(m, id);
     if (!other || other->target != t->target)
         return 0;
-    rc = key_of_row(other, row_key.data, row_key.len, &key);
+    rc = key_of_row(m, other, row_key.data, row_key.len, &key);
     if (rc == SQLITE_DONE || (rc == SQLITE_ROW && (key.len != m->key.len ||
                                                    memcmp(key.data, m->key.data, key.len) != 0)))
         return 0;
@@ -116,12 +119,15 @@ bool owner_unknown(struct mirror *m, const struct table_slot *t)
     return false;
 }
 
-bool owner_row_has(struct table_slot *t, const void *row_key, size_t n, const struct buf *key)
+bool owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
+                   const struct buf *key)
 {
     _cleanup_free_ struct value *values = calloc(t->plan->row_key_count, sizeof *values);
     _cleanup_buf_ struct buf has = {0};
     struct item_fault fault;
 
+    if (mirror_rows(m, t) != SQLITE_OK)
+        return false;
     rows_end(t->rows->lookup); /* of the row that leaves the key */
     if (!values || values_decode(row_key, n, values, t->plan->row_key_count) < 0 ||
         rows_lookup(t->rows, values) != SQLITE_ROW)

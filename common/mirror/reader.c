@@ -101,10 +101,13 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
     if (met_before(s, e->table, &m->entry))
         return SQLITE_OK;
 
+    int rc = mirror_rows(m, t);
+    if (rc != SQLITE_OK)
+        return rc;
     struct value *key = calloc(n, sizeof *key);
     if (!key)
         return SQLITE_NOMEM;
-    int rc = values_decode(m->entry.data, m->entry.len, key, n) < 0 ? SQLITE_CORRUPT : SQLITE_OK;
+    rc = values_decode(m->entry.data, m->entry.len, key, n) < 0 ? SQLITE_CORRUPT : SQLITE_OK;
     if (rc == SQLITE_OK)
         rc = rows_lookup(t->rows, key);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG) {
@@ -197,7 +200,7 @@ static int slice_body(struct slice *s, int64_t after, int64_t until, struct trac
     if ((rc = check_head(m, &stranger)) != SQLITE_OK || !m->attached)
         return rc;
     if (stranger)
-        return mirror_compare_all(m, stranger);
+        return identity_stranger(m, stranger);
     s->span = track_open(track, (uint64_t)after, s->now);
     if (!s->span)
         return SQLITE_NOMEM;

@@ -99,6 +99,7 @@ void records_store_failed(struct mirror *m, usec now)
     err_set(&m->state_error, -EIO, "state file %s cannot be written: %s", store_path(m->store),
             store_error(m->store));
     store_rollback(m->store);
+    m->seen_kept = -1;
     m->state_broken = true;
     m->state_retry = now + STORE_RETRY;
 }
@@ -184,7 +185,7 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
             return -EIO;
         }
     }
-    if (store_commit(m->store, NULL) < 0) {
+    if (ack_remember_seen(m) < 0 || store_commit(m->store, NULL) < 0) {
         records_store_failed(m, now);
         return -EIO;
     }

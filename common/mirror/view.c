@@ -93,6 +93,8 @@ static void view_journal(struct mirror *m, struct mirror_view *v)
 
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
 {
+    if (m->attached && !m->source && !rest_undisturbed(m))
+        rest_wake(m);
     struct mirror_view v = {.attached = m->attached && m->problem == SOURCE_OK,
                             .detached = m->detached,
                             .uninstalled = m->uninstalled,
@@ -107,14 +109,21 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .items_deleted = m->items_deleted,
                             .spared = m->spared,
                             .refused = m->refused,
-                            .journal_mode = m->source ? m->source->journal_mode : "",
-                            .wal_bytes = m->source ? source_wal_bytes(m->source) : 0};
+                            .journal_mode = m->source ? m->source->journal_mode : m->journal_mode,
+                            .wakeups = m->wakeups,
+                            .connected = m->source != NULL,
+                            .held = m->held,
+                            .held_text = m->held_text.text};
+    struct stamp s;
+
+    stamp_take(m->config->database, m->wal_path, &s);
+    v.wal_bytes = m->source ? source_wal_bytes(m->source) : (int64_t)s.wal.size;
 
     view_journal(m, &v);
     engine_stats(m->engine, &v.engine);
     view_lag(m, &v);
-    v.converged = v.attached && !v.detached && !v.uninstalled && !v.paused && !v.loading &&
-                  !v.state_broken && all_open(m) && v.journal_entries == 0 &&
+    v.converged = v.attached && !v.held && !v.detached && !v.uninstalled && !v.paused &&
+                  !v.loading && !v.state_broken && all_open(m) && v.journal_entries == 0 &&
                   v.watermark >= v.journal_max && v.engine.items == 0 && m->adopt_at == USEC_NEVER;
     if (v.converged || !m->converged_at)
         m->converged_at = now;
@@ -138,6 +147,8 @@ static const char *state_of(const struct mirror *m, const struct table_slot *t)
         return "refused";
     if (m->detached || m->uninstalled)
         return "detached";
+    if (m->held)
+        return "held";
     if (target->parked)
         return "parked";
     if (!target->open)

@@ -8,14 +8,48 @@
 #include "source/capture_sql.h"
 #include "source/lookups.h"
 
+static void to_hex(const uint8_t bytes[CAPTURE_ID_SIZE], char out[2 * CAPTURE_ID_SIZE + 1])
+{
+    for (size_t i = 0; i < CAPTURE_ID_SIZE; i++)
+        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
 /* Bounds the journal of a database whose daemon is gone for good; the missing sentinel then says
- * that the tables must be compared. */
+ * that the tables must be compared. Its text says which database this is and where: it stays when
+ * the sentinel goes. */
 static char *cap_sql(const struct capture *c)
 {
+    char id[2 * CAPTURE_ID_SIZE + 1], place[2 * CAPTURE_ID_SIZE + 1];
+
+    to_hex(c->id, id);
+    to_hex(c->place, place);
     return sqlite3_mprintf("CREATE TRIGGER _syncd_cap AFTER INSERT ON _syncd_journal "
                            "WHEN NEW.seq %% 4096 = 0 BEGIN DELETE FROM _syncd_journal "
-                           "WHERE seq <= NEW.seq - %lld; END",
-                           (long long)c->journal_limit);
+                           "WHERE seq <= NEW.seq - %lld /* database %s at %s */; END",
+                           (long long)c->journal_limit, id, place);
+}
+
+static bool from_hex(const char *text, uint8_t out[CAPTURE_ID_SIZE])
+{
+    for (size_t i = 0; i < CAPTURE_ID_SIZE; i++) {
+        unsigned byte;
+        if (strspn(text + 2 * i, "0123456789abcdef") < 2 || sscanf(text + 2 * i, "%2x", &byte) != 1)
+            return false;
+        out[i] = (uint8_t)byte;
+    }
+    return true;
+}
+
+bool capture_parse_identity(const char *sql, uint8_t id[CAPTURE_ID_SIZE],
+                            uint8_t place[CAPTURE_ID_SIZE])
+{
+    static const char mark[] = "/* database ", at[] = " at ";
+    const char *p = sql ? strstr(sql, mark) : NULL;
+
+    if (!p || !from_hex(p += sizeof mark - 1, id))
+        return false;
+    p += 2 * CAPTURE_ID_SIZE;
+    return strncmp(p, at, sizeof at - 1) == 0 && from_hex(p + sizeof at - 1, place);
 }
 
 static unsigned widest_key(const struct capture *c)
@@ -92,7 +126,7 @@ static int look_journal(struct source *s, struct capture_state *st)
     st->journal = true;
     st->journal_keys = (unsigned)keys;
     rc = sqlite3_prepare_v2(s->db,
-                            "SELECT seq, t, k0, (SELECT max(seq) FROM _syncd_journal) "
+                            "SELECT seq, t, k0, (SELECT max(seq) FROM _syncd_journal), k1 "
                             "FROM _syncd_journal ORDER BY seq LIMIT 1",
                             -1, &stmt, NULL);
     if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
@@ -103,10 +137,23 @@ static int look_journal(struct source *s, struct capture_state *st)
                           sqlite3_column_bytes(stmt, 2) == CAPTURE_NONCE_SIZE;
         if (st->nonce_valid)
             memcpy(st->nonce, sqlite3_column_blob(stmt, 2), CAPTURE_NONCE_SIZE);
+        if (st->nonce_valid && sqlite3_column_type(stmt, 4) == SQLITE_BLOB &&
+            sqlite3_column_bytes(stmt, 4) == CAPTURE_ID_SIZE) {
+            st->id_valid = true;
+            memcpy(st->id, sqlite3_column_blob(stmt, 4), CAPTURE_ID_SIZE);
+        }
         rc = SQLITE_OK;
     }
     sqlite3_finalize(stmt);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static const struct capture_found *find(const struct capture_state *st, const char *name)
+{
+    for (size_t i = 0; i < st->count; i++)
+        if (strcmp(st->triggers[i].name, name) == 0)
+            return &st->triggers[i];
+    return NULL;
 }
 
 int capture_look(struct source *s, struct capture_state **out)
@@ -116,6 +163,9 @@ int capture_look(struct source *s, struct capture_state **out)
 
     if (rc == SQLITE_OK)
         rc = look_journal(s, st);
+    const struct capture_found *cap = rc == SQLITE_OK ? find(st, "_syncd_cap") : NULL;
+    if (cap && capture_parse_identity(cap->sql, st->id, st->place))
+        st->id_valid = st->place_valid = true;
     if (rc == SQLITE_OK)
         *out = st;
     else
@@ -152,14 +202,6 @@ uint32_t capture_max_id(const struct capture_state *st)
         if (st->triggers[i].id > max)
             max = st->triggers[i].id;
     return max;
-}
-
-static const struct capture_found *find(const struct capture_state *st, const char *name)
-{
-    for (size_t i = 0; i < st->count; i++)
-        if (strcmp(st->triggers[i].name, name) == 0)
-            return &st->triggers[i];
-    return NULL;
 }
 
 /* A lookup that is another than it should be says nothing of the journal's layout, unless the entry
@@ -259,10 +301,12 @@ static int make_journal(struct source *s, const struct capture_state *st, const 
         rc = run(s, sqlite3_mprintf("ALTER TABLE _syncd_journal ADD COLUMN k%u", keys));
     if (rc != SQLITE_OK || st->first_seq >= 0)
         return rc;
-    rc = sqlite3_prepare_v2(s->db, "INSERT INTO _syncd_journal(seq,t,k0) VALUES(1,0,?1)", -1, &stmt,
-                            NULL);
+    rc = sqlite3_prepare_v2(s->db, "INSERT INTO _syncd_journal(seq,t,k0,k1) VALUES(1,0,?1,?2)", -1,
+                            &stmt, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_blob(stmt, 1, nonce, CAPTURE_NONCE_SIZE, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob(stmt, 2, c->id, CAPTURE_ID_SIZE, SQLITE_STATIC);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
     sqlite3_finalize(stmt);

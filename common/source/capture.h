@@ -4,8 +4,8 @@
  *
  * seq orders the changes, t is the id of a table's capture, k0… are the values of the plan's entry
  * columns: the row key, and what else the remote key is made of. The first row is the sentinel: t =
- * 0, k0 = a random nonce, seq = up to where entries are acknowledged; so the sequence never
- * restarts, and a restored or truncated journal is told from ours.
+ * 0, k0 = a random nonce, k1 = the database's id, seq = up to where entries are acknowledged; so
+ * the sequence never restarts, and a restored or truncated journal is told from ours.
  *
  * The triggers (capture_sql.h) are written in SQL that SQLite 3.7 understands, as far as the
  * table's own indexes are; name key columns and those of unique indexes only, which cannot be
@@ -26,7 +26,7 @@
 #include "mapping/plan.h"
 #include "source/source.h"
 
-enum { CAPTURE_NONCE_SIZE = 16, CAPTURE_KIND_SIZE = 24 };
+enum { CAPTURE_NONCE_SIZE = 16, CAPTURE_ID_SIZE = 16, CAPTURE_KIND_SIZE = 24 };
 
 /* A table whose changes are to be captured. */
 struct capture_table {
@@ -39,6 +39,8 @@ struct capture {
     struct capture_table *tables;
     size_t count;
     int64_t journal_limit; /* entries; the oldest go beyond it */
+    /* Which database this is, and a digest of where: kept in a trigger's text and the sentinel. */
+    uint8_t id[CAPTURE_ID_SIZE], place[CAPTURE_ID_SIZE];
 };
 
 /* One trigger of ours in the database. */
@@ -58,6 +60,8 @@ struct capture_state {
     int64_t max_seq; /* -1: empty */
     uint8_t nonce[CAPTURE_NONCE_SIZE];
     bool nonce_valid; /* the first row is a sentinel */
+    bool id_valid, place_valid;
+    uint8_t id[CAPTURE_ID_SIZE], place[CAPTURE_ID_SIZE];
 };
 
 /* What of ours is in the database. An SQLite result code. */
@@ -81,6 +85,10 @@ bool capture_differs(const struct capture_state *st, const struct capture *c);
  * nothing has changed. */
 int capture_install(struct source *s, const struct capture *c,
                     const uint8_t nonce[CAPTURE_NONCE_SIZE]);
+
+/* Id and place out of the text of the trigger _syncd_cap; false when it has none. */
+bool capture_parse_identity(const char *sql, uint8_t id[CAPTURE_ID_SIZE],
+                            uint8_t place[CAPTURE_ID_SIZE]);
 
 /* Take the triggers out, journal too when asked for, in one transaction. */
 int capture_remove(struct source *s, bool journal_too);

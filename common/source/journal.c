@@ -127,13 +127,15 @@ static int put_sentinel(struct journal *j, int64_t seq, const uint8_t *nonce)
 {
     sqlite3_stmt *stmt = NULL;
     int rc = sqlite3_prepare_v2(j->source->db,
-                                "INSERT INTO main._syncd_journal(seq,t,k0) VALUES(?1,0,?2)", -1,
-                                &stmt, NULL);
+                                "INSERT INTO main._syncd_journal(seq,t,k0,k1) VALUES(?1,0,?2,?3)",
+                                -1, &stmt, NULL);
 
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int64(stmt, 1, seq);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_blob(stmt, 2, nonce, CAPTURE_NONCE_SIZE, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob(stmt, 3, j->id, CAPTURE_ID_SIZE, SQLITE_STATIC);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
     sqlite3_finalize(stmt);

@@ -5,8 +5,9 @@
 #include "source/capture.h"
 
 struct journal {
-    struct source *source; /* borrowed */
-    unsigned keys;         /* k columns */
+    struct source *source;       /* borrowed */
+    unsigned keys;               /* k columns */
+    uint8_t id[CAPTURE_ID_SIZE]; /* of the database, for sentinels; set by the owner */
     sqlite3_stmt *read, *read_table, *head, *tail;
 };
 

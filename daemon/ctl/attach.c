@@ -9,13 +9,21 @@
 
 int cmd_attach(struct ctl *ctl, int argc, char **argv)
 {
+    static const struct option own[] = {{"adopt", no_argument, NULL, CTL_OPTION}, {0}};
     _cleanup_buf_ struct buf body = {0};
+    bool adopt = false;
     struct err err;
-    int r;
+    int o, r;
 
-    if (!ctl_no_operands(ctl, argc, argv, &r))
-        return r;
-    r = either_do(ctl, "/v1/attach", job_attach, &body, &err);
+    while ((o = ctl_option(ctl, argc, argv, own, &r)) != -1) {
+        if (o == CTL_STOP)
+            return r;
+        adopt = true;
+    }
+    if (optind < argc)
+        return ctl_usage(ctl, "attach takes no operand (%s)", argv[optind]);
+    r = either_do(ctl, adopt ? "/v1/attach?adopt=1" : "/v1/attach", adopt ? job_adopt : job_attach,
+                  &body, &err);
     if (r < 0)
         return ctl_fail(r, &err);
     if (ctl->json && body.len)

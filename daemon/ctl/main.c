@@ -50,7 +50,8 @@ static const struct command commands[] = {
     {"check", SETUP, "", "read configuration and schema, print the mapping", "", false, cmd_check},
     {"create-tables", SETUP, "[--dry-run]", "make the DynamoDB tables that the mapping needs",
      "  --dry-run    only say which\n", false, cmd_create_tables},
-    {"attach", SETUP, "", "put triggers and journal in, and heal what was missed", "", false,
+    {"attach", SETUP, "[--adopt]", "put triggers and journal in, and heal what was missed",
+     "  --adopt  also of a database that is held: it is mirrored as one of its own\n", false,
      cmd_attach},
     {"detach", SETUP, "[-- COMMAND...]", "take the triggers out until attached again",
      "With a COMMAND: take them out, run it, and attach again whatever happens; exits as the\n"

@@ -274,6 +274,11 @@ int job_attach(const struct config *c, struct err *err)
     return with_mirror(c, mirror_attach_order, err);
 }
 
+int job_adopt(const struct config *c, struct err *err)
+{
+    return with_mirror(c, mirror_adopt, err);
+}
+
 int job_detach(const struct config *c, struct err *err)
 {
     return with_mirror(c, mirror_detach, err);

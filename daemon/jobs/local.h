@@ -17,6 +17,8 @@
 int job_check(const struct config *c, FILE *out, bool json, struct err *err);
 /* Put triggers and journal in and order what was missed to be compared. */
 int job_attach(const struct config *c, struct err *err);
+/* The same, whatever database it is: it becomes one of its own. */
+int job_adopt(const struct config *c, struct err *err);
 /* Take the triggers out, durably, until attached again. */
 int job_detach(const struct config *c, struct err *err);
 /* Remove every _syncd_ object from the database; with `all` the daemon's own file too. */

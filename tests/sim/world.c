@@ -276,6 +276,17 @@ void sim_tick(struct world *w)
     mirror_tick(w->mirror);
     if (mirror_changed(w->mirror))
         sim_work(w);
+    sim_rest(w);
+}
+
+void sim_rest(struct world *w)
+{
+    bool resting = mirror_resting(w->mirror);
+
+    mirror_rest(w->mirror, w->now);
+    if (mirror_resting(w->mirror) != resting)
+        sim_trace(w, "at rest");
+    w->rests += mirror_resting(w->mirror) && !resting;
 }
 
 void sim_pause(struct world *w, bool paused)

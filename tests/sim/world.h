@@ -75,9 +75,10 @@ struct world {
     sqlite3 *app;
     sqlite3 *look; /* the oracle's, which sees what is committed */
     bool in_transaction;
-    unsigned keys;   /* different keys of each table */
-    unsigned column; /* number of the next new column */
-    int rebuilding;  /* table that is being rebuilt, or -1 */
+    unsigned keys;    /* different keys of each table */
+    unsigned touched; /* times that the files were given a time of their own */
+    unsigned column;  /* number of the next new column */
+    int rebuilding;   /* table that is being rebuilt, or -1 */
     unsigned rebuild_stage, rebuild_kind;
     bool quiet; /* nothing is done to harm any more */
 
@@ -85,6 +86,7 @@ struct world {
     struct mirror *mirror;
     bool pumping, syncing, stopping, paused, state_unwritable;
     usec tick_due, credentials_due, recheck_due, ack_due;
+    unsigned rests; /* times that it let go of the database */
     struct sim_probe probes[SIM_TABLES];
     uint32_t probe_count;
 
@@ -122,6 +124,7 @@ void sim_flush(struct world *w);
 void sim_flushed(struct world *w, bool durable);
 void sim_ack(struct world *w, bool force);
 void sim_tick(struct world *w);
+void sim_rest(struct world *w);
 void sim_pause(struct world *w, bool paused);
 void sim_approve(struct world *w);
 void sim_state_unwritable(struct world *w, bool yes);

@@ -118,7 +118,7 @@ static void step(struct world *w)
 {
     if (disturb(w) || !w->mirror)
         return;
-    switch (sim_pick(w, 13)) {
+    switch (sim_pick(w, 14)) {
     case 0:
     case 1:
     case 2:
@@ -152,6 +152,9 @@ static void step(struct world *w)
     case 11:
         if (sim_chance(w, 100))
             sim_approve(w);
+        break;
+    case 12:
+        sim_rest(w);
         break;
     default:
         sim_turn(w);
