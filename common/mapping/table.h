@@ -25,6 +25,7 @@ struct column_info {
     bool not_null;
     bool generated;  /* virtual or stored */
     char *collation; /* of the key's index for key columns, else "BINARY" */
+    char *value;     /* DEFAULT as it is written; NULL: none */
     size_t *bases;   /* generated: the stored columns that its value is made of, by number */
     size_t base_count;
 };

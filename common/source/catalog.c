@@ -69,11 +69,10 @@ static int make_key(struct table_info *t, const int at[MAX_COLUMNS])
 static int read_columns(struct source *s, struct table_info *t)
 {
     sqlite3_stmt *stmt = NULL;
-    int rc =
-        prepare(s,
-                "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, 'main') "
-                "ORDER BY cid",
-                t->name, &stmt);
+    int rc = prepare(s,
+                     "SELECT name, type, \"notnull\", pk, hidden, dflt_value FROM "
+                     "pragma_table_xinfo(?1, 'main') ORDER BY cid",
+                     t->name, &stmt);
     int key[MAX_COLUMNS];
 
     for (size_t i = 0; i < MAX_COLUMNS; i++)
@@ -84,7 +83,8 @@ static int read_columns(struct source *s, struct table_info *t)
             continue;
         struct column_info *c = grow((void **)&t->columns, &t->column_count, sizeof *c);
         if (!c || !(c->name = copy_text(stmt, 0)) || !(c->type = copy_text(stmt, 1)) ||
-            !(c->collation = strdup("BINARY"))) {
+            !(c->collation = strdup("BINARY")) ||
+            (sqlite3_column_type(stmt, 5) != SQLITE_NULL && !(c->value = copy_text(stmt, 5)))) {
             rc = SQLITE_NOMEM;
             break;
         }
@@ -269,6 +269,7 @@ static void table_clear(struct table_info *t)
         free(t->columns[i].name);
         free(t->columns[i].type);
         free(t->columns[i].collation);
+        free(t->columns[i].value);
     }
     for (size_t i = 0; i < t->unique_count; i++) {
         struct unique_info *u = &t->uniques[i];

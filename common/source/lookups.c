@@ -10,9 +10,10 @@
 struct maker {
     struct source *source;
     struct table_info *table;
-    char **defaults;   /* by column: what NULL becomes under REPLACE, as SQL; NULL: stays NULL */
-    bool *unforeseen;  /* by column: NULL becomes something that cannot be foretold */
-    char **collations; /* by column, as declared */
+    char **defaults;  /* by column: what NULL becomes under REPLACE, as SQL; NULL: stays NULL */
+    bool *unforeseen; /* by column: NULL becomes something that cannot be foretold */
+    bool *asked;      /* by column: the two above are known */
+    int rc;           /* of what went wrong meanwhile */
 };
 
 /* One of them in the making; columns are flags by number. */
@@ -20,7 +21,8 @@ struct draft {
     struct lookup_info *out;
     sqlite3_str *where;
     bool *matter, *read, *exact;
-    bool understood, no_memory;
+    bool understood; /* and said in the schema's own words, which SQLite must still confirm: */
+    bool worded;
 };
 
 static int result_of(int error)
@@ -55,7 +57,7 @@ static int list_flags(const bool *flags, size_t n, size_t **out, size_t *count)
 /* Which columns the expression of a generated one names: all of them when it is not understood. */
 static int direct_bases(const struct table_info *t, struct sql_span sql, size_t column, bool *out)
 {
-    struct sql_expression e;
+    struct sql_expression e = {.names_rowid = false};
     struct sql_span part;
     int rc = -EINVAL;
 
@@ -112,7 +114,7 @@ static int read_bases(struct table_info *t)
     return rc;
 }
 
-/* --- defaults and collations ------------------------------------------------------------------ */
+/* --- defaults --------------------------------------------------------------------------------- */
 
 /* Does the function give the same again within one statement? The application's own are not known
  * here, and must not be called once more than the application expects. */
@@ -163,31 +165,16 @@ static int read_default(struct maker *m, size_t column, const char *text)
     return rc == SQLITE_OK ? result_of(error) : rc;
 }
 
-static int read_columns(struct maker *m)
+/* What NULL in the column becomes; looked into only for columns of unique indexes. */
+static void ask_default(struct maker *m, size_t column)
 {
-    const struct table_info *t = m->table;
-    sqlite3_stmt *stmt = NULL;
-    int rc = prepare(m,
-                     "SELECT dflt_value FROM pragma_table_xinfo(?1,'main') WHERE hidden<>1 "
-                     "ORDER BY cid",
-                     t->name, &stmt);
+    const struct column_info *c = &m->table->columns[column];
 
-    for (size_t i = 0; rc == SQLITE_OK && i < t->column_count; i++) {
-        const char *collation = NULL;
-        if ((rc = sqlite3_step(stmt)) != SQLITE_ROW)
-            break;
-        const char *text = (const char *)sqlite3_column_text(stmt, 0);
-        rc = SQLITE_OK;
-        if (text && t->columns[i].not_null && !t->columns[i].generated)
-            rc = read_default(m, i, text);
-        if (rc == SQLITE_OK)
-            rc = sqlite3_table_column_metadata(m->source->db, "main", t->name, t->columns[i].name,
-                                               NULL, &collation, NULL, NULL, NULL);
-        if (rc == SQLITE_OK && !(m->collations[i] = strdup(collation ? collation : "BINARY")))
-            rc = SQLITE_NOMEM;
-    }
-    sqlite3_finalize(stmt);
-    return rc;
+    if (m->asked[column] || m->rc != SQLITE_OK)
+        return;
+    m->asked[column] = true;
+    if (c->value && c->not_null && !c->generated)
+        m->rc = read_default(m, column, c->value);
 }
 
 /* --- conditions ------------------------------------------------------------------------------- */
@@ -197,7 +184,7 @@ static bool is_rowid(const struct table_info *t, size_t column)
     return t->rowid_key && t->key[0] == column;
 }
 
-static void limit(struct draft *d, const char *fmt, ...)
+static void limit(struct maker *m, struct draft *d, const char *fmt, ...)
 {
     va_list args;
 
@@ -210,7 +197,8 @@ static void limit(struct draft *d, const char *fmt, ...)
                                  "go unseen: %s",
                                  d->out->index, why ? why : "");
     d->out->limit = text ? strdup(text) : NULL;
-    d->no_memory |= !d->out->limit;
+    if (!d->out->limit)
+        m->rc = SQLITE_NOMEM;
     sqlite3_free(text);
     sqlite3_free(why);
 }
@@ -222,11 +210,13 @@ static void use_column(struct maker *m, struct draft *d, size_t column)
     const struct table_info *t = m->table;
     const struct column_info *c = &t->columns[column];
 
+    ask_default(m, column);
+    d->worded |= m->defaults[column] != NULL;
     if (!c->generated) {
         d->matter[column] = true;
         d->out->rowid |= is_rowid(t, column);
         if (m->unforeseen[column])
-            limit(d, "the default of \"%s\" cannot be foretold", c->name);
+            limit(m, d, "the default of \"%s\" cannot be foretold", c->name);
         return;
     }
     for (size_t i = 0; i < c->base_count; i++) {
@@ -234,10 +224,11 @@ static void use_column(struct maker *m, struct draft *d, size_t column)
         use_column(m, d, c->bases[i]);
         d->read[c->bases[i]] = true;
         if (m->defaults[c->bases[i]])
-            limit(d, "\"%s\" is made of \"%s\", whose NULL becomes its default too late", c->name,
-                  base);
+            limit(m, d, "\"%s\" is made of \"%s\", whose NULL becomes its default too late",
+                  c->name, base);
         if (is_rowid(t, c->bases[i]))
-            limit(d, "\"%s\" is made of \"%s\", which SQLite may choose too late", c->name, base);
+            limit(m, d, "\"%s\" is made of \"%s\", which SQLite may choose too late", c->name,
+                  base);
     }
 }
 
@@ -277,9 +268,14 @@ static void append_value(struct maker *m, sqlite3_str *out, size_t column, bool 
     } else {
         sqlite3_str_appendf(out, "NEW.\"%w\"", c->name);
     }
-    if (compares)
+    if (compares) {
+        const char *collation = NULL;
+        int rc = sqlite3_table_column_metadata(m->source->db, "main", m->table->name, c->name, NULL,
+                                               &collation, NULL, NULL, NULL);
+        m->rc = m->rc == SQLITE_OK ? rc : m->rc;
         sqlite3_str_appendf(out, " UNION ALL SELECT \"%w\" FROM \"%w\" WHERE 0) COLLATE \"%w\"",
-                            c->name, m->table->name, m->collations[column]);
+                            c->name, m->table->name, collation ? collation : "BINARY");
+    }
     sqlite3_str_appendf(out, " AS \"%w\"", c->name);
 }
 
@@ -290,13 +286,15 @@ static void append_expression(struct maker *m, struct draft *d, const struct sql
     const struct table_info *t = m->table;
     bool first = true;
 
+    d->worded = true;
     sqlite3_str_appendf(d->where, "(%s)=(SELECT %s", e->text.data, e->text.data);
     for (size_t i = 0; i < t->column_count; i++) {
         if (!e->columns[i])
             continue;
         use_column(m, d, i);
         if (is_rowid(t, i))
-            limit(d, "it is made of \"%s\", which SQLite may choose too late", t->columns[i].name);
+            limit(m, d, "it is made of \"%s\", which SQLite may choose too late",
+                  t->columns[i].name);
         sqlite3_str_appendall(d->where, first ? " FROM (SELECT " : ",");
         append_value(m, d->where, i, e->compares);
         first = false;
@@ -337,6 +335,7 @@ static int append_condition(struct maker *m, struct draft *d, struct sql_span wh
         for (size_t k = 0; k < c->base_count; k++)
             d->matter[c->bases[k]] = true;
     }
+    d->worded = true;
     d->out->rowid |= e.names_rowid;
     if (e.names_rowid && m->table->rowid_key)
         d->matter[m->table->key[0]] = true;
@@ -450,15 +449,15 @@ static int finish(struct maker *m, struct draft *d)
     char *where = sqlite3_str_finish(d->where);
     int rc = where ? SQLITE_OK : SQLITE_NOMEM;
 
-    if (rc == SQLITE_OK && d->understood)
+    if (rc == SQLITE_OK && d->understood && d->worded)
         rc = lookup_try(m->source, m->table->name, where, &d->understood);
     if (!d->understood)
-        limit(d, "its definition is beyond us");
+        limit(m, d, "its definition is beyond us");
     else if (where && !(l->where = strdup(where)))
         rc = SQLITE_NOMEM;
     sqlite3_free(where);
-    if (d->no_memory)
-        rc = SQLITE_NOMEM;
+    if (m->rc != SQLITE_OK)
+        rc = m->rc;
     if (rc == SQLITE_OK)
         rc = list_flags(d->matter, n, &l->columns, &l->column_count);
     if (rc == SQLITE_OK)
@@ -526,22 +525,17 @@ int lookups_read(struct source *s, struct table_info *t)
                       .table = t,
                       .defaults = calloc(n, sizeof *m.defaults),
                       .unforeseen = calloc(n, sizeof *m.unforeseen),
-                      .collations = calloc(n, sizeof *m.collations)};
-    int rc = m.defaults && m.unforeseen && m.collations ? read_bases(t) : SQLITE_NOMEM;
+                      .asked = calloc(n, sizeof *m.asked),
+                      .rc = SQLITE_OK};
+    int rc = m.defaults && m.unforeseen && m.asked ? read_bases(t) : SQLITE_NOMEM;
 
     if (rc == SQLITE_OK)
-        rc = read_columns(&m);
-    if (rc == SQLITE_OK)
         rc = read_indexes(&m);
-    for (size_t i = 0; i < n; i++) {
-        if (m.defaults)
-            free(m.defaults[i]);
-        if (m.collations)
-            free(m.collations[i]);
-    }
+    for (size_t i = 0; m.defaults && i < n; i++)
+        free(m.defaults[i]);
     free(m.defaults);
     free(m.unforeseen);
-    free(m.collations);
+    free(m.asked);
     return rc;
 }
 

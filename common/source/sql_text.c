@@ -189,9 +189,10 @@ const struct sql_token *sql_next_function(struct sql_span span, size_t *at)
     static const char *const others[] = {"CAST",    "IN",   "AND",  "OR",    "NOT",
                                          "CASE",    "WHEN", "THEN", "ELSE",  "LIKE",
                                          "BETWEEN", "GLOB", "IS",   "ESCAPE"};
+    const struct sql_token *tokens = span.tokens;
 
     while (*at < span.count) {
-        const struct sql_token *t = &span.tokens[(*at)++];
+        const struct sql_token *t = tokens + (*at)++;
         bool function = is_name_kind(t) && sql_is_mark(token_at(span, *at), "(");
         for (size_t i = 0; function && i < sizeof others / sizeof *others; i++)
             function = !sql_is_word(t, others[i]);
