@@ -128,6 +128,7 @@ struct mirror {
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];
     bool nonce_stored;
     usec last_change, last_ack, ack_retry;
+    struct mirror_ack_locks ack_locks;
     size_t next_load;
 
     /* outcomes */

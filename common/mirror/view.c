@@ -107,6 +107,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .items_deleted = m->items_deleted,
                             .spared = m->spared,
                             .refused = m->refused,
+                            .ack_locks = m->ack_locks,
                             .journal_mode = m->source ? m->source->journal_mode : "",
                             .wal_bytes = m->source ? source_wal_bytes(m->source) : 0};
 

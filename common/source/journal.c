@@ -185,16 +185,18 @@ int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NON
 {
     int64_t to = 0;
     int rc = source_exec(j->source, "BEGIN IMMEDIATE");
+    usec began = clock_monotonic();
 
+    j->locked = 0;
     if (rc != SQLITE_OK)
         return rc;
     rc = ack(j, upto, nonce, &to);
     if (rc == SQLITE_OK)
         rc = source_exec(j->source, "COMMIT");
-    if (rc != SQLITE_OK) {
+    if (rc != SQLITE_OK)
         source_rollback(j->source);
-        return rc;
-    }
-    *acked = to;
-    return SQLITE_OK;
+    else
+        *acked = to;
+    j->locked = clock_monotonic() - began;
+    return rc;
 }

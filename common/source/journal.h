@@ -8,6 +8,7 @@ struct journal {
     struct source *source; /* borrowed */
     unsigned keys;         /* k columns */
     sqlite3_stmt *read, *read_table, *head, *tail;
+    usec locked; /* how long the last journal_ack() held the write lock */
 };
 
 struct journal_entry {
@@ -41,7 +42,8 @@ int journal_max(struct journal *j, int64_t *max_seq);
 
 /* Take out entries with seq <= upto, about a thousand in one short transaction, and put the
  * sentinel with `nonce` in their place. *acked is where the sentinel stands now; it never moves
- * back. SQLITE_BUSY at once when somebody else writes. */
+ * back. SQLITE_BUSY at once when somebody else writes. Whenever the lock was got, j->locked says
+ * how long it was held. */
 int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NONCE_SIZE],
                 int64_t *acked);
 
