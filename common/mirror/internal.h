@@ -23,6 +23,8 @@ enum {
 #define ORDER_PATIENCE  (2 * USEC_PER_SEC) /* an operator waits for it */
 #define ATTACH_PATIENCE (20 * USEC_PER_MSEC)
 #define READ_PATIENCE   (2 * USEC_PER_MSEC)
+#define READ_QUIET      (1 * USEC_PER_MSEC)
+#define READ_POSTPONED  (500 * USEC_PER_MSEC)
 #define ADOPT_DELAY     (60 * USEC_PER_SEC)
 #define ACK_QUIET       (250 * USEC_PER_MSEC)
 #define ACK_INTERVAL    (5 * USEC_PER_SEC)
@@ -120,6 +122,8 @@ struct mirror {
     /* the journal */
     struct track track;
     int64_t watermark;    /* read up to here */
+    usec postponed;       /* rollback mode: since when reading gives way to writers; 0: no more */
+    usec unwritten;       /* and since when none was seen; 0: one was */
     int64_t acked;        /* the sentinel stands here */
     bool sentinel;        /* and is a sentinel of ours */
     int64_t force_upto;   /* entries found at the start are sent whatever the digests say */

@@ -235,7 +235,7 @@ bool mirror_changed(struct mirror *m)
 {
     unsigned version = 0;
 
-    if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic())
+    if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic() || m->postponed)
         return true;
     int64_t now = 0;
     if (source_query_int(m->source, "PRAGMA data_version", &now) != SQLITE_OK)

@@ -60,6 +60,7 @@ enum {
     MIRROR_MORE = 1,  /* there is more to do at once */
     MIRROR_FOUND = 2, /* something new was in the journal */
     MIRROR_BUSY = 4,  /* the database was locked: try again soon */
+    MIRROR_LATER = 8, /* reading gave way to a writer: try again in a millisecond or so */
 };
 unsigned mirror_work(struct mirror *m, usec now);
 /* Once a second: is the file still the one that is open? */
