@@ -25,7 +25,7 @@ from report import result
 from rig import BenchError, Rig
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
-SECONDS = {"never": 3, "mirrored": 11}
+SECONDS = {"never": 5, "mirrored": 11}
 MODES = ("wal", "delete")
 LEVELS = ("NORMAL", "FULL")
 KINDS = {
