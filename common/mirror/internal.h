@@ -23,7 +23,7 @@ enum {
 #define ORDER_PATIENCE  (2 * USEC_PER_SEC) /* an operator waits for it */
 #define ATTACH_PATIENCE (20 * USEC_PER_MSEC)
 #define READ_PATIENCE   (2 * USEC_PER_MSEC)
-#define READ_QUIET      (1 * USEC_PER_MSEC)
+#define READ_QUIET      (USEC_PER_MSEC / 2)
 #define READ_POSTPONED  (500 * USEC_PER_MSEC)
 #define ADOPT_DELAY     (60 * USEC_PER_SEC)
 #define ACK_QUIET       (250 * USEC_PER_MSEC)
