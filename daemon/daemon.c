@@ -166,6 +166,8 @@ void daemon_turn(struct daemon *d)
         return;
     unsigned bits = work(d);
     settle(d);
+    if (bits & MIRROR_LATER && d->watcher)
+        watcher_recheck(d->watcher);
     if (!(bits & MIRROR_MORE) && d->pumping && list_empty(&d->unsent))
         pump_done(d);
 }

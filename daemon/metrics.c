@@ -77,6 +77,28 @@ static void lag(const struct mirror_view *v, struct buf *out)
     buf_printf(out, "syncd_lag_seconds{quantile=\"1\"} %.6f\n", v->lag_max);
 }
 
+/* How long the application's writers were kept waiting at most, each time. */
+static void ack_locks(const struct mirror_ack_locks *l, struct buf *out)
+{
+    uint64_t count = 0;
+
+    buf_lit(out, "# HELP syncd_ack_lock_seconds How long taking settled entries out of the journal "
+                 "held the database's write lock.\n# TYPE syncd_ack_lock_seconds histogram\n");
+    for (unsigned i = 0; i < MIRROR_ACK_BOUNDS; i++) {
+        count += l->counts[i];
+        buf_printf(out, "syncd_ack_lock_seconds_bucket{le=\"%g\"} %llu\n",
+                   (double)mirror_ack_bounds[i] / 1e6, (unsigned long long)count);
+    }
+    count += l->counts[MIRROR_ACK_BOUNDS];
+    buf_printf(out,
+               "syncd_ack_lock_seconds_bucket{le=\"+Inf\"} %llu\n"
+               "syncd_ack_lock_seconds_sum %.6f\nsyncd_ack_lock_seconds_count %llu\n",
+               (unsigned long long)count, (double)l->sum / 1e6, (unsigned long long)count);
+    metric(out, "syncd_ack_lock_max_seconds", "gauge",
+           "Longest time that taking settled entries out held the write lock.",
+           (double)l->max / 1e6);
+}
+
 void metrics_text(struct daemon *d, struct buf *out)
 {
     usec now = clock_monotonic();
@@ -129,5 +151,6 @@ void metrics_text(struct daemon *d, struct buf *out)
     metric(out, "syncd_write_units_total", "counter", "Write capacity units consumed, as told.",
            v.engine.write_units);
     lag(&v, out);
+    ack_locks(&v.ack_locks, out);
     per_table(d, out);
 }

@@ -27,6 +27,8 @@ enum {
 #define ORDER_PATIENCE  (2 * USEC_PER_SEC) /* an operator waits for it */
 #define ATTACH_PATIENCE (20 * USEC_PER_MSEC)
 #define READ_PATIENCE   (2 * USEC_PER_MSEC)
+#define READ_QUIET      (USEC_PER_MSEC / 2)
+#define READ_POSTPONED  (500 * USEC_PER_MSEC)
 #define ADOPT_DELAY     (60 * USEC_PER_SEC)
 #define ACK_QUIET       (250 * USEC_PER_MSEC)
 #define ACK_INTERVAL    (5 * USEC_PER_SEC)
@@ -161,6 +163,8 @@ struct mirror {
     /* the journal */
     struct track track;
     int64_t watermark;    /* read up to here */
+    usec postponed;       /* rollback mode: since when reading gives way to writers; 0: no more */
+    usec unwritten;       /* and since when none was seen; 0: one was */
     int64_t acked;        /* the sentinel stands here */
     bool sentinel;        /* and is a sentinel of ours */
     int64_t force_upto;   /* entries found at the start are sent whatever the digests say */
@@ -169,6 +173,7 @@ struct mirror {
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];
     bool nonce_stored;
     usec last_change, last_ack, ack_retry;
+    struct mirror_ack_locks ack_locks;
     size_t next_load;
 
     /* outcomes */
@@ -261,6 +266,10 @@ void dropped_clear(struct dropped *d);
 
 /* reader.c */
 unsigned reader_slice(struct mirror *m, usec now);
+
+/* Is the journal's first row the sentinel we left? An SQLite result code, with the sentence when it
+ * is not. An empty journal ends the attachment. */
+int reader_check_head(struct mirror *m, const char **stranger);
 
 /* offer.c */
 /* Turn a row as it is now into a write and offer it. `entry`: values of the entry columns as the

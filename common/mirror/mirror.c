@@ -248,8 +248,10 @@ bool mirror_changed(struct mirror *m)
         return identity_held_changed(m);
     if (m->attached && !m->source)
         return rest_calls(m);
-    if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic())
+    if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic() || m->postponed)
         return true;
+    if (!m->source->wal && source_being_written(m->source))
+        return true; /* even asking would keep the writer from committing */
     int64_t now = 0;
     if (source_query_int(m->source, "PRAGMA data_version", &now) != SQLITE_OK)
         return true;

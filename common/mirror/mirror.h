@@ -60,6 +60,7 @@ enum {
     MIRROR_MORE = 1,  /* there is more to do at once */
     MIRROR_FOUND = 2, /* something new was in the journal */
     MIRROR_BUSY = 4,  /* the database was locked: try again soon */
+    MIRROR_LATER = 8, /* reading gave way to a writer: try again in a millisecond or so */
 };
 unsigned mirror_work(struct mirror *m, usec now);
 /* Once a second: is the file still the one that is open? */
@@ -133,6 +134,15 @@ int mirror_dead_letters_discard(struct mirror *m, int64_t id);
 
 /* --- what is known ---------------------------------------------------------------------------- */
 
+/* How long acknowledgements held the user's write lock: of each whether it was held for at most
+ * mirror_ack_bounds[i] microseconds; the last count is of those past every bound. */
+enum { MIRROR_ACK_BOUNDS = 10 };
+extern const usec mirror_ack_bounds[MIRROR_ACK_BOUNDS];
+struct mirror_ack_locks {
+    uint64_t counts[MIRROR_ACK_BOUNDS + 1]; /* not cumulated */
+    usec sum, max;
+};
+
 struct mirror_table_view {
     const char *name, *target;
     const char *state; /* live loading comparing held parked refused detached waiting dropped */
@@ -164,6 +174,7 @@ struct mirror_view {
     int64_t wal_bytes;
     bool converged;
     double lag_p50, lag_p99, lag_max; /* seconds, of recent writes */
+    struct mirror_ack_locks ack_locks;
 };
 
 /* Takes a fresh look at the journal. */

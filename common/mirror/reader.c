@@ -23,6 +23,7 @@ struct slice {
     int64_t last;            /* entry that was dealt with last */
     unsigned entries;
     size_t bytes;
+    bool all; /* nothing was left unread */
     struct span *span;
 };
 
@@ -145,12 +146,13 @@ static int read_entries(struct slice *s, int64_t after, int64_t until)
     }
     if (rc == SQLITE_DONE && s->only && s->entries < READ_LIMIT)
         s->last = until; /* nothing more of this table up to there */
+    s->all = rc == SQLITE_DONE && s->entries < READ_LIMIT;
     rows_end(entries);
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
 /* The first row of the journal must be the sentinel we left. */
-static int check_head(struct mirror *m, const char **stranger)
+int reader_check_head(struct mirror *m, const char **stranger)
 {
     struct journal_head head;
     int64_t max = 0;
@@ -197,7 +199,7 @@ static int slice_body(struct slice *s, int64_t after, int64_t until, struct trac
 
     if (rc != SQLITE_OK || !m->attached)
         return rc;
-    if ((rc = check_head(m, &stranger)) != SQLITE_OK || !m->attached)
+    if ((rc = reader_check_head(m, &stranger)) != SQLITE_OK || !m->attached)
         return rc;
     if (stranger)
         return identity_stranger(m, stranger);
@@ -273,6 +275,29 @@ static unsigned catch_up(struct mirror *m, usec now, struct table_slot *t)
     return result(m, rc, &s, s.entries > 0 || t->skipped);
 }
 
+/* In rollback mode whoever reads keeps a writer from committing, and while one writes, nothing new
+ * can be seen. So reading waits for a moment without writers; of those that never pause it takes
+ * its share now and then, and then all there is. A load reads all the while anyhow. */
+static bool gives_way(struct mirror *m, usec now)
+{
+    if (m->source->wal || loader_pending(m)) {
+        m->postponed = 0;
+        return false;
+    }
+    bool quiet = m->unwritten && now - m->unwritten >= READ_QUIET;
+    if (source_being_written(m->source)) {
+        if (quiet)
+            m->postponed = 0; /* there was a pause, and nothing to look for in it */
+        m->unwritten = 0;
+        quiet = false;
+    } else if (!m->unwritten) {
+        m->unwritten = now;
+    }
+    if (!m->postponed)
+        m->postponed = now;
+    return !quiet && now - m->postponed < READ_POSTPONED;
+}
+
 unsigned reader_slice(struct mirror *m, usec now)
 {
     struct slice s = {.m = m, .now = now};
@@ -280,10 +305,14 @@ unsigned reader_slice(struct mirror *m, usec now)
 
     if (!mirror_room(m))
         return 0;
+    if (gives_way(m, now))
+        return MIRROR_LATER;
     int rc = run_slice(&s, m->watermark, 0, &m->track);
     if (rc == SQLITE_OK && m->attached && s.span)
         m->watermark = s.last;
     bits = result(m, rc, &s, s.entries > 0);
+    if (rc == SQLITE_OK && s.all)
+        m->postponed = 0;
     for (size_t i = 0; i < m->table_count && m->attached && mirror_room(m); i++) {
         struct table_slot *t = &m->tables[i];
         if (t->lag_tracked && !t->skipped && track_idle(&t->lag_track))

@@ -109,6 +109,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .items_deleted = m->items_deleted,
                             .spared = m->spared,
                             .refused = m->refused,
+                            .ack_locks = m->ack_locks,
                             .journal_mode = m->source ? m->source->journal_mode : m->journal_mode,
                             .wakeups = m->wakeups,
                             .connected = m->source != NULL,

@@ -183,20 +183,22 @@ static int ack(struct journal *j, int64_t upto, const uint8_t *nonce, int64_t *a
 }
 
 int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NONCE_SIZE],
-                int64_t *acked)
+                journal_check *is_ours, void *arg, int64_t *acked)
 {
     int64_t to = 0;
     int rc = source_exec(j->source, "BEGIN IMMEDIATE");
+    usec began = clock_monotonic();
 
+    j->locked = 0;
     if (rc != SQLITE_OK)
         return rc;
-    rc = ack(j, upto, nonce, &to);
+    rc = is_ours && !is_ours(arg) ? SQLITE_ABORT : ack(j, upto, nonce, &to);
     if (rc == SQLITE_OK)
         rc = source_exec(j->source, "COMMIT");
-    if (rc != SQLITE_OK) {
+    if (rc != SQLITE_OK)
         source_rollback(j->source);
-        return rc;
-    }
-    *acked = to;
-    return SQLITE_OK;
+    else
+        *acked = to;
+    j->locked = clock_monotonic() - began;
+    return rc;
 }

@@ -9,6 +9,7 @@ struct journal {
     unsigned keys;               /* k columns */
     uint8_t id[CAPTURE_ID_SIZE]; /* of the database, for sentinels; set by the owner */
     sqlite3_stmt *read, *read_table, *head, *tail;
+    usec locked; /* how long the last journal_ack() held the write lock */
 };
 
 struct journal_entry {
@@ -42,8 +43,11 @@ int journal_max(struct journal *j, int64_t *max_seq);
 
 /* Take out entries with seq <= upto, about a thousand in one short transaction, and put the
  * sentinel with `nonce` in their place. *acked is where the sentinel stands now; it never moves
- * back. SQLITE_BUSY at once when somebody else writes. */
+ * back. SQLITE_BUSY at once when somebody else writes. Whenever the lock was got, j->locked says
+ * how long it was held. `is_ours` (may be NULL) is asked under the lock whether this is still the
+ * journal that was read; SQLITE_ABORT when not. */
+typedef bool journal_check(void *arg);
 int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NONCE_SIZE],
-                int64_t *acked);
+                journal_check *is_ours, void *arg, int64_t *acked);
 
 #endif

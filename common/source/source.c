@@ -286,6 +286,16 @@ enum source_problem source_check_file(const struct source *s, struct err *err)
     return SOURCE_OK;
 }
 
+bool source_being_written(const struct source *s)
+{
+    sqlite3_file *file = NULL;
+    int reserved = 0;
+
+    return sqlite3_file_control(s->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK &&
+           file && file->pMethods &&
+           file->pMethods->xCheckReservedLock(file, &reserved) == SQLITE_OK && reserved;
+}
+
 int64_t source_wal_bytes(const struct source *s)
 {
     _cleanup_free_ char *wal = NULL;

@@ -76,6 +76,9 @@ int source_refresh_mode(struct source *s);
 void source_bound_values(sqlite3 *db, bool bounded);
 int source_step_unbounded(sqlite3_stmt *stmt);
 
+/* Rollback mode: is another connection within a write transaction? Takes no lock to find out. */
+bool source_being_written(const struct source *s);
+
 /* Size of the -wal file in bytes, 0 when there is none. */
 int64_t source_wal_bytes(const struct source *s);
 

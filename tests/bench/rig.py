@@ -271,12 +271,12 @@ class Rig(contextlib.AbstractContextManager):
         os.makedirs(self.path(name), exist_ok=True)
         return os.path.join(self.path(name), "app.db")
 
-    def database(self, name, rows=0):
-        """A new database in WAL mode with table bench, holding `rows` rows numbered from 1."""
+    def database(self, name, rows=0, mode="wal", schema=SCHEMA):
+        """A new database with table bench (or another schema), holding `rows` rows numbered from 1."""
         path = self.place(name)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(SCHEMA)
+            db.execute("PRAGMA journal_mode = %s" % mode)
+            db.executescript(schema)
         if rows:
             self.write(path, transactions=-(-rows // 1000), rows=min(rows, 1000))
         return path
@@ -301,7 +301,8 @@ def build(directory):
     """Compiles the C programs into `directory`: name -> path."""
     compiler = os.environ.get("CC", "cc").split()
     buf = os.path.join(ROOT, "common", "base", "buf.c")
-    programs = {"sink": [buf, "-luv"], "writer": ["-lsqlite3"], "hammer": [buf]}
+    programs = {"sink": [buf, "-luv"], "writer": ["-lsqlite3"], "hammer": [buf],
+                "contender": ["-lsqlite3"], "worker": ["-lsqlite3"]}
     for name, rest in programs.items():
         out = os.path.join(directory, name)
         command = [*compiler, "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-I" + os.path.join(ROOT, "common")]

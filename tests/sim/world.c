@@ -242,7 +242,7 @@ void sim_work(struct world *w)
 
     sim_trace(w, "work: %u, problem %d", bits, mirror_problem(w->mirror, &text));
     w->pumping |= bits & MIRROR_MORE;
-    w->recheck_due = bits & MIRROR_BUSY ? w->now + USEC_PER_MSEC : USEC_NEVER;
+    w->recheck_due = bits & (MIRROR_BUSY | MIRROR_LATER) ? w->now + USEC_PER_MSEC : USEC_NEVER;
 }
 
 void sim_flush(struct world *w)

@@ -380,7 +380,7 @@ static void drain(struct oracle *o)
 static void acknowledge(struct oracle *o)
 {
     int64_t upto = o->read - (chance(o, 30) ? (int64_t)pick(o, 20) : 0);
-    int rc = journal_ack(o->w->journal, upto, test_nonce, &o->acked);
+    int rc = journal_ack(o->w->journal, upto, test_nonce, NULL, NULL, &o->acked);
 
     assert_true(rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY);
 }

@@ -140,7 +140,7 @@ static void head_and_tail(void **state)
 static int64_t ack(struct world *w, int64_t upto)
 {
     int64_t acked = -1;
-    int rc = journal_ack(w->journal, upto, other_nonce, &acked);
+    int rc = journal_ack(w->journal, upto, other_nonce, NULL, NULL, &acked);
 
     if (rc != SQLITE_OK)
         fail_msg("ack: %s", sqlite3_errmsg(w->source->db));
@@ -229,7 +229,7 @@ static void a_lost_sentinel_is_put_back(void **state)
 
     app(w, "DELETE FROM _syncd_journal");
     int64_t acked = 77;
-    assert_int_equal(journal_ack(w->journal, 5, other_nonce, &acked), SQLITE_CORRUPT);
+    assert_int_equal(journal_ack(w->journal, 5, other_nonce, NULL, NULL, &acked), SQLITE_CORRUPT);
     assert_int_equal(acked, 77);
     assert_true(sqlite3_get_autocommit(w->source->db));
 }
@@ -244,7 +244,8 @@ static void an_acknowledgement_does_not_wait_for_writers(void **state)
         app(w, "PRAGMA journal_mode=%s", modes[i]);
         make(w);
         app(w, "INSERT INTO a VALUES(1,1); BEGIN IMMEDIATE; INSERT INTO a VALUES(2,2)");
-        assert_int_equal(journal_ack(w->journal, 2, other_nonce, &acked) & 0xff, SQLITE_BUSY);
+        assert_int_equal(journal_ack(w->journal, 2, other_nonce, NULL, NULL, &acked) & 0xff,
+                         SQLITE_BUSY);
         assert_int_equal(acked, 77);
         assert_true(sqlite3_get_autocommit(w->source->db));
         app(w, "COMMIT");

@@ -236,11 +236,66 @@ static void a_seed_gives_the_same_trace_again(void **state)
         assert_int_equal(run(seed, false, failure), run(seed, false, failure));
 }
 
+static uint64_t changes_read(struct world *w)
+{
+    struct mirror_view v;
+
+    mirror_view(w->mirror, w->now, &v);
+    return v.changes;
+}
+
+/* A world at rest without troubles, whose application keeps a rollback journal. */
+static struct world *rollback_world(void)
+{
+    struct world *w = world_new(1, false);
+
+    assert_non_null(w);
+    assert_true(world_build(w));
+    app_run(w, "PRAGMA journal_mode=DELETE");
+    app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY)");
+    assert_true(sim_start(w));
+    sim_settle(w);
+    assert_string_equal(w->failure, "");
+    return w;
+}
+
+/* A reader would keep the writer from committing; of one that never pauses it takes its share. */
+static void reading_gives_way_to_writers_in_rollback_mode(void **state)
+{
+    struct world *w = rollback_world();
+    uint64_t before = changes_read(w);
+
+    (void)state;
+    app_run(w, "INSERT INTO mine VALUES(1)");
+    app_run(w, "BEGIN IMMEDIATE");
+    assert_int_equal(mirror_work(w->mirror, w->now), MIRROR_LATER);
+    assert_true(mirror_changed(w->mirror));
+    w->now += 499 * USEC_PER_MSEC;
+    assert_int_equal(mirror_work(w->mirror, w->now), MIRROR_LATER);
+    assert_int_equal(changes_read(w), before);
+    w->now += 1 * USEC_PER_MSEC;
+    assert_true(mirror_work(w->mirror, w->now) & MIRROR_FOUND);
+    assert_int_equal(changes_read(w), before + 1);
+    assert_int_equal(mirror_work(w->mirror, w->now), MIRROR_LATER);
+
+    /* Between two transactions is no pause; a millisecond without a writer is one. */
+    app_run(w, "INSERT INTO mine VALUES(2)");
+    app_run(w, "COMMIT");
+    assert_int_equal(mirror_work(w->mirror, w->now), MIRROR_LATER);
+    w->now += 1 * USEC_PER_MSEC;
+    assert_true(mirror_work(w->mirror, w->now) & MIRROR_FOUND);
+    assert_int_equal(changes_read(w), before + 2);
+    sim_settle(w);
+    assert_string_equal(w->failure, "");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mirror_equals_the_database_at_rest),
         cmocka_unit_test(a_seed_gives_the_same_trace_again),
+        cmocka_unit_test(reading_gives_way_to_writers_in_rollback_mode),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,25 @@ static void locks_are_told_and_not_waited_for(void **state)
     assert_int_equal(source_exec(w->source, "BEGIN IMMEDIATE; COMMIT"), SQLITE_OK);
 }
 
+static void a_writer_is_seen_without_a_lock(void **state)
+{
+    static const char *const modes[] = {"DELETE", "TRUNCATE", "PERSIST", "MEMORY"};
+    struct world *w = *state;
+
+    app(w, "PRAGMA journal_mode=DELETE; CREATE TABLE t(id INTEGER PRIMARY KEY)");
+    open_source(w);
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        app(w, "PRAGMA journal_mode=%s", modes[i]);
+        assert_false(source_being_written(w->source));
+        app(w, "BEGIN; SELECT * FROM t");
+        assert_false(source_being_written(w->source));
+        app(w, "INSERT INTO t DEFAULT VALUES");
+        assert_true(source_being_written(w->source));
+        app(w, "COMMIT"); /* which a lock of ours would refuse */
+        assert_false(source_being_written(w->source));
+    }
+}
+
 static void the_file_at_the_path_may_be_another(void **state)
 {
     struct world *w = *state;
@@ -377,6 +396,7 @@ int main(void)
         world_test(files_that_are_no_database),
         world_test(files_cut_short),
         world_test(locks_are_told_and_not_waited_for),
+        world_test(a_writer_is_seen_without_a_lock),
         world_test(the_file_at_the_path_may_be_another),
         world_test(every_result_code_has_a_meaning),
         world_test(a_rollback_does_not_hide_what_went_wrong),
