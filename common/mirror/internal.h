@@ -91,7 +91,14 @@ struct dropped {
     uint64_t pass_serial; /* the next pass waits for what was offered before */
 };
 
-enum record_kind { RECORD_WRITTEN, RECORD_SPARED, RECORD_REFUSED, RECORD_FAULT, RECORD_SETTLED };
+enum record_kind {
+    RECORD_WRITTEN,
+    RECORD_SPARED,
+    RECORD_REFUSED,
+    RECORD_FAULT,
+    RECORD_SETTLED,
+    RECORD_SUSPECT, /* an item of which only the key is known: a comparison looks at it */
+};
 
 /* An outcome on its way to the store, and the span references it lets go of afterwards. */
 struct record {

@@ -18,13 +18,13 @@ struct offer {
 
 /* --- outcomes without a write ----------------------------------------------------------------- */
 
-/* The row cannot be mapped (`f`), or there is nothing of it in DynamoDB and nothing in SQLite.
- * `waits`: it waits for the remote key in m->key. */
-static int outcome(const struct offer *o, const struct item_fault *f, bool waits)
+/* `with_key`: it is about the remote key in m->key. */
+static int remember(const struct offer *o, enum record_kind kind, bool with_key,
+                    const struct item_fault *f)
 {
     static const struct buf none = {.data = (char *)""};
     struct mirror *m = o->m;
-    struct payload *p = payload_new(WRITE_DELETE, waits ? &m->key : &none, &m->row_key, &none);
+    struct payload *p = payload_new(WRITE_DELETE, with_key ? &m->key : &none, &m->row_key, &none);
 
     if (!p)
         return -ENOMEM;
@@ -33,11 +33,18 @@ static int outcome(const struct offer *o, const struct item_fault *f, bool waits
     p->serial = engine_serial(m->engine); /* writes offered before this say nothing against it */
     p->journal = span_ref(o->journal);
     p->load = span_ref(o->load);
-    int rc = record_add(m, o->now, f ? RECORD_FAULT : RECORD_SETTLED, p, NULL,
-                        f && f->column ? f->column : "", f ? f->code : NULL, f ? f->text : NULL);
+    int rc = record_add(m, o->now, kind, p, NULL, f && f->column ? f->column : "",
+                        f ? f->code : NULL, f ? f->text : NULL);
     if (rc < 0)
         payload_free(p);
     return rc;
+}
+
+/* The row cannot be mapped (`f`), or there is nothing of it in DynamoDB and nothing in SQLite.
+ * `waits`: it waits for the remote key in m->key. */
+static int outcome(const struct offer *o, const struct item_fault *f, bool waits)
+{
+    return remember(o, f ? RECORD_FAULT : RECORD_SETTLED, waits, f);
 }
 
 /* --- writes ----------------------------------------------------------------------------------- */
@@ -176,11 +183,7 @@ static int leave(const struct offer *o, bool left)
             return 0; /* another row's item by now */
         if (owner_unknown(m, o->t)) {
             /* It may be the item of a row that has not been loaded yet: looked at afterwards. */
-            rc = store_digest_suspect(m->store, m->targets[o->t->target]->store_id, m->key.data,
-                                      m->key.len, o->t->id, m->row_key.data, m->row_key.len);
-            if (m->first_record == USEC_NEVER)
-                m->first_record = o->now;
-            return records_kept(m, rc) < 0 ? -EIO : 0;
+            return remember(o, RECORD_SUSPECT, true, NULL);
         }
         buf_append(&row_key, m->row_key.data, m->row_key.len);
         _cleanup_buf_ struct buf json = m->json;
