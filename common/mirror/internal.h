@@ -306,6 +306,7 @@ void loader_advanced(void *arg, const struct span *s);
 bool loader_pending(const struct mirror *m);
 /* What a process before this one left to be done after the load of a table. */
 void loader_recall(struct mirror *m, struct table_slot *t);
+int loader_remember(struct mirror *m, const struct table_slot *t);
 
 /* targets.c */
 /* Open targets that waited for the state file to say that they are new. */

@@ -33,7 +33,7 @@ void loader_recall(struct mirror *m, struct table_slot *t)
     t->recheck = due != 0;
 }
 
-static int remember_recheck(struct mirror *m, const struct table_slot *t)
+int loader_remember(struct mirror *m, const struct table_slot *t)
 {
     char name[32];
 
@@ -74,7 +74,7 @@ void loader_advanced(void *arg, const struct span *s)
         records_kept(m, store_table_progress(m->store, t->id, t->load,
                                              s->end ? &t->cursor : &s->cursor, t->cookie));
         if (t->load == LOAD_DONE && t->recheck)
-            records_kept(m, remember_recheck(m, t));
+            records_kept(m, loader_remember(m, t));
         if (m->first_record == USEC_NEVER)
             m->first_record = m->now;
         return;
@@ -104,7 +104,7 @@ static int take_row(struct page *p, int found, const struct value *key)
 
     p->rows++;
     p->bytes += m->json.len;
-    return rc < 0 ? SQLITE_NOMEM : SQLITE_OK;
+    return rc == -EIO ? STATE_FAILED : rc < 0 ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 /* The row behind the cursor has a value too long to read: note its key and step over it. */
@@ -398,6 +398,10 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
     }
     if ((rc & 0xff) == SQLITE_BUSY || rc == SQLITE_NOMEM)
         return MIRROR_BUSY;
+    if (rc == STATE_FAILED) {
+        records_store_failed(m, now);
+        return 0;
+    }
     if (rc != SQLITE_OK) {
         mirror_fail(m, rc, log_msg("reading table \"%s\"", t->name));
         return 0;
@@ -427,7 +431,7 @@ unsigned loader_slice(struct mirror *m, usec now)
         if (m->tables[i].plan && m->tables[i].recheck) {
             m->tables[i].recheck = false;
             orders_recheck_letters(m, now, m->tables[i].id);
-            records_kept(m, remember_recheck(m, &m->tables[i]));
+            records_kept(m, loader_remember(m, &m->tables[i]));
             if (m->first_record == USEC_NEVER)
                 m->first_record = now;
         }

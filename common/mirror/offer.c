@@ -252,6 +252,8 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
     _cleanup_buf_ struct buf now_at = {0};
     bool there = found != SQLITE_DONE, same_row = false;
 
+    if (m->state_broken) /* it has just failed: whose the items are cannot be known */
+        return -EIO;
     buf_clear(&m->key);
     buf_clear(&m->json);
     int entry_rc = item_key(t->plan, entry, &m->key, &m->json, &entry_fault);

@@ -114,7 +114,7 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG) {
         int offered = offer_row(m, s->now, t, key, rc, force, s->span, NULL);
         s->bytes += m->json.len;
-        rc = offered < 0 ? SQLITE_NOMEM : SQLITE_OK;
+        rc = offered == -EIO ? STATE_FAILED : offered < 0 ? SQLITE_NOMEM : SQLITE_OK;
     }
     rows_end(t->rows->lookup);
     free(key);

@@ -150,7 +150,8 @@ static int rewrite(struct mirror *m)
         const struct table_slot *t = &m->tables[i];
         static const struct buf none;
         if (t->plan && t->load == LOAD_DONE &&
-            store_table_progress(m->store, t->id, LOAD_DONE, &none, t->cookie) < 0)
+            (store_table_progress(m->store, t->id, LOAD_DONE, &none, t->cookie) < 0 ||
+             loader_remember(m, t) < 0))
             return -EIO;
     }
     list_for_each(pos, after, &m->records)
