@@ -85,7 +85,13 @@ $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(COMMON_LIB) \
 	  $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS)) $(LIBS)
 
-tests-build: $(PURE_TESTS) $(UNIT_TESTS)
+# Generated programs of an application against the capture oracle.
+PROGRAMS_SRC := $(filter-out tests/programs/writer.c,$(wildcard tests/programs/*.c))
+CAPTURE_PROGRAMS := $(BUILD)/tests/programs/programs
+$(CAPTURE_PROGRAMS): $(call obj,$(PROGRAMS_SRC)) $(COMMON_LIB)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS)
 
 # etc/syncd.conf is the option table's own words; a test holds it to them.
 sample-config: $(BUILD)/tests/print_sample

@@ -1,0 +1,264 @@
+#include "check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "execute.h"
+
+enum { MAIN, TWIN };
+
+struct run {
+    struct checker *c;
+    const struct program *p;
+    struct oracle o;
+    struct application apps[2];
+    char paths[2][96];
+    bool rowid_unknown[MAX_CONNECTIONS];
+};
+
+int checker_open(struct checker *c)
+{
+    snprintf(c->dir, sizeof c->dir, "%s/syncd-programs-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    return mkdtemp(c->dir) ? 0 : -errno;
+}
+
+static void remove_database(const char *path)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    char file[128];
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        snprintf(file, sizeof file, "%s%s", path, suffixes[i]);
+        unlink(file);
+    }
+}
+
+void checker_close(struct checker *c)
+{
+    rmdir(c->dir);
+}
+
+/* An INSERT that fails by its foreign key leaves last_insert_rowid() as it was in a table without
+ * any trigger, and changed in one that has any, whoever's: SQLite checks the key before the row goes
+ * in only where nothing else is to be done. So the rowid says nothing from there to where both
+ * sides agree again. */
+static bool same_rowid(struct run *r, int connection, int rc, struct buf seen[2])
+{
+    enum { FOREIGN_KEY = SQLITE_CONSTRAINT_FOREIGNKEY };
+    char *at[2];
+    bool same;
+
+    for (int which = MAIN; which <= TWIN; which++)
+        at[which] = must(strstr(seen[which].data, EXECUTE_ROWID));
+    same = strcmp(at[MAIN], at[TWIN]) == 0;
+    if (rc == FOREIGN_KEY || same)
+        r->rowid_unknown[connection] = !same;
+    for (int which = MAIN; which <= TWIN && r->rowid_unknown[connection]; which++)
+        *at[which] = '\0';
+    return same || r->rowid_unknown[connection];
+}
+
+/* Runs on both; what is seen must be the same. */
+static void run_sql(struct run *r, int connection, const char *sql)
+{
+    struct buf seen[2] = {{0}};
+    int rc = application_run(&r->apps[MAIN], connection, sql, &seen[MAIN]);
+
+    application_run(&r->apps[TWIN], connection, sql, &seen[TWIN]);
+    r->c->met.statements++;
+    r->c->met.succeeded += rc == SQLITE_OK;
+    if (!same_rowid(r, connection, rc, seen) || strcmp(seen[MAIN].data, seen[TWIN].data) != 0)
+        oracle_fail(&r->o,
+                    "the application sees the triggers in: %s\nwith triggers\n%swithout\n%s", sql,
+                    seen[MAIN].data, seen[TWIN].data);
+    buf_free(&seen[MAIN]);
+    buf_free(&seen[TWIN]);
+}
+
+/* The same for us alone, in both databases. */
+static void setting(struct run *r, const char *sql)
+{
+    for (int i = 0; i < MAX_CONNECTIONS; i++)
+        for (int which = MAIN; which <= TWIN; which++)
+            application_run(&r->apps[which], i, sql, NULL);
+}
+
+static void open_databases(struct run *r)
+{
+    for (int which = MAIN; which <= TWIN; which++) {
+        snprintf(r->paths[which], sizeof r->paths[which], "%s/%s.db", r->c->dir,
+                 which == MAIN ? "main" : "twin");
+        remove_database(r->paths[which]);
+        r->apps[which].writer = r->c->writer;
+        r->apps[which].slot = which;
+        application_open(&r->apps[which], r->paths[which]);
+        application_run(&r->apps[which], 0,
+                        r->p->rollback_mode ? "PRAGMA journal_mode=DELETE"
+                                            : "PRAGMA journal_mode=WAL",
+                        NULL);
+    }
+    setting(r, "PRAGMA synchronous=OFF");
+}
+
+static void run_steps(struct run *r)
+{
+    for (size_t i = 0; i < r->p->count && !oracle_failed(&r->o); i++) {
+        const struct step *s = &r->p->steps[i];
+        if (i == r->p->setup)
+            oracle_open(&r->o, r->paths[MAIN]);
+        if (s->kind == STEP_SQL) {
+            _cleanup_buf_ struct buf sql = {0};
+            program_sql(s->sql, &sql);
+            run_sql(r, s->connection, sql.data);
+        } else if (s->kind == STEP_DRAIN) {
+            oracle_drain(&r->o, s->amount);
+        } else if (application_idle(&r->apps[MAIN])) {
+            oracle_acknowledge(&r->o, s->amount);
+        }
+        if (i >= r->p->setup)
+            oracle_notice(&r->o);
+    }
+}
+
+static void end_transactions(struct run *r)
+{
+    for (int i = 0; i < MAX_CONNECTIONS; i++)
+        for (int which = MAIN; which <= TWIN; which++)
+            if (r->apps[which].open[i])
+                application_run(&r->apps[which], i, "ROLLBACK", NULL);
+}
+
+/* --- the two databases at the end --------------------------------------------------------------- */
+
+static void same_answer(struct run *r, sqlite3 *dbs[2], const char *sql, const char *what)
+{
+    char *text[2];
+    size_t n[2];
+
+    for (int which = MAIN; which <= TWIN; which++) {
+        FILE *out = must(open_memstream(&text[which], &n[which]));
+        execute(dbs[which], sql, out);
+        fclose(out);
+    }
+    if (strcmp(text[MAIN], text[TWIN]) != 0)
+        oracle_fail(&r->o, "%s\nwith triggers\n%swithout\n%s", what, text[MAIN], text[TWIN]);
+    free(text[MAIN]);
+    free(text[TWIN]);
+}
+
+static void same_tables(struct run *r, sqlite3 *dbs[2])
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(dbs[TWIN],
+                                "SELECT name, rowid FROM sqlite_master WHERE type='table' AND name "
+                                "NOT LIKE 'sqlite_stat%' ORDER BY name",
+                                -1, &stmt, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        char *sql = must(sqlite3_mprintf("SELECT * FROM \"%w\"", name));
+        same_answer(r, dbs, sql, "the tables differ");
+        sqlite3_free(sql);
+        sql = must(sqlite3_mprintf("SELECT rowid FROM \"%w\" ORDER BY 1", name));
+        same_answer(r, dbs, sql, "the rowids differ");
+        sqlite3_free(sql);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(stmt);
+}
+
+static void same_schema(struct run *r, sqlite3 *dbs[2], bool uninstalled)
+{
+    same_answer(r, dbs,
+                uninstalled ? "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY rowid"
+                            : "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE NOT (name "
+                              "LIKE '\\_syncd\\_%' ESCAPE '\\') ORDER BY rowid",
+                uninstalled ? "uninstalling left another schema"
+                            : "the schema is not the application's and ours");
+}
+
+static bool is_sound(sqlite3 *db)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool sound = sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &stmt, NULL) == SQLITE_OK &&
+                 sqlite3_step(stmt) == SQLITE_ROW &&
+                 strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") == 0;
+
+    sqlite3_finalize(stmt);
+    return sound;
+}
+
+/* An old SQLite damages databases by itself: such a program says nothing of the triggers. */
+static bool damaged_without_us(const struct run *r)
+{
+    sqlite3 *db = NULL;
+    bool damaged = sqlite3_open(r->paths[TWIN], &db) != SQLITE_OK || !is_sound(db);
+
+    sqlite3_close(db);
+    return damaged;
+}
+
+static void final_checks(struct run *r)
+{
+    sqlite3 *dbs[2] = {NULL, NULL};
+
+    for (int which = MAIN; which <= TWIN; which++)
+        if (sqlite3_open(r->paths[which], &dbs[which]) != SQLITE_OK)
+            oracle_fail(&r->o, "it cannot be opened: %s", r->paths[which]);
+    if (!oracle_failed(&r->o))
+        oracle_compare(&r->o, dbs[MAIN]);
+    if (!oracle_failed(&r->o))
+        same_tables(r, dbs);
+    if (!oracle_failed(&r->o))
+        same_schema(r, dbs, false);
+    if (!oracle_failed(&r->o)) {
+        oracle_uninstall(&r->o);
+        same_schema(r, dbs, true);
+    }
+    sqlite3_close(dbs[MAIN]);
+    sqlite3_close(dbs[TWIN]);
+}
+
+static void count(struct checker *c, const struct oracle *o)
+{
+    c->met.programs++;
+    c->met.entries += o->entries;
+    c->met.refreshed += o->refreshed;
+    c->met.extra_columns += o->extra_columns;
+    c->met.planted += o->planted;
+}
+
+bool check_program(struct checker *c, const struct program *p, struct buf *why,
+                   struct buf *installed)
+{
+    struct run r = {.c = c, .p = p, .o = {.program = p, .plant = c->plant}};
+
+    open_databases(&r);
+    run_steps(&r);
+    end_transactions(&r);
+    if (!r.o.source && !oracle_failed(&r.o))
+        oracle_open(&r.o, r.paths[MAIN]);
+    if (!oracle_failed(&r.o))
+        oracle_drain(&r.o, 0);
+    if (!oracle_failed(&r.o))
+        final_checks(&r);
+    for (int which = MAIN; which <= TWIN; which++)
+        application_close(&r.apps[which]);
+    bool well = !oracle_failed(&r.o);
+    if (!well && damaged_without_us(&r)) {
+        c->met.damaged++;
+        well = true;
+    }
+    if (!well && why)
+        buf_puts(why, r.o.why.data);
+    if (!well && installed && r.o.installed.len)
+        buf_puts(installed, r.o.installed.data);
+    count(c, &r.o);
+    oracle_close(&r.o);
+    for (int which = MAIN; which <= TWIN; which++)
+        remove_database(r.paths[which]);
+    return well;
+}
