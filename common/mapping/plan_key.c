@@ -47,6 +47,9 @@ static const struct unique_info *named_unique(const struct plan_maker *m)
             usable = c->not_null && !c->generated && known_collation(u->collations[j]) &&
                      (option_names(m->options->partition_key, c->name) ||
                       option_names(m->options->sort_key, c->name));
+            /* UNIQUE(a, a) is another index's job, and a key has a column once. */
+            for (size_t k = 0; k < j; k++)
+                usable = usable && u->columns[k] != u->columns[j];
         }
         if (usable)
             return u;

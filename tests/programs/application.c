@@ -10,7 +10,8 @@
 #include "execute.h"
 
 /* --- a writer's protocol: a line "open SLOT CONNECTION BYTES" or "run …", then the bytes; answered
- * by a line "RC OPEN BYTES" and the bytes. --------------------------------------------------------- */
+ * by a line "RC OPEN BYTES" and the bytes.
+ * --------------------------------------------------------- */
 
 static int ask(struct application *a, const char *verb, int connection, const char *text,
                struct buf *seen)
@@ -71,7 +72,8 @@ void writer_stop(struct writer *w)
     waitpid(w->pid, NULL, 0);
 }
 
-/* --- the application ----------------------------------------------------------------------------- */
+/* --- the application -----------------------------------------------------------------------------
+ */
 
 void application_open(struct application *a, const char *path)
 {

@@ -16,6 +16,7 @@ struct run {
     struct application apps[2];
     char paths[2][96];
     bool rowid_unknown[MAX_CONNECTIONS];
+    bool defect; /* SQLite itself went wrong in the twin: the rest is not run */
 };
 
 int checker_open(struct checker *c)
@@ -41,39 +42,56 @@ void checker_close(struct checker *c)
     rmdir(c->dir);
 }
 
-/* An INSERT that fails by its foreign key leaves last_insert_rowid() as it was in a table without
- * any trigger, and changed in one that has any, whoever's: SQLite checks the key before the row goes
- * in only where nothing else is to be done. So the rowid says nothing from there to where both
- * sides agree again. */
-static bool same_rowid(struct run *r, int connection, int rc, struct buf seen[2])
+/* What SQLite itself does otherwise in a table with a trigger, whoever's:
+ *
+ * An INSERT that fails by its foreign key leaves last_insert_rowid() as it was in a table without
+ * triggers, and changed in one with: the key is checked before the row goes in only where nothing
+ * else is to be done. VACUUM copies all tables and leaves there the rowid of the last row copied.
+ * So the rowid says nothing from there to where both sides agree again. */
+static bool same_rowid(struct run *r, int connection, bool unsettles, struct buf seen[2])
 {
-    enum { FOREIGN_KEY = SQLITE_CONSTRAINT_FOREIGNKEY };
     char *at[2];
     bool same;
 
     for (int which = MAIN; which <= TWIN; which++)
         at[which] = must(strstr(seen[which].data, EXECUTE_ROWID));
     same = strcmp(at[MAIN], at[TWIN]) == 0;
-    if (rc == FOREIGN_KEY || same)
+    if (unsettles || same)
         r->rowid_unknown[connection] = !same;
     for (int which = MAIN; which <= TWIN && r->rowid_unknown[connection]; which++)
         *at[which] = '\0';
     return same || r->rowid_unknown[connection];
 }
 
+/* Without triggers, INSERT OR REPLACE into a table that refers to itself may leave a row without
+ * its parent, which SQLite overlooks; with any trigger it sees it. */
+static bool overlooked_foreign_key(struct run *r, int connection, const int rc[2])
+{
+    _cleanup_buf_ struct buf found = {0};
+
+    if (rc[MAIN] != SQLITE_CONSTRAINT_FOREIGNKEY || rc[TWIN] != SQLITE_OK)
+        return false;
+    application_run(&r->apps[TWIN], connection, "PRAGMA foreign_key_check", &found);
+    return strstr(found.data, "  (") != NULL;
+}
+
 /* Runs on both; what is seen must be the same. */
 static void run_sql(struct run *r, int connection, const char *sql)
 {
     struct buf seen[2] = {{0}};
-    int rc = application_run(&r->apps[MAIN], connection, sql, &seen[MAIN]);
+    int rc[2];
 
-    application_run(&r->apps[TWIN], connection, sql, &seen[TWIN]);
+    for (int which = MAIN; which <= TWIN; which++)
+        rc[which] = application_run(&r->apps[which], connection, sql, &seen[which]);
     r->c->met.statements++;
-    r->c->met.succeeded += rc == SQLITE_OK;
-    if (!same_rowid(r, connection, rc, seen) || strcmp(seen[MAIN].data, seen[TWIN].data) != 0)
-        oracle_fail(&r->o,
-                    "the application sees the triggers in: %s\nwith triggers\n%swithout\n%s", sql,
-                    seen[MAIN].data, seen[TWIN].data);
+    r->c->met.succeeded += rc[MAIN] == SQLITE_OK;
+    bool unsettles = rc[MAIN] == SQLITE_CONSTRAINT_FOREIGNKEY || strcmp(sql, "VACUUM") == 0;
+    if (overlooked_foreign_key(r, connection, rc))
+        r->defect = true;
+    else if (!same_rowid(r, connection, unsettles, seen) ||
+             strcmp(seen[MAIN].data, seen[TWIN].data) != 0)
+        oracle_fail(&r->o, "the application sees the triggers in: %s\nwith triggers\n%swithout\n%s",
+                    sql, seen[MAIN].data, seen[TWIN].data);
     buf_free(&seen[MAIN]);
     buf_free(&seen[TWIN]);
 }
@@ -95,17 +113,16 @@ static void open_databases(struct run *r)
         r->apps[which].writer = r->c->writer;
         r->apps[which].slot = which;
         application_open(&r->apps[which], r->paths[which]);
-        application_run(&r->apps[which], 0,
-                        r->p->rollback_mode ? "PRAGMA journal_mode=DELETE"
-                                            : "PRAGMA journal_mode=WAL",
-                        NULL);
+        application_run(
+            &r->apps[which], 0,
+            r->p->rollback_mode ? "PRAGMA journal_mode=DELETE" : "PRAGMA journal_mode=WAL", NULL);
     }
     setting(r, "PRAGMA synchronous=OFF");
 }
 
 static void run_steps(struct run *r)
 {
-    for (size_t i = 0; i < r->p->count && !oracle_failed(&r->o); i++) {
+    for (size_t i = 0; i < r->p->count && !oracle_failed(&r->o) && !r->defect; i++) {
         const struct step *s = &r->p->steps[i];
         if (i == r->p->setup)
             oracle_open(&r->o, r->paths[MAIN]);
@@ -131,7 +148,8 @@ static void end_transactions(struct run *r)
                 application_run(&r->apps[which], i, "ROLLBACK", NULL);
 }
 
-/* --- the two databases at the end --------------------------------------------------------------- */
+/* --- the two databases at the end ---------------------------------------------------------------
+ */
 
 static void same_answer(struct run *r, sqlite3 *dbs[2], const char *sql, const char *what)
 {
@@ -210,7 +228,7 @@ static void final_checks(struct run *r)
             oracle_fail(&r->o, "it cannot be opened: %s", r->paths[which]);
     if (!oracle_failed(&r->o))
         oracle_compare(&r->o, dbs[MAIN]);
-    if (!oracle_failed(&r->o))
+    if (!oracle_failed(&r->o) && !r->defect)
         same_tables(r, dbs);
     if (!oracle_failed(&r->o))
         same_schema(r, dbs, false);
@@ -245,11 +263,12 @@ bool check_program(struct checker *c, const struct program *p, struct buf *why,
         oracle_drain(&r.o, 0);
     if (!oracle_failed(&r.o))
         final_checks(&r);
+    c->met.defects += r.defect;
     for (int which = MAIN; which <= TWIN; which++)
         application_close(&r.apps[which]);
     bool well = !oracle_failed(&r.o);
     if (!well && damaged_without_us(&r)) {
-        c->met.damaged++;
+        c->met.defects++;
         well = true;
     }
     if (!well && why)

@@ -1,6 +1,7 @@
 /* One statement, and everything its author can see of it as text: rows, result code and message,
  * changes(), last_insert_rowid(), whether a transaction is open. Shared by the test, linked with
- * the system's SQLite, and the writer, linked with another; so only functions that SQLite 3.8 has. */
+ * the system's SQLite, and the writer, linked with another; so only functions that SQLite 3.8 has.
+ */
 #ifndef SYNCD_TESTS_EXECUTE_H
 #define SYNCD_TESTS_EXECUTE_H
 

@@ -20,9 +20,9 @@ bool gen_since(const struct gen *g, int version)
 /* Few values, so that they meet. */
 void gen_literal(struct gen *g, enum gen_type type, struct buf *sql)
 {
-    static const char *const texts[] = {"'a'",  "'b'", "'A'",  "'B'",  "'a '", "'a'",  "'c'",
-                                        "'C '", "''",  "'1'",  "'ab'", "'é'",  "'a '", "'b'",
-                                        "'Ab'", "'2'", "'a#b'"};
+    static const char *const texts[] = {"'a'",  "'b'",  "'A'",  "'B'", "'a '", "'a'",
+                                        "'c'",  "'C '", "''",   "'1'", "'ab'", "'é'",
+                                        "'a '", "'b'",  "'Ab'", "'2'", "'a#b'"};
     static const char *const blobs[] = {"x''", "x'00'", "x'61'", "x'41'", "x'6162'", "x'31'"};
     static const char *const reals[] = {"0.0", "1.0", "1.5", "-1.5", "2.0", "1", "2", "1e300"};
     static const char *const numerics[] = {"1", "2", "1.5", "'x'", "'1'", "'2.0'", "0", "-1"};
@@ -71,15 +71,26 @@ size_t gen_plain_column(struct gen *g, const struct gen_table *t)
 
 const char *gen_conflict(struct gen *g)
 {
-    static const char *const all[] = {"",           "",         "",           "",
-                                      "",           " OR FAIL", " OR IGNORE", " OR IGNORE",
-                                      " OR ABORT",  "",         " OR REPLACE", " OR REPLACE",
-                                      " OR REPLACE", " OR ROLLBACK"};
+    static const char *const all[] = {"",
+                                      "",
+                                      "",
+                                      "",
+                                      "",
+                                      " OR FAIL",
+                                      " OR IGNORE",
+                                      " OR IGNORE",
+                                      " OR ABORT",
+                                      "",
+                                      " OR REPLACE",
+                                      " OR REPLACE",
+                                      " OR REPLACE",
+                                      " OR ROLLBACK"};
 
     return gen_one_of(g, all);
 }
 
-/* --- transactions ------------------------------------------------------------------------------- */
+/* --- transactions -------------------------------------------------------------------------------
+ */
 
 static void begin(struct gen *g, int connection, struct buf *sql)
 {
@@ -110,14 +121,15 @@ static void transaction(struct gen *g, int connection, struct buf *sql)
 
 static void pragma(struct gen *g, struct buf *sql)
 {
-    static const char *const names[] = {"recursive_triggers", "recursive_triggers", "foreign_keys",
-                                        "foreign_keys", "defer_foreign_keys",
-                                        "ignore_check_constraints"};
+    static const char *const names[] = {"recursive_triggers", "recursive_triggers",
+                                        "foreign_keys",       "foreign_keys",
+                                        "defer_foreign_keys", "ignore_check_constraints"};
 
     buf_printf(sql, "PRAGMA %s=%s", gen_one_of(g, names), gen_chance(g, 50) ? "ON" : "OFF");
 }
 
-/* --- the program -------------------------------------------------------------------------------- */
+/* --- the program --------------------------------------------------------------------------------
+ */
 
 static void settings(struct gen *g)
 {

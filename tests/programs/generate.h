@@ -9,7 +9,8 @@
 /* What an SQLite of `version` (SQLITE_VERSION_NUMBER) understands. */
 void generate_program(uint64_t seed, int version, struct program *out);
 
-/* --- shared by the generator's files ------------------------------------------------------------ */
+/* --- shared by the generator's files ------------------------------------------------------------
+ */
 
 enum { MAX_GEN_COLUMNS = 12, MAX_GEN_INDEXES = 8, GEN_NAME = 24, GEN_TEXT = 160 };
 
@@ -35,7 +36,7 @@ struct gen_column {
 
 /* What an upsert may name. */
 struct gen_index {
-    char name[GEN_NAME];    /* "": made by the table */
+    char name[GEN_NAME];   /* "": made by the table */
     char target[GEN_TEXT]; /* (a, b) WHERE …; "": cannot be named */
 };
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const conflict_words[] = {"REPLACE", "REPLACE", "IGNORE", "FAIL", "ROLLBACK",
-                                             "ABORT"};
+static const char *const conflict_words[] = {"REPLACE", "REPLACE",  "IGNORE",
+                                             "FAIL",    "ROLLBACK", "ABORT"};
 static const char *const collations[] = {"NOCASE", "NOCASE", "RTRIM", "BINARY"};
 
 /* What may be cut from the SQL is put between marks. */
@@ -49,16 +49,15 @@ static struct gen_column *add_column(struct gen *g, struct gen_table *t, enum ge
     bool quoted = gen_chance(g, 8) && t->column_count < sizeof odd / sizeof *odd;
 
     *c = (struct gen_column){.type = type};
-    snprintf(c->name, sizeof c->name, "%s",
-             quoted ? odd[t->column_count] : plain[t->column_count]);
+    snprintf(c->name, sizeof c->name, "%s", quoted ? odd[t->column_count] : plain[t->column_count]);
     t->column_count++;
     return c;
 }
 
 static enum gen_type any_type(struct gen *g)
 {
-    static const enum gen_type types[] = {GEN_INT,       GEN_INT,       GEN_INT,     GEN_TEXT_TYPE,
-                                          GEN_TEXT_TYPE, GEN_TEXT_TYPE, GEN_BLOB,    GEN_REAL,
+    static const enum gen_type types[] = {GEN_INT,       GEN_INT,       GEN_INT,    GEN_TEXT_TYPE,
+                                          GEN_TEXT_TYPE, GEN_TEXT_TYPE, GEN_BLOB,   GEN_REAL,
                                           GEN_ANY,       GEN_ANY,       GEN_NUMERIC};
 
     return gen_one_of(g, types);
@@ -75,7 +74,8 @@ static void add_upsert_target(struct gen_table *t, const char *name, const char 
         snprintf(i->target, sizeof i->target, "%s", target);
 }
 
-/* --- keys --------------------------------------------------------------------------------------- */
+/* --- keys ---------------------------------------------------------------------------------------
+ */
 
 static void integer_key(struct gen *g, struct gen_table *t, struct buf *sql)
 {
@@ -155,12 +155,13 @@ static void named_key(struct gen *g, struct gen_table *t, struct buf *sql)
     on_conflict(g, 20, sql);
 }
 
-/* --- other columns ------------------------------------------------------------------------------ */
+/* --- other columns ------------------------------------------------------------------------------
+ */
 
 static void default_value(struct gen *g, const struct gen_column *c, struct buf *sql)
 {
     static const char *const expressions[] = {"(1+1)", "('a'||'b')", "(abs(-2))", "(lower('A'))",
-                                              "-1", "+2", "(x'61')"};
+                                              "-1",    "+2",         "(x'61')"};
 
     buf_puts(sql, " DEFAULT ");
     if (gen_chance(g, 30))
@@ -179,7 +180,7 @@ static void check(struct gen *g, const struct gen_column *c, struct buf *sql)
 static void foreign_key(struct gen *g, struct gen_table *t, const struct gen_column *c,
                         struct buf *sql)
 {
-    static const char *const actions[] = {"CASCADE", "CASCADE",     "SET NULL",
+    static const char *const actions[] = {"CASCADE",  "CASCADE",     "SET NULL",
                                           "RESTRICT", "SET DEFAULT", "NO ACTION"};
     const struct gen_table *parent = &g->tables[gen_pick(g, g->table_count + 1)];
 
@@ -262,7 +263,8 @@ static void plain_column(struct gen *g, struct gen_table *t, struct buf *sql)
     buf_puts(sql, CUT_END);
 }
 
-/* --- tables ------------------------------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------------------------------
+ */
 
 static void table_unique(struct gen *g, struct gen_table *t, struct buf *rest)
 {
@@ -322,7 +324,8 @@ static void create_table(struct gen *g, struct gen_table *t)
     program_add(g->program, STEP_SQL, 0, 0, sql.data);
 }
 
-/* --- indexes ------------------------------------------------------------------------------------ */
+/* --- indexes ------------------------------------------------------------------------------------
+ */
 
 static void expression(struct gen *g, const struct gen_table *t, struct buf *sql)
 {
@@ -406,7 +409,8 @@ void gen_index(struct gen *g, struct gen_table *t, struct buf *sql)
     add_upsert_target(t, name, unique && !strstr(target.data, "DESC") ? target.data : "");
 }
 
-/* --- the application's triggers ----------------------------------------------------------------- */
+/* --- the application's triggers -----------------------------------------------------------------
+ */
 
 /* A value in a trigger: of the row at hand, or any. */
 static void trigger_value(struct gen *g, const struct gen_table *on, const char *row,
@@ -483,7 +487,8 @@ void gen_trigger(struct gen *g, struct buf *sql)
     buf_puts(sql, "SELECT 1; END");
 }
 
-/* --- all of it ---------------------------------------------------------------------------------- */
+/* --- all of it ----------------------------------------------------------------------------------
+ */
 
 /* A key made of other columns too, but always of the whole primary key, so that rows never meet. */
 static void key_options(struct gen *g, const struct gen_table *t, struct key_options *out)

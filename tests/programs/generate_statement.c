@@ -16,7 +16,8 @@ static const struct gen_column *key_column(struct gen *g, const struct gen_table
                                          : gen_any_column(g, t)];
 }
 
-/* --- conditions --------------------------------------------------------------------------------- */
+/* --- conditions ---------------------------------------------------------------------------------
+ */
 
 static void comparison(struct gen *g, const struct gen_table *t, const char *prefix,
                        struct buf *sql)
@@ -86,7 +87,8 @@ static void returning(struct gen *g, const struct gen_table *t, struct buf *sql)
                    t->columns[gen_any_column(g, t)].name);
 }
 
-/* --- SET ---------------------------------------------------------------------------------------- */
+/* --- SET ----------------------------------------------------------------------------------------
+ */
 
 static void new_value(struct gen *g, const struct gen_table *t, const struct gen_column *c,
                       struct buf *sql)
@@ -148,7 +150,8 @@ static void assignments(struct gen *g, const struct gen_table *t, struct buf *sq
     }
 }
 
-/* --- INSERT ------------------------------------------------------------------------------------- */
+/* --- INSERT -------------------------------------------------------------------------------------
+ */
 
 /* Which columns are named; the key nearly always. */
 static size_t choose_columns(struct gen *g, const struct gen_table *t, size_t *chosen)
@@ -231,8 +234,7 @@ static void upsert(struct gen *g, const struct gen_table *t, struct buf *sql)
     bool several = gen_since(g, SINCE_RETURNING);
 
     for (uint64_t n = several ? 1 + gen_pick(g, 2) : 1; n > 0; n--) {
-        const char *target =
-            t->index_count ? t->indexes[gen_pick(g, t->index_count)].target : "";
+        const char *target = t->index_count ? t->indexes[gen_pick(g, t->index_count)].target : "";
         bool nothing = gen_chance(g, 25);
         if (gen_chance(g, 15) && n == 1 && (nothing || several))
             target = "";
@@ -272,7 +274,8 @@ static void insert(struct gen *g, struct buf *sql)
     returning(g, t, sql);
 }
 
-/* --- UPDATE, DELETE ----------------------------------------------------------------------------- */
+/* --- UPDATE, DELETE -----------------------------------------------------------------------------
+ */
 
 static void update(struct gen *g, struct buf *sql)
 {
@@ -290,14 +293,15 @@ static void update_from(struct gen *g, struct buf *sql)
     const struct gen_column *set = &t->columns[gen_plain_column(g, t)];
     const char *key = t->columns[t->key[0]].name;
 
-    buf_printf(sql, "UPDATE%s %s SET %s = q.x FROM (SELECT min(%s) AS x, %s AS y FROM %s GROUP BY "
-                    "2) AS q WHERE %s.%s = q.y",
+    buf_printf(sql,
+               "UPDATE%s %s SET %s = q.x FROM (SELECT min(%s) AS x, %s AS y FROM %s GROUP BY "
+               "2) AS q WHERE %s.%s = q.y",
                gen_conflict(g), t->name, set->name, from->columns[gen_any_column(g, from)].name,
                from->columns[gen_any_column(g, from)].name, from->name, t->name, key);
     returning(g, t, sql);
 }
 
-static void delete(struct gen *g, struct buf *sql)
+static void delete (struct gen *g, struct buf *sql)
 {
     const struct gen_table *t = any_table(g);
 
@@ -354,7 +358,7 @@ void gen_statement(struct gen *g, struct buf *sql)
     else if (which < 72)
         update(g, sql);
     else if (which < 84)
-        delete(g, sql);
+        delete (g, sql);
     else if (which < 92)
         with(g, sql);
     else if (which < 96 && gen_since(g, SINCE_UPDATE_FROM))
@@ -363,7 +367,8 @@ void gen_statement(struct gen *g, struct buf *sql)
         look(g, sql);
 }
 
-/* --- the schema changes ------------------------------------------------------------------------- */
+/* --- the schema changes -------------------------------------------------------------------------
+ */
 
 static void add_column(struct gen *g, struct gen_table *t, struct buf *sql)
 {

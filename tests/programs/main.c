@@ -5,9 +5,9 @@
  *
  * --seed runs one program; --whole does not shrink it; --print shows it without running it.
  * --seconds goes on from the first seed until the time is over. --keep-going goes on after a
- * failure (five a job are shrunk and printed). --writer runs the application's statements in another
- * process (tests/programs/writer.c). --planted spoils the triggers in known ways, and each must be
- * found within --count programs. The last line is "N passed, N failed". */
+ * failure (five a job are shrunk and printed). --writer runs the application's statements in
+ * another process (tests/programs/writer.c). --planted spoils the triggers in known ways, and each
+ * must be found within --count programs. The last line is "N passed, N failed". */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -22,7 +22,7 @@
 #include "generate.h"
 #include "shrink.h"
 
-enum { MAX_JOBS = 64, SHOWN = 5 };
+enum { MAX_JOBS = 64, SHOWN = 40 };
 
 static const struct plant plants[] = {
     {.name = "no entry for an insert", .drop = "_syncd_*_i"},
@@ -45,7 +45,7 @@ struct options {
 
 /* What a job tells its parent. */
 struct tally {
-    uint64_t passed, failed, statements, succeeded, entries, refreshed, extra, planted, damaged;
+    uint64_t passed, failed, statements, succeeded, entries, refreshed, extra, planted, defects;
 };
 
 static uint64_t now(void)
@@ -56,7 +56,8 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec;
 }
 
-/* --- one program -------------------------------------------------------------------------------- */
+/* --- one program --------------------------------------------------------------------------------
+ */
 
 static int version_of(const struct checker *c)
 {
@@ -77,8 +78,7 @@ static void report(struct checker *c, struct program *p, const struct options *o
     FILE *out = must(open_memstream(&text, &n));
     print_program(p, why.data, installed.data ? installed.data : "", out);
     fprintf(out, "-- again: build/tests/programs/programs --seed %llu%s%s\n\n",
-            (unsigned long long)p->seed, o->writer ? " --writer " : "",
-            o->writer ? o->writer : "");
+            (unsigned long long)p->seed, o->writer ? " --writer " : "", o->writer ? o->writer : "");
     fclose(out);
     fwrite(text, 1, n, stdout);
     fflush(stdout);
@@ -97,7 +97,8 @@ static bool run_seed(struct checker *c, uint64_t seed, bool show, const struct o
     return well;
 }
 
-/* --- jobs --------------------------------------------------------------------------------------- */
+/* --- jobs ---------------------------------------------------------------------------------------
+ */
 
 static void progress(const struct tally *t, uint64_t started, uint64_t *shown)
 {
@@ -114,8 +115,7 @@ static void run_seeds(struct checker *c, uint64_t job, const struct options *o, 
 {
     uint64_t started = now(), shown = started;
 
-    for (uint64_t i = job; o->seconds ? now() < started + o->seconds : i < o->count;
-         i += o->jobs) {
+    for (uint64_t i = job; o->seconds ? now() < started + o->seconds : i < o->count; i += o->jobs) {
         if (run_seed(c, o->first + i, t->failed < SHOWN, o)) {
             t->passed++;
         } else if (++t->failed && !o->keep_going) {
@@ -129,7 +129,7 @@ static void run_seeds(struct checker *c, uint64_t job, const struct options *o, 
     t->refreshed = c->met.refreshed;
     t->extra = c->met.extra_columns;
     t->planted = c->met.planted;
-    t->damaged = c->met.damaged;
+    t->defects = c->met.defects;
 }
 
 static void run_job(uint64_t job, const struct options *o, int to)
@@ -184,10 +184,10 @@ static int run_jobs(const struct options *o)
     for (struct tally t; read(pipes[0], &t, sizeof t) == sizeof t;)
         add(&sum, &t);
     printf("%llu statements, %llu of them succeeded; %llu journal entries; %llu tables taken anew; "
-           "%llu plans with other columns in their entries; %llu damaged by SQLite itself\n",
+           "%llu plans with other columns in their entries; %llu ended by a defect of SQLite\n",
            (unsigned long long)sum.statements, (unsigned long long)sum.succeeded,
            (unsigned long long)sum.entries, (unsigned long long)sum.refreshed,
-           (unsigned long long)sum.extra, (unsigned long long)sum.damaged);
+           (unsigned long long)sum.extra, (unsigned long long)sum.defects);
     if (broken)
         printf("%d jobs broke\n", broken);
     printf("%llu passed, %llu failed\n", (unsigned long long)sum.passed,
@@ -195,7 +195,8 @@ static int run_jobs(const struct options *o)
     return sum.failed || broken;
 }
 
-/* --- planted faults ----------------------------------------------------------------------------- */
+/* --- planted faults -----------------------------------------------------------------------------
+ */
 
 /* The seed that finds it, 0: none does. */
 static uint64_t find_plant(struct checker *c, const struct options *o)
@@ -234,7 +235,8 @@ static int run_planted(const struct options *o)
     return failed > 0;
 }
 
-/* --- options ------------------------------------------------------------------------------------ */
+/* --- options ------------------------------------------------------------------------------------
+ */
 
 static uint64_t number(const char *text)
 {
@@ -251,27 +253,54 @@ static uint64_t number(const char *text)
 static void parse(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        {"count", required_argument, NULL, 'c'},   {"first-seed", required_argument, NULL, 'f'},
-        {"seconds", required_argument, NULL, 't'}, {"jobs", required_argument, NULL, 'j'},
-        {"writer", required_argument, NULL, 'w'},  {"seed", required_argument, NULL, 's'},
-        {"print", required_argument, NULL, 'p'},   {"keep-going", no_argument, NULL, 'k'},
-        {"whole", no_argument, NULL, 'W'},         {"planted", optional_argument, NULL, 'P'},
+        {"count", required_argument, NULL, 'c'},
+        {"first-seed", required_argument, NULL, 'f'},
+        {"seconds", required_argument, NULL, 't'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"writer", required_argument, NULL, 'w'},
+        {"seed", required_argument, NULL, 's'},
+        {"print", required_argument, NULL, 'p'},
+        {"keep-going", no_argument, NULL, 'k'},
+        {"whole", no_argument, NULL, 'W'},
+        {"planted", optional_argument, NULL, 'P'},
         {0},
     };
 
     for (int opt; (opt = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         switch (opt) {
-        case 'c': o->count = number(optarg); break;
-        case 'f': o->first = number(optarg); break;
-        case 't': o->seconds = number(optarg); break;
-        case 'j': o->jobs = number(optarg); break;
-        case 'w': o->writer = optarg; break;
-        case 's': o->seed = number(optarg); break;
-        case 'p': o->print = number(optarg); break;
-        case 'k': o->keep_going = true; break;
-        case 'W': o->whole = true; break;
-        case 'P': o->planted = true; o->plant = optarg; break;
-        default: exit(2);
+        case 'c':
+            o->count = number(optarg);
+            break;
+        case 'f':
+            o->first = number(optarg);
+            break;
+        case 't':
+            o->seconds = number(optarg);
+            break;
+        case 'j':
+            o->jobs = number(optarg);
+            break;
+        case 'w':
+            o->writer = optarg;
+            break;
+        case 's':
+            o->seed = number(optarg);
+            break;
+        case 'p':
+            o->print = number(optarg);
+            break;
+        case 'k':
+            o->keep_going = true;
+            break;
+        case 'W':
+            o->whole = true;
+            break;
+        case 'P':
+            o->planted = true;
+            o->plant = optarg;
+            break;
+        default:
+            exit(2);
         }
     }
     if (o->jobs < 1 || o->jobs > MAX_JOBS)

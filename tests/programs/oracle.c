@@ -39,7 +39,8 @@ static bool went(struct oracle *o, int rc, const char *doing)
     return false;
 }
 
-/* --- the store ---------------------------------------------------------------------------------- */
+/* --- the store ----------------------------------------------------------------------------------
+ */
 
 static void show_bytes(struct buf *out, char kind, const void *bytes, size_t n)
 {
@@ -176,8 +177,7 @@ static size_t every_row(struct oracle *o, sqlite3 *db, const struct oracle_table
         bool keyed = true;
         buf_printf(&key, "%s|", t->name);
         for (size_t i = 0; i < p->column_count; i++) {
-            keyed &=
-                i >= p->row_key_count || sqlite3_column_type(stmt, at[i]) != SQLITE_NULL;
+            keyed &= i >= p->row_key_count || sqlite3_column_type(stmt, at[i]) != SQLITE_NULL;
             show_column(&row, stmt, at[i]);
             if (i < p->entry_count)
                 show_column(&key, stmt, at[i]);
