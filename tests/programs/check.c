@@ -63,16 +63,39 @@ static bool same_rowid(struct run *r, int connection, bool unsettles, struct buf
     return same || r->rowid_unknown[connection];
 }
 
-/* Without triggers, INSERT OR REPLACE into a table that refers to itself may leave a row without
- * its parent, which SQLite overlooks; with any trigger it sees it. */
-static bool overlooked_foreign_key(struct run *r, int connection, const int rc[2])
+/* Foreign keys that SQLite itself gets wrong in a table without triggers, and right in one with
+ * any: INSERT OR REPLACE into a table that refers to itself may leave a row without its parent; and
+ * a row refused at once, by one key, leaves the count of its deferred other key raised, so that
+ * COMMIT fails though nothing is amiss. */
+static bool foreign_key_defect(struct run *r, int connection, const int rc[2])
 {
     _cleanup_buf_ struct buf found = {0};
+    int which_fails = rc[MAIN] == SQLITE_CONSTRAINT_FOREIGNKEY && rc[TWIN] == SQLITE_OK   ? MAIN
+                      : rc[TWIN] == SQLITE_CONSTRAINT_FOREIGNKEY && rc[MAIN] == SQLITE_OK ? TWIN
+                                                                                          : -1;
 
-    if (rc[MAIN] != SQLITE_CONSTRAINT_FOREIGNKEY || rc[TWIN] != SQLITE_OK)
+    if (which_fails < 0)
         return false;
     application_run(&r->apps[TWIN], connection, "PRAGMA foreign_key_check", &found);
-    return strstr(found.data, "  (") != NULL;
+    bool violated = strstr(found.data, "  (") != NULL;
+    return violated == (which_fails == MAIN);
+}
+
+/* In a STRICT table with a BEFORE trigger the types are checked before NOT NULL, in one without
+ * after it: a row that is wrong in both ways fails otherwise. */
+static bool types_came_first(const int rc[2])
+{
+    return rc[MAIN] == SQLITE_CONSTRAINT_DATATYPE && rc[TWIN] != rc[MAIN];
+}
+
+/* Rows that RETURNING gave before a foreign key failed the statement: none where the key is checked
+ * at once. */
+static void without_rows(struct buf seen[2])
+{
+    for (int which = MAIN; which <= TWIN; which++) {
+        const char *error = must(strstr(seen[which].data, "  error "));
+        memmove(seen[which].data, error, strlen(error) + 1);
+    }
 }
 
 /* Runs on both; what is seen must be the same. */
@@ -86,7 +109,9 @@ static void run_sql(struct run *r, int connection, const char *sql)
     r->c->met.statements++;
     r->c->met.succeeded += rc[MAIN] == SQLITE_OK;
     bool unsettles = rc[MAIN] == SQLITE_CONSTRAINT_FOREIGNKEY || strcmp(sql, "VACUUM") == 0;
-    if (overlooked_foreign_key(r, connection, rc))
+    if (rc[MAIN] == SQLITE_CONSTRAINT_FOREIGNKEY && rc[TWIN] == rc[MAIN])
+        without_rows(seen);
+    if (foreign_key_defect(r, connection, rc) || types_came_first(rc))
         r->defect = true;
     else if (!same_rowid(r, connection, unsettles, seen) ||
              strcmp(seen[MAIN].data, seen[TWIN].data) != 0)

@@ -66,6 +66,8 @@ static inline int execute(sqlite3 *db, const char *sql, FILE *out)
             execute_row(stmt, out);
         rc = SQLITE_OK;
     }
+    if (rows > MAX_ROWS_SEEN)
+        fprintf(out, "  %d rows\n", rows);
     if (rc == SQLITE_DONE)
         rc = SQLITE_OK;
     if (rc != SQLITE_OK) {
@@ -73,7 +75,7 @@ static inline int execute(sqlite3 *db, const char *sql, FILE *out)
         fprintf(out, "  error %d: %s\n", rc, sqlite3_errmsg(db));
     }
     sqlite3_finalize(stmt);
-    fprintf(out, "  %d rows, changes %d%s\n" EXECUTE_ROWID "%lld\n", rows, sqlite3_changes(db),
+    fprintf(out, "  changes %d%s\n" EXECUTE_ROWID "%lld\n", sqlite3_changes(db),
             sqlite3_get_autocommit(db) ? "" : ", in a transaction",
             (long long)sqlite3_last_insert_rowid(db));
     return rc;

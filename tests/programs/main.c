@@ -198,12 +198,17 @@ static int run_jobs(const struct options *o)
 /* --- planted faults -----------------------------------------------------------------------------
  */
 
-/* The seed that finds it, 0: none does. */
-static uint64_t find_plant(struct checker *c, const struct options *o)
+/* The seed whose program fails with the fault and does not without it; 0: none does. */
+static uint64_t find_plant(struct checker *c, const struct plant *plant, const struct options *o)
 {
-    for (uint64_t seed = o->first; seed < o->first + o->count; seed++)
-        if (!run_seed(c, seed, false, o))
+    for (uint64_t seed = o->first; seed < o->first + o->count; seed++) {
+        c->plant = plant;
+        if (run_seed(c, seed, false, o))
+            continue;
+        c->plant = NULL;
+        if (run_seed(c, seed, false, o))
             return seed;
+    }
     return 0;
 }
 
@@ -218,8 +223,7 @@ static int run_planted(const struct options *o)
         if (o->plant && strcmp(o->plant, plants[i].name) != 0)
             continue;
         memset(&c.met, 0, sizeof c.met);
-        c.plant = &plants[i];
-        uint64_t seed = find_plant(&c, o);
+        uint64_t seed = find_plant(&c, &plants[i], o);
         if (seed)
             printf("%s: found by program %llu\n", plants[i].name,
                    (unsigned long long)(seed - o->first + 1));
