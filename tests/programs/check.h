@@ -13,7 +13,7 @@ struct checker {
     struct writer *writer;     /* NULL: the system's SQLite */
     struct {
         uint64_t programs, statements, succeeded, entries, refreshed, extra_columns, planted,
-            defects;
+            damaged, any_trigger;
     } met;
 };
 
@@ -22,8 +22,8 @@ int checker_open(struct checker *c);
 void checker_close(struct checker *c);
 
 /* Two databases, one with the triggers, one without; the program runs on both, and every statement
- * must look alike to its author. True when all is well; else what is not is in `why`, and the
- * trigger DDL in `installed` (both may be NULL). */
+ * must look alike to its author, or as it does with triggers that do nothing. True when all is
+ * well; else what is not is in `why`, and the trigger DDL in `installed` (both may be NULL). */
 bool check_program(struct checker *c, const struct program *p, struct buf *why,
                    struct buf *installed);
 

@@ -23,7 +23,8 @@ void gen_literal(struct gen *g, enum gen_type type, struct buf *sql)
     static const char *const texts[] = {"'a'",  "'b'",  "'A'",  "'B'", "'a '", "'a'",
                                         "'c'",  "'C '", "''",   "'1'", "'ab'", "'é'",
                                         "'a '", "'b'",  "'Ab'", "'2'", "'a#b'"};
-    static const char *const blobs[] = {"x''", "x'00'", "x'61'", "x'41'", "x'6162'", "x'31'"};
+    static const char *const blobs[] = {"x''",     "x'00'", "x'61'", "x'41'",
+                                        "x'6162'", "x'31'", "1",     "1.0"};
     static const char *const reals[] = {"0.0", "1.0", "1.5", "-1.5", "2.0", "1", "2", "1e300"};
     static const char *const numerics[] = {"1", "2", "1.5", "'x'", "'1'", "'2.0'", "0", "-1"};
 

@@ -45,7 +45,8 @@ struct options {
 
 /* What a job tells its parent. */
 struct tally {
-    uint64_t passed, failed, statements, succeeded, entries, refreshed, extra, planted, defects;
+    uint64_t passed, failed, statements, succeeded, entries, refreshed, extra, planted, damaged,
+        any;
 };
 
 static uint64_t now(void)
@@ -129,7 +130,8 @@ static void run_seeds(struct checker *c, uint64_t job, const struct options *o, 
     t->refreshed = c->met.refreshed;
     t->extra = c->met.extra_columns;
     t->planted = c->met.planted;
-    t->defects = c->met.defects;
+    t->damaged = c->met.damaged;
+    t->any = c->met.any_trigger;
 }
 
 static void run_job(uint64_t job, const struct options *o, int to)
@@ -184,10 +186,12 @@ static int run_jobs(const struct options *o)
     for (struct tally t; read(pipes[0], &t, sizeof t) == sizeof t;)
         add(&sum, &t);
     printf("%llu statements, %llu of them succeeded; %llu journal entries; %llu tables taken anew; "
-           "%llu plans with other columns in their entries; %llu ended by a defect of SQLite\n",
+           "%llu plans with other columns in their entries; %llu programs that look otherwise with "
+           "any trigger; %llu that SQLite damaged by itself\n",
            (unsigned long long)sum.statements, (unsigned long long)sum.succeeded,
            (unsigned long long)sum.entries, (unsigned long long)sum.refreshed,
-           (unsigned long long)sum.extra, (unsigned long long)sum.defects);
+           (unsigned long long)sum.extra, (unsigned long long)sum.any,
+           (unsigned long long)sum.damaged);
     if (broken)
         printf("%d jobs broke\n", broken);
     printf("%llu passed, %llu failed\n", (unsigned long long)sum.passed,
