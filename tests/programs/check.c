@@ -206,7 +206,7 @@ static void same_schema(struct run *r, sqlite3 *dbs[2], bool uninstalled)
 static bool is_sound(sqlite3 *db)
 {
     static const char *const damage[] = {"missing from index", "wrong # of entries",
-                                         "non-unique entry", "malformed"};
+                                         "non-unique entry", "malformed", "***"};
     sqlite3_stmt *stmt = NULL;
     bool sound = true;
     int rc = sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &stmt, NULL);
@@ -221,11 +221,12 @@ static bool is_sound(sqlite3 *db)
     return sound && rc == SQLITE_DONE;
 }
 
-/* An old SQLite damages databases by itself: such a program says nothing of the triggers. */
-static bool damaged_without_us(const struct run *r)
+/* An old SQLite damages databases by itself, some only where there is a trigger: such a program
+ * says nothing of ours when the twin is damaged too. */
+static bool is_damaged(const struct run *r, int which)
 {
     sqlite3 *db = NULL;
-    bool damaged = sqlite3_open(r->paths[TWIN], &db) != SQLITE_OK || !is_sound(db);
+    bool damaged = sqlite3_open(r->paths[which], &db) != SQLITE_OK || !is_sound(db);
 
     sqlite3_close(db);
     return damaged;
@@ -261,9 +262,10 @@ static void count(struct checker *c, const struct oracle *o)
     c->met.planted += o->planted;
 }
 
-/* One run of both. True when all is well, or when SQLite itself went wrong. */
+/* One run of both. True when all is well, or when SQLite itself went wrong. `damaged`: the database
+ * with our triggers is. */
 static bool run_both(struct checker *c, const struct program *p, bool empty_triggers,
-                     struct buf *why, struct buf *installed)
+                     struct buf *why, struct buf *installed, bool *damaged)
 {
     struct run r = {.c = c, .p = p, .empty_triggers = empty_triggers};
 
@@ -281,7 +283,8 @@ static bool run_both(struct checker *c, const struct program *p, bool empty_trig
     for (int which = MAIN; which <= TWIN; which++)
         application_close(&r.apps[which]);
     bool well = !oracle_failed(&r.o);
-    if (!well && damaged_without_us(&r)) {
+    *damaged = !well && is_damaged(&r, MAIN);
+    if (!well && is_damaged(&r, TWIN)) {
         c->met.damaged++;
         well = true;
     }
@@ -306,9 +309,12 @@ bool check_program(struct checker *c, const struct program *p, struct buf *why,
 {
     _cleanup_buf_ struct buf first = {0}, second = {0};
 
-    if (run_both(c, p, false, &first, installed))
+    bool damaged;
+
+    if (run_both(c, p, false, &first, installed, &damaged))
         return true;
-    if (strncmp(first.data, SEES_US, strlen(SEES_US)) == 0 && run_both(c, p, true, &second, NULL)) {
+    if ((damaged || strncmp(first.data, SEES_US, strlen(SEES_US)) == 0) &&
+        run_both(c, p, true, &second, NULL, &damaged)) {
         c->met.any_trigger++;
         return true;
     }

@@ -5,9 +5,9 @@
  *
  * --seed runs one program; --whole does not shrink it; --print shows it without running it.
  * --seconds goes on from the first seed until the time is over. --keep-going goes on after a
- * failure (five a job are shrunk and printed). --writer runs the application's statements in
- * another process (tests/programs/writer.c). --planted spoils the triggers in known ways, and each
- * must be found within --count programs. The last line is "N passed, N failed". */
+ * failure (the first five of a job are shrunk and printed). --writer runs the application's
+ * statements in another process (tests/programs/writer.c). --planted spoils the triggers in known
+ * ways, and each must be found within --count programs. The last line is "N passed, N failed". */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -22,7 +22,7 @@
 #include "generate.h"
 #include "shrink.h"
 
-enum { MAX_JOBS = 64, SHOWN = 40 };
+enum { MAX_JOBS = 64, SHOWN = 5 };
 
 static const struct plant plants[] = {
     {.name = "no entry for an insert", .drop = "_syncd_*_i"},
