@@ -78,9 +78,10 @@ static int add_key(struct plan_maker *m)
 static bool same_entry(const struct plan_maker *m, const struct lookup_info *l)
 {
     for (size_t i = 0; i < m->plan->entry_count; i++) {
+        size_t at = (size_t)table_column(m->table, m->plan->columns[i].name);
         bool exact = false;
         for (size_t k = 0; !exact && k < l->exact_count; k++)
-            exact = table_column(m->table, m->plan->columns[i].name) == (long)l->exact[k];
+            exact = l->exact[k] == at;
         if (!exact)
             return false;
     }

@@ -338,6 +338,8 @@ static int append_condition(struct maker *m, struct draft *d, struct sql_span wh
             d->matter[c->bases[k]] = true;
     }
     d->out->rowid |= e.names_rowid;
+    if (e.names_rowid && m->table->rowid_key)
+        d->matter[m->table->key[0]] = true;
     sqlite3_str_appendf(d->where, " AND (%s)", e.text.data);
     sql_expression_free(&e);
     return 0;

@@ -309,7 +309,7 @@ int sql_index_parts(struct sql_span sql, struct sql_span **items, size_t *count,
         return -EINVAL;
     *where = (struct sql_span){.tokens = sql.tokens + last};
     if (last + 1 < sql.count) {
-        if (!sql_is_word(&sql.tokens[last + 1], "WHERE"))
+        if (!sql_is_word(&sql.tokens[last + 1], "WHERE") || last + 2 == sql.count)
             return -EINVAL;
         *where = (struct sql_span){sql.tokens + last + 2, sql.count - last - 2};
     }
