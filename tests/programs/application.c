@@ -20,15 +20,16 @@ static int ask(struct application *a, const char *verb, int connection, const ch
     int rc, in_transaction;
     size_t n;
 
+    if (w->died)
+        return SQLITE_INTERNAL;
     fprintf(w->to, "%s %d %d %zu\n%s", verb, a->slot, connection, strlen(text), text);
     fflush(w->to);
     if (fscanf(w->from, "%d %d %zu", &rc, &in_transaction, &n) != 3 || fgetc(w->from) != '\n') {
-        fprintf(stderr, "the writer died of: %s\n", text);
-        exit(3);
+        w->died = true;
+        return SQLITE_INTERNAL;
     }
     char *answer = must(malloc(n + 1));
-    if (fread(answer, 1, n, w->from) != n)
-        exit(3);
+    w->died = fread(answer, 1, n, w->from) != n;
     if (seen)
         buf_append(seen, answer, n);
     free(answer);
@@ -57,7 +58,8 @@ int writer_start(const char *path, struct writer *out)
     }
     close(to[0]);
     close(from[1]);
-    *out = (struct writer){.pid = pid, .to = fdopen(to[1], "w"), .from = fdopen(from[0], "r")};
+    *out = (struct writer){
+        .path = path, .pid = pid, .to = fdopen(to[1], "w"), .from = fdopen(from[0], "r")};
     if (fscanf(out->from, "%d", &out->version) != 1 || fgetc(out->from) != '\n')
         return -ENOEXEC;
     return 0;
@@ -70,6 +72,16 @@ void writer_stop(struct writer *w)
     fclose(w->to);
     fclose(w->from);
     waitpid(w->pid, NULL, 0);
+}
+
+int writer_revive(struct writer *w)
+{
+    const char *path = w->path;
+
+    if (!w->died)
+        return 0;
+    writer_stop(w);
+    return writer_start(path, w);
 }
 
 /* --- the application -----------------------------------------------------------------------------

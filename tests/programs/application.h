@@ -13,7 +13,9 @@
 
 /* A writer process, kept for many programs. */
 struct writer {
+    const char *path; /* borrowed */
     pid_t pid;
+    bool died; /* an old SQLite may crash */
     FILE *to, *from;
     int version; /* SQLITE_VERSION_NUMBER of the library in it */
 };
@@ -21,6 +23,8 @@ struct writer {
 /* 0, or -errno when it cannot be started. */
 int writer_start(const char *path, struct writer *out);
 void writer_stop(struct writer *w);
+/* Another in its place, if it died. */
+int writer_revive(struct writer *w);
 
 struct application {
     struct writer *writer; /* borrowed; NULL: in this process */

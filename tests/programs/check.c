@@ -10,7 +10,8 @@
 enum { MAIN, TWIN };
 
 /* How a difference between the two databases begins. */
-#define SEES_US "the application sees the triggers"
+#define SEES_US     "the application sees the triggers"
+#define WRITER_DIED "the writer died"
 
 struct run {
     struct checker *c;
@@ -19,6 +20,7 @@ struct run {
     struct application apps[2];
     char paths[2][96];
     bool rowid_unknown[MAX_CONNECTIONS];
+    bool sqlite_broke;   /* the program says nothing of us */
     bool empty_triggers; /* the twin has triggers too, that do nothing */
 };
 
@@ -46,34 +48,60 @@ void checker_close(struct checker *c)
 }
 
 /* VACUUM copies all tables, ours too, and leaves the rowid of the last row copied as
- * last_insert_rowid(). So that says nothing from there to where both sides agree again. */
-static void judge_rowid(struct run *r, int connection, const char *sql, struct buf seen[2])
+ * last_insert_rowid(). In older versions a statement that fails inside a trigger leaves the
+ * trigger's. So it says nothing from there to where both sides agree again. */
+static void judge_rowid(struct run *r, int connection, bool unsettles, struct buf seen[2])
 {
     char *at[2];
 
     for (int which = MAIN; which <= TWIN; which++)
         at[which] = must(strstr(seen[which].data, EXECUTE_ROWID));
     bool same = strcmp(at[MAIN], at[TWIN]) == 0;
-    if (same || strcmp(sql, "VACUUM") == 0)
+    if (same || unsettles)
         r->rowid_unknown[connection] = !same;
     for (int which = MAIN; which <= TWIN && r->rowid_unknown[connection]; which++)
         *at[which] = '\0';
 }
 
-/* Runs on both; what is seen must be the same. */
+/* Did another SQLite than the system's crash, or find its own damage? When the twin alone was
+ * enough for it, or damage came to light, that is none of our triggers' doing: old versions damage
+ * indexes by REPLACE, and our lookups only read what is damaged. */
+static bool writer_broke(struct run *r, int which, int rc, const char *sql)
+{
+    if (!r->c->writer)
+        return false;
+    if (r->c->writer->died)
+        oracle_fail(&r->o, WRITER_DIED " of: %s", sql);
+    else if ((rc & 0xff) == SQLITE_CORRUPT)
+        oracle_fail(&r->o, "SQLite damaged its database: %s", sql);
+    else
+        return false;
+    r->sqlite_broke = !r->c->writer->died || which == TWIN;
+    return true;
+}
+
+/* Runs on both; what is seen must be the same. With empty triggers the twin goes first, to see
+ * whether it is enough to crash a writer. */
 static void run_sql(struct run *r, int connection, const char *sql)
 {
     struct buf seen[2] = {{0}};
-    int rc[2];
+    bool failed = false, broke = false;
 
-    for (int which = MAIN; which <= TWIN; which++)
-        rc[which] = application_run(&r->apps[which], connection, sql, &seen[which]);
+    for (int i = MAIN; i <= TWIN && !broke; i++) {
+        int which = r->empty_triggers ? TWIN - i : i;
+        int rc = application_run(&r->apps[which], connection, sql, &seen[which]);
+        failed |= rc != SQLITE_OK;
+        broke = writer_broke(r, which, rc, sql);
+    }
     r->c->met.statements++;
-    r->c->met.succeeded += rc[MAIN] == SQLITE_OK;
-    judge_rowid(r, connection, sql, seen);
-    if (strcmp(seen[MAIN].data, seen[TWIN].data) != 0)
-        oracle_fail(&r->o, SEES_US " in: %s\nwith triggers\n%swithout\n%s", sql, seen[MAIN].data,
-                    seen[TWIN].data);
+    r->c->met.succeeded += !failed;
+    if (!broke) {
+        bool older = r->c->writer && r->c->writer->version < SQLITE_VERSION_NUMBER;
+        judge_rowid(r, connection, strcmp(sql, "VACUUM") == 0 || (failed && older), seen);
+        if (strcmp(seen[MAIN].data, seen[TWIN].data) != 0)
+            oracle_fail(&r->o, SEES_US " in: %s\nwith triggers\n%swithout\n%s", sql,
+                        seen[MAIN].data, seen[TWIN].data);
+    }
     buf_free(&seen[MAIN]);
     buf_free(&seen[TWIN]);
 }
@@ -102,13 +130,20 @@ static void open_databases(struct run *r)
     setting(r, "PRAGMA synchronous=OFF");
 }
 
-/* Triggers like ours on the twin, which do nothing. */
+/* Triggers like ours on the twin, which do nothing of use: they write, since SQLite prepares for
+ * more where a statement writes to two tables. */
 static void make_empty_triggers(struct run *r)
 {
     const char *begin, *at = r->o.installed.data ? r->o.installed.data : "";
 
+    application_run(&r->apps[TWIN], 0, "CREATE TABLE _syncd_nothing(x)", NULL);
     while ((at = strstr(at, "CREATE TRIGGER ")) && (begin = strstr(at, " BEGIN "))) {
-        char *sql = must(sqlite3_mprintf("%.*s BEGIN SELECT 1; END", (int)(begin - at), at));
+        const char *end = strchr(begin, '\n'), *select = strstr(begin, " SELECT ");
+        char *sql = must(sqlite3_mprintf(
+            "%.*s BEGIN %s END", (int)(begin - at), at,
+            select && select < end
+                ? "INSERT INTO _syncd_nothing SELECT x FROM _syncd_nothing WHERE x=0;"
+                : "INSERT INTO _syncd_nothing VALUES(1);"));
         application_run(&r->apps[TWIN], 0, sql, NULL);
         sqlite3_free(sql);
         at = begin;
@@ -173,10 +208,11 @@ static void same_answer(struct run *r, sqlite3 *dbs[2], const char *sql, const c
 static void same_tables(struct run *r, sqlite3 *dbs[2])
 {
     sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(dbs[TWIN],
-                                "SELECT name, rowid FROM sqlite_master WHERE type='table' AND name "
-                                "NOT LIKE 'sqlite_stat%' ORDER BY name",
-                                -1, &stmt, NULL);
+    int rc =
+        sqlite3_prepare_v2(dbs[TWIN],
+                           "SELECT name, rowid FROM sqlite_master WHERE type='table' AND name "
+                           "NOT LIKE 'sqlite_stat%' AND name <> '_syncd_nothing' ORDER BY name",
+                           -1, &stmt, NULL);
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
@@ -262,10 +298,10 @@ static void count(struct checker *c, const struct oracle *o)
     c->met.planted += o->planted;
 }
 
-/* One run of both. True when all is well, or when SQLite itself went wrong. `damaged`: the database
- * with our triggers is. */
+/* One run of both. True when all is well, or when SQLite itself went wrong. `suspect`: it may be
+ * what SQLite does with any trigger. */
 static bool run_both(struct checker *c, const struct program *p, bool empty_triggers,
-                     struct buf *why, struct buf *installed, bool *damaged)
+                     struct buf *why, struct buf *installed, bool *suspect)
 {
     struct run r = {.c = c, .p = p, .empty_triggers = empty_triggers};
 
@@ -283,8 +319,10 @@ static bool run_both(struct checker *c, const struct program *p, bool empty_trig
     for (int which = MAIN; which <= TWIN; which++)
         application_close(&r.apps[which]);
     bool well = !oracle_failed(&r.o);
-    *damaged = !well && is_damaged(&r, MAIN);
-    if (!well && is_damaged(&r, TWIN)) {
+    *suspect =
+        !well && (is_damaged(&r, MAIN) || strncmp(r.o.why.data, SEES_US, strlen(SEES_US)) == 0 ||
+                  strncmp(r.o.why.data, WRITER_DIED, strlen(WRITER_DIED)) == 0);
+    if (!well && (r.sqlite_broke || is_damaged(&r, TWIN))) {
         c->met.damaged++;
         well = true;
     }
@@ -293,6 +331,8 @@ static bool run_both(struct checker *c, const struct program *p, bool empty_trig
     if (!well && installed && r.o.installed.len)
         buf_puts(installed, r.o.installed.data);
     count(c, &r.o);
+    if (c->writer && writer_revive(c->writer) < 0)
+        exit(2);
     oracle_close(&r.o);
     for (int which = MAIN; which <= TWIN; which++)
         remove_database(r.paths[which]);
@@ -309,12 +349,11 @@ bool check_program(struct checker *c, const struct program *p, struct buf *why,
 {
     _cleanup_buf_ struct buf first = {0}, second = {0};
 
-    bool damaged;
+    bool suspect;
 
-    if (run_both(c, p, false, &first, installed, &damaged))
+    if (run_both(c, p, false, &first, installed, &suspect))
         return true;
-    if ((damaged || strncmp(first.data, SEES_US, strlen(SEES_US)) == 0) &&
-        run_both(c, p, true, &second, NULL, &damaged)) {
+    if (suspect && run_both(c, p, true, &second, NULL, &suspect)) {
         c->met.any_trigger++;
         return true;
     }
