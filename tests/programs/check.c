@@ -20,6 +20,8 @@ struct run {
     struct application apps[2];
     char paths[2][96];
     bool rowid_unknown[MAX_CONNECTIONS];
+    bool partial;        /* as refused, after a type error */
+    bool refused;        /* see lookup_refuses(): the rest of the program is not run */
     bool sqlite_broke;   /* the program says nothing of us */
     bool empty_triggers; /* the twin has triggers too, that do nothing */
 };
@@ -80,25 +82,41 @@ static bool writer_broke(struct run *r, int which, int rc, const char *sql)
     return true;
 }
 
+/* An index dropped and its column after it, in one transaction: a lookup of ours still names the
+ * column, and SQLite refuses. A known limit, which is why migrations may be run detached. */
+static bool lookup_refuses(const struct run *r, int connection, const char *sql,
+                           const struct buf seen[2])
+{
+    return r->apps[MAIN].open[connection] && strstr(sql, " DROP COLUMN ") &&
+           strstr(seen[MAIN].data, "error in trigger _syncd_") && !strstr(seen[TWIN].data, "error");
+}
+
 /* Runs on both; what is seen must be the same. With empty triggers the twin goes first, to see
  * whether it is enough to crash a writer. */
 static void run_sql(struct run *r, int connection, const char *sql)
 {
     struct buf seen[2] = {{0}};
-    bool failed = false, broke = false;
+    bool failed = false, broke = false, wrong_type = false;
 
     for (int i = MAIN; i <= TWIN && !broke; i++) {
         int which = r->empty_triggers ? TWIN - i : i;
         int rc = application_run(&r->apps[which], connection, sql, &seen[which]);
+        wrong_type |= rc == SQLITE_CONSTRAINT_DATATYPE;
         failed |= rc != SQLITE_OK;
         broke = writer_broke(r, which, rc, sql);
     }
     r->c->met.statements++;
     r->c->met.succeeded += !failed;
+    /* A STRICT table's type error leaves what the statement did before it, unless SQLite had reason
+     * to keep a way back: triggers like ours are such a reason, and whether it has one is no
+     * promise. */
+    r->partial = wrong_type;
     if (!broke) {
         bool older = r->c->writer && r->c->writer->version < SQLITE_VERSION_NUMBER;
         judge_rowid(r, connection, strcmp(sql, "VACUUM") == 0 || (failed && older), seen);
-        if (strcmp(seen[MAIN].data, seen[TWIN].data) != 0)
+        if (lookup_refuses(r, connection, sql, seen))
+            r->refused = true;
+        else if (strcmp(seen[MAIN].data, seen[TWIN].data) != 0)
             oracle_fail(&r->o, SEES_US " in: %s\nwith triggers\n%swithout\n%s", sql,
                         seen[MAIN].data, seen[TWIN].data);
     }
@@ -136,14 +154,20 @@ static void make_empty_triggers(struct run *r)
 {
     const char *begin, *at = r->o.installed.data ? r->o.installed.data : "";
 
-    application_run(&r->apps[TWIN], 0, "CREATE TABLE _syncd_nothing(x)", NULL);
+    application_run(&r->apps[TWIN], 0, "CREATE TABLE _syncd_nothing(seq INTEGER PRIMARY KEY, x)",
+                    NULL);
+    application_run(
+        &r->apps[TWIN], 0,
+        "CREATE TRIGGER _syncd_cap AFTER INSERT ON _syncd_nothing WHEN NEW.seq % 4096 = 0 "
+        "BEGIN DELETE FROM _syncd_nothing WHERE seq <= NEW.seq - 1000000; END",
+        NULL);
     while ((at = strstr(at, "CREATE TRIGGER ")) && (begin = strstr(at, " BEGIN "))) {
-        const char *end = strchr(begin, '\n'), *select = strstr(begin, " SELECT ");
-        char *sql = must(sqlite3_mprintf(
-            "%.*s BEGIN %s END", (int)(begin - at), at,
-            select && select < end
-                ? "INSERT INTO _syncd_nothing SELECT x FROM _syncd_nothing WHERE x=0;"
-                : "INSERT INTO _syncd_nothing VALUES(1);"));
+        const char *end = strchr(begin, '\n'), *from = strstr(begin, " FROM \"");
+        bool looks_up = from && from < end;
+        int named = looks_up ? (int)(strchr(from + 7, '"') + 1 - from) : 0;
+        char *sql = must(sqlite3_mprintf("%.*s BEGIN INSERT INTO _syncd_nothing(x) %s%.*s%s; END",
+                                         (int)(begin - at), at, looks_up ? "SELECT 1" : "VALUES(1)",
+                                         named, looks_up ? from : "", looks_up ? " WHERE 0" : ""));
         application_run(&r->apps[TWIN], 0, sql, NULL);
         sqlite3_free(sql);
         at = begin;
@@ -159,7 +183,8 @@ static void begin_capture(struct run *r)
 
 static void run_steps(struct run *r)
 {
-    for (size_t i = 0; i < r->p->count && !oracle_failed(&r->o); i++) {
+    for (size_t i = 0; i < r->p->count && !oracle_failed(&r->o) && !r->refused && !r->partial;
+         i++) {
         const struct step *s = &r->p->steps[i];
         if (i == r->p->setup)
             begin_capture(r);
@@ -277,7 +302,9 @@ static void final_checks(struct run *r)
             oracle_fail(&r->o, "it cannot be opened: %s", r->paths[which]);
     if (!oracle_failed(&r->o))
         oracle_compare(&r->o, dbs[MAIN]);
-    if (!oracle_failed(&r->o))
+    r->c->met.refused += r->refused;
+    r->c->met.any_trigger += r->partial;
+    if (!oracle_failed(&r->o) && !r->partial)
         same_tables(r, dbs);
     if (!oracle_failed(&r->o))
         same_schema(r, dbs, false);

@@ -46,7 +46,7 @@ struct options {
 /* What a job tells its parent. */
 struct tally {
     uint64_t passed, failed, statements, succeeded, entries, refreshed, extra, planted, damaged,
-        any;
+        any, refused;
 };
 
 static uint64_t now(void)
@@ -132,6 +132,7 @@ static void run_seeds(struct checker *c, uint64_t job, const struct options *o, 
     t->planted = c->met.planted;
     t->damaged = c->met.damaged;
     t->any = c->met.any_trigger;
+    t->refused = c->met.refused;
 }
 
 static void run_job(uint64_t job, const struct options *o, int to)
@@ -187,11 +188,11 @@ static int run_jobs(const struct options *o)
         add(&sum, &t);
     printf("%llu statements, %llu of them succeeded; %llu journal entries; %llu tables taken anew; "
            "%llu plans with other columns in their entries; %llu programs that look otherwise with "
-           "any trigger; %llu that SQLite damaged by itself\n",
+           "any trigger; %llu columns not dropped; %llu that SQLite damaged by itself\n",
            (unsigned long long)sum.statements, (unsigned long long)sum.succeeded,
            (unsigned long long)sum.entries, (unsigned long long)sum.refreshed,
            (unsigned long long)sum.extra, (unsigned long long)sum.any,
-           (unsigned long long)sum.damaged);
+           (unsigned long long)sum.refused, (unsigned long long)sum.damaged);
     if (broken)
         printf("%d jobs broke\n", broken);
     printf("%llu passed, %llu failed\n", (unsigned long long)sum.passed,
