@@ -85,7 +85,22 @@ $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(COMMON_LIB) \
 	  $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS)) $(LIBS)
 
-tests-build: $(PURE_TESTS) $(UNIT_TESTS)
+# Generated programs of an application against the capture oracle.
+PROGRAMS_SRC := $(filter-out tests/programs/writer.c,$(wildcard tests/programs/*.c))
+CAPTURE_PROGRAMS := $(BUILD)/tests/programs/programs
+$(CAPTURE_PROGRAMS): $(call obj,$(PROGRAMS_SRC)) $(COMMON_LIB)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+# Programs for SOAK seconds on SOAK_JOBS processes, from a first seed that no run has had before; the
+# other versions of SQLite after it, for a tenth of that each.
+SOAK ?= 3600
+SOAK_JOBS ?= 2
+SOAK_SEED ?= $(shell date +%s)000000
+soak: $(CAPTURE_PROGRAMS)
+	$(Q)$(CAPTURE_PROGRAMS) --keep-going --seconds $(SOAK) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
+	$(Q)scripts/test-sqlite-versions --seconds $$(($(SOAK) / 10)) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
+
+tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS)
 
 # etc/syncd.conf is the option table's own words; a test holds it to them.
 sample-config: $(BUILD)/tests/print_sample
@@ -141,8 +156,8 @@ clean:
 	rm -rf $(BUILD) build-san build-fuzz
 
 help:
-	@echo 'all check bench asan ubsan fuzz format lint install uninstall clean'
+	@echo 'all check bench soak asan ubsan fuzz format lint install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check bench asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+.PHONY: all check bench soak asan ubsan fuzz format lint install uninstall clean help tests-build sample-config

@@ -52,6 +52,9 @@ static const struct unique_info *named_unique(const struct plan_maker *m)
             const struct column_info *c = &t->columns[u->columns[j]];
             usable = c->not_null && !c->generated && known_collation(u->collations[j]) &&
                      plan_key_names(m, c->name);
+            /* UNIQUE(a, a) is another index's job, and a key has a column once. */
+            for (size_t k = 0; k < j; k++)
+                usable = usable && u->columns[k] != u->columns[j];
         }
         if (usable)
             return u;

@@ -86,6 +86,8 @@ static void append_other(sqlite3_str *out, const struct table_plan *p, const cha
         const char *c = p->columns[i].name;
         sqlite3_str_appendf(out, "%sr.\"%w\" COLLATE BINARY IS NOT %s.\"%w\"", i ? " OR " : "", c,
                             row, c);
+        if (p->columns[i].affinity == AFFINITY_BLOB) /* 1 IS 1.0 */
+            sqlite3_str_appendf(out, " OR typeof(r.\"%w\")<>typeof(%s.\"%w\")", c, row, c);
     }
 }
 

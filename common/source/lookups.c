@@ -307,8 +307,10 @@ static void append_column(struct maker *m, struct draft *d, size_t column, const
     const struct column_info *c = &m->table->columns[column];
 
     use_column(m, d, column);
-    d->exact[column] |=
-        !c->generated && sqlite3_stricmp(collation, "BINARY") == 0 && c->affinity != AFFINITY_NONE;
+    /* Without a type that makes 1 and 1.0 the same, equal values may be different keys. */
+    d->exact[column] |= !c->generated && sqlite3_stricmp(collation, "BINARY") == 0 &&
+                        c->affinity != AFFINITY_NONE &&
+                        (c->affinity != AFFINITY_BLOB || m->table->strict);
     sqlite3_str_appendf(d->where, "r.\"%w\"=", c->name);
     if (m->defaults[column])
         sqlite3_str_appendf(d->where, "coalesce(NEW.\"%w\",(%s))", c->name, m->defaults[column]);

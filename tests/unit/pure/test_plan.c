@@ -269,6 +269,9 @@ static void test_tables_without_a_primary_key_need_a_named_unique_one(void **sta
     o.sort_key = NULL;
     refused(&t, &o, "no unique index of NOT NULL columns");
     o.sort_key = "b";
+    both[1] = 1; /* UNIQUE(b, b) */
+    refused(&t, &o, "no unique index of NOT NULL columns");
+    both[1] = 0;
     collations[1] = (char *)"german";
     refused(&t, &o, "no unique index of NOT NULL columns");
     collations[1] = (char *)"NOCASE";
