@@ -304,6 +304,9 @@ bool owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, 
 unsigned loader_slice(struct mirror *m, usec now);
 void loader_advanced(void *arg, const struct span *s);
 bool loader_pending(const struct mirror *m);
+/* An item of the table is suspected to be there: whatever the table's load comes to, its items are
+ * looked at once more at its end. 0 or -EIO. */
+int loader_sweep_later(struct mirror *m, struct table_slot *t);
 /* What a process before this one left to be done after the load of a table. */
 void loader_recall(struct mirror *m, struct table_slot *t);
 int loader_remember(struct mirror *m, const struct table_slot *t);

@@ -60,6 +60,21 @@ static void finish_phase(struct mirror *m, struct table_slot *t)
     buf_clear(&t->cursor);
 }
 
+int loader_sweep_later(struct mirror *m, struct table_slot *t)
+{
+    static const struct buf none;
+
+    t->had_items = true;
+    if (t->load == LOAD_ROWS)
+        return 0;
+    load_track_reset(m, t);
+    buf_clear(&t->cursor);
+    t->load = LOAD_SWEEP;
+    return records_kept(m, store_table_progress(m->store, t->id, LOAD_SWEEP, &none, t->cookie)) < 0
+               ? -EIO
+               : 0;
+}
+
 /* What a span covers is settled and durable: remember how far the load has come. */
 void loader_advanced(void *arg, const struct span *s)
 {
@@ -413,6 +428,11 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
  * would come to be behind the sweep's back. */
 static bool may_sweep(struct mirror *m, const struct table_slot *t)
 {
+    /* Where rows may meet at a key, an item may be of a row that has not been loaded yet. */
+    for (size_t i = 0; m->targets[t->target]->contested && i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].target == t->target &&
+            m->tables[i].load == LOAD_ROWS && t->load == LOAD_SWEEP)
+            return false;
     return t->load != LOAD_SWEEP || t->sweep != SWEEP_START ||
            engine_oldest(m->engine, t->target) >= t->load_serial;
 }

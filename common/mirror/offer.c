@@ -183,7 +183,8 @@ static int leave(const struct offer *o, bool left)
             return 0; /* another row's item by now */
         if (owner_unknown(m, o->t)) {
             /* It may be the item of a row that has not been loaded yet: looked at afterwards. */
-            return remember(o, RECORD_SUSPECT, true, NULL);
+            rc = remember(o, RECORD_SUSPECT, true, NULL);
+            return rc < 0 ? rc : loader_sweep_later(m, o->t);
         }
         buf_append(&row_key, m->row_key.data, m->row_key.len);
         _cleanup_buf_ struct buf json = m->json;

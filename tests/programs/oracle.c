@@ -582,7 +582,7 @@ void oracle_acknowledge(struct oracle *o, uint64_t less)
         return;
     int64_t upto = o->read - (int64_t)less;
     if (upto > o->acked)
-        went(o, journal_ack(o->journal, upto, nonce, &o->acked), "acknowledging");
+        went(o, journal_ack(o->journal, upto, nonce, NULL, NULL, &o->acked), "acknowledging");
 }
 
 void oracle_uninstall(struct oracle *o)
