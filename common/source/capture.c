@@ -497,7 +497,8 @@ char *capture_mark(struct source *s, const char *table)
             s->db,
             "SELECT group_concat(rowid || ':' || rootpage, ' ') FROM (SELECT rowid, "
             "rootpage FROM sqlite_schema WHERE (type='table' AND name=?1 COLLATE NOCASE) OR "
-            "(type='trigger' AND name='_syncd_cap') OR "
+            "(type='trigger' AND name='_syncd_cap' AND EXISTS(SELECT 1 FROM sqlite_schema WHERE "
+            "type='table' AND name=?1 COLLATE NOCASE)) OR "
             "(type='trigger' AND tbl_name=?1 COLLATE NOCASE AND name LIKE '\\_syncd\\_%' "
             "ESCAPE '\\') ORDER BY rowid)",
             -1, &stmt, NULL) == SQLITE_OK &&
