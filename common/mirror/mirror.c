@@ -224,8 +224,11 @@ void mirror_tick(struct mirror *m)
     struct err err = {0};
     struct stamp s;
 
-    if (m->source ? source_check_file(m->source, &err) == SOURCE_OK : !m->attached)
+    if (m->source ? source_check_file(m->source, &err) == SOURCE_OK : !m->attached) {
+        if (m->source) /* the application may have changed it; a lock is no news */
+            source_refresh_mode(m->source);
         return;
+    }
     if (!m->source) {
         stamp_take(m->config->database, NULL, &s);
         if (!stamp_replaced(&s, &m->stamp))

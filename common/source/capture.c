@@ -371,7 +371,7 @@ static int make_table(struct source *s, const struct capture_state *st, struct c
 
 /* The cap is made after every other trigger, so that its entry is the schema's highest of ours: a
  * table or trigger that is dropped and made again later cannot get its old entry back, which is how
- * capture_mark() sees it. */
+ * capture_mark() sees it. (VACUUM numbers the entries anew: the cap's own is part of the mark.) */
 static int make_cap(struct source *s, const struct capture *c)
 {
     int rc = source_exec(s, "DROP TRIGGER IF EXISTS main._syncd_cap");
@@ -449,6 +449,8 @@ char *capture_mark(struct source *s, const char *table)
             s->db,
             "SELECT group_concat(rowid || ':' || rootpage, ' ') FROM (SELECT rowid, "
             "rootpage FROM sqlite_schema WHERE (type='table' AND name=?1 COLLATE NOCASE) OR "
+            "(type='trigger' AND name='_syncd_cap' AND EXISTS(SELECT 1 FROM sqlite_schema WHERE "
+            "type='table' AND name=?1 COLLATE NOCASE)) OR "
             "(type='trigger' AND tbl_name=?1 COLLATE NOCASE AND name LIKE '\\_syncd\\_%' "
             "ESCAPE '\\') ORDER BY rowid)",
             -1, &stmt, NULL) == SQLITE_OK &&

@@ -175,6 +175,38 @@ static void check_clean_restart(struct world *w)
                  (unsigned long long)(w->requests - requests));
 }
 
+/* With nothing to do it lets go of the database, and misses nothing of what comes then. */
+static void check_rest(struct world *w)
+{
+    unsigned rounds = 1 + sim_pick(w, 3);
+
+    for (unsigned i = 0; i < rounds && !w->failure[0]; i++) {
+        usec until = w->now + 60 * USEC_PER_SEC;
+        while (!mirror_resting(w->mirror) && w->now < until)
+            sim_turn(w);
+        if (!mirror_resting(w->mirror))
+            sim_fail(w, "the database is not let go of");
+        oracle_converged(w);
+        for (unsigned n = 1 + sim_pick(w, 5); n > 0; n--) {
+            application_step(w);
+            if (sim_chance(w, 300))
+                sim_turn(w);
+        }
+        if (sim_chance(w, 300))
+            sim_rest(w);
+        if (sim_chance(w, 200)) {
+            sim_stop(w);
+            sim_start(w);
+        } else if (sim_chance(w, 200)) {
+            resync(w);
+        }
+        oracle_converged(w);
+        sim_settle(w);
+        if (!w->failure[0])
+            oracle_compare(w, "after a rest");
+    }
+}
+
 static uint64_t run(uint64_t seed, bool tracing, char failure[1024])
 {
     struct world *w = world_new(seed, tracing);
@@ -195,6 +227,8 @@ static uint64_t run(uint64_t seed, bool tracing, char failure[1024])
             oracle_compare(w, "at rest");
         if (!w->failure[0])
             check_clean_restart(w);
+        if (!w->failure[0])
+            check_rest(w);
     }
     snprintf(failure, 1024, "%s", w->failure);
     uint64_t hash = w->hash;
