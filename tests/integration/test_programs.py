@@ -134,8 +134,10 @@ class Run:
         self.mirror.start()
 
     def wait(self):
+        """Compares, too: what is lost with the triggers next may heal what was wrong before."""
         self.note("wait")
         self.mirror.wait(60)
+        self.mirror.assert_equal()
         self.unsure = set()
         self.killed = False
 
@@ -247,6 +249,7 @@ class Run:
         assert done.returncode == 0, done.stderr
 
     def resync(self):
+        self.wait()
         table = self.rng.choice(self.tables()).name
         arguments = self.rng.choice([["--all"], [table], [table, "--full"]])
         self.note("resync " + " ".join(arguments))
@@ -288,7 +291,7 @@ def test_programs(mirror, seed):
         run.play()
         assert mirror.sql("PRAGMA integrity_check") == [("ok",)]
     except BaseException as error:
-        tables = set(re.findall(r"-(p\d+_[mc])\b", str(error)))
+        tables = set(re.findall(r"^  \w+: \S+-(p\d+_[mc]) ", str(error), re.M))
         print("--- run %d, tables %s\n%s" % (seed, sorted(tables) or "all", run.story(tables)))
         raise
     finally:
