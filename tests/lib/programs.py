@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 # Rows that REPLACE removes through a second unique index, or through a key that compares without
 # regard to case, fire no DELETE trigger: only lookups before the statement see them.
-REPLACED_ROWS_ARE_CAPTURED = False
+REPLACED_ROWS_ARE_CAPTURED = True
 
 WORDS = ["a", "B", "b", "c#d", "e\\", "ä", "\U0001f600", "It's", "x y", "0012"]
 
