@@ -117,10 +117,11 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     track_init(&m->track, (uint64_t)m->acked);
     journal_max(m->journal, &m->force_upto);
     if (!known && (journal_was_there || ever_knew(m)))
-        rc = mirror_compare_all(m, head.sentinel
-                                       ? "the journal is not the one this state file knows (a "
-                                         "restored or copied database, or a lost state file)"
-                                       : "the journal has lost its beginning");
+        rc = mirror_compare_all(
+            m, head.sentinel ? "the journal is not the one this state file knows (a "
+                               "restored or copied database, or a lost state file)"
+                             : "the journal has lost its beginning (its limit was reached, "
+                               "or a tool removed it)");
     else if (known && (head.seq < stored_ack || m->force_upto < seen))
         rc = mirror_compare_all(m, "the database is older than the state file (a restored backup)");
     else

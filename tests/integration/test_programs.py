@@ -9,7 +9,6 @@ compared. A failing run prints its seed and what was done to the tables that dif
 The order of events comes from the seed; when the daemon is met by them does not.
 """
 
-import ctypes
 import os
 import random
 import re
@@ -19,6 +18,7 @@ import pytest
 
 import programs
 from harness import eventually
+from triggerless import Triggerless
 
 pytestmark = pytest.mark.engine
 
@@ -29,29 +29,6 @@ def seeds():
     given = os.environ.get("SYNCD_PROGRAMS", "1-10")
     first, _, last = given.partition("-")
     return range(int(first), int(last or first) + 1)
-
-
-class Triggerless:
-    """A connection for which no trigger fires, which Python's sqlite3 cannot have."""
-
-    ENABLE_TRIGGER = 1003  # SQLITE_DBCONFIG_ENABLE_TRIGGER
-
-    def __init__(self, path):
-        self.lib = ctypes.CDLL("libsqlite3.so.0")
-        self.db = ctypes.c_void_p()
-        assert self.lib.sqlite3_open(os.fsencode(path), ctypes.byref(self.db)) == 0
-        self.lib.sqlite3_busy_timeout(self.db, 30000)
-        on = ctypes.c_int(-1)
-        assert self.lib.sqlite3_db_config(self.db, self.ENABLE_TRIGGER, 0, ctypes.byref(on)) == 0
-        assert on.value == 0
-
-    def execute(self, text):
-        CONSTRAINT = 19
-        code = self.lib.sqlite3_exec(self.db, text.encode(), None, None, None)
-        assert code & 0xFF in (0, CONSTRAINT), "%s: code %d" % (text, code)
-
-    def close(self):
-        self.lib.sqlite3_close(self.db)
 
 
 class Run:
