@@ -277,7 +277,6 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
     }
     bool same = capture_intact(st, &ct, &differ) && strcmp(known.mark, mark) == 0 &&
                 strcmp(known.fingerprint, fingerprint) == 0;
-    sqlite3_free(mark);
     same &= known.load != LOAD_GONE;
     t->load = same ? known.load : LOAD_ROWS;
     /* Writes of an unfinished load were on their way when the daemon was killed, and may have been
@@ -296,6 +295,8 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
         free(known.name);
         free(known.fingerprint);
         free(known.layout);
+        free(known.mark);
+        known.mark = strdup(mark);
         known.name = strdup(t->name);
         known.fingerprint = take_ptr(fingerprint);
         known.layout = take_ptr(layout);
@@ -303,29 +304,30 @@ static int resolve_table(struct mirror *m, const struct capture_state *st, struc
         buf_clear(&known.cursor);
         buf_append(&known.cursor, t->cursor.data, t->cursor.len);
         known.full = t->full;
-        rc = known.name && known.target && buf_ok(&known.key) ? store_table_save(m->store, &known)
-                                                              : -ENOMEM;
+        rc = known.name && known.target && known.mark && buf_ok(&known.key)
+                 ? store_table_save(m->store, &known)
+                 : -ENOMEM;
     }
+    sqlite3_free(mark);
     store_table_clear(&known);
     return rc;
 }
 
-/* After the triggers stand: remember the schema entries they are. */
-static int save_marks(struct mirror *m, struct draft *d)
+/* Remember the schema entries that the triggers are, as they were made: what stands there by now
+ * may be another table already, which nobody has judged. */
+static int save_marks(struct mirror *m, const struct capture *c)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < d->count; i++) {
+    for (size_t i = 0; rc == 0 && i < c->count; i++) {
         struct store_table known = {0};
-        if (!d->slots[i].plan || store_table_by_id(m->store, d->slots[i].id, &known) < 0)
+        if (store_table_by_id(m->store, c->tables[i].id, &known) < 0)
             continue;
-        char *mark = capture_mark(m->source, d->slots[i].name);
-        if (mark && strcmp(mark, known.mark) != 0) {
+        if (strcmp(c->marks[i], known.mark) != 0) {
             free(known.mark);
-            known.mark = strdup(mark);
+            known.mark = strdup(c->marks[i]);
             rc = known.mark ? store_table_save(m->store, &known) : -ENOMEM;
         }
-        sqlite3_free(mark);
         store_table_clear(&known);
     }
     return rc;
@@ -335,7 +337,8 @@ static int save_marks(struct mirror *m, struct draft *d)
 
 static int install(struct mirror *m, const struct capture_state *st, struct draft *d)
 {
-    struct capture c = {.journal_limit = m->config->journal_limit};
+    struct capture c = {.journal_limit = m->config->journal_limit,
+                        .schema_version = m->schema_version};
 
     memcpy(c.id, m->id, sizeof c.id);
     memcpy(c.place, m->place, sizeof c.place);
@@ -343,8 +346,12 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
     int rc = SQLITE_OK;
 
     c.tables = calloc(d->count ? d->count : 1, sizeof *c.tables);
-    if (!c.tables)
+    c.marks = calloc(d->count ? d->count : 1, sizeof *c.marks);
+    if (!c.tables || !c.marks) {
+        free(c.tables);
+        free(c.marks);
         return SQLITE_NOMEM;
+    }
     for (size_t i = 0; i < d->count; i++)
         if (d->slots[i].plan)
             c.tables[c.count++] =
@@ -353,12 +360,17 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
         rc = capture_install(m->source, &c, m->nonce);
         for (size_t i = 0; rc == SQLITE_OK && i < c.count; i++)
             rebuilt += c.tables[i].rebuilt;
+        if (rc == SQLITE_OK && save_marks(m, &c) < 0)
+            rc = STATE_FAILED;
         if (rc == SQLITE_OK && m->ever_attached && rebuilt)
             mirror_note(m, LOG_EV_WARNING, "triggers_repaired",
                         "triggers of %zu table%s were missing or altered; they are back and the "
                         "tables are being compared",
                         rebuilt, rebuilt == 1 ? "" : "s");
     }
+    for (size_t i = 0; i < c.count; i++)
+        sqlite3_free(c.marks[i]);
+    free(c.marks);
     free(c.tables);
     return rc;
 }
@@ -441,8 +453,6 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
         rc = STATE_FAILED;
     if (rc == SQLITE_OK)
         rc = install(m, st, d);
-    if (rc == SQLITE_OK && save_marks(m, d) < 0)
-        rc = STATE_FAILED;
     if (rc == SQLITE_OK && store_sync(m->store, &m->state_error) < 0)
         rc = STATE_FAILED;
     if (rc != SQLITE_OK)

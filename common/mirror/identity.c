@@ -136,7 +136,8 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     if (!why && !known && (journal_was_there || ever_knew(m)))
         why = head.sentinel ? "the journal is not the one this state file knows (a restored or "
                               "copied database, or a lost state file)"
-                            : "the journal has lost its beginning";
+                            : "the journal has lost its beginning (its limit was reached, or a "
+                              "tool removed it)";
     else if (!why && known && (head.seq < stored_ack || m->force_upto < seen))
         why = "the database is older than the state file (a restored backup)";
     rc = why ? mirror_compare_all(m, why) : SQLITE_OK;

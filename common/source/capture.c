@@ -411,12 +411,27 @@ static int finish(struct source *s, int rc)
     return rc;
 }
 
+static int same_schema(struct source *s, const struct capture *c)
+{
+    int64_t version = 0;
+    int rc = source_query_int(s, "PRAGMA schema_version", &version);
+
+    return rc == SQLITE_OK && c->schema_version && version != c->schema_version ? SQLITE_BUSY : rc;
+}
+
 int capture_install(struct source *s, const struct capture *c,
                     const uint8_t nonce[CAPTURE_NONCE_SIZE])
 {
     int rc = source_exec(s, "BEGIN IMMEDIATE");
 
-    return rc == SQLITE_OK ? finish(s, install(s, c, nonce)) : rc;
+    if (rc != SQLITE_OK)
+        return rc;
+    if ((rc = same_schema(s, c)) == SQLITE_OK)
+        rc = install(s, c, nonce);
+    for (size_t i = 0; rc == SQLITE_OK && c->marks && i < c->count; i++)
+        if (!(c->marks[i] = capture_mark(s, c->tables[i].plan->table)))
+            rc = SQLITE_NOMEM;
+    return finish(s, rc);
 }
 
 static int remove_all(struct source *s, bool journal_too)

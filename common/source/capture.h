@@ -41,6 +41,8 @@ struct capture {
     int64_t journal_limit; /* entries; the oldest go beyond it */
     /* Which database this is, and a digest of where: kept in a trigger's text and the sentinel. */
     uint8_t id[CAPTURE_ID_SIZE], place[CAPTURE_ID_SIZE];
+    int64_t schema_version; /* of which the plans were made; 0: of any */
+    char **marks;           /* out: capture_mark() of each table as it was left; NULL: not asked */
 };
 
 /* One trigger of ours in the database. */
@@ -81,8 +83,9 @@ bool capture_intact(const struct capture_state *st, const struct capture_table *
 bool capture_differs(const struct capture_state *st, const struct capture *c);
 
 /* Make the database so, in one transaction: journal, sentinel (with `nonce` when a new one is
- * needed), triggers; ours that are not wanted go. Sets `rebuilt`. An SQLite result code; on failure
- * nothing has changed. */
+ * needed), triggers; ours that are not wanted go. Sets `rebuilt` and `marks`. An SQLite result
+ * code; on failure nothing has changed. SQLITE_BUSY also when the schema is another by now: a table
+ * that was rebuilt meanwhile must not get its triggers back before somebody has judged it. */
 int capture_install(struct source *s, const struct capture *c,
                     const uint8_t nonce[CAPTURE_NONCE_SIZE]);
 

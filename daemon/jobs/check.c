@@ -1,0 +1,278 @@
+/* What would be mirrored, how, and what cannot be: nothing is touched. */
+#include <errno.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "aws/endpoint.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "jobs/local.h"
+#include "jobs/plan_list.h"
+
+enum { LINE_WIDTH = 100, LABEL_WIDTH = 10, NAME_WIDTH_MAX = 32 };
+
+static const char *type_name(const struct plan_column *c)
+{
+    static const char *const types[] = {"N", "N", "N", "S", "B", "by value"};
+
+    return types[c->affinity];
+}
+
+/* Why a table is neither mirrored nor refused. */
+static const char *left_out(const struct table_info *t)
+{
+    if (t->kind == TABLE_SHADOW)
+        return "belongs to a virtual table";
+    if (catalog_is_transient_name(t->name))
+        return "a name that other tools use for a while";
+    return "left out by the configuration";
+}
+
+static const char *planned_column(const struct table_plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->column_count; i++)
+        if (strcmp(p->columns[i].name, name) == 0)
+            return name;
+    return NULL;
+}
+
+/* --- for people ------------------------------------------------------------------------------- */
+
+static void print_label(FILE *out, const char *label)
+{
+    fprintf(out, "    %-*s", LABEL_WIDTH, label);
+}
+
+/* A list with commas, broken into lines below each other. */
+struct wrapped {
+    FILE *out;
+    size_t at; /* column; 0: nothing printed yet */
+};
+
+static void print_word(struct wrapped *w, const char *label, const char *word)
+{
+    if (!w->at) {
+        print_label(w->out, label);
+        w->at = 4 + LABEL_WIDTH;
+    } else if (w->at + 2 + strlen(word) > LINE_WIDTH) {
+        fprintf(w->out, ",\n%*s", 4 + LABEL_WIDTH, "");
+        w->at = 4 + LABEL_WIDTH;
+    } else {
+        fputs(", ", w->out);
+        w->at += 2;
+    }
+    fputs(word, w->out);
+    w->at += strlen(word);
+}
+
+static void print_columns(const struct table_plan *p, FILE *out)
+{
+    struct wrapped w = {.out = out};
+
+    for (size_t i = 0; i < p->column_count; i++) {
+        const struct plan_column *c = &p->columns[i];
+        _cleanup_buf_ struct buf word = {0};
+        buf_puts(&word, c->name);
+        if (!c->attribute)
+            buf_puts(&word, " (in the key only)");
+        else if (strcmp(c->attribute, c->name) != 0)
+            buf_printf(&word, " -> %s", c->attribute);
+        if (c->attribute)
+            buf_printf(&word, " %s", type_name(c));
+        print_word(&w, "columns", buf_ok(&word) ? word.data : c->name);
+    }
+    fputc('\n', out);
+}
+
+static void print_excluded(const struct table_info *t, const struct table_plan *p, FILE *out)
+{
+    struct wrapped w = {.out = out};
+
+    for (size_t i = 0; i < t->column_count; i++)
+        if (!planned_column(p, t->columns[i].name))
+            print_word(&w, "not sent", t->columns[i].name);
+    if (w.at)
+        fputc('\n', out);
+}
+
+static void print_captured(const struct table_plan *p, FILE *out)
+{
+    size_t n = p->capture.lookup_count;
+
+    print_label(out, "captured");
+    if (p->capture.limits) {
+        fprintf(out, "with a limit: %s\n", p->capture.limits);
+        return;
+    }
+    fprintf(out, "every change");
+    if (n)
+        fprintf(out, "; rows that REPLACE removes are found by %zu lookup%s", n, n == 1 ? "" : "s");
+    fputc('\n', out);
+}
+
+static void print_plan(const struct table_info *t, const struct table_plan *p, FILE *out)
+{
+    _cleanup_buf_ struct buf key = {0};
+
+    plan_describe_key(p, &key);
+    fprintf(out, "\ntable \"%s\" -> %s: %s\n", t->name, p->target, key.data ? key.data : "");
+    print_columns(p, out);
+    print_excluded(t, p, out);
+    print_captured(p, out);
+}
+
+static void print_reasons(const struct plan_list *l, const char *title, bool refused, FILE *out)
+{
+    size_t width = 0;
+    bool any = false;
+
+    for (size_t i = 0; i < l->count; i++) {
+        size_t n = strlen(l->catalog->tables[i].name);
+        if (l->plans[i] || (l->refusals[i] != NULL) != refused)
+            continue;
+        any = true;
+        if (n > width)
+            width = n;
+    }
+    if (!any)
+        return;
+    if (width > NAME_WIDTH_MAX)
+        width = NAME_WIDTH_MAX;
+    fprintf(out, "\n%s\n", title);
+    for (size_t i = 0; i < l->count; i++)
+        if (!l->plans[i] && (l->refusals[i] != NULL) == refused)
+            fprintf(out, "    %-*s  %s\n", (int)width, l->catalog->tables[i].name,
+                    refused ? l->refusals[i] : left_out(&l->catalog->tables[i]));
+}
+
+static void print_plans(const struct plan_list *l, FILE *out)
+{
+    size_t mirrored = 0, limited = 0, refused = 0;
+
+    for (size_t i = 0; i < l->count; i++) {
+        refused += l->refusals[i] != NULL;
+        if (!l->plans[i])
+            continue;
+        print_plan(&l->catalog->tables[i], l->plans[i], out);
+        limited += l->plans[i]->capture.limits != NULL;
+        mirrored++;
+    }
+    print_reasons(l, "cannot be mirrored", true, out);
+    print_reasons(l, "left out", false, out);
+    fprintf(out, "\n%zu table%s mirrored", mirrored, mirrored == 1 ? "" : "s");
+    if (limited)
+        fprintf(out, " (%zu with a limit)", limited);
+    fprintf(out, ", %zu cannot be, %zu left out\n", refused, l->count - mirrored - refused);
+    if (mirrored)
+        fprintf(out, "Nobody can see writes by a connection that switched triggers off, and edits "
+                     "of sqlite_schema by\nwritable_schema: `syncctl resync` finds what they "
+                     "changed.\n");
+}
+
+/* --- for programs ----------------------------------------------------------------------------- */
+
+static const char *kind_name(enum table_kind kind)
+{
+    static const char *const names[] = {"table", "without_rowid", "view", "virtual", "shadow"};
+
+    return names[kind];
+}
+
+static void plan_json(json_t *o, const struct table_info *t, const struct table_plan *p)
+{
+    json_t *keys = json_array(), *columns = json_object(), *excluded = json_array();
+
+    for (size_t i = 0; i < p->schema.count; i++) {
+        char type[2] = {(char)p->schema.parts[i].type, '\0'};
+        json_array_append_new(
+            keys, json_pack("{s:s, s:s}", "name", p->schema.parts[i].name, "type", type));
+    }
+    for (size_t i = 0; i < p->column_count; i++)
+        json_object_set_new(columns, p->columns[i].name,
+                            p->columns[i].attribute ? json_string(p->columns[i].attribute)
+                                                    : json_null());
+    for (size_t i = 0; i < t->column_count; i++)
+        if (!planned_column(p, t->columns[i].name))
+            json_array_append_new(excluded, json_string(t->columns[i].name));
+    json_object_set_new(o, "target", json_string(p->target));
+    json_object_set_new(o, "key", keys);
+    json_object_set_new(o, "columns", columns);
+    json_object_set_new(o, "excluded", excluded);
+    json_object_set_new(o, "lookups", json_integer((json_int_t)p->capture.lookup_count));
+    json_object_set_new(o, "limit",
+                        p->capture.limits ? json_string(p->capture.limits) : json_null());
+}
+
+static void print_json(const struct plan_list *l, FILE *out)
+{
+    json_t *root = json_object(), *list = json_array();
+
+    for (size_t i = 0; i < l->count; i++) {
+        const struct table_info *t = &l->catalog->tables[i];
+        json_t *o = json_object();
+        json_object_set_new(o, "table", json_string(t->name));
+        json_object_set_new(o, "kind", json_string(kind_name(t->kind)));
+        json_object_set_new(o, "mirrored", json_boolean(l->plans[i] != NULL));
+        if (l->plans[i])
+            plan_json(o, t, l->plans[i]);
+        else
+            json_object_set_new(o, "reason",
+                                json_string(l->refusals[i] ? l->refusals[i] : left_out(t)));
+        json_array_append_new(list, o);
+    }
+    json_object_set_new(root, "tables", list);
+    json_dumpf(root, out, JSON_INDENT(2));
+    fputc('\n', out);
+    json_decref(root);
+}
+
+/* --- the job ---------------------------------------------------------------------------------- */
+
+/* A table that a section of the configuration speaks of must be there and must be possible. */
+static int check_sections(const struct config *c, const struct plan_list *l, struct err *err)
+{
+    for (size_t i = 0; i < c->table_section_count; i++) {
+        const struct table_config *t = &c->table_sections[i];
+        bool there = false;
+        for (size_t k = 0; k < l->count; k++) {
+            if (strcasecmp(l->catalog->tables[k].name, t->name) != 0)
+                continue;
+            there = true;
+            if (l->refusals[k])
+                return err_set(err, -EINVAL, "%s:%u: table \"%s\" cannot be mirrored: %s", t->file,
+                               t->line, t->name, l->refusals[k]);
+        }
+        if (!there)
+            return err_set(err, -EINVAL, "%s:%u: the database has no table \"%s\"", t->file,
+                           t->line, t->name);
+    }
+    return 0;
+}
+
+int job_check(const struct config *c, FILE *out, bool json, struct err *err)
+{
+    struct plan_list l = {0};
+    struct endpoint endpoint;
+    struct endpoint_request er = {.region = c->region,
+                                  .endpoint_url = c->endpoint_url,
+                                  .profile = c->profile,
+                                  .credentials_file = c->credentials_file,
+                                  .allow_plain_http = c->allow_plain_http};
+    int rc = endpoint_resolve(&er, &endpoint, err);
+
+    if (rc < 0)
+        return rc;
+    if (plan_list_make(c, &l, err) < 0)
+        return -EINVAL;
+    if (json) {
+        print_json(&l, out);
+    } else {
+        config_print(c, out);
+        fprintf(out, "\nDynamoDB: %s, region %s\n", endpoint.url, endpoint.region);
+        print_plans(&l, out);
+    }
+    rc = check_sections(c, &l, err);
+    plan_list_free(&l);
+    return rc;
+}
