@@ -5,10 +5,9 @@ def an_id():
     return models.BigAutoField("ID", primary_key=True, serialize=False, auto_created=True)
 
 
-
 class Migration(migrations.Migration):
     initial = True
-    dependencies = []
+    dependencies = [("contenttypes", "0002_remove_content_type_name")]
     operations = [
         migrations.CreateModel(
             "Author",

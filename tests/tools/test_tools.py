@@ -1,0 +1,214 @@
+"""Migration tools as their registries give them, at a database that is mirrored and written.
+
+Whatever a tool does to the database must end as it would without the mirror: the same exit code, the
+same schema; and both sides must be equal afterwards. $SYNCD_TOOLS names the tools to try, all without
+it; tests/tools/run installs and runs them.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+import compare
+from harness import SYNCCTL, eventually
+from mapping_oracle import Settings, mirrored_tables
+from toolset import HERE, PACKAGES, STEPS, TOOLS
+
+SEED = os.environ.get("SYNCD_TOOLS_SEED", "1")
+# A table under a new name and without our triggers is taken up after a minute.
+PATIENCE = 90
+
+
+def chosen():
+    return os.environ.get("SYNCD_TOOLS", " ".join(TOOLS)).split()
+
+
+class Application:
+    """The program that writes while the tools migrate; see writer.py."""
+
+    def __init__(self, database, left_alone, seed):
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(HERE, "writer.py"), database, seed, left_alone],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.answer()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        assert line, "the application failed:\n" + self.process.stderr.read()
+        return line
+
+    def say(self, word):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(word + "\n")
+            self.process.stdin.flush()
+
+    def resume(self):
+        self.say("resume")
+
+    def pause(self):
+        self.say("pause")
+        return json.loads(self.answer())
+
+    def close(self):
+        self.say("stop")
+        self.process.communicate(timeout=60)
+
+
+def schema_of(database):
+    """All of it that is not ours. Lines are sorted: Alembic writes a table's constraints, a line each,
+    in an order that changes from run to run."""
+    with contextlib.closing(sqlite3.connect(database, timeout=30)) as db:
+        found = db.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE '\\_syncd\\_%'"
+            " ESCAPE '\\' ORDER BY type, name"
+        ).fetchall()
+    return [(*names, sorted(line.strip(" \t,") for line in (sql or "").splitlines()))
+            for *names, sql in found]
+
+
+class Rig:
+    """A tool, a mirrored database that an application writes, and a control database that nobody
+    mirrors or writes; every command runs on both."""
+
+    def __init__(self, tool, mirror, where):
+        self.tool = tool
+        self.mirror = mirror
+        self.control = os.path.join(where, "control.db")
+        self.application = None
+        self.committed = 0
+
+    def start(self, seed=SEED):
+        """The tool makes the database; then the daemon and the application begin."""
+        first = self.tool.up(1)
+        self.on_control(first)
+        self.check(self.tool.run(self.mirror.database, first), first)
+        for database in (self.control, self.mirror.database):
+            with contextlib.closing(sqlite3.connect(database)) as db:
+                db.execute("PRAGMA journal_mode = wal")
+        self.mirror.start().settle()
+        self.application = Application(self.mirror.database, self.tool.left_alone, seed)
+        self.application.resume()
+        return self
+
+    def close(self):
+        if self.application:
+            self.application.close()
+
+    @staticmethod
+    def check(done, command):
+        assert done.returncode == 0, "%s exited %d:\n%s" % (
+            " ".join(command.arguments), done.returncode, done.stdout)
+        return done.stdout
+
+    def on_control(self, command):
+        return self.check(self.tool.run(self.control, command), command)
+
+    def on_mirrored(self, command, prefix=()):
+        return self.check(self.tool.run(self.mirror.database, command, prefix,
+                                        self.mirror.environment if prefix else None), command)
+
+    def both(self, command, prefix=()):
+        """The tool's word on the mirrored database."""
+        self.on_control(command)
+        output = self.on_mirrored(command, prefix)
+        self.agree(" ".join(command.arguments))
+        return output
+
+    def uncaptured(self):
+        """Mirrored tables that have not all their triggers."""
+        expected = compare.expected_items(self.mirror.database, self.mirror.settings)
+        with contextlib.closing(compare.open_readonly(self.mirror.database)) as db:
+            tables = [t for t in mirrored_tables(db, Settings(self.mirror.settings))
+                      if t not in expected.skipped]
+        return {t for t in tables
+                if not {"i", "u", "d"} <= {n[-1] for n in self.mirror.triggers(t)}}
+
+    def agree(self, what):
+        """Same schema as without us, triggers whole, both sides equal, the application alive."""
+        assert schema_of(self.mirror.database) == schema_of(self.control), what
+        eventually(lambda: not self.uncaptured(), "the triggers back after " + what, PATIENCE)
+        eventually(self.wrote, "a write of the application after " + what)
+        self.mirror.settle(PATIENCE)
+        self.application.resume()
+
+    def wrote(self):
+        """Leaves the application paused once it has committed something since the last time."""
+        before, self.committed = self.committed, self.application.pause()["committed"]
+        if self.committed > before:
+            return True
+        self.committed = before
+        self.application.resume()
+        return False
+
+
+@pytest.fixture(params=chosen())
+def rig(request, mirror, tmp_path):
+    assert request.param in TOOLS, "no such tool: " + request.param
+    made = TOOLS[request.param]
+    assert os.path.exists(os.path.join(PACKAGES, made.name, "complete")), (
+        "%s is not installed: tests/tools/run --install %s" % (made.name, made.name))
+    rig = Rig(made(str(tmp_path)), mirror, str(tmp_path))
+    print("to repeat: SYNCD_TOOLS_SEED=%s tests/tools/run %s" % (SEED, made.name))
+    yield rig
+    rig.close()
+
+
+def test_a_history_of_migrations_up_down_and_up(rig):
+    rig.start()
+    for number in range(2, STEPS + 1):
+        rig.both(rig.tool.up(number))
+    for number in range(STEPS, 1, -1):
+        rig.both(rig.tool.down(number))
+    for number in range(2, STEPS + 1):
+        rig.both(rig.tool.up(number))
+
+
+def test_under_detach(rig):
+    rig.start()
+    rig.both(rig.tool.up(2))
+    prefix = [SYNCCTL, "--config", rig.mirror.config, "detach", "--"]
+    rig.both(rig.tool.up(3), prefix)
+    rig.both(rig.tool.up(4), prefix)
+
+
+def test_looking_for_differences_finds_nothing_of_ours(rig):
+    commands = rig.tool.differences()
+    if not commands:
+        pytest.skip("%s has no such command" % rig.tool.name)
+    rig.start()
+    for number in range(2, STEPS + 1):
+        rig.on_control(command := rig.tool.up(number))
+        rig.on_mirrored(command)
+    for command in commands:
+        said = rig.both(command)
+        assert "_syncd_" not in said and "_syncd_" not in rig.tool.written()
+        assert said == rig.on_control(command)
+
+
+def test_a_journal_dropped_by_a_careless_tool_comes_back(rig):
+    """Without the snippet. The application's writes may fail until the journal is back, and on no
+    account longer."""
+    commands = rig.tool.careless()
+    if not commands:
+        pytest.skip("%s never touches tables that it does not know" % rig.tool.name)
+    rig.start(SEED + "+")
+    for number in range(2, STEPS + 1):
+        rig.on_control(command := rig.tool.up(number))
+        rig.on_mirrored(command)
+    rig.mirror.wait()
+    *propose, apply = commands
+    for command in propose:
+        rig.on_mirrored(command)
+    assert "_syncd_journal" in rig.tool.written()
+    rig.on_mirrored(apply)
+    rig.agree(" ".join(apply.arguments))
+    assert "journal" in rig.mirror.log_text().lower(), rig.mirror.log_text()
