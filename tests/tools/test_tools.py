@@ -20,8 +20,14 @@ from mapping_oracle import Settings, mirrored_tables
 from toolset import HERE, PACKAGES, STEPS, TOOLS
 
 SEED = os.environ.get("SYNCD_TOOLS_SEED", "1")
-# A table under a new name and without our triggers is taken up after a minute.
+# A table under a new name and without our triggers is taken up after a minute. That minute is waited
+# for only on request; else the daemon is started anew, which takes every table up at once.
+PATIENT = bool(os.environ.get("SYNCD_TOOLS_PATIENT"))
 PATIENCE = 90
+# A transaction that has read and then wants to write fails at once when another has committed in
+# between: any writer does this to any tool. Whoever migrates tries again.
+ATTEMPTS = 20
+BUSY = ("SQLITE_BUSY", "database is locked")
 
 
 def chosen():
@@ -85,6 +91,8 @@ class Rig:
         self.control = os.path.join(where, "control.db")
         self.application = None
         self.committed = 0
+        self.known = set()  # mirrored tables that the running daemon has met
+        self.busy = 0
 
     def start(self, seed=SEED):
         """The tool makes the database; then the daemon and the application begin."""
@@ -95,6 +103,7 @@ class Rig:
             with contextlib.closing(sqlite3.connect(database)) as db:
                 db.execute("PRAGMA journal_mode = wal")
         self.mirror.start().settle()
+        self.known = set(self.tables())
         self.application = Application(self.mirror.database, self.tool.left_alone, seed)
         self.application.resume()
         return self
@@ -112,9 +121,17 @@ class Rig:
     def on_control(self, command):
         return self.check(self.tool.run(self.control, command), command)
 
-    def on_mirrored(self, command, prefix=()):
-        return self.check(self.tool.run(self.mirror.database, command, prefix,
-                                        self.mirror.environment if prefix else None), command)
+    def on_mirrored(self, command, prefix=(), whole=True):
+        """Again when it was busy; what is done as a `whole` must then have left all as it was."""
+        before = schema_of(self.mirror.database)
+        for _ in range(ATTEMPTS):
+            done = self.tool.run(self.mirror.database, command, prefix,
+                                 self.mirror.environment if prefix else None)
+            if done.returncode == 0 or not any(word in done.stdout for word in BUSY):
+                break
+            assert not whole or schema_of(self.mirror.database) == before, done.stdout
+            self.busy += 1
+        return self.check(done, command)
 
     def both(self, command, prefix=()):
         """The tool's word on the mirrored database."""
@@ -123,19 +140,30 @@ class Rig:
         self.agree(" ".join(command.arguments))
         return output
 
+    def tables(self):
+        """The tables that must be mirrored by now."""
+        skipped = compare.expected_items(self.mirror.database, self.mirror.settings).skipped
+        with contextlib.closing(compare.open_readonly(self.mirror.database)) as db:
+            return [t for t in mirrored_tables(db, Settings(self.mirror.settings))
+                    if t not in skipped]
+
     def uncaptured(self):
         """Mirrored tables that have not all their triggers."""
-        expected = compare.expected_items(self.mirror.database, self.mirror.settings)
-        with contextlib.closing(compare.open_readonly(self.mirror.database)) as db:
-            tables = [t for t in mirrored_tables(db, Settings(self.mirror.settings))
-                      if t not in expected.skipped]
-        return {t for t in tables
+        return {t for t in self.tables()
                 if not {"i", "u", "d"} <= {n[-1] for n in self.mirror.triggers(t)}}
+
+    def capture_all(self, what):
+        """Waits until all triggers are there."""
+        if self.uncaptured() - self.known and not PATIENT:
+            self.mirror.restart()
+            self.known = set()
+        self.known |= set(self.tables())
+        eventually(lambda: not self.uncaptured(), "the triggers back after " + what, PATIENCE)
 
     def agree(self, what):
         """Same schema as without us, triggers whole, both sides equal, the application alive."""
         assert schema_of(self.mirror.database) == schema_of(self.control), what
-        eventually(lambda: not self.uncaptured(), "the triggers back after " + what, PATIENCE)
+        self.capture_all(what)
         eventually(self.wrote, "a write of the application after " + what)
         self.mirror.settle(PATIENCE)
         self.application.resume()
@@ -156,10 +184,12 @@ def rig(request, mirror, tmp_path):
     made = TOOLS[request.param]
     assert os.path.exists(os.path.join(PACKAGES, made.name, "complete")), (
         "%s is not installed: tests/tools/run --install %s" % (made.name, made.name))
+    mirror.configure(made.settings)
     rig = Rig(made(str(tmp_path)), mirror, str(tmp_path))
     print("to repeat: SYNCD_TOOLS_SEED=%s tests/tools/run %s" % (SEED, made.name))
     yield rig
     rig.close()
+    print("tried again because it was busy: %d times" % rig.busy)
 
 
 def test_a_history_of_migrations_up_down_and_up(rig):
@@ -209,6 +239,6 @@ def test_a_journal_dropped_by_a_careless_tool_comes_back(rig):
     for command in propose:
         rig.on_mirrored(command)
     assert "_syncd_journal" in rig.tool.written()
-    rig.on_mirrored(apply)
+    rig.on_mirrored(apply, whole=False)
     rig.agree(" ".join(apply.arguments))
     assert "journal" in rig.mirror.log_text().lower(), rig.mirror.log_text()

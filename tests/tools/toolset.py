@@ -26,6 +26,7 @@ class Tool:
 
     name = None
     left_alone = ""
+    settings = {}  # what syncd.conf should say for it
 
     def __init__(self, where):
         self.app = os.path.join(where, self.name)
@@ -176,6 +177,8 @@ class Drizzle(NodeTool):
 
     name = "drizzle"
     left_alone = "__drizzle_migrations,__new_*"
+    # Its rows have no key: "id SERIAL PRIMARY KEY" stays NULL in SQLite.
+    settings = {"source": {"exclude_tables": "__drizzle_migrations"}}
 
     def __init__(self, where):
         super().__init__(where)

@@ -21,7 +21,7 @@ import sys
 
 TOLERATED = ("no such table", "no such column", "has no column named", "database is locked",
              "database table is locked", "database schema has changed", "has been changed")
-PACE = 0.005  # seconds between transactions: a busy application, not a test of locks
+PACE = 0.02  # seconds between transactions: a busy application, not a test of locks
 FULL = 120  # rows of a table, after which more are deleted than inserted
 
 
