@@ -196,7 +196,7 @@ static int build(struct plan_maker *m)
     m->plan->plain_key = m->plan->parts[0].kind == KEY_COLUMN &&
                          (m->plan->schema.count == 1 || m->plan->parts[1].kind == KEY_COLUMN) &&
                          m->plan->row_key_count == m->plan->schema.count;
-    return 0;
+    return plan_add_capture(m);
 }
 
 int plan_make(const struct table_info *t, const struct plan_options *o, struct table_plan **out,
@@ -233,6 +233,7 @@ void plan_free(struct table_plan *p)
         free(p->parts[i].segments);
         free(p->schema.parts[i].name);
     }
+    plan_capture_clear(&p->capture);
     free(p->columns);
     free(p->table);
     free(p->target);

@@ -56,6 +56,22 @@ struct plan_column {
     enum affinity affinity;
 };
 
+/* A unique index through which REPLACE can remove a row unseen: SQL for a BEFORE trigger. */
+struct plan_lookup {
+    char *where; /* finds the row, as r, that NEW would replace */
+    char *of;    /* `"a","b"`: the columns whose update can lead there */
+    char *reads; /* `NEW."a"`: what the trigger must name besides; NULL: nothing */
+};
+
+/* What source/capture must know of a table beside its columns. No change of it changes an item. */
+struct plan_capture {
+    char *key_of;    /* `"a",rowid`: columns whose update can move the entry */
+    char *key_reads; /* `NEW."a"`: what a trigger that compares entries must name; NULL: nothing */
+    struct plan_lookup *lookups;
+    size_t lookup_count;
+    char *limits; /* what cannot be captured and why, sentences; NULL: nothing escapes */
+};
+
 struct table_plan {
     char *table;  /* SQLite name */
     char *target; /* DynamoDB table */
@@ -72,6 +88,7 @@ struct table_plan {
     struct key_part parts[2];
     bool write_null; /* NULL becomes {"NULL":true}, else the attribute is left out */
     bool plain_key;  /* the row key can be read back from the remote key */
+    struct plan_capture capture;
 };
 
 /* What the configuration says about one table. NULL or "" where nothing is said. */

@@ -1,5 +1,5 @@
 /* Shared by the plan's files only: plan.c (columns, attributes, finishing), plan_key.c (what
- * identifies a row, and what that becomes in DynamoDB). */
+ * identifies a row, and what that becomes in DynamoDB), plan_capture.c (what triggers need). */
 #ifndef SYNCD_MAPPING_PLAN_INTERNAL_H
 #define SYNCD_MAPPING_PLAN_INTERNAL_H
 
@@ -29,5 +29,8 @@ long plan_column(const struct table_plan *p, const char *name);
 int plan_find_row_key(struct plan_maker *m, const size_t **columns, size_t *count);
 /* Schema and parts of the remote key, once the columns are there. */
 int plan_make_key(struct plan_maker *m);
+/* What capture needs, once the entry's columns are settled. */
+int plan_add_capture(struct plan_maker *m);
+void plan_capture_clear(struct plan_capture *c);
 
 #endif

@@ -25,6 +25,8 @@ struct column_info {
     bool not_null;
     bool generated;  /* virtual or stored */
     char *collation; /* of the key's index for key columns, else "BINARY" */
+    size_t *bases;   /* generated: the stored columns that its value is made of, by number */
+    size_t base_count;
 };
 
 /* A unique index without expressions, partial WHERE or generated columns: what may serve as a key.
@@ -34,6 +36,22 @@ struct unique_info {
     size_t *columns; /* indexes into table_info.columns, in index order */
     char **collations;
     size_t column_count;
+};
+
+/* How to find the row that a change would replace through one unique index, or through the rowid:
+ * SQLite removes it without telling any trigger. Column lists are indexes into table_info.columns.
+ */
+struct lookup_info {
+    char *index; /* its name; "" the rowid */
+    char *where; /* true of the row, as r, that NEW would replace; NULL: it cannot be expressed */
+    char *limit; /* what goes unseen nevertheless, for people; NULL: nothing */
+    bool rowid;  /* a change of the rowid matters */
+    size_t *columns; /* stored columns whose change matters */
+    size_t column_count;
+    size_t *reads; /* of which these make up generated columns of NEW that `where` reads */
+    size_t read_count;
+    size_t *exact; /* columns in which two rows that meet are the same byte for byte */
+    size_t exact_count;
 };
 
 struct table_info {
@@ -49,6 +67,8 @@ struct table_info {
         *rowid_name; /* an unshadowed name of the rowid: rowid, oid or _rowid_; NULL if none */
     struct unique_info *uniques;
     size_t unique_count;
+    struct lookup_info *lookups; /* every unique index, oldest first, and the rowid before them */
+    size_t lookup_count;
     char *sql; /* CREATE statement */
 };
 

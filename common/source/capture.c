@@ -5,78 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const kinds[] = {"i", "u", "d", "k"};
-enum { KIND_COUNT = 4 };
-
-/* --- the SQL ---------------------------------------------------------------------------------- */
-
-static void append_key_columns(sqlite3_str *out, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        sqlite3_str_appendf(out, ",k%d", (int)i);
-}
-
-/* INSERT INTO _syncd_journal(t,k0,…) VALUES(7,NEW."a",…); */
-static void append_entry(sqlite3_str *out, const struct capture_table *t, const char *row)
-{
-    sqlite3_str_appendall(out, "INSERT INTO _syncd_journal(t");
-    append_key_columns(out, t->plan->row_key_count);
-    sqlite3_str_appendf(out, ") VALUES(%u", t->id);
-    for (size_t i = 0; i < t->plan->row_key_count; i++)
-        sqlite3_str_appendf(out, ",%s.\"%w\"", row, t->plan->columns[i].name);
-    sqlite3_str_appendall(out, "); ");
-}
-
-static bool names_column(const struct table_plan *p, const char *name)
-{
-    for (size_t i = 0; i < p->column_count; i++)
-        if (strcasecmp(p->columns[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-/* A key that moves. The aliases matter: UPDATE t SET rowid=… moves an INTEGER PRIMARY KEY without
- * firing "UPDATE OF id". */
-static void append_key_trigger_head(sqlite3_str *out, const struct capture_table *t)
-{
-    static const char *const aliases[] = {"rowid", "oid", "_rowid_"};
-    const struct table_plan *p = t->plan;
-
-    sqlite3_str_appendall(out, "BEFORE UPDATE OF ");
-    for (size_t i = 0; i < p->row_key_count; i++)
-        sqlite3_str_appendf(out, "%s\"%w\"", i ? "," : "", p->columns[i].name);
-    for (size_t i = 0; p->row_key_is_rowid && i < 3; i++)
-        if (!names_column(p, aliases[i]))
-            sqlite3_str_appendf(out, ",%s", aliases[i]);
-    sqlite3_str_appendf(out, " ON \"%w\" WHEN ", p->table);
-    for (size_t i = 0; i < p->row_key_count; i++) {
-        const char *c = p->columns[i].name;
-        sqlite3_str_appendf(out,
-                            "%sOLD.\"%w\" IS NOT NEW.\"%w\" COLLATE BINARY OR "
-                            "typeof(OLD.\"%w\")<>typeof(NEW.\"%w\")",
-                            i ? " OR " : "", c, c, c, c);
-    }
-}
-
-char *capture_trigger_sql(const struct capture_table *t, const char *kind)
-{
-    static const char *const events[] = {"AFTER INSERT", "AFTER UPDATE", "AFTER DELETE"};
-    sqlite3_str *out = sqlite3_str_new(NULL);
-
-    sqlite3_str_appendf(out, "CREATE TRIGGER _syncd_%u_%s ", t->id, kind);
-    if (kind[0] == 'k') {
-        append_key_trigger_head(out, t);
-        sqlite3_str_appendall(out, " BEGIN ");
-        append_entry(out, t, "OLD");
-        append_entry(out, t, "NEW");
-    } else {
-        const char *event = events[kind[0] == 'i' ? 0 : kind[0] == 'u' ? 1 : 2];
-        sqlite3_str_appendf(out, "%s ON \"%w\" BEGIN ", event, t->plan->table);
-        append_entry(out, t, kind[0] == 'd' ? "OLD" : "NEW");
-    }
-    sqlite3_str_appendall(out, "END");
-    return sqlite3_str_finish(out);
-}
+#include "source/capture_sql.h"
+#include "source/lookups.h"
 
 /* Bounds the journal of a database whose daemon is gone for good; the missing sentinel then says
  * that the tables must be compared. */
@@ -93,8 +23,8 @@ static unsigned widest_key(const struct capture *c)
     size_t n = 2;
 
     for (size_t i = 0; i < c->count; i++)
-        if (c->tables[i].plan->row_key_count > n)
-            n = c->tables[i].plan->row_key_count;
+        if (c->tables[i].plan->entry_count > n)
+            n = c->tables[i].plan->entry_count;
     return (unsigned)n;
 }
 
@@ -105,12 +35,12 @@ static unsigned widest_key(const struct capture *c)
 static void parse_name(struct capture_found *f)
 {
     enum { PREFIX = sizeof "_syncd_" - 1 };
-    char again[40];
+    char again[CAPTURE_NAME_SIZE];
     unsigned id;
 
-    if (sscanf(f->name + PREFIX, "%9u_%3[a-z0-9]", &id, f->kind) != 2)
+    if (sscanf(f->name + PREFIX, "%9u_%23[a-z0-9]", &id, f->kind) != 2)
         return;
-    snprintf(again, sizeof again, "_syncd_%u_%s", id, f->kind);
+    capture_name(id, f->kind, again);
     if (strcmp(f->name, again) == 0)
         f->id = id;
 }
@@ -232,20 +162,32 @@ static const struct capture_found *find(const struct capture_state *st, const ch
     return NULL;
 }
 
+/* A lookup that is another than it should be says nothing of the journal's layout, unless the entry
+ * that it writes is another too. */
+static bool layout_differs(const struct capture_table *t, const char *kind, const char *found)
+{
+    if (kind[0] != 'b')
+        return true;
+    char *head = capture_lookup_head(t);
+    bool differs = !head || !strstr(found, head);
+    sqlite3_free(head);
+    return differs;
+}
+
 bool capture_intact(const struct capture_state *st, const struct capture_table *t,
                     bool *some_differ)
 {
+    char kind[CAPTURE_KIND_SIZE], name[CAPTURE_NAME_SIZE];
     bool intact = true;
 
     *some_differ = false;
-    for (size_t i = 0; i < KIND_COUNT; i++) {
-        char name[40];
-        char *sql = capture_trigger_sql(t, kinds[i]);
-        snprintf(name, sizeof name, "_syncd_%u_%s", t->id, kinds[i]);
+    for (size_t i = 0; capture_kind(t, i, kind); i++) {
+        char *sql = capture_trigger_sql(t, kind);
+        capture_name(t->id, kind, name);
         const struct capture_found *f = find(st, name);
-        bool same =
-            f && sql && strcmp(f->sql, sql) == 0 && strcasecmp(f->table, t->plan->table) == 0;
-        *some_differ |= f && !same;
+        bool here = f && strcasecmp(f->table, t->plan->table) == 0;
+        bool same = here && sql && strcmp(f->sql, sql) == 0;
+        *some_differ |= f && !same && (!here || layout_differs(t, kind, f->sql));
         intact &= same;
         sqlite3_free(sql);
     }
@@ -266,10 +208,14 @@ static bool wanted(const struct capture *c, const struct capture_found *f)
 {
     if (f->id == 0)
         return strcmp(f->name, "_syncd_cap") == 0;
-    for (size_t i = 0; i < c->count; i++)
-        for (size_t k = 0; k < KIND_COUNT; k++)
-            if (c->tables[i].id == f->id && strcmp(f->kind, kinds[k]) == 0)
+    for (size_t i = 0; i < c->count; i++) {
+        char kind[CAPTURE_KIND_SIZE];
+        if (c->tables[i].id != f->id)
+            continue;
+        for (size_t k = 0; capture_kind(&c->tables[i], k, kind); k++)
+            if (strcmp(f->kind, kind) == 0)
                 return true;
+    }
     return false;
 }
 
@@ -335,18 +281,25 @@ static int check_columns(struct source *s, const struct capture_table *t)
     sqlite3_str *sql = sqlite3_str_new(s->db);
     sqlite3_stmt *stmt = NULL;
 
-    for (size_t i = 0; i < t->plan->row_key_count; i++)
+    for (size_t i = 0; i < t->plan->entry_count; i++)
         sqlite3_str_appendf(sql, "%s\"%w\"", i ? "," : "SELECT ", t->plan->columns[i].name);
     sqlite3_str_appendf(sql, " FROM main.\"%w\"", t->plan->table);
     char *text = sqlite3_str_finish(sql);
     int rc = text ? sqlite3_prepare_v2(s->db, text, -1, &stmt, NULL) : SQLITE_NOMEM;
     sqlite3_finalize(stmt);
     sqlite3_free(text);
+    for (size_t i = 0; rc == SQLITE_OK && i < t->plan->capture.lookup_count; i++) {
+        bool works = true;
+        rc = lookup_try(s, t->plan->table, t->plan->capture.lookups[i].where, &works);
+        if (!works)
+            rc = SQLITE_ERROR;
+    }
     return rc;
 }
 
 static int make_table(struct source *s, const struct capture_state *st, struct capture_table *t)
 {
+    char kind[CAPTURE_KIND_SIZE], name[CAPTURE_NAME_SIZE];
     bool differ;
     int rc = SQLITE_OK;
 
@@ -354,10 +307,9 @@ static int make_table(struct source *s, const struct capture_state *st, struct c
     if (!t->rebuilt)
         return SQLITE_OK;
     rc = check_columns(s, t);
-    for (size_t k = 0; rc == SQLITE_OK && k < KIND_COUNT; k++) {
-        char name[40];
-        char *sql = capture_trigger_sql(t, kinds[k]);
-        snprintf(name, sizeof name, "_syncd_%u_%s", t->id, kinds[k]);
+    for (size_t i = 0; rc == SQLITE_OK && capture_kind(t, i, kind); i++) {
+        char *sql = capture_trigger_sql(t, kind);
+        capture_name(t->id, kind, name);
         const struct capture_found *f = find(st, name);
         if (f && sql && strcmp(f->sql, sql) == 0) {
             sqlite3_free(sql);

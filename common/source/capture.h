@@ -2,14 +2,20 @@
  *
  *     _syncd_journal(seq INTEGER PRIMARY KEY, t INTEGER, k0, k1, …)
  *
- * seq orders the changes, t is the id of a table's capture, k0… are the row key's values. The first
- * row is the sentinel: t = 0, k0 = a random nonce, seq = up to where entries are acknowledged; so
- * the sequence never restarts, and a restored or truncated journal is told from ours.
+ * seq orders the changes, t is the id of a table's capture, k0… are the values of the plan's entry
+ * columns: the row key, and what else the remote key is made of. The first row is the sentinel: t =
+ * 0, k0 = a random nonce, seq = up to where entries are acknowledged; so the sequence never
+ * restarts, and a restored or truncated journal is told from ours.
  *
- * The triggers are written in SQL that SQLite 3.7 understands, name key columns only, and use
- * nothing but INSERT ... VALUES into a table without constraints, so that no conflict clause,
- * setting or old library of the application makes them fail. They run inside the application: every
- * name in them is quoted with %w. */
+ * The triggers (capture_sql.h) are written in SQL that SQLite 3.7 understands, as far as the
+ * table's own indexes are; name key columns and those of unique indexes only, which cannot be
+ * dropped while they are that; and use nothing but INSERT into a table without constraints, so that
+ * no conflict clause, setting or old library of the application makes them fail. They run inside
+ * the application: every name in them is quoted.
+ *
+ * What they do not see: a row whose index the plan says is beyond us (plan_capture.limits), and a
+ * row of a table without lookups that REPLACE removes by a rowid that is not its key, as in
+ * INSERT OR REPLACE INTO t(rowid, key). */
 #ifndef SYNCD_SOURCE_CAPTURE_H
 #define SYNCD_SOURCE_CAPTURE_H
 
@@ -20,7 +26,7 @@
 #include "mapping/plan.h"
 #include "source/source.h"
 
-enum { CAPTURE_NONCE_SIZE = 16 };
+enum { CAPTURE_NONCE_SIZE = 16, CAPTURE_KIND_SIZE = 24 };
 
 /* A table whose changes are to be captured. */
 struct capture_table {
@@ -37,8 +43,8 @@ struct capture {
 
 /* One trigger of ours in the database. */
 struct capture_found {
-    uint32_t id; /* 0: the journal's own */
-    char kind[4];
+    uint32_t id;                  /* 0: the journal's own */
+    char kind[CAPTURE_KIND_SIZE]; /* as in capture_sql.h */
     char *name, *table, *sql;
 };
 
@@ -62,8 +68,9 @@ void capture_state_free(struct capture_state *st);
 uint32_t capture_id_of(const struct capture_state *st, const char *table);
 /* Highest id in any trigger's name. */
 uint32_t capture_max_id(const struct capture_state *st);
-/* Are the triggers of this id exactly those of the plan? `some_differ`: one that is there is
- * another (a changed key needs a new id), rather than merely missing. */
+/* Are the triggers of this id all those of the plan? `some_differ`: one that is there writes other
+ * entries, or of another table (a changed key needs a new id); not so when some are merely missing,
+ * or look for rows in another way because an index came or went. */
 bool capture_intact(const struct capture_state *st, const struct capture_table *t,
                     bool *some_differ);
 /* Does anything at all differ from what capture_install() would leave? */
@@ -81,8 +88,5 @@ int capture_remove(struct source *s, bool journal_too);
 /* Text that changes when the table or one of our triggers on it was dropped and made again, even
  * word for word: root page and schema rowids. Free with sqlite3_free(); NULL: no memory or busy. */
 char *capture_mark(struct source *s, const char *table);
-
-/* SQL of one trigger, for tests; kind is i, u, d or k. Free with sqlite3_free(). */
-char *capture_trigger_sql(const struct capture_table *t, const char *kind);
 
 #endif

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "source/lookups.h"
+
 bool catalog_is_transient_name(const char *name)
 {
     static const char *const prefixes[] = {"_litestream_", "_alembic_tmp_",    "new__",
@@ -206,7 +208,7 @@ static int read_table(struct source *s, struct table_info *t)
     if ((rc = read_columns(s, t)) != SQLITE_OK || (rc = read_indexes(s, t)) != SQLITE_OK)
         return rc;
     find_rowid_name(t);
-    return rc;
+    return lookups_read(s, t);
 }
 
 static int read_all(struct source *s, struct catalog *c)
@@ -262,6 +264,7 @@ enum source_problem catalog_read(struct source *s, struct catalog **out, struct 
 
 static void table_clear(struct table_info *t)
 {
+    lookups_clear(t);
     for (size_t i = 0; i < t->column_count; i++) {
         free(t->columns[i].name);
         free(t->columns[i].type);

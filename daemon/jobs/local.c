@@ -102,6 +102,8 @@ static void print_plans(const struct plan_list *l, FILE *out)
             fprintf(out, "\ntable \"%s\" -> %s: %s\n", name, l->plans[i]->target,
                     key.data ? key.data : "");
             print_columns(l->plans[i], out);
+            if (l->plans[i]->capture.limits)
+                fprintf(out, "    limit: %s\n", l->plans[i]->capture.limits);
             mirrored++;
         } else if (l->refusals[i]) {
             fprintf(out, "\ntable \"%s\" is not mirrored: %s\n", name, l->refusals[i]);

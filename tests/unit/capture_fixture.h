@@ -4,6 +4,8 @@
 
 #include "database_fixture.h"
 
+#include "mapping/plan_internal.h"
+
 #define THREE_TABLES                                                                               \
     "CREATE TABLE a(id INTEGER PRIMARY KEY, v);"                                                   \
     "CREATE TABLE b(k TEXT PRIMARY KEY, v) WITHOUT ROWID;"                                         \
@@ -49,6 +51,19 @@ static inline const char *rebuilt(struct world *w)
     }
     which[n] = '\0';
     return which;
+}
+
+/* Entries of the first `count` columns of the plan: a remote key made of more than the row key. */
+static inline void widen_entry(struct world *w, size_t table, size_t count)
+{
+    struct table_plan *p = w->plans[table];
+    struct err err = {.text = ""};
+    struct plan_maker m = {.table = table_named(w, p->table), .plan = p, .err = &err};
+
+    plan_capture_clear(&p->capture);
+    p->capture = (struct plan_capture){.lookup_count = 0};
+    p->entry_count = count;
+    assert_int_equal(plan_add_capture(&m), 0);
 }
 
 #endif

@@ -20,7 +20,7 @@
 
 #include "base/buf.h"
 #include "mapping/plan.h"
-#include "source/capture.h"
+#include "source/capture_sql.h"
 #include "source/catalog.h"
 #include "source/journal.h"
 #include "source/rows.h"

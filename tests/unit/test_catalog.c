@@ -93,6 +93,73 @@ static const struct {
      "rowid key a by rowid: a/I b/R c/N d/N e/I f/- g/T"},
 };
 
+/* --- lookups ---------------------------------------------------------------------------------- */
+
+static void list_columns(const struct table_info *t, char mark, const size_t *list, size_t count,
+                         struct buf *out)
+{
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "%c%s", i ? ',' : mark, t->columns[list[i]].name);
+}
+
+/* [index: condition <columns that matter (* and the rowid) +read !exact ?limit] */
+static void describe_lookups(const struct table_info *t, struct buf *out)
+{
+    for (size_t i = 0; i < t->lookup_count; i++) {
+        const struct lookup_info *l = &t->lookups[i];
+        buf_printf(out, "%s[%s: %s ", i ? " " : "", l->index, l->where ? l->where : "-");
+        list_columns(t, '<', l->columns, l->column_count, out);
+        buf_puts(out, l->rowid ? "*" : "");
+        list_columns(t, '+', l->reads, l->read_count, out);
+        list_columns(t, '!', l->exact, l->exact_count, out);
+        buf_puts(out, l->limit ? "?]" : "]");
+    }
+}
+
+static void lookups_of_every_kind(void **state)
+{
+    static const char *const cases[][2] = {
+        {"CREATE TABLE t(a INTEGER PRIMARY KEY)", "[: r.\"a\"=NEW.\"a\" <a*!a]"},
+        {"CREATE TABLE t(a INT PRIMARY KEY) WITHOUT ROWID",
+         "[sqlite_autoindex_t_1: r.\"a\"=NEW.\"a\" COLLATE \"BINARY\" <a!a]"},
+        {"CREATE TABLE t(rowid INT PRIMARY KEY)",
+         "[: r.oid=NEW.oid *] [sqlite_autoindex_t_1: r.\"rowid\"=NEW.\"rowid\" COLLATE \"BINARY\" "
+         "<rowid!rowid]"},
+        {"CREATE TABLE t(a, b TEXT NOT NULL DEFAULT \"x\" COLLATE NOCASE, c INT, PRIMARY KEY(c, b "
+         "DESC)) WITHOUT ROWID; CREATE INDEX i ON t(a)",
+         "[sqlite_autoindex_t_1: r.\"c\"=NEW.\"c\" COLLATE \"BINARY\" AND "
+         "r.\"b\"=coalesce(NEW.\"b\",('x')) COLLATE \"NOCASE\" <b,c!c]"},
+        {"CREATE TABLE t(a INT PRIMARY KEY, b) WITHOUT ROWID; CREATE UNIQUE INDEX i ON "
+         "t(lower(\"b\")) WHERE b IN (1, \"b\", \"c\")",
+         "[sqlite_autoindex_t_1: r.\"a\"=NEW.\"a\" COLLATE \"BINARY\" <a!a] [i: (lower ( \"b\" "
+         "))=(SELECT lower ( \"b\" ) FROM (SELECT NEW.\"b\" AS \"b\")) COLLATE \"BINARY\" AND (b "
+         "IN ( "
+         "1 , \"b\" , 'c' )) <b]"},
+        {"CREATE TABLE t(a INT PRIMARY KEY, b INT NOT NULL DEFAULT 7) WITHOUT ROWID; CREATE UNIQUE "
+         "INDEX i ON t(b > 5)",
+         "[sqlite_autoindex_t_1: r.\"a\"=NEW.\"a\" COLLATE \"BINARY\" <a!a] [i: (b > 5)=(SELECT b "
+         "> "
+         "5 FROM (SELECT (SELECT coalesce(NEW.\"b\",CASE WHEN (7)=CAST((7) AS NUMERIC) THEN "
+         "CAST((7) AS NUMERIC) ELSE (7) END) UNION ALL SELECT \"b\" FROM \"t\" WHERE 0) COLLATE "
+         "\"BINARY\" AS \"b\")) COLLATE \"BINARY\" <b]"},
+        {"CREATE TABLE t(a INTEGER PRIMARY KEY, b, c AS (d||b), d AS (b+a), e); CREATE UNIQUE "
+         "INDEX "
+         "i ON t(c) WHERE rowid > 1 AND d",
+         "[: r.\"a\"=NEW.\"a\" <a*!a] [i: r.\"c\"=NEW.\"c\" COLLATE \"BINARY\" AND (rowid > 1 AND "
+         "d) <a,b*+a,b?]"},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        _cleanup_buf_ struct buf got = {0};
+        app(w, "%s", cases[i][0]);
+        read_schema(w);
+        describe_lookups(table_named(w, "t"), &got);
+        assert_string_equal(got.data, cases[i][1]);
+        app(w, "DROP TABLE t");
+    }
+}
+
 static bool requires_more(const struct table_info *t)
 {
     for (size_t i = 0; i < t->column_count; i++)
@@ -325,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         world_test(table_kinds),
+        world_test(lookups_of_every_kind),
         world_test(affinities_are_sqlites),
         world_test(names_are_kept_byte_for_byte),
         world_test(views_and_virtual_tables_are_named_as_such),
