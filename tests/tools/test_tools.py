@@ -121,12 +121,13 @@ class Rig:
     def on_control(self, command):
         return self.check(self.tool.run(self.control, command), command)
 
-    def on_mirrored(self, command, prefix=(), whole=True):
+    def on_mirrored(self, command, prefix=(), whole=True, attempts=ATTEMPTS):
         """Again when it was busy; what is done as a `whole` must then have left all as it was."""
-        before = schema_of(self.mirror.database)
-        for _ in range(ATTEMPTS):
-            done = self.tool.run(self.mirror.database, command, prefix,
-                                 self.mirror.environment if prefix else None)
+        before, environment = schema_of(self.mirror.database), {}
+        if prefix:
+            environment = self.mirror.environment
+        for _ in range(attempts):
+            done = self.tool.run(self.mirror.database, command, prefix, environment)
             if done.returncode == 0 or not any(word in done.stdout for word in BUSY):
                 break
             assert not whole or schema_of(self.mirror.database) == before, done.stdout
@@ -246,11 +247,29 @@ def test_a_careless_tool_is_healed(rig):
         rig.on_mirrored(command)
     assert "_syncd_journal" in rig.tool.written()
     before = journal_entry(rig)
-    if not rig.tool.drops_journal:  # it loads its schema anew: no application writes meanwhile
+    prefix = []
+    if not rig.tool.drops_journal:  # it makes every table anew: nobody else may write meanwhile
         rig.application.pause()
         rig.on_control(apply)
-    rig.on_mirrored(apply, whole=False)
+        prefix = [SYNCCTL, "--config", rig.mirror.config, "detach", "--"]
+    rig.on_mirrored(apply, prefix, whole=False)
     rig.application.resume()
     eventually(lambda: journal_entry(rig), "the journal back")
     rig.agree(" ".join(apply.arguments))
     assert (journal_entry(rig) != before) == rig.tool.drops_journal
+
+
+def test_nobody_is_busy_because_of_us(rig, request):
+    """Without an application only the daemon could be in a tool's way."""
+    commands = [rig.tool.up(number) for number in range(2, STEPS + 1)]
+    if rig.tool.name == "rails":
+        # It rebuilds table after table, each in a transaction that reads first, and the daemon puts
+        # triggers back in between. `syncctl detach --` keeps it away.
+        request.node.add_marker(pytest.mark.xfail(reason="db:schema:load is disturbed", strict=True))
+        commands += rig.tool.careless()[:1] + rig.tool.careless()[1:] * 5
+    else:
+        commands += [rig.tool.down(number) for number in range(STEPS, 1, -1)]
+    rig.start()
+    rig.application.pause()
+    for command in commands:
+        rig.on_mirrored(command, whole=False, attempts=1)
