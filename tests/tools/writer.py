@@ -116,11 +116,13 @@ class Writer:
 
 def main():
     writer = Writer(*sys.argv[1:])
+    # Unbuffered: select must see every line that was not read yet.
+    commands = open(0, "rb", buffering=0)
     print("ready", flush=True)
     running = False
     while True:
-        if not running or select.select([sys.stdin], [], [], PACE)[0]:
-            command = sys.stdin.readline().strip()
+        if not running or select.select([commands], [], [], PACE)[0]:
+            command = commands.readline().decode().strip()
             if command in ("stop", ""):
                 return
             running = command == "resume"
