@@ -109,6 +109,11 @@ sample-config: $(BUILD)/tests/print_sample
 check: all tests-build
 	$(Q)scripts/run-unit-tests $(BUILD)/tests
 
+# Migration tools from their registries at a mirrored database; scripts/test tries three of them.
+# TOOLS names some; all without it.
+tools: all
+	$(Q)tests/tools/run $(TOOLS)
+
 bench: all
 	$(Q)tests/bench/run
 
@@ -156,8 +161,8 @@ clean:
 	rm -rf $(BUILD) build-san build-fuzz
 
 help:
-	@echo 'all check bench soak asan ubsan fuzz format lint install uninstall clean'
+	@echo 'all check tools bench soak asan ubsan fuzz format lint install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check bench soak asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+.PHONY: all check tools bench soak asan ubsan fuzz format lint install uninstall clean help tests-build sample-config

@@ -1,0 +1,2 @@
+DROP INDEX `book_author_title`;--> statement-breakpoint
+DROP INDEX `label_name_unique`;
