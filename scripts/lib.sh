@@ -56,10 +56,12 @@ sys.exit(sys.version_info < (3, 9) or sqlite3.sqlite_version_info < (3, 37))' 2>
     return 1
 }
 
-# make_venv PACKAGE…: build/venv with these packages, reused when they are there already.
+# make_venv PACKAGE[:MODULE]…: build/venv with these packages, reused when they are there already.
+# MODULE: what is imported, where it is not the package's name.
 make_venv() {
     local venv=$project/build/venv modules python
-    modules=$(printf '%s\n' "$@" | tr - _ | paste -sd, -)
+    modules=$(printf '%s\n' "${@##*:}" | tr - _ | paste -sd, -)
+    set -- "${@%%:*}"
     if "$venv/bin/python" -c "import $modules" 2>/dev/null; then
         return
     fi

@@ -27,6 +27,8 @@ enum {
 #define ORDER_PATIENCE  (2 * USEC_PER_SEC) /* an operator waits for it */
 #define ATTACH_PATIENCE (20 * USEC_PER_MSEC)
 #define READ_PATIENCE   (2 * USEC_PER_MSEC)
+#define SCHEMA_QUIET    (250 * USEC_PER_MSEC)
+#define SCHEMA_LATEST   (800 * USEC_PER_MSEC)
 #define READ_QUIET      (USEC_PER_MSEC / 2)
 #define READ_POSTPONED  (500 * USEC_PER_MSEC)
 #define ADOPT_DELAY     (60 * USEC_PER_SEC)
@@ -132,6 +134,9 @@ struct mirror {
     bool fresh_waiting;   /* some target is fresh */
     const char *stranger; /* why every table is to be compared once attached; NULL: no reason */
     int64_t schema_version;
+    int64_t schema_noticed; /* the version that was seen last, ours or another's */
+    usec schema_began, schema_moved;
+    bool schema_restless; /* somebody is changing the schema */
     uint32_t data_version;
 
     /* whose database it is */

@@ -265,6 +265,34 @@ bool mirror_changed(struct mirror *m)
     return true;
 }
 
+/* A tool that changes the schema in several transactions reads before it writes: triggers put back
+ * in between would make its next write fail. So they go back when the schema has been left alone
+ * for a moment, and at the latest after SCHEMA_LATEST; at once where a journal is missing, because
+ * then every write of the application fails. */
+static bool schema_restless(struct mirror *m, usec now)
+{
+    int64_t version, journal = 0;
+
+    if (!m->ever_attached || !m->source ||
+        source_query_int(m->source, "PRAGMA schema_version", &version) != SQLITE_OK)
+        return false;
+    if (version != m->schema_noticed) {
+        m->schema_noticed = version;
+        m->schema_moved = now;
+        if (!m->schema_restless)
+            m->schema_began = now;
+        m->schema_restless = true;
+    }
+    if (!m->schema_restless)
+        return false;
+    m->schema_restless =
+        now - m->schema_moved < SCHEMA_QUIET && now - m->schema_began < SCHEMA_LATEST &&
+        source_query_int(m->source, "SELECT 1 FROM sqlite_schema WHERE name='_syncd_journal'",
+                         &journal) == SQLITE_OK &&
+        journal == 1;
+    return m->schema_restless;
+}
+
 unsigned mirror_work(struct mirror *m, usec now)
 {
     unsigned bits = 0;
@@ -282,6 +310,8 @@ unsigned mirror_work(struct mirror *m, usec now)
         if (rest_wake(m) == SOURCE_LOCKED)
             return MIRROR_BUSY;
     }
+    if (!m->attached && schema_restless(m, now))
+        return MIRROR_LATER;
     if (!m->attached && mirror_attach(m, now) != SOURCE_OK)
         return m->problem == SOURCE_LOCKED ? MIRROR_BUSY : 0;
     if (!m->attached || !targets_looked_at(m))
