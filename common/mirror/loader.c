@@ -262,7 +262,7 @@ static int has_row(struct page *p, const struct swept *d, struct value *key, boo
 static int sweep_item(struct page *p, const struct swept *d, struct value *key)
 {
     struct mirror *m = p->m;
-    bool yes, mine;
+    bool yes = false, mine;
     int rc = is_mine(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
 
     if (rc == SQLITE_OK && mine)
