@@ -201,138 +201,6 @@ static int draft_all(struct mirror *m, const struct catalog *c, const struct cap
     return 0;
 }
 
-/* --- ids and what must be compared ------------------------------------------------------------ */
-
-static char *layout_of(const struct table_plan *p)
-{
-    struct buf b = {0};
-
-    for (size_t i = 0; i < p->row_key_count; i++) {
-        json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
-        buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
-    }
-    /* What a remote key is made of besides. */
-    for (size_t i = p->row_key_count; i < p->entry_count; i++) {
-        buf_putc(&b, '+');
-        json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
-        buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
-    }
-    return buf_ok(&b) ? b.data : NULL;
-}
-
-/* The id under which the table's changes are captured: the one in its triggers if they are (or, in
- * part, were) the plan's, else the store's for the same key layout, else a new one. An id is never
- * given to another layout, so an old journal entry cannot be misread. */
-static int find_id(struct mirror *m, const struct capture_state *st, struct table_slot *t,
-                   const char *layout, struct store_table *known)
-{
-    uint32_t id = capture_id_of(st, t->name);
-    bool differ = false;
-
-    if (id) {
-        struct capture_table ct = {.id = id, .plan = t->plan};
-        capture_intact(st, &ct, &differ);
-        if (!differ && store_table_by_id(m->store, id, known) == 0) {
-            /* Renamed, and with the name the target: what is there is another table's by now. */
-            if (strcasecmp(known->name, t->name) == 0 || !known->target[0] ||
-                strcmp(known->target, t->plan->target) == 0)
-                return 0;
-            store_table_clear(known);
-        }
-    } else if (store_table_by_name(m->store, t->name, known) == 0) {
-        if (strcmp(known->layout, layout) == 0)
-            return 0;
-        store_table_clear(known);
-    }
-    int rc = store_table_new(m->store, t->name, layout, capture_max_id(st), &id);
-    return rc < 0 ? rc : store_table_by_id(m->store, id, known);
-}
-
-/* Take over what the store knows, and decide whether the table's items may differ from the plan. */
-static int resolve_table(struct mirror *m, const struct capture_state *st, struct table_slot *t)
-{
-    struct store_table known = {0};
-    _cleanup_free_ char *layout = layout_of(t->plan);
-    _cleanup_free_ char *fingerprint = plan_fingerprint(t->plan);
-    bool differ;
-    int rc;
-
-    if (!layout || !fingerprint)
-        return -ENOMEM;
-    if ((rc = mirror_find_target(m, t->plan, &t->target)) < 0 ||
-        (rc = find_id(m, st, t, layout, &known)) < 0)
-        return rc;
-    t->id = known.id;
-    loader_recall(m, t);
-    _cleanup_buf_ struct buf key = {0};
-    if (dropped_encode_key(&t->plan->schema, &key) < 0) {
-        store_table_clear(&known);
-        return -ENOMEM;
-    }
-    struct capture_table ct = {.id = t->id, .plan = t->plan};
-    char *mark = capture_mark(m->source, t->name);
-    if (!mark) {
-        store_table_clear(&known);
-        return -EBUSY;
-    }
-    bool same = capture_intact(st, &ct, &differ) && strcmp(known.mark, mark) == 0 &&
-                strcmp(known.fingerprint, fingerprint) == 0;
-    same &= known.load != LOAD_GONE;
-    t->load = same ? known.load : LOAD_ROWS;
-    /* Writes of an unfinished load were on their way when the daemon was killed, and may have been
-     * carried out: nothing of it is spared. */
-    t->full = known.full || (m->unclean && t->load != LOAD_DONE);
-    t->cookie = known.cookie;
-    if (same)
-        buf_append(&t->cursor, known.cursor.data, known.cursor.len);
-    if (!same || t->full != known.full || strcmp(known.name, t->name) != 0 ||
-        strcmp(known.target, t->plan->target) != 0 || known.key.len != key.len ||
-        memcmp(known.key.data, key.data, key.len) != 0) {
-        free(known.target);
-        known.target = strdup(t->plan->target);
-        buf_clear(&known.key);
-        buf_append(&known.key, key.data, key.len);
-        free(known.name);
-        free(known.fingerprint);
-        free(known.layout);
-        free(known.mark);
-        known.mark = strdup(mark);
-        known.name = strdup(t->name);
-        known.fingerprint = take_ptr(fingerprint);
-        known.layout = take_ptr(layout);
-        known.load = t->load;
-        buf_clear(&known.cursor);
-        buf_append(&known.cursor, t->cursor.data, t->cursor.len);
-        known.full = t->full;
-        rc = known.name && known.target && known.mark && buf_ok(&known.key)
-                 ? store_table_save(m->store, &known)
-                 : -ENOMEM;
-    }
-    sqlite3_free(mark);
-    store_table_clear(&known);
-    return rc;
-}
-
-/* Remember the schema entries that the triggers are, as they were made: what stands there by now
- * may be another table already, which nobody has judged. */
-static int save_marks(struct mirror *m, const struct capture *c)
-{
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < c->count; i++) {
-        struct store_table known = {0};
-        if (store_table_by_id(m->store, c->tables[i].id, &known) < 0)
-            continue;
-        if (strcmp(c->marks[i], known.mark) != 0) {
-            free(known.mark);
-            known.mark = strdup(c->marks[i]);
-            rc = known.mark ? store_table_save(m->store, &known) : -ENOMEM;
-        }
-        store_table_clear(&known);
-    }
-    return rc;
-}
-
 /* --- capture ---------------------------------------------------------------------------------- */
 
 static int install(struct mirror *m, const struct capture_state *st, struct draft *d)
@@ -360,7 +228,7 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
         rc = capture_install(m->source, &c, m->nonce);
         for (size_t i = 0; rc == SQLITE_OK && i < c.count; i++)
             rebuilt += c.tables[i].rebuilt;
-        if (rc == SQLITE_OK && save_marks(m, &c) < 0)
+        if (rc == SQLITE_OK && resolve_save_marks(m, &c) < 0)
             rc = STATE_FAILED;
         if (rc == SQLITE_OK && m->ever_attached && rebuilt)
             mirror_note(m, LOG_EV_WARNING, "triggers_repaired",

@@ -1,8 +1,8 @@
 /* Shared by the mirror's files only: mirror.c (life, work, the engine's actions), attach.c (schema
- * and capture), identity.c and place.c (whose database and journal it is), rest.c (letting go of
- * it), reader.c (journal), loader.c (tables), dropped.c (tables that are gone), offer.c (a row
- * becomes a write), owner.c (rows that meet at one key), records.c (outcomes), ack.c, targets.c,
- * orders.c, view.c. */
+ * and capture), resolve.c (tables and the store), identity.c and place.c (whose database and
+ * journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
+ * (tables that are gone), offer.c (a row becomes a write), owner.c (rows that meet at one key),
+ * records.c (outcomes), ack.c, targets.c, orders.c, view.c. */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
 
@@ -262,6 +262,13 @@ int mirror_load_again(struct mirror *m, struct table_slot *t, bool full);
 /* Index of the DynamoDB table of that name and key, made when new. Targets stay for the mirror's
  * life, so that writes in flight keep their meaning. */
 int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *out);
+
+/* resolve.c */
+/* Id, target and load of a drafted table. 0; -EBUSY: ask again; other negative: the store failed or
+ * memory is short. */
+int resolve_table(struct mirror *m, const struct capture_state *st, struct table_slot *t);
+/* After the triggers stand: remember the schema entries they are. */
+int resolve_save_marks(struct mirror *m, const struct capture *c);
 
 /* dropped.c */
 int dropped_encode_key(const struct key_schema *s, struct buf *out);

@@ -1,0 +1,138 @@
+/* What a table is to the store: under which id its changes are captured, and whether its items may
+ * not be what the plan says, so that it must be compared. */
+#include <errno.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/text.h"
+#include "mirror/internal.h"
+
+static char *layout_of(const struct table_plan *p)
+{
+    struct buf b = {0};
+
+    for (size_t i = 0; i < p->row_key_count; i++) {
+        json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
+        buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
+    }
+    /* What a remote key is made of besides. */
+    for (size_t i = p->row_key_count; i < p->entry_count; i++) {
+        buf_putc(&b, '+');
+        json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
+        buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
+    }
+    return buf_ok(&b) ? b.data : NULL;
+}
+
+/* The id under which the table's changes are captured: the one in its triggers if they are (or, in
+ * part, were) the plan's, else the store's for the same key layout, else a new one. An id is never
+ * given to another layout, so an old journal entry cannot be misread. */
+static int find_id(struct mirror *m, const struct capture_state *st, struct table_slot *t,
+                   const char *layout, struct store_table *known)
+{
+    uint32_t id = capture_id_of(st, t->name);
+    bool differ = false;
+
+    if (id) {
+        struct capture_table ct = {.id = id, .plan = t->plan};
+        capture_intact(st, &ct, &differ);
+        if (!differ && store_table_by_id(m->store, id, known) == 0) {
+            /* Renamed, and with the name the target: what is there is another table's by now. */
+            if (strcasecmp(known->name, t->name) == 0 || !known->target[0] ||
+                strcmp(known->target, t->plan->target) == 0)
+                return 0;
+            store_table_clear(known);
+        }
+    } else if (store_table_by_name(m->store, t->name, known) == 0) {
+        if (strcmp(known->layout, layout) == 0)
+            return 0;
+        store_table_clear(known);
+    }
+    int rc = store_table_new(m->store, t->name, layout, capture_max_id(st), &id);
+    return rc < 0 ? rc : store_table_by_id(m->store, id, known);
+}
+
+/* Take over what the store knows, and decide whether the table's items may differ from the plan. */
+/* What is to be known of the table from now on, where it differs from what was. */
+static int save_table(struct mirror *m, const struct table_slot *t, struct store_table *known,
+                      const char *layout, const char *fingerprint, const char *mark)
+{
+    char **texts[] = {&known->name, &known->target, &known->layout, &known->fingerprint,
+                      &known->mark};
+    const char *values[] = {t->name, t->plan->target, layout, fingerprint, mark};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        free(*texts[i]);
+        if (!(*texts[i] = strdup(values[i])))
+            return -ENOMEM;
+    }
+    known->load = t->load;
+    known->full = t->full;
+    buf_clear(&known->cursor);
+    buf_append(&known->cursor, t->cursor.data, t->cursor.len);
+    if (dropped_encode_key(&t->plan->schema, &known->key) < 0 || !buf_ok(&known->cursor))
+        return -ENOMEM;
+    return store_table_save(m->store, known);
+}
+
+/* Take over what the store knows, and decide whether the table's items may differ from the plan. */
+static int take_over(struct mirror *m, const struct capture_state *st, struct table_slot *t,
+                     struct store_table *known, const char *layout, const char *fingerprint)
+{
+    struct capture_table ct = {.id = known->id, .plan = t->plan};
+    bool differ;
+
+    t->id = known->id;
+    loader_recall(m, t);
+    char *mark = capture_mark(m->source, t->name);
+    if (!mark)
+        return -EBUSY;
+    bool same = capture_intact(st, &ct, &differ) && strcmp(known->mark, mark) == 0 &&
+                strcmp(known->fingerprint, fingerprint) == 0 && known->load != LOAD_GONE;
+    t->load = same ? known->load : LOAD_ROWS;
+    /* Writes of an unfinished load were on their way when the daemon was killed, and may have been
+     * carried out: nothing of it is spared. */
+    t->full = known->full || (m->unclean && t->load != LOAD_DONE);
+    t->cookie = known->cookie;
+    if (same)
+        buf_append(&t->cursor, known->cursor.data, known->cursor.len);
+    int rc = 0;
+    if (!same || t->full != known->full || strcmp(known->name, t->name) != 0 ||
+        strcmp(known->target, t->plan->target) != 0 || !known->key.len)
+        rc = save_table(m, t, known, layout, fingerprint, mark);
+    sqlite3_free(mark);
+    return rc;
+}
+
+int resolve_table(struct mirror *m, const struct capture_state *st, struct table_slot *t)
+{
+    struct store_table known = {0};
+    _cleanup_free_ char *layout = layout_of(t->plan);
+    _cleanup_free_ char *fingerprint = plan_fingerprint(t->plan);
+    int rc = layout && fingerprint ? mirror_find_target(m, t->plan, &t->target) : -ENOMEM;
+
+    if (rc == 0)
+        rc = find_id(m, st, t, layout, &known);
+    if (rc == 0)
+        rc = take_over(m, st, t, &known, layout, fingerprint);
+    store_table_clear(&known);
+    return rc;
+}
+
+int resolve_save_marks(struct mirror *m, const struct capture *c)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < c->count; i++) {
+        struct store_table known = {0};
+        if (store_table_by_id(m->store, c->tables[i].id, &known) < 0)
+            continue;
+        if (strcmp(c->marks[i], known.mark) != 0) {
+            free(known.mark);
+            known.mark = strdup(c->marks[i]);
+            rc = known.mark ? store_table_save(m->store, &known) : -ENOMEM;
+        }
+        store_table_clear(&known);
+    }
+    return rc;
+}
