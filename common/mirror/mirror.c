@@ -251,7 +251,8 @@ bool mirror_changed(struct mirror *m)
         return identity_held_changed(m);
     if (m->attached && !m->source)
         return rest_calls(m);
-    if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic() || m->postponed)
+    if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic() || m->postponed ||
+        m->schema_restless)
         return true;
     if (!m->source->wal && source_being_written(m->source))
         return true; /* even asking would keep the writer from committing */
@@ -311,7 +312,7 @@ unsigned mirror_work(struct mirror *m, usec now)
             return MIRROR_BUSY;
     }
     if (!m->attached && schema_restless(m, now))
-        return MIRROR_LATER;
+        return MIRROR_BUSY;
     if (!m->attached && mirror_attach(m, now) != SOURCE_OK)
         return m->problem == SOURCE_LOCKED ? MIRROR_BUSY : 0;
     if (!m->attached || !targets_looked_at(m))
