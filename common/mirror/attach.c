@@ -148,6 +148,7 @@ static bool adopted(struct mirror *m, const struct capture_state *st, const char
         usec due = m->seen[i].since + ADOPT_DELAY;
         if (m->seen[i].since && now < due) {
             m->adopt_at = due < m->adopt_at ? due : m->adopt_at;
+            m->probation = true;
             return false;
         }
         return true;
@@ -162,6 +163,7 @@ static bool adopted(struct mirror *m, const struct capture_state *st, const char
         m->seen_count++;
     if (!at_once && now + ADOPT_DELAY < m->adopt_at)
         m->adopt_at = now + ADOPT_DELAY;
+    m->probation |= !at_once;
     return at_once;
 }
 
@@ -185,6 +187,7 @@ static int draft_all(struct mirror *m, const struct catalog *c, const struct cap
                      usec now, struct draft *d)
 {
     m->adopt_at = USEC_NEVER;
+    m->probation = false;
     forget_passing(m, c);
     /* Made at once: a slot holds list heads and must not move. */
     d->slots = calloc(c->count ? c->count : 1, sizeof *d->slots);

@@ -186,6 +186,16 @@ bool dropped_pending(const struct mirror *m)
     return false;
 }
 
+bool dropped_to_delete(const struct mirror *m)
+{
+    for (size_t i = 0; i < m->dropped_count; i++) {
+        const struct table_config *section = config_table(m->config, m->dropped[i].table.name);
+        if (m->dropped[i].deleting || (section && section->on_drop == DROP_DELETE))
+            return true;
+    }
+    return false;
+}
+
 struct pass {
     struct dropped *dropped;
     struct buf keys; /* length, bytes, row key length, bytes … */

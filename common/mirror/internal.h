@@ -167,8 +167,9 @@ struct mirror {
     uint32_t target_count, announced_targets;
     struct seen_table *seen;
     size_t seen_count;
-    usec adopt_at; /* when a table that appeared may be adopted, or one that went counts as dropped
-                    */
+    usec adopt_at;  /* when a table that appeared may be adopted, or one that went counts as dropped
+                     */
+    bool probation; /* a table is not taken up yet, because it has just appeared */
     struct dropped *dropped;
     size_t dropped_count;
 
@@ -281,6 +282,8 @@ int dropped_decide(struct mirror *m, usec now);
 bool dropped_slice(struct mirror *m, usec now);
 /* Are items being deleted? */
 bool dropped_pending(const struct mirror *m);
+/* Are items being deleted, or will they be when their table stays away? */
+bool dropped_to_delete(const struct mirror *m);
 void dropped_clear(struct dropped *d);
 
 /* reader.c */

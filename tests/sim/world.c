@@ -380,6 +380,19 @@ void sim_approve(struct world *w)
     w->pumping = true;
 }
 
+/* A table that is gone and whose minute is not over. */
+static bool any_dropped(struct world *w)
+{
+    struct mirror_table_view v;
+
+    for (size_t i = 0; i < mirror_table_count(w->mirror); i++) {
+        mirror_table(w->mirror, i, &v);
+        if (strcmp(v.state, "dropped") == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool at_rest(struct world *w)
 {
     struct mirror_view v;
@@ -389,7 +402,7 @@ static bool at_rest(struct world *w)
             return false;
     mirror_view(w->mirror, w->now, &v);
     return v.converged && mirror_idle(w->mirror) && list_empty(&w->flights) && !w->syncing &&
-           oracle_journal_empty(w) && oracle_all_mirrored(w);
+           oracle_journal_empty(w) && oracle_all_mirrored(w) && !any_dropped(w);
 }
 
 static void describe_unrest(struct world *w)
