@@ -326,14 +326,17 @@ class Program:
         column = self.rng.choice(self.extra(t))
         self.serial += 1
         old, column.name = column.name, "e%d" % self.serial
-        return ["ALTER TABLE %s RENAME COLUMN %s TO %s" % (t.name, old, column.name)]
+        # Another connection's ALTER is only seen by ALTER after a SELECT, with or without triggers.
+        return ["SELECT count(*) FROM " + t.name,
+                "ALTER TABLE %s RENAME COLUMN %s TO %s" % (t.name, old, column.name)]
 
     def drop_column(self, t):
         if not self.extra(t):
             return self.add_column(t)
         column = self.rng.choice(self.extra(t))
         t.columns.remove(column)
-        return ["ALTER TABLE %s DROP COLUMN %s" % (t.name, column.name)]
+        return ["SELECT count(*) FROM " + t.name,
+                "ALTER TABLE %s DROP COLUMN %s" % (t.name, column.name)]
 
     def change_index(self, t):
         if t.indexes and self.rng.random() < 0.5:
