@@ -80,6 +80,9 @@ void loader_advanced(void *arg, const struct span *s)
 {
     struct mirror *m = arg;
 
+    /* An attach that failed half-way may have ordered a load anew, which this is not. */
+    if (!m->attached)
+        return;
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];
         if (s->track != &t->load_track)

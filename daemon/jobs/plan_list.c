@@ -18,15 +18,28 @@ void plan_list_free(struct plan_list *l)
     catalog_free(l->catalog);
 }
 
+static bool same_key(const struct key_schema *a, const struct key_schema *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++)
+        same =
+            a->parts[i].type == b->parts[i].type && strcmp(a->parts[i].name, b->parts[i].name) == 0;
+    return same;
+}
+
+/* As the daemon does: several tables may share a target, if they make keys of one kind. */
 static int plan_one(const struct config *c, struct plan_list *l, size_t i)
 {
     struct err why = {0};
     int rc = plans_make(c, &l->catalog->tables[i], &l->plans[i], &why);
 
     for (size_t k = 0; rc == 0 && k < i; k++)
-        if (l->plans[k] && strcmp(l->plans[k]->target, l->plans[i]->target) == 0) {
+        if (l->plans[k] && strcmp(l->plans[k]->target, l->plans[i]->target) == 0 &&
+            !same_key(&l->plans[k]->schema, &l->plans[i]->schema)) {
             rc = err_set(&why, -ENOTSUP,
-                         "it would share DynamoDB table %s with \"%s\"; set another target",
+                         "it would share DynamoDB table %s with \"%s\", whose key is another; set "
+                         "another target, or the same key names and types",
                          l->plans[i]->target, l->catalog->tables[k].name);
             plan_free(take_ptr(l->plans[i]));
         }

@@ -120,3 +120,16 @@ def test_a_section_for_a_table_that_cannot_be_exits_2(checked):
     done = checked.ctl("check")
     assert done.returncode == 2 and '"loose"' in done.stderr and "no primary key" in done.stderr
     assert checked.run_to_end(["--check"])[0] == 2
+
+
+def test_tables_may_share_a_target_if_their_keys_are_of_one_kind(checked):
+    checked.configure({"table left_too": {"target": "shared-one"},
+                       "table left_three": {"target": "shared-one"}})
+    checked.configure({"source": {"exclude_tables": "left_alone"}})
+    checked.sql("CREATE TABLE left_too(id INTEGER PRIMARY KEY)",
+                "CREATE TABLE left_three(id INTEGER PRIMARY KEY, v TEXT)")
+    done = checked.ctl("check")
+    assert done.returncode == 0 and done.stdout.count("-> shared-one:") == 2
+    checked.sql("DROP TABLE left_three", "CREATE TABLE left_three(k TEXT PRIMARY KEY)")
+    done = checked.ctl("check")
+    assert done.returncode == 2 and "whose key is another" in done.stderr

@@ -107,12 +107,44 @@ static void a_plan_that_is_out_of_date_is_not_installed(void **state)
     sqlite3_free(before);
 }
 
+/* A table that was rebuilt after it was judged must not get its triggers back by the way. */
+static void a_schema_that_moved_on_is_not_installed_into(void **state)
+{
+    struct world *w = *state;
+    char *marks[3] = {0};
+
+    app(w, THREE_TABLES);
+    attach(w);
+    assert_int_equal(
+        source_query_int(w->source, "PRAGMA schema_version", &w->capture.schema_version),
+        SQLITE_OK);
+    w->capture.marks = marks;
+    app(w, "BEGIN; CREATE TABLE new_b(k TEXT PRIMARY KEY, v) WITHOUT ROWID; DROP TABLE b;"
+           "ALTER TABLE new_b RENAME TO b; INSERT INTO b VALUES('missed',1); COMMIT");
+    char *before = sql_text(w->app, SCHEMA);
+    assert_int_equal(capture_install(w->source, &w->capture, test_nonce), SQLITE_BUSY);
+    expect(w, SCHEMA, before);
+    assert_null(marks[1]);
+    sqlite3_free(before);
+
+    w->capture.schema_version = 0;
+    assert_int_equal(capture_install(w->source, &w->capture, test_nonce), SQLITE_OK);
+    assert_string_equal(rebuilt(w), "1");
+    for (size_t i = 0; i < 3; i++) {
+        char *mark = capture_mark(w->source, w->capture.tables[i].plan->table);
+        assert_string_equal(marks[i], mark);
+        sqlite3_free(mark);
+        sqlite3_free(marks[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         world_test(altering_tables_works_and_is_followed),
         world_test(marks_change_with_every_rebuild),
         world_test(a_plan_that_is_out_of_date_is_not_installed),
+        world_test(a_schema_that_moved_on_is_not_installed_into),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
