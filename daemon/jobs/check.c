@@ -111,12 +111,38 @@ static void print_captured(const struct table_plan *p, FILE *out)
     fputc('\n', out);
 }
 
+/* What key attributes are made of, where they are not a column's own value. */
+static void print_made_keys(const struct table_plan *p, FILE *out)
+{
+    for (size_t i = 0; i < p->schema.count; i++) {
+        const struct key_part *part = &p->parts[i];
+        if (part->kind == KEY_COLUMN)
+            continue;
+        print_label(out, i ? "sort key" : "part. key");
+        for (size_t k = 0; k < part->segment_count; k++) {
+            const struct key_segment *s = &part->segments[k];
+            if (part->kind == KEY_JOINED && k)
+                fputc('#', out);
+            if (s->literal)
+                fputs(s->literal, out);
+            else
+                fprintf(out, "{%s}", p->columns[s->column].name);
+        }
+        fputc('\n', out);
+    }
+    if (p->meeting) {
+        print_label(out, "beware");
+        fprintf(out, "%s; the second is then a dead letter\n", p->meeting);
+    }
+}
+
 static void print_plan(const struct table_info *t, const struct table_plan *p, FILE *out)
 {
     _cleanup_buf_ struct buf key = {0};
 
     plan_describe_key(p, &key);
     fprintf(out, "\ntable \"%s\" -> %s: %s\n", t->name, p->target, key.data ? key.data : "");
+    print_made_keys(p, out);
     print_columns(p, out);
     print_excluded(t, p, out);
     print_captured(p, out);
@@ -200,6 +226,7 @@ static void plan_json(json_t *o, const struct table_info *t, const struct table_
     json_object_set_new(o, "columns", columns);
     json_object_set_new(o, "excluded", excluded);
     json_object_set_new(o, "lookups", json_integer((json_int_t)p->capture.lookup_count));
+    json_object_set_new(o, "meeting", p->meeting ? json_string(p->meeting) : json_null());
     json_object_set_new(o, "limit",
                         p->capture.limits ? json_string(p->capture.limits) : json_null());
 }
