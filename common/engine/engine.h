@@ -124,6 +124,11 @@ size_t engine_pending(const struct engine *e, uint32_t target);
  * none): together they tell when everything that was offered before some moment is over. */
 uint64_t engine_serial(const struct engine *e);
 uint64_t engine_oldest(const struct engine *e, uint32_t target);
+/* The writes in flight whose outcome such a reply leaves open: `fn` for each. NULL for `reply`: of
+ * every request in flight, as if none were answered any more. */
+typedef void engine_write_fn(void *arg, const struct payload *p);
+void engine_left_open(const struct engine *e, uint64_t request, const struct reply *reply,
+                      engine_write_fn *fn, void *arg);
 /* Is a write of this key pending or in flight? */
 bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n);
 /* The newest write of this key that is pending or in flight, until the next step; NULL: none. */

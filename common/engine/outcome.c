@@ -217,6 +217,18 @@ static bool is_uncertain(enum reply_class class)
     return class == REPLY_TRANSIENT || class == REPLY_AMBIGUOUS || class == REPLY_UNEXPECTED;
 }
 
+void engine_left_open(const struct engine *e, uint64_t request, const struct reply *reply,
+                      engine_write_fn *fn, void *arg)
+{
+    if (reply && !is_uncertain(reply->class))
+        return;
+    for (const struct list *l = e->flying.next; l != &e->flying; l = l->next) {
+        const struct batch *b = container_of(l, const struct batch, link);
+        for (unsigned i = 0; (!reply || b->request.id == request) && i < b->request.count; i++)
+            fn(arg, b->request.writes[i]);
+    }
+}
+
 /* Did the service itself answer, as against something on the way to it? */
 static bool is_answer(enum reply_class class)
 {

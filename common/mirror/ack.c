@@ -101,6 +101,7 @@ void mirror_farewell(struct mirror *m)
         store_put_int(m->store, "acked", m->acked);
         store_put_int(m->store, "seen", max);
     }
+    mirror_abandon(m);
     /* Nothing is on its way, and no outcome is unknown. */
     engine_stats(m->engine, &stats);
     store_put_int(m->store, "clean", stats.items == 0);

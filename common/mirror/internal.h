@@ -218,6 +218,9 @@ struct table_slot *mirror_table_named(struct mirror *m, const char *name);
 bool mirror_room(const struct mirror *m);
 int64_t mirror_low(const struct mirror *m);
 
+/* No reply is awaited any more. */
+void mirror_abandon(struct mirror *m);
+
 /* attach.c */
 void table_slot_clear(struct table_slot *t);
 void mirror_free_tables(struct mirror *m);

@@ -167,8 +167,30 @@ void mirror_act(struct mirror *m, usec now, const struct event *ev)
     carry_out_all(m, now);
 }
 
+/* A put that may have been carried out leaves an item that nothing would know of, should its row go
+ * unseen before the outcome is certain. */
+static void suspect(void *arg, const struct payload *p)
+{
+    struct mirror *m = arg;
+    static const struct buf none = {.data = (char *)""};
+    const struct buf key = {.data = (char *)p->key, .len = p->key_len};
+    const struct buf row_key = {.data = (char *)p->row_key, .len = p->row_key_len};
+
+    if (p->op != WRITE_PUT)
+        return;
+    struct payload *about = payload_new(WRITE_DELETE, &key, &row_key, &none);
+    if (!about)
+        return;
+    about->table = p->table;
+    about->target = p->target;
+    if (record_add(m, m->now, RECORD_SUSPECT, about, NULL, NULL, NULL, NULL) < 0)
+        payload_free(about);
+}
+
 void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r)
 {
+    m->now = now;
+    engine_left_open(m->engine, request, r, suspect, m);
     mirror_act(m, now, &(struct event){.kind = EVENT_REPLY, .request_id = request, .reply = r});
 }
 
@@ -374,6 +396,11 @@ int mirror_lock_database(struct mirror *m, struct err *err)
     /* A directory that cannot be written is told with the database's own words when it is opened.
      */
     return rc == -EBUSY || rc == -ENOMEM ? rc : 0;
+}
+
+void mirror_abandon(struct mirror *m)
+{
+    engine_left_open(m->engine, 0, NULL, suspect, m);
 }
 
 static struct engine_config engine_settings(const struct config *c)

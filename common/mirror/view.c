@@ -3,9 +3,20 @@
 
 #include "mirror/internal.h"
 
+/* What was written to a table that is new, or whose triggers went, is in no journal. */
+static bool schema_known(const struct mirror *m)
+{
+    int64_t version = 0;
+
+    return !m->probation && (!m->source || (source_query_int(m->source, "PRAGMA schema_version",
+                                                             &version) == SQLITE_OK &&
+                                            version == m->schema_version));
+}
+
 bool mirror_settled(const struct mirror *m, int64_t seq)
 {
-    return m->attached && m->watermark >= seq && mirror_low(m) >= seq && !loader_pending(m);
+    return m->attached && m->watermark >= seq && mirror_low(m) >= seq && !loader_pending(m) &&
+           schema_known(m);
 }
 
 bool mirror_idle(const struct mirror *m)

@@ -155,7 +155,8 @@ class Rig:
 
     def capture_all(self, what):
         """Waits until all triggers are there."""
-        if self.uncaptured() - self.known and not PATIENT:
+        # A name that is new to the daemon is taken up after a minute, or at once by a restart.
+        if set(self.tables()) - self.known and not PATIENT:
             self.mirror.restart()
             self.known = set()
         self.known |= set(self.tables())
