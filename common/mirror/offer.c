@@ -258,11 +258,18 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
     buf_clear(&m->key);
     buf_clear(&m->json);
     int entry_rc = item_key(t->plan, entry, &m->key, &m->json, &entry_fault);
-    int rc = there ? found_key(&o, found, entry, &now_at, &same_row, &fault) : 0;
+    /* A row that was met in paging is its own entry. */
+    bool itself = found == SQLITE_ROW && entry == t->rows->values;
+    int rc = there && !itself ? found_key(&o, found, entry, &now_at, &same_row, &fault) : 0;
+    if (itself) {
+        same_row = true;
+        rc = entry_rc;
+        fault = entry_fault;
+    }
     if (entry_rc == -ENOMEM || rc == -ENOMEM)
         return -ENOMEM;
     bool mapped = there && rc == 0;
-    if (entry_rc == 0 && mapped && same_bytes(&now_at, &m->key)) {
+    if (entry_rc == 0 && mapped && (itself || same_bytes(&now_at, &m->key))) {
         if (found != SQLITE_TOOBIG) {
             rc = put_if_free(&o);
             return rc < 0 ? rc : 0;
