@@ -65,7 +65,8 @@ struct control_call {
     void *gone_arg;
 };
 
-/* Leave the call unanswered for now: suspended, and watched for a client that hangs up. */
+/* The call waits for its answer (`wait` may take a minute): it is suspended, and watched for a
+ * client that hangs up. control_call_answer() ends it. */
 void control_call_suspend(struct control_call *call);
 /* Tell the owner, once, that its answer is not wanted any more. */
 void control_call_lost(struct control_call *call);
