@@ -110,8 +110,9 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
 /* For the database that was held, as it was: if another comes in its place, that is held anew. */
 static int approve_database(struct mirror *m)
 {
-    if (!m->held || store_put(m->store, "approved", m->held_as, sizeof m->held_as) < 0 ||
-        store_sync(m->store, NULL) < 0)
+    if (!m->held ||
+        records_kept(m, store_put(m->store, "approved", m->held_as, sizeof m->held_as)) < 0 ||
+        records_kept(m, store_sync(m->store, NULL)) < 0)
         return 0;
     m->held = m->attached = false;
     return 1;
