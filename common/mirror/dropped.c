@@ -7,8 +7,6 @@
 
 #include "mirror/internal.h"
 
-enum { HALF_ROOM = ENGINE_ITEMS / 2 };
-
 /* --- the key of a DynamoDB table, as the store keeps it: per part its type, name and a NUL -------
  */
 

@@ -18,6 +18,7 @@ enum {
     READ_LIMIT = 1000,            /* entries or rows of one slice */
     READ_BYTES = 4 * 1024 * 1024, /* encoded */
     ENGINE_ITEMS = 8000,
+    HALF_ROOM = ENGINE_ITEMS / 2, /* loads and sweeps leave the other half to live changes */
     ENGINE_BYTES = 16 * 1024 * 1024,
     RECORDS_MAX = 4000, /* outcomes in one store transaction */
     LAG_SAMPLES = 1024,

@@ -7,8 +7,6 @@
 
 #include "mirror/internal.h"
 
-enum { HALF_ROOM = ENGINE_ITEMS / 2 }; /* live changes keep the other half of the engine */
-
 bool loader_pending(const struct mirror *m)
 {
     for (size_t i = 0; i < m->table_count; i++)

@@ -16,7 +16,7 @@ static int key_of_row(struct mirror *m, struct table_slot *t, const void *row_ke
 {
     const struct table_plan *p = t->plan;
     _cleanup_free_ struct value *values = calloc(p->entry_count, sizeof *values);
-    _cleanup_buf_ struct buf entry = {0}, found = {0};
+    _cleanup_buf_ struct buf entry = {0};
     struct item_fault fault;
 
     if (!values)
@@ -30,12 +30,9 @@ static int key_of_row(struct mirror *m, struct table_slot *t, const void *row_ke
         return rc;
     if (!buf_ok(&entry) || values_decode(entry.data, entry.len, values, p->entry_count) < 0)
         return SQLITE_NOMEM;
-    for (size_t i = 0; i < p->row_key_count; i++)
-        value_encode(&found, &values[i]);
-    if (!buf_ok(&found))
-        return SQLITE_NOMEM;
-    /* Its collation takes another row for it. */
-    if (found.len != n || memcmp(found.data, row_key, n) != 0)
+    /* An entry begins with the row key; another is of a row that its collation takes for this one.
+     */
+    if (entry.len < n || memcmp(entry.data, row_key, n) != 0)
         return SQLITE_DONE;
     rc = item_key(p, values, key, NULL, &fault);
     return rc == -ENOMEM ? SQLITE_NOMEM : rc < 0 ? SQLITE_DONE : SQLITE_ROW;

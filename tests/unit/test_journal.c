@@ -218,6 +218,12 @@ static void many_entries_go_in_short_transactions(void **state)
 }
 
 /* The cap took the beginning, sentinel and all; the next acknowledgement puts one back. */
+static bool not_ours(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
 static void a_lost_sentinel_is_put_back(void **state)
 {
     struct world *w = *state;
@@ -229,6 +235,11 @@ static void a_lost_sentinel_is_put_back(void **state)
 
     app(w, "DELETE FROM _syncd_journal");
     int64_t acked = 77;
+    /* Emptied and written to since it was read: what is there was read by nobody. */
+    app(w, "INSERT INTO a VALUES(5,5)");
+    assert_int_equal(journal_ack(w->journal, 5, other_nonce, not_ours, NULL, &acked), SQLITE_ABORT);
+    expect(w, "SELECT seq,t FROM _syncd_journal", "1|7");
+    app(w, "DELETE FROM _syncd_journal");
     assert_int_equal(journal_ack(w->journal, 5, other_nonce, NULL, NULL, &acked), SQLITE_CORRUPT);
     assert_int_equal(acked, 77);
     assert_true(sqlite3_get_autocommit(w->source->db));
