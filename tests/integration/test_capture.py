@@ -1,5 +1,6 @@
 """Every committed change arrives, whatever the table, the statement and the journal mode."""
 
+import contextlib
 import os
 import random
 import re
@@ -423,8 +424,13 @@ def watched_inodes(pid):
     """Inodes that a process watches by inotify, as the kernel tells."""
     found = set()
     for name in os.listdir("/proc/%d/fdinfo" % pid):
-        with open("/proc/%d/fdinfo/%s" % (pid, name), encoding="ascii") as info:
-            found |= {int(m, 16) for m in re.findall(r"^inotify wd:\S+ ino:([0-9a-f]+)", info.read(), re.M)}
+        # A running process closes files between our listing and our reading.
+        with contextlib.suppress(FileNotFoundError), open(
+            "/proc/%d/fdinfo/%s" % (pid, name), encoding="ascii"
+        ) as info:
+            found |= {
+                int(m, 16) for m in re.findall(r"^inotify wd:\S+ ino:([0-9a-f]+)", info.read(), re.M)
+            }
     return found
 
 

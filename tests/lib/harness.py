@@ -27,6 +27,7 @@ from decimal import Decimal
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 import compare
 
@@ -40,8 +41,8 @@ Endpoint = collections.namedtuple("Endpoint", "url access_key secret_key")
 
 
 def eventually(condition, what="the condition", timeout=None):
-    """The first true value of condition(), polled; AssertionError past the bound. An AssertionError
-    or connection failure inside the condition counts as "not yet"."""
+    """The first true value of condition(), polled; AssertionError past the bound. An AssertionError,
+    a connection failure or a DynamoDB table that is not there inside the condition is "not yet"."""
     end = time.monotonic() + (timeout or BOUND)
     last = None
     while True:
@@ -50,6 +51,10 @@ def eventually(condition, what="the condition", timeout=None):
             if last:
                 return last
         except (AssertionError, OSError, http.client.HTTPException) as error:
+            last = error
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
             last = error
         if time.monotonic() > end:
             raise AssertionError(
