@@ -37,7 +37,7 @@ struct engine_config {
     uint64_t seed;                  /* of the jitter */
     void *arg;
     /* Does DynamoDB hold exactly this item, for sure? Asked for puts, when about to be sent. */
-    bool (*holds)(void *arg, const struct payload *p);
+    bool (*holds)(void *arg, struct payload *p);
 };
 
 /* A request: writes[i] stay valid until the reply's step returns. */

@@ -16,6 +16,7 @@ struct payload {
     enum write_op op;
     bool force;      /* send even if DynamoDB is known to hold the same */
     bool left;       /* the row has gone to another key: this delete says nothing of the row */
+    bool recorded;   /* the state says of its key all that there is to say already */
     uint64_t serial; /* order of offers, given by the engine */
     uint32_t table;  /* id of the SQLite table it came from */
     uint32_t target; /* index of the DynamoDB table */

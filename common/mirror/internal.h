@@ -347,6 +347,8 @@ void mirror_describe_row(const struct table_slot *t, const void *row_key, size_t
 int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload *p,
                struct span *span, const char *column, const char *reason, const char *message);
 void records_free(struct mirror *m);
+/* The row key to keep with an item's digest, or NULL where the remote key tells it. */
+const char *records_owner(struct mirror *m, const struct payload *p);
 /* What came of a write to the store: a failure has rolled back all that was written since the last
  * commit, and is said once and mended in a while. Returns `rc`. */
 int records_kept(struct mirror *m, int rc);

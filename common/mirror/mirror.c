@@ -218,17 +218,17 @@ void mirror_stop(struct mirror *m, usec now)
 }
 
 /* DynamoDB is known to hold this item: its digest is the one last acknowledged. */
-static bool holds(void *arg, const struct payload *p)
+static bool holds(void *arg, struct payload *p)
 {
     struct mirror *m = arg;
-    uint8_t digest[STORE_DIGEST_SIZE];
-    uint32_t table;
 
     if (m->state_broken)
         return false;
-    return store_digest_get(m->store, m->targets[p->target]->store_id, p->key, p->key_len, digest,
-                            &table) &&
-           memcmp(digest, p->digest, STORE_DIGEST_SIZE) == 0;
+    enum digest_match match =
+        store_digest_match(m->store, m->targets[p->target]->store_id, p->key, p->key_len, p->digest,
+                           p->table, records_owner(m, p), p->row_key_len);
+    p->recorded = match == DIGEST_SAME;
+    return match != DIGEST_OTHER;
 }
 
 /* --- work ------------------------------------------------------------------------------------- */

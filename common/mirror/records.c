@@ -60,16 +60,22 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
     return rc;
 }
 
-static int put_digest(struct mirror *m, const struct payload *p)
+const char *records_owner(struct mirror *m, const struct payload *p)
 {
     const struct table_slot *t = mirror_table_by_id(m, p->table);
-    uint32_t target = m->targets[p->target]->store_id;
     bool keep = !t || !t->plan || !t->plan->plain_key || m->targets[p->target]->contested;
+
+    return keep ? p->row_key : NULL;
+}
+
+static int put_digest(struct mirror *m, const struct payload *p)
+{
+    uint32_t target = m->targets[p->target]->store_id;
 
     if (p->op == WRITE_DELETE)
         return store_digest_delete(m->store, target, p->key, p->key_len);
     return store_digest_put(m->store, target, p->key, p->key_len, p->digest, p->table,
-                            keep ? p->row_key : NULL, p->row_key_len);
+                            records_owner(m, p), p->row_key_len);
 }
 
 static int write_record(struct mirror *m, const struct record *r)
@@ -84,7 +90,7 @@ static int write_record(struct mirror *m, const struct record *r)
                                     p->table, p->row_key, p->row_key_len);
     if (r->kind == RECORD_FAULT || (r->kind == RECORD_REFUSED && !p->left))
         return put_dead_letter(m, r);
-    if (r->kind == RECORD_WRITTEN || r->kind == RECORD_SPARED)
+    if (r->kind == RECORD_WRITTEN || (r->kind == RECORD_SPARED && !p->recorded))
         rc = put_digest(m, p);
     if (rc == 0 && !p->left)
         rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len, p->serial);

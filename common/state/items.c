@@ -10,6 +10,16 @@ static void bind_key(sqlite3_stmt *stmt, uint32_t target, const void *key, size_
     store_bind_blob(stmt, 2, key, n);
 }
 
+/* `blob` NULL: the column is NULL too. */
+static bool same_blob(sqlite3_stmt *stmt, int column, const void *blob, size_t n)
+{
+    if (!blob)
+        return sqlite3_column_type(stmt, column) == SQLITE_NULL;
+    return sqlite3_column_type(stmt, column) == SQLITE_BLOB &&
+           (size_t)sqlite3_column_bytes(stmt, column) == n &&
+           (n == 0 || memcmp(sqlite3_column_blob(stmt, column), blob, n) == 0);
+}
+
 bool store_digest_get(struct store *s, uint32_t target, const void *key, size_t n,
                       uint8_t digest[STORE_DIGEST_SIZE], uint32_t *table)
 {
@@ -26,6 +36,25 @@ bool store_digest_get(struct store *s, uint32_t target, const void *key, size_t 
     }
     sqlite3_reset(stmt);
     return found;
+}
+
+enum digest_match store_digest_match(struct store *s, uint32_t target, const void *key, size_t n,
+                                     const uint8_t digest[STORE_DIGEST_SIZE], uint32_t table,
+                                     const void *row_key, size_t row_key_len)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_GET);
+    enum digest_match match = DIGEST_OTHER;
+
+    if (!stmt)
+        return DIGEST_OTHER;
+    bind_key(stmt, target, key, n);
+    if (sqlite3_step(stmt) == SQLITE_ROW && same_blob(stmt, 0, digest, STORE_DIGEST_SIZE))
+        match = (uint32_t)sqlite3_column_int64(stmt, 1) == table &&
+                        same_blob(stmt, 2, row_key, row_key_len)
+                    ? DIGEST_SAME
+                    : DIGEST_SAME_ITEM;
+    sqlite3_reset(stmt);
+    return match;
 }
 
 int store_digest_owner(struct store *s, uint32_t target, const void *key, size_t n, uint32_t *table,

@@ -99,6 +99,15 @@ int store_table_progress(struct store *s, uint32_t id, enum load_state load,
 /* True when there is one for the key. */
 bool store_digest_get(struct store *s, uint32_t target, const void *key, size_t n,
                       uint8_t digest[STORE_DIGEST_SIZE], uint32_t *table);
+/* What is kept of an item, against what there is now of it. */
+enum digest_match {
+    DIGEST_OTHER,     /* nothing, or another content */
+    DIGEST_SAME_ITEM, /* this content, but as another row's */
+    DIGEST_SAME,      /* all as store_digest_put() would write it */
+};
+enum digest_match store_digest_match(struct store *s, uint32_t target, const void *key, size_t n,
+                                     const uint8_t digest[STORE_DIGEST_SIZE], uint32_t table,
+                                     const void *row_key, size_t row_key_len);
 /* Whose item it is: table id, and the row key where it is kept (appended to `row_key`). 1; 0 when
  * there is none, negative when it cannot be known. */
 int store_digest_owner(struct store *s, uint32_t target, const void *key, size_t n, uint32_t *table,

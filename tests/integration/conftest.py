@@ -6,6 +6,7 @@ session. Nothing is skipped silently: an engine or program that is missing fails
 """
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,8 @@ DUMMY = ("AKIDSYNCDTEST", "syncdTestSecretKey")
 
 
 def pytest_configure(config):
+    # A shell ignores SIGINT for what it starts in the background, and programs under test inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "engine: holds on any DynamoDB engine; also run on a second one"
     )

@@ -36,6 +36,17 @@ static void digests_by_target_and_key(void **state)
     assert_int_equal(got[0], 'b');
     assert_int_equal(store_digest_count(b->store, 1), 2);
 
+    const uint8_t c[STORE_DIGEST_SIZE] = "cccccccccccccccc", x[STORE_DIGEST_SIZE] = "x";
+    assert_int_equal(store_digest_match(b->store, 1, "kk", 2, c, 5, "row", 3), DIGEST_SAME);
+    assert_int_equal(store_digest_match(b->store, 1, "kk", 2, c, 5, "rov", 3), DIGEST_SAME_ITEM);
+    assert_int_equal(store_digest_match(b->store, 1, "kk", 2, c, 5, "ro", 2), DIGEST_SAME_ITEM);
+    assert_int_equal(store_digest_match(b->store, 1, "kk", 2, c, 5, NULL, 0), DIGEST_SAME_ITEM);
+    assert_int_equal(store_digest_match(b->store, 1, "kk", 2, c, 6, "row", 3), DIGEST_SAME_ITEM);
+    assert_int_equal(store_digest_match(b->store, 1, "kk", 2, x, 5, "row", 3), DIGEST_OTHER);
+    assert_int_equal(store_digest_match(b->store, 2, "kk", 2, c, 5, "row", 3), DIGEST_OTHER);
+    assert_int_equal(store_digest_match(b->store, 2, "k", 1, got, 5, NULL, 0), DIGEST_SAME);
+    assert_int_equal(store_digest_match(b->store, 2, "k", 1, got, 5, "", 0), DIGEST_SAME_ITEM);
+
     assert_int_equal(store_digest_delete(b->store, 1, "k", 1), 0);
     assert_int_equal(store_digest_delete(b->store, 1, "never there", 11), 0);
     assert_false(store_digest_get(b->store, 1, "k", 1, got, &table));

@@ -48,7 +48,7 @@ static inline void name_of(const struct payload *p, struct buf *out)
                (int)p->row_key_len, p->row_key);
 }
 
-static inline bool world_holds(void *arg, const struct payload *p)
+static inline bool world_holds(void *arg, struct payload *p)
 {
     const struct world *w = arg;
 

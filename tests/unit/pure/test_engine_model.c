@@ -125,7 +125,7 @@ static struct payload *payload_of(struct model *m, uint32_t target, unsigned cha
     return p;
 }
 
-static bool holds(void *arg, const struct payload *p)
+static bool holds(void *arg, struct payload *p)
 {
     return cell_of(arg, p)->stored == p->digest[0];
 }
