@@ -12,6 +12,7 @@
 
 #define STOP_LIMIT (9 * USEC_PER_SEC)
 enum { TRIM_AFTER = 100 }; /* requests */
+#define REPORT_LATEST (5 * USEC_PER_SEC)
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
@@ -98,14 +99,12 @@ static void look_ready(struct daemon *d)
               NULL);
 }
 
-static void report_health(struct daemon *d)
+static void report_health(struct daemon *d, const struct mirror_view *v)
 {
-    struct mirror_view v;
     struct health_report r;
     char status[160];
 
-    mirror_view(d->mirror, clock_monotonic(), &v);
-    health_look(d, &v, &r);
+    health_look(d, v, &r);
     if (r.level != d->health) {
         d->health = r.level;
         log_event(r.level == HEALTH_OK        ? LOG_EV_INFO
@@ -117,8 +116,8 @@ static void report_health(struct daemon *d)
                   "health", health_name(r.level), "code", r.count ? r.reasons[0].code : NULL, NULL);
     }
     snprintf(status, sizeof status, "%s%s%s; %lld pending, %llu sent", health_name(r.level),
-             r.count ? ": " : "", r.count ? r.reasons[0].code : "", (long long)v.journal_entries,
-             (unsigned long long)(v.items_put + v.items_deleted));
+             r.count ? ": " : "", r.count ? r.reasons[0].code : "", (long long)v->journal_entries,
+             (unsigned long long)(v->items_put + v->items_deleted));
     notify_status(status);
 }
 
@@ -195,16 +194,26 @@ static enum watcher_look look(void *arg, bool cheap)
 }
 
 /* What a burst needed is given back to the system once it is over. */
-static void give_back_memory(struct daemon *d)
+static void give_back_memory(struct daemon *d, const struct mirror_view *v)
 {
-    struct mirror_view v;
-
-    mirror_view(d->mirror, clock_monotonic(), &v);
-    if (v.engine.items || v.engine.requests - d->trimmed_at < TRIM_AFTER)
+    if (v->engine.items || v->engine.requests - d->trimmed_at < TRIM_AFTER)
         return;
-    d->trimmed_at = v.engine.requests;
+    d->trimmed_at = v->engine.requests;
     mirror_release_memory(d->mirror);
     malloc_trim(0);
+}
+
+static void report(struct daemon *d)
+{
+    usec now = clock_monotonic();
+    struct mirror_view v;
+
+    if (mirror_gives_way(d->mirror) && now - d->reported_at < REPORT_LATEST)
+        return;
+    d->reported_at = now;
+    mirror_view(d->mirror, now, &v);
+    report_health(d, &v);
+    give_back_memory(d, &v);
 }
 
 static void tick(void *arg)
@@ -220,8 +229,7 @@ static void tick(void *arg)
     if (d->closing)
         return;
     mirror_rest(d->mirror, clock_monotonic());
-    report_health(d);
-    give_back_memory(d);
+    report(d);
     notify_watchdog();
 }
 

@@ -77,6 +77,7 @@ struct daemon {
     char last_error_code[64], last_error_message[400], last_error_request[80];
     uint64_t sent_bytes;
     uint64_t trimmed_at; /* requests sent when memory was last given back */
+    usec reported_at;
 
     usec locked_since;  /* monotonic, 0: the database is not locked */
     enum health health; /* as logged last */

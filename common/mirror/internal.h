@@ -30,7 +30,7 @@ enum {
 #define READ_PATIENCE   (2 * USEC_PER_MSEC)
 #define SCHEMA_QUIET    (250 * USEC_PER_MSEC)
 #define SCHEMA_LATEST   (800 * USEC_PER_MSEC)
-#define READ_QUIET      (USEC_PER_MSEC / 2)
+#define READ_QUIET      USEC_PER_MSEC
 #define READ_POSTPONED  (500 * USEC_PER_MSEC)
 #define ADOPT_DELAY     (60 * USEC_PER_SEC)
 #define ACK_QUIET       (250 * USEC_PER_MSEC)
@@ -139,6 +139,8 @@ struct mirror {
     usec schema_began, schema_moved;
     bool schema_restless; /* somebody is changing the schema */
     uint32_t data_version;
+    uint32_t change_counter; /* rollback mode: the file header's, read without a lock */
+    bool counter_known;
 
     /* whose database it is */
     uint8_t id[CAPTURE_ID_SIZE], place[CAPTURE_ID_SIZE];

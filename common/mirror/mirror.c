@@ -247,7 +247,9 @@ void mirror_tick(struct mirror *m)
     struct stamp s;
 
     if (m->source ? source_check_file(m->source, &err) == SOURCE_OK : !m->attached) {
-        if (m->source) /* the application may have changed it; a lock is no news */
+        /* The application may have changed it; a lock is no news, and asking would be in the way of
+         * writers that reading gives way to. */
+        if (m->source && !m->postponed)
             source_refresh_mode(m->source);
         return;
     }
@@ -276,8 +278,17 @@ bool mirror_changed(struct mirror *m)
     if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic() || m->postponed ||
         m->schema_restless)
         return true;
-    if (!m->source->wal && source_being_written(m->source))
-        return true; /* even asking would keep the writer from committing */
+    if (!m->source->wal) {
+        /* Even asking SQLite would keep a writer from committing. */
+        uint32_t counter;
+        if (source_being_written(m->source) || !source_change_counter(m->source, &counter))
+            return true;
+        bool same = m->counter_known && counter == m->change_counter;
+        m->change_counter = counter;
+        m->counter_known = true;
+        return !same;
+    }
+    m->counter_known = false;
     int64_t now = 0;
     if (source_query_int(m->source, "PRAGMA data_version", &now) != SQLITE_OK)
         return true;
@@ -286,6 +297,11 @@ bool mirror_changed(struct mirror *m)
         return false;
     m->data_version = version;
     return true;
+}
+
+bool mirror_gives_way(const struct mirror *m)
+{
+    return m->postponed != 0;
 }
 
 /* A tool that changes the schema in several transactions reads before it writes: triggers put back

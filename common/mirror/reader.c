@@ -284,6 +284,10 @@ static bool gives_way(struct mirror *m, usec now)
         m->postponed = 0;
         return false;
     }
+    /* A rest that began long ago says nothing: what has woken us may be the first of many commits.
+     */
+    if (!m->postponed)
+        m->unwritten = 0;
     bool quiet = m->unwritten && now - m->unwritten >= READ_QUIET;
     if (source_being_written(m->source)) {
         if (quiet)

@@ -145,6 +145,7 @@ enum source_problem rest_wake(struct mirror *m)
     if (rc == SQLITE_OK)
         memcpy(m->journal->id, m->id, sizeof m->id);
     m->data_version = 0;
+    m->counter_known = false;
     m->woken = true;
     m->wakeups++;
     if (m->problem == SOURCE_OK && (rc & 0xff) == SQLITE_BUSY) {

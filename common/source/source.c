@@ -286,14 +286,34 @@ enum source_problem source_check_file(const struct source *s, struct err *err)
     return SOURCE_OK;
 }
 
-bool source_being_written(const struct source *s)
+static sqlite3_file *file_of(const struct source *s)
 {
     sqlite3_file *file = NULL;
-    int reserved = 0;
 
     return sqlite3_file_control(s->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK &&
-           file && file->pMethods &&
-           file->pMethods->xCheckReservedLock(file, &reserved) == SQLITE_OK && reserved;
+                   file && file->pMethods
+               ? file
+               : NULL;
+}
+
+bool source_being_written(const struct source *s)
+{
+    sqlite3_file *file = file_of(s);
+    int reserved = 0;
+
+    return file && file->pMethods->xCheckReservedLock(file, &reserved) == SQLITE_OK && reserved;
+}
+
+bool source_change_counter(const struct source *s, uint32_t *counter)
+{
+    enum { CHANGE_COUNTER = 24 };
+    sqlite3_file *file = file_of(s);
+    uint8_t b[4];
+
+    if (!file || file->pMethods->xRead(file, b, sizeof b, CHANGE_COUNTER) != SQLITE_OK)
+        return false;
+    *counter = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+    return true;
 }
 
 int64_t source_wal_bytes(const struct source *s)

@@ -78,6 +78,10 @@ int source_step_unbounded(sqlite3_stmt *stmt);
 
 /* Rollback mode: is another connection within a write transaction? Takes no lock to find out. */
 bool source_being_written(const struct source *s);
+/* The file header's change counter (sqlite.org/fileformat2.html, 1.3.8), which every commit in
+ * rollback mode moves. Read without a lock, so it only hints that there is something to look for.
+ * False when it cannot be read. */
+bool source_change_counter(const struct source *s, uint32_t *counter);
 
 /* Size of the -wal file in bytes, 0 when there is none. */
 int64_t source_wal_bytes(const struct source *s);
