@@ -139,7 +139,7 @@ static void append_update_lookup(sqlite3_str *out, const struct capture_table *t
 
 static void append_body(sqlite3_str *out, const struct capture_table *t, const char *kind)
 {
-    static const char *const events[] = {"AFTER INSERT", "AFTER UPDATE", "AFTER DELETE"};
+    static const char *const events[] = {"AFTER INSERT", "AFTER UPDATE", "BEFORE DELETE"};
     const struct plan_capture *c = &t->plan->capture;
 
     if (strcmp(kind, "k") == 0) {

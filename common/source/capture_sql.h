@@ -2,7 +2,8 @@
  *
  * For a table of id 7:
  *
- *     _syncd_7_i, _u, _d   AFTER INSERT, UPDATE, DELETE: the entry of the row
+ *     _syncd_7_i, _u, _d   AFTER INSERT, AFTER UPDATE, BEFORE DELETE: the entry of the row (after a
+ *                          delete SQLite tells a key that foreign keys have changed the type of)
  *     _syncd_7_k           BEFORE UPDATE of the entry's columns: both entries, when they differ
  *     _syncd_7_bi          BEFORE INSERT: the entry of every row that REPLACE may remove
  *     _syncd_7_b0, b1 …    BEFORE UPDATE of one unique index's columns: the same
