@@ -91,16 +91,30 @@ CAPTURE_PROGRAMS := $(BUILD)/tests/programs/programs
 $(CAPTURE_PROGRAMS): $(call obj,$(PROGRAMS_SRC)) $(COMMON_LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
-# Programs for SOAK seconds on SOAK_JOBS processes, from a first seed that no run has had before; the
-# other versions of SQLite after it, for a tenth of that each.
+# The mirror in simulated worlds, with planted faults (common/base/plant.h) that are asleep unless
+# asked for: everything of it is compiled a second time.
+SIM := $(BUILD)/tests/sim/sim
+SIM_OBJ = $(patsubst %.c,$(BUILD)/planted/%.o,$(COMMON_SRC) $(wildcard tests/sim/*.c))
+$(BUILD)/planted/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) -DSYNCD_PLANTS $(ALL_CFLAGS) -c -o $@ $<
+
+$(SIM): $(SIM_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Simulated worlds for SOAK seconds on SOAK_JOBS processes, from a first seed that no run has had
+# before; then programs for as long, and the
+# other versions of SQLite for a tenth of that each.
 SOAK ?= 3600
 SOAK_JOBS ?= 2
 SOAK_SEED ?= $(shell date +%s)000000
-soak: $(CAPTURE_PROGRAMS)
+soak: $(CAPTURE_PROGRAMS) $(SIM)
+	$(Q)$(SIM) --keep-going --seconds $(SOAK) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
 	$(Q)$(CAPTURE_PROGRAMS) --keep-going --seconds $(SOAK) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
 	$(Q)scripts/test-sqlite-versions --seconds $$(($(SOAK) / 10)) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
 
-tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS)
+tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS) $(SIM)
 
 # etc/syncd.conf is the option table's own words; a test holds it to them.
 sample-config: $(BUILD)/tests/print_sample

@@ -1,5 +1,6 @@
 /* What is sent when: gates of endpoint and tables, the linger, the cap on write units, and how a
  * batch is filled. */
+#include "base/plant.h"
 #include "engine/internal.h"
 
 #include <errno.h>
@@ -74,8 +75,8 @@ static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *byt
     struct payload *p = n->pending;
     size_t size = payload_size(p);
 
-    if (p->op == WRITE_PUT && !p->force && !n->uncertain && !e->doubt_all && e->config.holds &&
-        e->config.holds(e->config.arg, p)) {
+    if (p->op == WRITE_PUT && !p->force && (!n->uncertain || PLANTED(SPARED_IN_DOUBT)) &&
+        !e->doubt_all && e->config.holds && e->config.holds(e->config.arg, p)) {
         if (action_push(out, &(struct action){.kind = ACTION_SPARED, .payload = p}) == 0) {
             e->bytes -= payload_memory(p);
             /* The key's bytes live in the payload that now is the receiver's, but an entry is

@@ -1,5 +1,6 @@
 /* Keys that have something pending or in flight, those that wait, and those of which an outcome is
  * unknown. */
+#include "base/plant.h"
 #include "engine/internal.h"
 
 #include <errno.h>
@@ -246,7 +247,10 @@ void entry_unsend(struct engine *e, struct entry *n)
     struct payload *sent = n->sent;
 
     n->sent = NULL;
-    if (n->pending)
+    if (PLANTED(STALE_UNPROCESSED) && n->pending) {
+        payload_drop(e, n->pending);
+        n->pending = sent;
+    } else if (n->pending)
         payload_supersede(e, sent, n->pending);
     else
         n->pending = sent;
@@ -308,7 +312,13 @@ int entry_offer(struct engine *e, struct payload *p)
     p->serial = e->next_serial++;
     struct entry *n = entry_find(e, p->target, p->key, p->key_len);
 
+    if (PLANTED(KEY_TWICE) && n && n->state == ENTRY_SENT)
+        n = NULL;
     if (n) {
+        if (PLANTED(OLDER_READ_KEPT) && n->pending) {
+            payload_free(p);
+            return 0;
+        }
         if (n->pending)
             payload_supersede(e, n->pending, p);
         n->pending = p;

@@ -1,4 +1,5 @@
 #include "engine/track.h"
+#include "base/plant.h"
 
 #include <stdlib.h>
 
@@ -56,6 +57,8 @@ void span_unref(struct span *s)
         span_free(s);
         return;
     }
+    if (PLANTED(ACK_OVER_GAP) && s->last > t->low)
+        t->low = s->last;
     while (!list_empty(&t->spans)) {
         struct span *first = list_first(&t->spans, struct span, link);
         if (first->refs > 0)

@@ -139,6 +139,7 @@ struct mirror {
     usec schema_began, schema_moved;
     bool schema_restless; /* somebody is changing the schema */
     uint32_t data_version;
+    struct payload *late;    /* a planted fault's */
     uint32_t change_counter; /* rollback mode: the file header's, read without a lock */
     bool counter_known;
 

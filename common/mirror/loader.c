@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/plant.h"
 #include "mirror/internal.h"
 
 bool loader_pending(const struct mirror *m)
@@ -266,6 +267,8 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     bool yes = false, mine;
     int rc = is_mine(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
 
+    if (PLANTED(SWEEP_SKIPPED))
+        return SQLITE_OK;
     if (rc == SQLITE_OK && mine)
         rc = has_row(p, d, key, &yes);
     if (rc != SQLITE_OK || !mine || yes)

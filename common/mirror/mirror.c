@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 
 #include "base/lockfile.h"
+#include "base/plant.h"
 #include "mirror/internal.h"
 
 /* --- small things ----------------------------------------------------------------------------- */
@@ -58,6 +59,8 @@ int64_t mirror_low(const struct mirror *m)
 {
     uint64_t low = m->track.low;
 
+    if (PLANTED(ACK_BEFORE_REPLY))
+        return m->watermark;
     for (size_t i = 0; i < m->table_count; i++) {
         const struct table_slot *t = &m->tables[i];
         if (t->lag_tracked && t->lag_track.low < low)
@@ -357,6 +360,10 @@ unsigned mirror_work(struct mirror *m, usec now)
         return 0;
     targets_open_fresh(m, now);
     bits = reader_slice(m, now);
+    if (PLANTED(LATE_LOAD) && m->late)
+        engine_step(m->engine, now,
+                    &(struct event){.kind = EVENT_OFFER, .payload = take_ptr(m->late)},
+                    &m->actions);
     if (!m->attached) /* the schema moved */
         return bits | (m->problem == SOURCE_OK ? MIRROR_MORE : 0);
     if (!(bits & MIRROR_BUSY)) {
@@ -498,6 +505,7 @@ void mirror_free(struct mirror *m)
     mirror_close_source(m);
     engine_free(m->engine);
     records_free(m);
+    payload_free(m->late);
     for (size_t i = 0; i < m->actions.count; i++)
         if (m->actions.items[i].kind == ACTION_WRITTEN)
             payload_free(m->actions.items[i].payload);

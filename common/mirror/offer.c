@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/plant.h"
 #include "mirror/internal.h"
 
 /* What is asked about: the entry's row and key, and where it was read. The remote key is in m->key,
@@ -66,6 +67,13 @@ static int offer(const struct offer *o, enum write_op op, size_t size, bool left
     p->load = span_ref(o->load);
     if (op == WRITE_PUT && item_digest(p->json, p->json_len, p->digest) < 0)
         p->force = true;
+    if (PLANTED(LATE_LOAD) && o->load) {
+        struct payload *next = p;
+        p = m->late;
+        m->late = next;
+        if (!p)
+            return 0;
+    }
     int rc = engine_step(m->engine, o->now, &(struct event){.kind = EVENT_OFFER, .payload = p},
                          &m->actions);
     if (rc < 0)
@@ -179,7 +187,7 @@ static int leave(const struct offer *o, bool left)
         rc = owner_in_the_way(m, o->t, &who);
         if (rc < 0)
             return rc;
-        if (rc > 0)
+        if (rc > 0 && !PLANTED(LEAVER_TAKES_ALL))
             return 0; /* another row's item by now */
         if (owner_unknown(m, o->t)) {
             /* It may be the item of a row that has not been loaded yet: looked at afterwards. */

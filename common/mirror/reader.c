@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/plant.h"
 #include "mirror/internal.h"
 
 /* --- one slice of entries --------------------------------------------------------------------- */
@@ -175,6 +176,8 @@ int reader_check_head(struct mirror *m, const char **stranger)
         *stranger = "the journal has lost more of its beginning";
     else if ((rc = journal_max(m->journal, &max)) != SQLITE_ROW)
         return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    else if (PLANTED(RESTART_SEQUENCE) && max < m->watermark)
+        m->watermark = m->acked;
     else if (max < m->watermark || (m->sentinel && head.seq != m->acked))
         *stranger = "the database went back to an older state (a restored backup)";
     return SQLITE_OK;

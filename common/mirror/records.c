@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/plant.h"
 #include "mirror/internal.h"
 
 static void record_free(struct record *r)
@@ -88,6 +89,8 @@ static int write_record(struct mirror *m, const struct record *r)
     if (r->kind == RECORD_SUSPECT)
         return store_digest_suspect(m->store, m->targets[p->target]->store_id, p->key, p->key_len,
                                     p->table, p->row_key, p->row_key_len);
+    if (PLANTED(DEAD_LETTER_DROPPED) && (r->kind == RECORD_FAULT || r->kind == RECORD_REFUSED))
+        return 0;
     if (r->kind == RECORD_FAULT || (r->kind == RECORD_REFUSED && !p->left))
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || (r->kind == RECORD_SPARED && !p->recorded))
@@ -132,6 +135,10 @@ int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload
         m->first_record = now;
     if (!m->state_broken && write_record(m, r) < 0)
         records_store_failed(m, now);
+    if (PLANTED(ACK_BEFORE_DIGEST) && p) {
+        span_unref(p->journal);
+        p->journal = NULL;
+    }
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/plant.h"
 #include "source/rows.h"
 
 enum { ACK_CHUNK = 1000, EMPTY_AT_ONCE = 10000 };
@@ -175,6 +176,8 @@ static int ack(struct journal *j, int64_t upto, const uint8_t *nonce, int64_t *a
             to = head.seq + ACK_CHUNK;
         rc = delete_upto(j, to);
     }
+    if (rc == SQLITE_OK && PLANTED(RESTART_SEQUENCE) && to == max)
+        to = 0;
     if (rc == SQLITE_OK)
         rc = put_sentinel(j, to, nonce);
     if (rc == SQLITE_OK)

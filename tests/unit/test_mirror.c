@@ -15,226 +15,12 @@
 
 #include "../sim/application.c"
 #include "../sim/oracle.c"
+#include "../sim/run.c"
 #include "../sim/service.c"
 #include "../sim/world.c"
 
-enum { SEEDS = 300, REPLAYED = 20 };
-
-/* --- a run ------------------------------------------------------------------------------------ */
-
-static unsigned trouble(struct world *w, unsigned most)
-{
-    return sim_chance(w, 400) ? sim_pick(w, most + 1) : 0;
-}
-
-static void choose_faults(struct world *w)
-{
-    w->faults = (struct sim_faults){
-        .unprocessed = trouble(w, 500),
-        .throttled = trouble(w, 300),
-        .transient = trouble(w, 300),
-        .not_sent = trouble(w, 300),
-        .ambiguous = trouble(w, 300),
-        .expired = trouble(w, 100),
-        .other = trouble(w, 50),
-        .table_lost = trouble(w, 100),
-        .table_denied = trouble(w, 200),
-        .poison = trouble(w, 200),
-        .unmapped = trouble(w, 100),
-        .schema = trouble(w, 150),
-        .triggers_dropped = trouble(w, 150),
-        .journal_emptied = trouble(w, 150),
-        .crash = trouble(w, 30),
-        .restart = trouble(w, 30),
-        .resync = trouble(w, 30),
-        .pause = trouble(w, 30),
-        .retry_letters = trouble(w, 30),
-        .sync_failed = trouble(w, 200),
-        .state_unwritable = trouble(w, 30),
-    };
-    /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
-     * dead process had in flight. */
-    if (w->faults.crash || w->faults.restart)
-        w->faults.journal_emptied = 0;
-    w->slow = sim_chance(w, 500) ? 0 : sim_chance(w, 500) ? 500 : 15000;
-}
-
-static void resync(struct world *w)
-{
-    struct mirror_table_view v;
-    struct err err = {0};
-    size_t n = mirror_table_count(w->mirror);
-
-    if (!n)
-        return;
-    mirror_table(w->mirror, sim_pick(w, (unsigned)n), &v);
-    bool full = sim_chance(w, 500);
-    int rc = mirror_resync(w->mirror, sim_chance(w, 300) ? NULL : v.name, full, &err);
-    sim_trace(w, "resync %s, full %d: %d", v.name, full, rc);
-    w->pumping = true;
-}
-
-/* Rare things; true when one was done. */
-static bool disturb(struct world *w)
-{
-    const struct sim_faults *f = &w->faults;
-
-    if (sim_chance(w, f->crash)) {
-        sim_crash(w);
-        sim_start(w);
-    } else if (sim_chance(w, f->restart)) {
-        sim_stop(w);
-        sim_start(w);
-    } else if (sim_chance(w, f->resync)) {
-        resync(w);
-    } else if (sim_chance(w, w->paused ? 100 : f->pause)) {
-        sim_pause(w, !w->paused);
-    } else if (sim_chance(w, w->state_unwritable ? 100 : f->state_unwritable)) {
-        sim_state_unwritable(w, !w->state_unwritable);
-    } else if (sim_chance(w, f->retry_letters)) {
-        sim_trace(w, "retry: %d", mirror_dead_letters_retry(w->mirror, w->now, 0));
-        w->pumping = true;
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static void pass_time(struct world *w)
-{
-    unsigned dice = sim_pick(w, 1000);
-
-    if (dice < 600)
-        w->now += sim_pick(w, 3000);
-    else if (dice < 900)
-        w->now += sim_pick(w, 200) * USEC_PER_MSEC;
-    else if (dice < 995)
-        w->now += sim_pick(w, 5000) * USEC_PER_MSEC;
-    else
-        w->now += 61 * USEC_PER_SEC;
-}
-
-static void step(struct world *w)
-{
-    if (disturb(w) || !w->mirror)
-        return;
-    switch (sim_pick(w, 14)) {
-    case 0:
-    case 1:
-    case 2:
-        application_step(w);
-        break;
-    case 3:
-    case 4:
-        service_answer(w, false);
-        break;
-    case 5:
-        sim_work(w);
-        break;
-    case 6:
-        mirror_timer(w->mirror, w->now);
-        break;
-    case 7:
-        if (w->syncing)
-            sim_flushed(w, !sim_chance(w, w->faults.sync_failed));
-        else
-            sim_flush(w);
-        break;
-    case 8:
-        sim_ack(w, sim_chance(w, 500));
-        break;
-    case 9:
-        service_trouble(w);
-        break;
-    case 10:
-        oracle_converged(w);
-        break;
-    case 11:
-        if (sim_chance(w, 100))
-            sim_approve(w);
-        break;
-    case 12:
-        sim_rest(w);
-        break;
-    default:
-        sim_turn(w);
-    }
-    pass_time(w);
-}
-
-/* After a clean stop at rest nothing is left to be sent. */
-static void check_clean_restart(struct world *w)
-{
-    sim_stop(w);
-    uint64_t requests = w->requests;
-    if (!sim_start(w))
-        return;
-    sim_settle(w);
-    if (w->requests != requests)
-        sim_fail(w, "a clean restart at rest sent %llu requests",
-                 (unsigned long long)(w->requests - requests));
-}
-
-/* With nothing to do it lets go of the database, and misses nothing of what comes then. */
-static void check_rest(struct world *w)
-{
-    unsigned rounds = 1 + sim_pick(w, 3);
-
-    for (unsigned i = 0; i < rounds && !w->failure[0]; i++) {
-        usec until = w->now + 60 * USEC_PER_SEC;
-        while (!mirror_resting(w->mirror) && w->now < until)
-            sim_turn(w);
-        if (!mirror_resting(w->mirror))
-            sim_fail(w, "the database is not let go of");
-        oracle_converged(w);
-        for (unsigned n = 1 + sim_pick(w, 5); n > 0; n--) {
-            application_step(w);
-            if (sim_chance(w, 300))
-                sim_turn(w);
-        }
-        if (sim_chance(w, 300))
-            sim_rest(w);
-        if (sim_chance(w, 200)) {
-            sim_stop(w);
-            sim_start(w);
-        } else if (sim_chance(w, 200)) {
-            resync(w);
-        }
-        oracle_converged(w);
-        sim_settle(w);
-        if (!w->failure[0])
-            oracle_compare(w, "after a rest");
-    }
-}
-
-static uint64_t run(uint64_t seed, bool tracing, char failure[1024])
-{
-    struct world *w = world_new(seed, tracing);
-
-    if (!w) {
-        snprintf(failure, 1024, "the world cannot be made");
-        return 0;
-    }
-    choose_faults(w);
-    if (!world_build(w))
-        sim_fail(w, "the database cannot be made");
-    else if (sim_start(w)) {
-        for (unsigned steps = 50 + sim_pick(w, 400); w->step < steps && !w->failure[0]; w->step++)
-            step(w);
-        if (!w->failure[0])
-            sim_settle(w);
-        if (!w->failure[0])
-            oracle_compare(w, "at rest");
-        if (!w->failure[0])
-            check_clean_restart(w);
-        if (!w->failure[0])
-            check_rest(w);
-    }
-    snprintf(failure, 1024, "%s", w->failure);
-    uint64_t hash = w->hash;
-    world_free(w);
-    return hash;
-}
+enum { SEEDS = 60, REPLAYED = 20 };
+static const struct sim_limits all;
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
@@ -251,7 +37,7 @@ static void the_mirror_equals_the_database_at_rest(void **state)
     else if (range && sscanf(range, "%llu-%llu", &from, &to) != 2)
         fail_msg("SIM_SEEDS=%s is not FROM-TO", range);
     for (unsigned long long seed = from; seed <= to; seed++) {
-        run(seed, one != NULL, failure);
+        sim_run(seed, one != NULL, &all, failure, NULL);
         if (!failure[0])
             continue;
         fprintf(stderr, "SIM_SEED=%llu: %s\n", seed, failure);
@@ -267,7 +53,8 @@ static void a_seed_gives_the_same_trace_again(void **state)
 
     (void)state;
     for (uint64_t seed = 1; seed <= REPLAYED; seed++)
-        assert_int_equal(run(seed, false, failure), run(seed, false, failure));
+        assert_int_equal(sim_run(seed, false, &all, failure, NULL),
+                         sim_run(seed, false, &all, failure, NULL));
 }
 
 static uint64_t changes_read(struct world *w)

@@ -1,0 +1,39 @@
+/* Faults planted on purpose, each of a kind that has lost or garbled rows somewhere, so that tests
+ * can show that the simulator finds them (tests/sim). They exist only in objects compiled with
+ * SYNCD_PLANTS; elsewhere PLANTED() is false at compile time. */
+#ifndef SYNCD_BASE_PLANT_H
+#define SYNCD_BASE_PLANT_H
+
+#include <stdbool.h>
+
+#define PLANTS(X)                                                                                  \
+    X(ACK_BEFORE_REPLY, "entries are acknowledged when they are read")                             \
+    X(ACK_OVER_GAP, "a settled span takes those before it along")                                  \
+    X(STALE_UNPROCESSED, "what came back unprocessed is sent again over a newer read")             \
+    X(OLDER_READ_KEPT, "a pending write is kept over a newer read of its row")                     \
+    X(KEY_TWICE, "two requests in flight share a key")                                             \
+    X(TIMEOUT_IS_SUCCESS, "a request without an answer counts as written")                         \
+    X(SPARED_IN_DOUBT, "a write is spared while an older one of its key is open")                  \
+    X(ACK_BEFORE_DIGEST, "entries go before the outcomes are durable")                             \
+    X(DEAD_LETTER_DROPPED, "a refused row leaves no dead letter")                                  \
+    X(LEAVER_TAKES_ALL, "a row that leaves a key deletes the item of the row that has it now")     \
+    X(LATE_LOAD, "a row of a load is offered after a newer read of it")                            \
+    X(SWEEP_SKIPPED, "a comparison does not look for items whose rows are gone")                   \
+    X(RESTART_SEQUENCE, "the journal's sequence begins anew when it is emptied")
+
+enum plant {
+    PLANT_NONE,
+#define X(name, text) PLANT_##name,
+    PLANTS(X)
+#undef X
+        PLANT_COUNT
+};
+
+#ifdef SYNCD_PLANTS
+extern enum plant planted_fault;
+#define PLANTED(name) (planted_fault == PLANT_##name)
+#else
+#define PLANTED(name) false
+#endif
+
+#endif
