@@ -332,7 +332,11 @@ void service_trouble(struct world *w)
     if (!w->table_count)
         return;
     struct sim_table *t = &w->tables[sim_pick(w, (unsigned)w->table_count)];
-    if (t->denied) {
+    if (t->denied && sim_chance(w, w->faults.denied_long)) {
+        /* Long enough for its tables to let go of the journal. */
+        sim_trace(w, "table %s stays denied", t->name);
+        w->now += 13 * USEC_PER_SEC;
+    } else if (t->denied) {
         t->denied = false;
         sim_trace(w, "table %s is allowed again", t->name);
     } else if (sim_chance(w, w->faults.table_denied)) {

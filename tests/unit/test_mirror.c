@@ -56,6 +56,7 @@ static void choose_faults(struct world *w)
      * dead process had in flight. */
     if (w->faults.crash || w->faults.restart)
         w->faults.journal_emptied = 0;
+    w->faults.denied_long = w->faults.table_denied ? trouble(w, 950) : 0;
     w->slow = sim_chance(w, 500) ? 0 : sim_chance(w, 500) ? 500 : 15000;
 }
 
