@@ -278,6 +278,7 @@ static void carry_over(struct mirror *m, struct draft *d)
         if (from->id == to->id && from->plan) {
             to->skipped = from->skipped;
             to->lag_seq = from->lag_seq;
+            to->behind_since = from->behind_since;
             to->waiting = from->waiting;
             to->doubted = from->doubted;
             to->in_doubt = from->in_doubt;

@@ -58,7 +58,6 @@ struct target_slot {
     uint32_t store_id;
     bool fresh; /* another table than before, and not yet known so by the store */
     char identity[80];
-    usec parked_since;
     bool opening;   /* waits for the state file to say so */
     char then[500]; /* why it is parked, and that it will be compared */
     bool shared;    /* by several tables */
@@ -92,7 +91,8 @@ struct table_slot {
     bool lag_tracked; /* lag_track holds back the journal */
     int64_t lag_seq;
     struct track lag_track;
-    int64_t waiting; /* entries that were passed over since, about */
+    usec behind_since; /* skipped or catching up: a table that is open for moments only is behind */
+    int64_t waiting;   /* entries that were passed over since then */
 
     bool let_go;     /* skipped for long: its load is to begin anew, and nothing is held for it */
     bool unsure;     /* a load was interrupted: any of its rows may have been on its way */

@@ -277,7 +277,6 @@ static unsigned catch_up(struct mirror *m, usec now, struct table_slot *t)
     int rc = run_slice(&s, t->lag_seq, m->watermark, &t->lag_track);
     if (rc == SQLITE_OK && m->attached && s.span) {
         t->lag_seq = s.last;
-        t->waiting -= s.entries < t->waiting ? s.entries : t->waiting;
         t->skipped = t->lag_seq < m->watermark; /* level: the main reader takes over */
     }
     return result(m, rc, &s, s.entries > 0 || t->skipped);

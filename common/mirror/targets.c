@@ -113,19 +113,25 @@ void targets_open_fresh(struct mirror *m, usec now)
 }
 
 /* Its changes stay in the journal and are read again from here on; the others flow past them. */
-static void skip_table(struct mirror *m, struct table_slot *t)
+static void skip_table(struct mirror *m, usec now, struct table_slot *t)
 {
+    bool level = !t->skipped && !t->lag_tracked;
+
     if (!t->skipped) {
         t->lag_seq = t->lag_tracked ? (int64_t)t->lag_track.low : (int64_t)m->track.low;
         t->skipped = true;
-        t->waiting = 0;
     } else if (t->lag_tracked) {
         t->lag_seq = (int64_t)t->lag_track.low;
     }
     track_clear(&t->lag_track);
     track_init(&t->lag_track, (uint64_t)t->lag_seq);
-    t->lag_tracked = t->in_doubt = false;
-    t->doubted = t->lag_seq;
+    t->lag_tracked = false;
+    if (level) {
+        t->behind_since = now;
+        t->waiting = 0;
+        t->doubted = t->lag_seq;
+        t->in_doubt = false;
+    }
     if (t->load != LOAD_DONE) { /* the load goes on from what is settled */
         struct store_table known = {0};
         load_track_reset(m, t);
@@ -144,8 +150,6 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    if (was_open || !t->view.parked)
-        t->parked_since = now;
     t->opening = false;
     t->view.open = false;
     t->view.looked = t->view.parked = true;
@@ -155,7 +159,7 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
              t->view.reason);
     for (size_t k = 0; k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && (was_open || !m->tables[k].skipped))
-            skip_table(m, &m->tables[k]);
+            skip_table(m, now, &m->tables[k]);
     mirror_act(m, now, &(struct event){.kind = EVENT_PARK, .target = i});
 }
 
@@ -166,7 +170,7 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
 bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i)
 {
     const struct target_slot *target = m->targets[i];
-    bool unloaded = true, due = now - target->parked_since >= PARKED_PATIENCE, any = false;
+    bool unloaded = true, due = false, any = false;
 
     if (target->view.open || !target->view.parked)
         return false;
@@ -177,7 +181,7 @@ bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i)
         if (!t->skipped)
             return false;
         any |= !t->let_go;
-        due |= t->waiting > PARKED_ENTRIES;
+        due |= t->waiting > PARKED_ENTRIES || now - t->behind_since >= PARKED_PATIENCE;
         /* All rows will be read anyhow. */
         unloaded &= t->load == LOAD_ROWS && t->cursor.len == 0;
     }

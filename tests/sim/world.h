@@ -49,6 +49,7 @@ struct sim_item {
 struct sim_table {
     char *name;
     bool exists, denied;
+    bool shown;    /* DescribeTable is not denied */
     unsigned made; /* how often it was made: each time another table */
     struct map items;
 };
