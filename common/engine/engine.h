@@ -129,6 +129,9 @@ uint64_t engine_oldest(const struct engine *e, uint32_t target);
 typedef void engine_write_fn(void *arg, const struct payload *p);
 void engine_left_open(const struct engine *e, uint64_t request, const struct reply *reply,
                       engine_write_fn *fn, void *arg);
+/* Is there a key of the target, neither pending nor in flight, whose last write may yet have been
+ * carried out? */
+bool engine_in_doubt(const struct engine *e, uint32_t target);
 /* Is a write of this key pending or in flight? */
 bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n);
 /* The newest write of this key that is pending or in flight, until the next step; NULL: none. */

@@ -174,6 +174,15 @@ static bool doubt_take(struct engine *e, const struct payload *p, uint64_t hash)
     return d != NULL;
 }
 
+bool engine_in_doubt(const struct engine *e, uint32_t target)
+{
+    for (size_t i = 0; e->doubts.slots && i <= e->doubts.mask; i++)
+        for (const struct map_node *m = e->doubts.slots[i]; m; m = m->next)
+            if (container_of(m, const struct doubt, node)->target == target)
+                return true;
+    return e->doubt_all;
+}
+
 void doubts_free(struct engine *e)
 {
     for (size_t i = 0; e->doubts.slots && i <= e->doubts.mask; i++)

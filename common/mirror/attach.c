@@ -278,6 +278,12 @@ static void carry_over(struct mirror *m, struct draft *d)
         if (from->id == to->id && from->plan) {
             to->skipped = from->skipped;
             to->lag_seq = from->lag_seq;
+            to->behind_since = from->behind_since;
+            to->waiting = from->waiting;
+            to->doubted = from->doubted;
+            to->in_doubt = from->in_doubt;
+            to->unsure |= from->unsure;
+            to->let_go |= from->let_go;
             if (from->lag_tracked) { /* what is out is read again: sending twice is harmless */
                 to->skipped = to->lag_tracked = true;
                 to->lag_seq = (int64_t)from->lag_track.low;
@@ -396,6 +402,7 @@ static int attach(struct mirror *m, usec now)
             source_query_int(m->source, "PRAGMA schema_version", &m->schema_noticed);
             m->schema_restless = false;
             m->attached = m->ever_attached = true;
+            m->doubt_upto = m->unclean ? m->force_upto : m->doubt_upto;
             m->unclean = false;
             m->stranger = NULL;
         }

@@ -69,10 +69,11 @@ int mirror_compare_all(struct mirror *m, const char *why)
     m->acked = rc == SQLITE_ROW ? (head.sentinel ? head.seq : head.seq - 1) : 0;
     m->watermark = m->acked;
     m->force_upto = max;
+    m->doubt_upto = m->doubt_upto < max ? m->doubt_upto : max;
     track_init(&m->track, (uint64_t)m->acked);
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];
-        t->skipped = t->lag_tracked = false;
+        t->skipped = t->lag_tracked = t->let_go = false;
         track_clear(&t->lag_track);
         if (t->plan && mirror_load_again(m, t, false) < 0)
             return STATE_FAILED;

@@ -39,6 +39,14 @@ enum {
 #define ACK_BUSY_RETRY  (100 * USEC_PER_MSEC)
 #define STORE_RETRY     (1 * USEC_PER_SEC)
 enum { ACK_ENTRIES = 10000 };
+/* A table parked for longer, or with more entries waiting, holds the journal no more. */
+#define PARKED_PATIENCE (60 * USEC_PER_SEC)
+enum { PARKED_ENTRIES = 100000 };
+/* Such a table is to the store one whose load has not begun, with one of these for a cookie: that
+ * nothing of it can be on its way, not even when the process is killed; or that it could be when a
+ * load was interrupted before. */
+#define COOKIE_PARKED        INT64_MIN
+#define COOKIE_PARKED_UNSURE (INT64_MIN + 1)
 
 /* Among SQLite's result codes of the user's database: our own state file failed. */
 enum { STATE_FAILED = SQLITE_INTERNAL };
@@ -50,6 +58,8 @@ struct target_slot {
     uint32_t store_id;
     bool fresh; /* another table than before, and not yet known so by the store */
     char identity[80];
+    bool opening;   /* waits for the state file to say so */
+    char then[500]; /* why it is parked, and that it will be compared */
     bool shared;    /* by several tables */
     bool contested; /* rows may meet at one key: see owner.c */
 };
@@ -81,6 +91,13 @@ struct table_slot {
     bool lag_tracked; /* lag_track holds back the journal */
     int64_t lag_seq;
     struct track lag_track;
+    usec behind_since; /* skipped or catching up: a table that is open for moments only is behind */
+    int64_t waiting;   /* entries that were passed over since then */
+
+    bool let_go;     /* skipped for long: its load is to begin anew, and nothing is held for it */
+    bool unsure;     /* a load was interrupted: any of its rows may have been on its way */
+    int64_t doubted; /* entries up to here that may have been on their way are suspects … */
+    bool in_doubt;   /* … and there were some */
 
     uint64_t items_put, items_deleted;
 };
@@ -132,7 +149,7 @@ struct mirror {
     struct err problem_text;
     bool attached, detached, uninstalled, paused, ever_attached;
     bool unclean;         /* the last process of this state file was killed */
-    bool fresh_waiting;   /* some target is fresh */
+    bool fresh_waiting;   /* some target is opening */
     const char *stranger; /* why every table is to be compared once attached; NULL: no reason */
     int64_t schema_version;
     int64_t schema_noticed; /* the version that was seen last, ours or another's */
@@ -185,6 +202,7 @@ struct mirror {
     int64_t acked;        /* the sentinel stands here */
     bool sentinel;        /* and is a sentinel of ours */
     int64_t force_upto;   /* entries found at the start are sent whatever the digests say */
+    int64_t doubt_upto;   /* the last process was killed: they may have been on their way */
     uint32_t doubted[16]; /* ids whose digests were put in doubt, a ring */
     unsigned doubted_count;
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];
@@ -310,6 +328,10 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
 /* The item in m->key, m->json has no row; the key of the row that it was of, if known, is in
  * m->row_key. */
 int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *load);
+/* The item that an entry speaks of may be there: a comparison looks at it. The row key encoded is
+ * in m->row_key. 0 or -ENOMEM. */
+int offer_suspect(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
+                  struct span *journal);
 
 /* owner.c: of the item in m->key, asked for by the row of `t` with the key in m->row_key. */
 /* Does another row have it, as of this snapshot? 1, with that row described in `who`; 0; negative
@@ -336,6 +358,11 @@ int loader_remember(struct mirror *m, const struct table_slot *t);
 /* targets.c */
 /* Open targets that waited for the state file to say that they are new. */
 void targets_open_fresh(struct mirror *m, usec now);
+/* Is it time that the tables of a target let go of the journal? */
+bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i);
+/* On disk: those tables will be compared. From then on nothing is held for them. All their entries
+ * up to m->watermark that may have been on their way are suspects. 0 or negative. */
+int targets_let_go(struct mirror *m, uint32_t i);
 
 /* orders.c */
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */

@@ -65,7 +65,7 @@ int64_t mirror_low(const struct mirror *m)
         const struct table_slot *t = &m->tables[i];
         if (t->lag_tracked && t->lag_track.low < low)
             low = t->lag_track.low;
-        else if (t->skipped && !t->lag_tracked && (uint64_t)t->lag_seq < low)
+        else if (t->skipped && !t->lag_tracked && !t->let_go && (uint64_t)t->lag_seq < low)
             low = (uint64_t)t->lag_seq;
     }
     return (int64_t)low;
@@ -472,8 +472,7 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
         return rc;
     }
     store_get_int(m->store, "discarded", &discarded);
-    store_get_int(m->store, "clean", &clean);
-    m->unclean = clean == 0;
+    m->unclean = store_get_int(m->store, "clean", &clean) == 0 && clean == 0;
     if (store_put_int(m->store, "clean", 0) < 0 || (rc = store_sync(m->store, err)) < 0) {
         rc = err_set(err, -EIO, "state file %s cannot be written: %s", c->state_path,
                      store_error(m->store));

@@ -217,6 +217,17 @@ int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *l
     return leave(&o, true);
 }
 
+int offer_suspect(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
+                  struct span *journal)
+{
+    struct offer o = {.m = m, .now = now, .t = t, .journal = journal};
+    struct item_fault fault;
+
+    buf_clear(&m->key);
+    int rc = item_key(t->plan, entry, &m->key, NULL, &fault);
+    return rc == 0 ? remember(&o, RECORD_SUSPECT, true, NULL) : rc == -ENOMEM ? rc : 0;
+}
+
 /* --- a row ------------------------------------------------------------------------------------ */
 
 static bool same_bytes(const struct buf *a, const struct buf *b)

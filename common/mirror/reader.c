@@ -21,6 +21,7 @@ struct slice {
     usec now, started;
     struct map met;
     struct table_slot *only; /* a table that catches up, or NULL: the main reader */
+    bool leaving;            /* or is about to let go of its entries: they are only suspected */
     int64_t last;            /* entry that was dealt with last */
     unsigned entries;
     size_t bytes;
@@ -91,7 +92,8 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
     m->changes += s->only ? 0 : 1;
     if (!t || !t->plan)
         return nobodys_entry(m, s->now, e);
-    if (t->skipped && !s->only)
+    t->waiting += t->skipped && !s->only;
+    if (t->skipped && !s->only && !(t->let_go && t->unsure))
         return SQLITE_OK;
     size_t n = t->plan->entry_count;
     buf_clear(&m->row_key);
@@ -110,6 +112,11 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
     if (!key)
         return SQLITE_NOMEM;
     rc = values_decode(m->entry.data, m->entry.len, key, n) < 0 ? SQLITE_CORRUPT : SQLITE_OK;
+    if (rc == SQLITE_OK && t->skipped && (s->leaving || !s->only)) {
+        rc = offer_suspect(m, s->now, t, key, s->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
+        free(key);
+        return rc;
+    }
     if (rc == SQLITE_OK)
         rc = rows_lookup(t->rows, key);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG) {
@@ -278,6 +285,37 @@ static unsigned catch_up(struct mirror *m, usec now, struct table_slot *t)
     return result(m, rc, &s, s.entries > 0 || t->skipped);
 }
 
+/* Of a table that is parked for long: what may have been on its way when the last process was
+ * killed has no other witness than the entries that are about to go. */
+static unsigned suspect_entries(struct mirror *m, usec now, struct table_slot *t, int64_t until)
+{
+    struct slice s = {.m = m, .now = now, .only = t, .leaving = true};
+    int rc = run_slice(&s, t->doubted, until, &t->lag_track);
+
+    if (rc == SQLITE_OK && m->attached && s.span) {
+        t->doubted = s.last;
+        t->in_doubt |= s.entries > 0;
+    }
+    return result(m, rc, &s, true);
+}
+
+/* Tables that were parked for long hold the journal no longer. What is in flight comes first: its
+ * outcome may be worth remembering. */
+static unsigned let_go(struct mirror *m, usec now, uint32_t target)
+{
+    if (engine_pending(m->engine, target) || m->watermark < m->doubt_upto)
+        return 0;
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->plan || t->target != target || t->let_go)
+            continue;
+        int64_t until = t->full ? m->watermark : m->doubt_upto;
+        if (t->doubted < until)
+            return suspect_entries(m, now, t, until);
+    }
+    return targets_let_go(m, target) < 0 ? 0 : MIRROR_MORE;
+}
+
 /* In rollback mode whoever reads keeps a writer from committing, and while one writes, nothing new
  * can be seen. So reading waits for a moment without writers; of those that never pause it takes
  * its share now and then, and then all there is. A load reads all the while anyhow. */
@@ -327,5 +365,8 @@ unsigned reader_slice(struct mirror *m, usec now)
         if (t->plan && t->skipped && m->targets[t->target]->view.open)
             bits |= catch_up(m, now, t);
     }
+    for (uint32_t i = 0; i < m->target_count && m->attached && mirror_room(m); i++)
+        if (targets_parked_for_long(m, now, i))
+            bits |= let_go(m, now, i);
     return bits;
 }

@@ -90,9 +90,12 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
     bool same = capture_intact(st, &ct, &differ) && strcmp(known->mark, mark) == 0 &&
                 strcmp(known->fingerprint, fingerprint) == 0 && known->load != LOAD_GONE;
     t->load = same ? known->load : LOAD_ROWS;
+    t->let_go = t->load == LOAD_ROWS &&
+                (known->cookie == COOKIE_PARKED || known->cookie == COOKIE_PARKED_UNSURE);
+    t->unsure = t->let_go && known->cookie == COOKIE_PARKED_UNSURE;
     /* Writes of an unfinished load were on their way when the daemon was killed, and may have been
      * carried out: nothing of it is spared. */
-    t->full = known->full || (m->unclean && t->load != LOAD_DONE);
+    t->full = known->full || (m->unclean && t->load != LOAD_DONE && !t->let_go);
     t->cookie = known->cookie;
     if (same)
         buf_append(&t->cursor, known->cursor.data, known->cursor.len);

@@ -1,5 +1,5 @@
 /* DynamoDB tables as the mirror sees them: open, or parked with their changes waiting in the
- * journal. */
+ * journal; but not for ever. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -47,12 +47,39 @@ static bool is_another(struct mirror *m, const struct target_slot *t)
            strlen(t->identity) != known.len || memcmp(t->identity, known.data, known.len) != 0;
 }
 
+/* Tables that had let go of the journal are loaded from now on: on disk before anything of them is
+ * sent. Their entries so far need not be read, and what was offered before is older than the load.
+ */
+static int take_up(struct mirror *m, uint32_t i)
+{
+    static const struct buf none;
+    bool any = false;
+    int rc = 0;
+
+    for (size_t k = 0; rc == 0 && k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && m->tables[k].let_go) {
+            any = true;
+            rc = m->state_broken
+                     ? -EIO
+                     : store_table_progress(m->store, m->tables[k].id, LOAD_ROWS, &none, 0);
+        }
+    if (any && records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL)) < 0)
+        return -EIO;
+    for (size_t k = 0; any && k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && m->tables[k].let_go) {
+            m->tables[k].let_go = m->tables[k].skipped = false;
+            load_track_reset(m, &m->tables[k]);
+        }
+    return 0;
+}
+
 static void open_target(struct mirror *m, usec now, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    if (t->fresh && forget_items(m, i) < 0) {
+    t->opening = (t->fresh && forget_items(m, i) < 0) || take_up(m, i) < 0;
+    if (t->opening) {
         m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
         return;
     }
@@ -81,13 +108,15 @@ void targets_open_fresh(struct mirror *m, usec now)
         return;
     m->fresh_waiting = false;
     for (uint32_t i = 0; i < m->target_count; i++)
-        if (m->targets[i]->fresh)
+        if (m->targets[i]->opening)
             open_target(m, now, i);
 }
 
 /* Its changes stay in the journal and are read again from here on; the others flow past them. */
-static void skip_table(struct mirror *m, struct table_slot *t)
+static void skip_table(struct mirror *m, usec now, struct table_slot *t)
 {
+    bool level = !t->skipped && !t->lag_tracked;
+
     if (!t->skipped) {
         t->lag_seq = t->lag_tracked ? (int64_t)t->lag_track.low : (int64_t)m->track.low;
         t->skipped = true;
@@ -97,6 +126,12 @@ static void skip_table(struct mirror *m, struct table_slot *t)
     track_clear(&t->lag_track);
     track_init(&t->lag_track, (uint64_t)t->lag_seq);
     t->lag_tracked = false;
+    if (level) {
+        t->behind_since = now;
+        t->waiting = 0;
+        t->doubted = t->lag_seq;
+        t->in_doubt = false;
+    }
     if (t->load != LOAD_DONE) { /* the load goes on from what is settled */
         struct store_table known = {0};
         load_track_reset(m, t);
@@ -115,12 +150,77 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
+    t->opening = false;
     t->view.open = false;
     t->view.looked = t->view.parked = true;
     snprintf(t->view.code, sizeof t->view.code, "%s", code);
     snprintf(t->view.reason, sizeof t->view.reason, "%s", reason);
+    snprintf(t->then, sizeof t->then, "%s; once it can be written again the table is compared",
+             t->view.reason);
     for (size_t k = 0; k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && (was_open || !m->tables[k].skipped))
-            skip_table(m, &m->tables[k]);
+            skip_table(m, now, &m->tables[k]);
     mirror_act(m, now, &(struct event){.kind = EVENT_PARK, .target = i});
+}
+
+/* --- parked for long -------------------------------------------------------------------------- */
+
+/* Tables that share a target go together: what one of them left open may be about an item that the
+ * store knows as another's. */
+bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i)
+{
+    const struct target_slot *target = m->targets[i];
+    bool unloaded = true, due = false, any = false;
+
+    if (target->view.open || !target->view.parked)
+        return false;
+    for (size_t k = 0; k < m->table_count; k++) {
+        const struct table_slot *t = &m->tables[k];
+        if (!t->plan || t->target != i)
+            continue;
+        if (!t->skipped)
+            return false;
+        any |= !t->let_go;
+        due |= t->waiting > PARKED_ENTRIES || now - t->behind_since >= PARKED_PATIENCE;
+        /* All rows will be read anyhow. */
+        unloaded &= t->load == LOAD_ROWS && t->cursor.len == 0;
+    }
+    return any && (due || unloaded);
+}
+
+static int order_comparison(struct mirror *m, struct table_slot *t, bool full)
+{
+    t->unsure = t->full;
+    int rc = mirror_load_again(m, t, t->full || full);
+
+    if (rc < 0)
+        return rc;
+    t->cookie = t->unsure ? COOKIE_PARKED_UNSURE : COOKIE_PARKED;
+    return store_table_progress(m->store, t->id, LOAD_ROWS, &t->cursor, t->cookie);
+}
+
+int targets_let_go(struct mirror *m, uint32_t i)
+{
+    bool full = engine_in_doubt(m->engine, i);
+    int rc = 0;
+
+    for (size_t k = 0; k < m->table_count; k++)
+        full |= m->tables[k].target == i && m->tables[k].plan && m->tables[k].in_doubt;
+    for (size_t k = 0; rc == 0 && k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && !m->tables[k].let_go)
+            rc = order_comparison(m, &m->tables[k], full);
+    if (records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL)) < 0)
+        return -EIO;
+    for (size_t k = 0; k < m->table_count; k++) {
+        struct table_slot *t = &m->tables[k];
+        if (!t->plan || t->target != i || t->let_go)
+            continue;
+        t->let_go = true;
+        track_clear(&t->lag_track);
+        mirror_note(m, LOG_EV_WARNING, "table_let_go",
+                    "table \"%s\": its changes wait in the journal no longer; once %s can be "
+                    "written again it is compared",
+                    t->name, m->targets[i]->name);
+    }
+    return 0;
 }

@@ -209,5 +209,5 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
     out->pending = engine_pending(m->engine, t->target);
     out->dead_letters = store_dead_letter_count(m->store, t->id);
     if (m->targets[t->target]->view.parked)
-        out->reason = m->targets[t->target]->view.reason;
+        out->reason = t->let_go ? m->targets[t->target]->then : m->targets[t->target]->view.reason;
 }

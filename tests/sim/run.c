@@ -39,6 +39,7 @@ static void choose_faults(struct world *w)
      * dead process had in flight. */
     if (w->faults.crash || w->faults.restart)
         w->faults.journal_emptied = 0;
+    w->faults.denied_long = w->faults.table_denied ? trouble(w, 950) : 0;
     w->slow = sim_chance(w, 500) ? 0 : sim_chance(w, 500) ? 500 : 15000;
 }
 
@@ -191,12 +192,12 @@ static void check_rest(struct world *w)
 }
 
 static const char *const fault_names[] = {
-    "unprocessed",      "throttled",       "transient",     "not_sent",
-    "ambiguous",        "expired",         "other",         "table_lost",
-    "table_denied",     "poison",          "unmapped",      "schema",
-    "triggers_dropped", "journal_emptied", "crash",         "restart",
-    "resync",           "pause",           "retry_letters", "sync_failed",
-    "state_unwritable",
+    "unprocessed",  "throttled",        "transient",       "not_sent",
+    "ambiguous",    "expired",          "other",           "table_lost",
+    "table_denied", "denied_long",      "poison",          "unmapped",
+    "schema",       "triggers_dropped", "journal_emptied", "crash",
+    "restart",      "resync",           "pause",           "retry_letters",
+    "sync_failed",  "state_unwritable",
 };
 enum { FAULTS = sizeof fault_names / sizeof *fault_names };
 _Static_assert(sizeof(struct sim_faults) == FAULTS * sizeof(unsigned), "a name for each trouble");

@@ -332,11 +332,16 @@ void service_trouble(struct world *w)
     if (!w->table_count)
         return;
     struct sim_table *t = &w->tables[sim_pick(w, (unsigned)w->table_count)];
-    if (t->denied) {
+    if (t->denied && sim_chance(w, w->faults.denied_long)) {
+        /* Long enough for its tables to let go of the journal. */
+        sim_trace(w, "table %s stays denied", t->name);
+        w->now += 13 * USEC_PER_SEC;
+    } else if (t->denied) {
         t->denied = false;
         sim_trace(w, "table %s is allowed again", t->name);
     } else if (sim_chance(w, w->faults.table_denied)) {
         t->denied = true;
+        t->shown = sim_chance(w, 300);
         sim_trace(w, "table %s is denied", t->name);
     } else if (t->exists && sim_chance(w, w->faults.table_lost) && !touched(w, t)) {
         t->exists = false;
@@ -352,7 +357,7 @@ void service_probe(struct world *w, uint32_t target)
     char identity[32];
 
     w->pumping = true;
-    if (t->denied || (!t->exists && !w->quiet && sim_chance(w, 300))) {
+    if ((t->denied && !t->shown) || (!t->exists && !w->quiet && sim_chance(w, 300))) {
         sim_trace(w, "probe %s: parked", t->name);
         w->probes[target].due = w->now + 5 * USEC_PER_SEC;
         mirror_target_parked(w->mirror, w->now, target, "AccessDeniedException", "simulated");

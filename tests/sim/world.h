@@ -27,9 +27,10 @@ enum { SIM_TABLES = 32, SIM_SOURCES = 7 };
 struct sim_faults {
     unsigned unprocessed, throttled, transient, not_sent, ambiguous, expired, other;
     unsigned table_lost, table_denied;
-    unsigned poison;   /* of values: DynamoDB refuses what holds SIM_POISON */
-    unsigned unmapped; /* of values: no item can be made of the row */
-    unsigned schema;   /* of the application's steps */
+    unsigned denied_long; /* it stays so, and time passes */
+    unsigned poison;      /* of values: DynamoDB refuses what holds SIM_POISON */
+    unsigned unmapped;    /* of values: no item can be made of the row */
+    unsigned schema;      /* of the application's steps */
     unsigned triggers_dropped, journal_emptied;
     unsigned crash, restart, resync, pause, retry_letters;
     unsigned sync_failed, state_unwritable;
@@ -48,6 +49,7 @@ struct sim_item {
 struct sim_table {
     char *name;
     bool exists, denied;
+    bool shown;    /* DescribeTable is not denied */
     unsigned made; /* how often it was made: each time another table */
     struct map items;
 };

@@ -1,0 +1,203 @@
+/* Tables whose DynamoDB table is away for long, in the simulated world: they hold neither journal
+ * nor memory, and are compared afterwards. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../sim/application.c"
+#include "../sim/oracle.c"
+#include "../sim/service.c"
+#include "../sim/world.c"
+
+/* A world at rest without troubles, with two tables of 100 rows each besides the usual ones. */
+static struct world *two_tables(void)
+{
+    struct world *w = world_new(1, false);
+
+    assert_non_null(w);
+    w->faults.crash = 1; /* no small journal_limit */
+    assert_true(world_build(w));
+    w->faults.crash = 0;
+    app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "CREATE TABLE yours(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<100) "
+               "INSERT INTO mine SELECT i,'first' FROM n");
+    app_run(w, "INSERT INTO yours SELECT id,v FROM mine");
+    assert_true(sim_start(w));
+    sim_settle(w);
+    assert_string_equal(w->failure, "");
+    return w;
+}
+
+static void live_for(struct world *w, usec time)
+{
+    usec until = w->now + time;
+
+    while (w->now < until && !w->failure[0])
+        sim_turn(w);
+    assert_string_equal(w->failure, "");
+}
+
+static struct mirror_table_view table_named(struct world *w, const char *name)
+{
+    struct mirror_table_view v = {0};
+
+    for (size_t i = 0; i < mirror_table_count(w->mirror); i++) {
+        mirror_table(w->mirror, i, &v);
+        if (strcmp(v.name, name) == 0)
+            return v;
+    }
+    fail_msg("there is no table %s", name);
+    return v;
+}
+
+static struct mirror_view seen(struct world *w)
+{
+    struct mirror_view v;
+
+    mirror_view(w->mirror, w->now, &v);
+    return v;
+}
+
+static void all_is_equal_again(struct world *w)
+{
+    sim_settle(w);
+    oracle_compare(w, "when it is allowed again");
+    assert_string_equal(w->failure, "");
+    world_free(w);
+}
+
+/* Only for so long; then it is compared when it can be written again, over a crash and a clean stop
+ * as well, and only what differs is sent. */
+static void a_table_parked_for_long_does_not_hold_the_journal(void **state)
+{
+    struct world *w = two_tables();
+
+    (void)state;
+    service_table(w, "mine")->denied = true;
+    app_run(w, "UPDATE mine SET v='second' WHERE id<=10");
+    app_run(w, "DELETE FROM mine WHERE id BETWEEN 11 AND 20");
+    app_run(w, "UPDATE mine SET id=id+1000 WHERE id BETWEEN 21 AND 23");
+    app_run(w, "UPDATE yours SET v='second'");
+    live_for(w, 50 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "mine").state, "parked");
+    assert_null(strstr(table_named(w, "mine").reason, "compared"));
+    assert_true(seen(w).journal_entries >= 23);
+
+    live_for(w, 30 * USEC_PER_SEC);
+    assert_int_equal(seen(w).journal_entries, 0);
+    assert_true(oracle_journal_empty(w));
+    assert_string_equal(table_named(w, "mine").state, "parked");
+    assert_non_null(strstr(table_named(w, "mine").reason, "simulated"));
+    assert_non_null(strstr(table_named(w, "mine").reason, "compared"));
+    assert_false(seen(w).converged);
+
+    for (int crash = 1; crash >= 0; crash--) {
+        if (crash)
+            sim_crash(w);
+        else
+            sim_stop(w);
+        sim_start(w);
+        app_run(w, crash ? "DELETE FROM mine WHERE id=30" : "INSERT INTO mine VALUES(30,'third')");
+        app_run(w, crash ? "DELETE FROM mine WHERE id=31" : "UPDATE yours SET v='third'");
+        live_for(w, 15 * USEC_PER_SEC);
+        assert_string_equal(table_named(w, "mine").state, "parked");
+        assert_int_equal(seen(w).journal_entries, 0);
+    }
+    service_table(w, "mine")->denied = false;
+    sim_settle(w);
+    /* Ten changed, three moved, one came back; ten went, three moved, one went. */
+    assert_int_equal(table_named(w, "mine").items_put, 14);
+    assert_int_equal(table_named(w, "mine").items_deleted, 14);
+    all_is_equal_again(w);
+}
+
+/* A short time in which there are very many changes is no better than a long one. */
+static void a_table_parked_with_many_changes_does_not_hold_the_journal(void **state)
+{
+    struct world *w = two_tables();
+
+    (void)state;
+    service_table(w, "mine")->denied = true;
+    app_run(w, "UPDATE mine SET v='second'");
+    live_for(w, 1 * USEC_PER_SEC);
+    usec began = w->now;
+    for (int i = 0; i < 990; i++)
+        app_run(w, "UPDATE mine SET v=v||'.'");
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_true(seen(w).journal_entries >= 99000);
+    for (int i = 0; i < 20; i++)
+        app_run(w, "UPDATE mine SET v=v||'.'");
+    app_run(w, "DELETE FROM mine WHERE id=7");
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_int_equal(seen(w).journal_entries, 0);
+    assert_true(w->now - began < 50 * USEC_PER_SEC);
+    all_is_equal_again(w);
+}
+
+/* All its rows will be read: nothing needs to be held. */
+static void a_table_parked_before_it_was_loaded_holds_nothing(void **state)
+{
+    struct world *w = two_tables();
+
+    (void)state;
+    sim_stop(w);
+    service_table(w, "new")->denied = true;
+    app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "INSERT INTO new SELECT * FROM mine");
+    sim_start(w);
+    app_run(w, "UPDATE new SET v='second'");
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "new").state, "parked");
+    assert_int_equal(seen(w).journal_entries, 0);
+    app_run(w, "DELETE FROM new WHERE id<50");
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_int_equal(seen(w).journal_entries, 0);
+    all_is_equal_again(w);
+}
+
+/* Nobody knows what became of a request that was on its way at a crash; what the journal says of it
+ * is let go of, but not forgotten: a row that was and is no more, and one that is as it was. */
+static void what_a_crash_left_open_is_found_after_a_long_time_parked(void **state)
+{
+    (void)state;
+    for (uint64_t tries = 0; tries < 8; tries++) {
+        struct world *w = two_tables();
+        w->rng.state = tries;
+        app_run(w, "INSERT INTO mine VALUES(500,'in flight')");
+        app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
+        sim_work(w);
+        assert_false(list_empty(&w->flights));
+        sim_crash(w);
+        service_table(w, "mine")->denied = true;
+        app_run(w, "DELETE FROM mine WHERE id=500");
+        app_run(w, "UPDATE mine SET v='first' WHERE id=1");
+        sim_start(w);
+        live_for(w, 80 * USEC_PER_SEC);
+        assert_int_equal(seen(w).journal_entries, 0);
+        if (tries % 2) {
+            sim_crash(w);
+            sim_start(w);
+            live_for(w, 10 * USEC_PER_SEC);
+        }
+        all_is_equal_again(w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_table_parked_for_long_does_not_hold_the_journal),
+        cmocka_unit_test(a_table_parked_with_many_changes_does_not_hold_the_journal),
+        cmocka_unit_test(a_table_parked_before_it_was_loaded_holds_nothing),
+        cmocka_unit_test(what_a_crash_left_open_is_found_after_a_long_time_parked),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
