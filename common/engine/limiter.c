@@ -73,10 +73,9 @@ static void refresh(struct limiter *l, usec now)
     bucket_fill(&l->bucket, now, mean, burst);
 }
 
-/* `share` of what was sent did not pass. */
+/* `share` of what was sent did not pass, at the limit as it was last refreshed. */
 static void step_down(struct limiter *l, usec now, double share)
 {
-    refresh(l, now);
     l->top = l->on ? fmin(l->measured, l->rate) : l->measured;
     l->growth = cbrt(l->top * STEP_DOWN * share / SCALE);
     l->since = now;
@@ -166,10 +165,13 @@ void limiter_replied(struct limiter *l, usec now, const struct limiter_reply *r)
         l->left += r->left;
     }
     count(l, now);
+    if (l->on) /* less may have been measured */
+        l->rate = bounded(l, l->rate);
 }
 
 void limiter_throttled(struct limiter *l, usec now, usec sent_at)
 {
+    refresh(l, now);
     if (l->on && sent_at < l->since)
         return;
     l->last = now;
