@@ -11,6 +11,7 @@ static const double LOWEST = 0.5;    /* units a second */
 
 static const double HOT_SHARE = 0.1; /* unprocessed, up to which single keys are to blame */
 static const double ENOUGH = 25;     /* units to judge a share by */
+static const double MANY = 200;      /* units to judge by at once */
 
 static const double QUANTUM = 25;        /* units: a request of small writes */
 static const double QUANTUM_TIME = 0.05; /* seconds */
@@ -104,26 +105,40 @@ static void skip_pause(struct limiter *l, usec now)
         l->counting += now - from - IDLE;
 }
 
-/* A few writes left unprocessed are too few to judge the table by. */
-static void judge(struct limiter *l, usec now)
+/* Before a throttle: what is being counted may be all there is, and more than was measured. */
+static void measure_early(struct limiter *l, usec now)
+{
+    usec passed = now - l->counting > MEASURE ? now - l->counting : MEASURE;
+
+    l->measured = fmax(l->measured, WEIGHT * l->taken / SECONDS(passed));
+}
+
+/* A few writes left unprocessed are too few to judge the table by; most of many are reason enough
+ * before the half second is over. */
+static void judge(struct limiter *l, usec now, bool early)
 {
     double sum = l->passed + l->left, left = l->left;
 
-    if (sum < ENOUGH)
+    if (sum < (early ? MANY : ENOUGH) || (early && left < sum / 2))
         return;
     l->passed = l->left = 0;
-    if (left > HOT_SHARE * sum)
-        step_down(l, now, left / sum);
+    if (left <= HOT_SHARE * sum)
+        return;
+    if (early)
+        measure_early(l, now);
+    step_down(l, now, left / sum);
 }
 
 static void count(struct limiter *l, usec now)
 {
-    if (now - l->counting < MEASURE)
+    if (now - l->counting < MEASURE) {
+        judge(l, now, true);
         return;
+    }
     l->measured = WEIGHT * l->taken / SECONDS(now - l->counting) + (1 - WEIGHT) * l->measured;
     l->counting = now;
     l->taken = 0;
-    judge(l, now);
+    judge(l, now, false);
 }
 
 /* --- what the engine asks and tells ----------------------------------------------------------- */
@@ -175,9 +190,7 @@ void limiter_throttled(struct limiter *l, usec now, usec sent_at)
     if (l->on && sent_at < l->since)
         return;
     l->last = now;
-    /* What is being counted may be all there is, and more than what was measured before. */
-    usec passed = now - l->counting > MEASURE ? now - l->counting : MEASURE;
-    l->measured = fmax(l->measured, WEIGHT * l->taken / SECONDS(passed));
+    measure_early(l, now);
     step_down(l, now, 1);
 }
 
