@@ -105,12 +105,19 @@ static void skip_pause(struct limiter *l, usec now)
         l->counting += now - from - IDLE;
 }
 
-/* Before a throttle: what is being counted may be all there is, and more than was measured. */
-static void measure_early(struct limiter *l, usec now)
+static void count(struct limiter *l, usec now)
 {
-    usec passed = now - l->counting > MEASURE ? now - l->counting : MEASURE;
+    l->measured = WEIGHT * l->taken / SECONDS(now - l->counting) + (1 - WEIGHT) * l->measured;
+    l->counting = now;
+    l->taken = 0;
+}
 
-    l->measured = fmax(l->measured, WEIGHT * l->taken / SECONDS(passed));
+/* Before a step down: what is being counted may be all there is, and more than was measured. Too
+ * much is soon corrected by the next measurement; from too little it takes long to come back. */
+static void count_early(struct limiter *l, usec now)
+{
+    double seconds = fmax(SECONDS(now - l->counting), QUANTUM_TIME);
+    l->measured = fmax(l->measured, WEIGHT * l->taken / seconds);
 }
 
 /* A few writes left unprocessed are too few to judge the table by; most of many are reason enough
@@ -125,20 +132,8 @@ static void judge(struct limiter *l, usec now, bool early)
     if (left <= HOT_SHARE * sum)
         return;
     if (early)
-        measure_early(l, now);
+        count_early(l, now);
     step_down(l, now, left / sum);
-}
-
-static void count(struct limiter *l, usec now)
-{
-    if (now - l->counting < MEASURE) {
-        judge(l, now, true);
-        return;
-    }
-    l->measured = WEIGHT * l->taken / SECONDS(now - l->counting) + (1 - WEIGHT) * l->measured;
-    l->counting = now;
-    l->taken = 0;
-    judge(l, now, false);
 }
 
 /* --- what the engine asks and tells ----------------------------------------------------------- */
@@ -179,7 +174,10 @@ void limiter_replied(struct limiter *l, usec now, const struct limiter_reply *r)
         l->passed += r->passed;
         l->left += r->left;
     }
-    count(l, now);
+    bool early = now - l->counting < MEASURE;
+    if (!early)
+        count(l, now);
+    judge(l, now, early);
     if (l->on) /* less may have been measured */
         l->rate = bounded(l, l->rate);
 }
@@ -190,7 +188,7 @@ void limiter_throttled(struct limiter *l, usec now, usec sent_at)
     if (l->on && sent_at < l->since)
         return;
     l->last = now;
-    measure_early(l, now);
+    count_early(l, now);
     step_down(l, now, 1);
 }
 
