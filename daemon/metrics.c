@@ -67,6 +67,19 @@ static void per_table(struct daemon *d, struct buf *out)
     }
 }
 
+static void per_target(struct daemon *d, struct buf *out)
+{
+    buf_lit(out,
+            "# HELP syncd_write_limit_units Write units a second that a DynamoDB table is sent at "
+            "most, as learnt from its throttling; 0: no limit.\n"
+            "# TYPE syncd_write_limit_units gauge\n");
+    for (uint32_t i = 0; i < mirror_target_count(d->mirror); i++) {
+        buf_lit(out, "syncd_write_limit_units{target=\"");
+        label(out, mirror_target(d->mirror, i)->name);
+        buf_printf(out, "\"} %.17g\n", mirror_target_limit(d->mirror, i));
+    }
+}
+
 static void lag(const struct mirror_view *v, struct buf *out)
 {
     buf_lit(out,
@@ -144,6 +157,9 @@ void metrics_text(struct daemon *d, struct buf *out)
            (double)v.engine.retries);
     metric(out, "syncd_throttled_total", "counter", "Requests refused for throughput.",
            (double)v.engine.throttled);
+    metric(out, "syncd_retry_quota", "gauge",
+           "Tokens left for retries, of 500; without them retries go one at a time.",
+           v.engine.retry_quota);
     metric(out, "syncd_unprocessed_total", "counter", "Items returned unprocessed.",
            (double)v.engine.unprocessed);
     metric(out, "syncd_sent_bytes_total", "counter", "Bytes of request bodies.",
@@ -153,4 +169,5 @@ void metrics_text(struct daemon *d, struct buf *out)
     lag(&v, out);
     ack_locks(&v.ack_locks, out);
     per_table(d, out);
+    per_target(d, out);
 }

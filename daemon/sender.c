@@ -59,7 +59,7 @@ static void replied(void *arg, const struct http_reply *h)
 {
     struct sending *s = arg;
     struct daemon *d = s->daemon;
-    struct reply r = {.status = h->status};
+    struct reply r = {.status = h->status, .retry_after = h->retry_after};
 
     snprintf(r.request_id, sizeof r.request_id, "%s", h->request_id);
     snprintf(r.date, sizeof r.date, "%s", h->date);

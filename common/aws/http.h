@@ -44,9 +44,10 @@ struct http_reply {
     char date[40];       /* Date header, "" when absent */
     bool has_crc32;      /* x-amz-crc32 was there and well formed */
     uint32_t crc32;
-    char error[256]; /* a phrase for people when the outcome is not HTTP_REPLIED */
-    char code[32];   /* stable word for it: resolve_failed connect_failed tls_failed timeout
-                        connection_reset bad_reply too_large resend_stopped */
+    usec retry_after; /* x-amz-retry-after (milliseconds), 0: absent */
+    char error[256];  /* a phrase for people when the outcome is not HTTP_REPLIED */
+    char code[32];    /* stable word for it: resolve_failed connect_failed tls_failed timeout
+                         connection_reset bad_reply too_large resend_stopped */
 };
 
 typedef void http_done_fn(void *arg, const struct http_reply *reply);

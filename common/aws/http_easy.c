@@ -77,7 +77,7 @@ static bool header_value(const char *line, size_t n, const char *name, char *out
     return true;
 }
 
-static bool parse_crc32(const char *text, uint32_t *out)
+static bool parse_uint32(const char *text, uint32_t *out)
 {
     uint64_t v = 0;
     size_t n = strlen(text);
@@ -96,7 +96,8 @@ static size_t take_header(char *line, size_t one, size_t n, void *arg)
 {
     struct http_call *call = arg;
     struct http_reply *r = &call->reply;
-    char crc[16];
+    char number[16];
+    uint32_t msec;
 
     (void)one;
     call->header_bytes += n;
@@ -108,8 +109,10 @@ static size_t take_header(char *line, size_t one, size_t n, void *arg)
         *r = (struct http_reply){0};
         return n;
     }
-    if (header_value(line, n, "x-amz-crc32", crc, sizeof crc))
-        r->has_crc32 = parse_crc32(crc, &r->crc32);
+    if (header_value(line, n, "x-amz-crc32", number, sizeof number))
+        r->has_crc32 = parse_uint32(number, &r->crc32);
+    else if (header_value(line, n, "x-amz-retry-after", number, sizeof number))
+        r->retry_after = parse_uint32(number, &msec) ? msec * USEC_PER_MSEC : 0;
     else if (!header_value(line, n, "x-amzn-requestid", r->request_id, sizeof r->request_id))
         header_value(line, n, "date", r->date, sizeof r->date);
     return n;

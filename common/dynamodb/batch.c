@@ -134,6 +134,7 @@ void batch_reply(const struct reply_bytes *b, const struct batch_write *writes, 
 {
     out->unprocessed = 0;
     out->write_units = 0;
+    out->key_range = false;
     if (b->status != 200 || !reply_checksum_ok(b)) {
         reply_classify(b, out);
         return;

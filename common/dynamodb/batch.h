@@ -26,7 +26,8 @@ enum { BATCH_WRITE_OVERHEAD = 40, BATCH_BODY_OVERHEAD = 8192 };
 void batch_body(struct buf *out, const struct batch_write *writes, size_t n);
 
 /* Read the reply: class, and for REPLY_OK which writes are unprocessed. A 200 that names items we
- * did not send, or is no JSON, is REPLY_AMBIGUOUS. `out` keeps request_id and date as they are. */
+ * did not send, or is no JSON, is REPLY_AMBIGUOUS. `out` keeps request_id, date and retry_after as
+ * they are. */
 void batch_reply(const struct reply_bytes *b, const struct batch_write *writes, size_t n,
                  struct reply *out);
 

@@ -127,10 +127,29 @@ static enum reply_class refine(enum reply_class class, const char *message)
     return class;
 }
 
+/* "ThrottlingReasons":[{"reason":"TableWriteKeyRangeThroughputExceeded","resource":"arn:…"}]: are
+ * partitions all that is named? */
+static bool names_key_ranges_only(const json_t *root)
+{
+    const json_t *list = json_object_get(root, "ThrottlingReasons"), *one;
+    size_t i;
+
+    if (!list)
+        list = json_object_get(root, "throttlingReasons");
+    json_array_foreach(list, i, one)
+    {
+        const char *reason = string_member(one, "reason", "Reason");
+        if (!reason || !strstr(reason, "KeyRange"))
+            return false;
+    }
+    return json_array_size(list) > 0;
+}
+
 void reply_classify(const struct reply_bytes *b, struct reply *out)
 {
     out->status = b->status;
     out->code[0] = out->message[0] = '\0';
+    out->key_range = false;
     if (!reply_checksum_ok(b)) {
         out->class = b->status == 200 ? REPLY_AMBIGUOUS : REPLY_TRANSIENT;
         snprintf(out->code, sizeof out->code, "bad_checksum");
@@ -149,6 +168,7 @@ void reply_classify(const struct reply_bytes *b, struct reply *out)
         if (out->class == REPLY_UNEXPECTED && class_of_status(b->status) != REPLY_UNEXPECTED)
             out->class = class_of_status(b->status);
         out->class = refine(out->class, out->message);
+        out->key_range = out->class == REPLY_THROTTLED && names_key_ranges_only(root);
     } else {
         out->class = class_of_status(b->status);
         snprintf(out->code, sizeof out->code, "http_%d", b->status);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 enum reply_class {
     REPLY_OK,
@@ -35,6 +36,8 @@ struct reply {
     char date[40];        /* the reply's Date header: the service's clock */
     uint32_t unprocessed; /* bit i: item i of the request was not written (REPLY_OK only) */
     double write_units;   /* consumed, when the reply says so */
+    usec retry_after; /* how long the service asks to wait (x-amz-retry-after); 0: it does not */
+    bool key_range;   /* REPLY_THROTTLED by partitions of the keys sent, not by the table */
 };
 
 /* The bytes as they came. */
@@ -47,7 +50,7 @@ struct reply_bytes {
 };
 
 /* Classify an error reply (status other than 200), or a 200 whose checksum or body is broken. Fills
- * class, status, code and message. */
+ * class, status, code, message and key_range. */
 void reply_classify(const struct reply_bytes *b, struct reply *out);
 
 /* Is the body what the service sent (x-amz-crc32)? True when it sent no checksum. */

@@ -1,5 +1,5 @@
-/* What is sent when: gates of endpoint and tables, the linger, the cap on write units, and how a
- * batch is filled. */
+/* What is sent when: gates of endpoint and tables, the linger, the cap on write units, the limits
+ * of the tables, and how a batch is filled. */
 #include "base/plant.h"
 #include "engine/internal.h"
 
@@ -15,51 +15,62 @@ static void wake_at(struct engine *e, usec t)
         e->deadline = t;
 }
 
-/* After failures of the endpoint one request at a time probes it, so that a service which comes
- * back is not stampeded. */
+/* After failures of the endpoint one request at a time probes it, then ever more while it answers,
+ * so that a service which comes back is not stampeded. */
 static bool endpoint_open(struct engine *e, usec now)
 {
     if (e->paused || e->stopped || e->waiting_credentials)
         return false;
-    if (e->failures) {
-        if (e->in_flight)
-            return false;
-        if (now < e->not_before) {
-            wake_at(e, e->not_before);
-            return false;
-        }
-        return true;
-    }
-    return e->in_flight < e->config.max_in_flight;
-}
-
-static bool target_open(struct engine *e, const struct target *t, usec now)
-{
-    if (t->parked)
+    if (e->in_flight >= e->config.max_in_flight || e->in_flight >= e->window)
         return false;
-    if (now < t->not_before) {
-        if (t->ready_count)
-            wake_at(e, t->not_before);
+    if (e->failures && now < e->not_before) {
+        wake_at(e, e->not_before);
         return false;
     }
     return true;
 }
 
-/* A bucket of one second's write units; a request may overdraw it, the next one waits. */
+/* May writes go to a target? Else it says when to look again, unless an event will tell. */
+static bool target_open(struct engine *e, struct target *t, usec now)
+{
+    if (t->parked)
+        return false;
+    if (t->failures && e->quota < RETRY_THROTTLED && e->probes)
+        return false;
+    usec at = now < t->not_before ? t->not_before : limiter_wait(&t->limiter, now);
+    if (at)
+        wake_at(e, at);
+    return at == 0;
+}
+
+/* The cap over all tables. A quarter of a second's worth is kept for later, so that no ten seconds
+ * see much more than ten times the cap. */
 static bool units_available(struct engine *e, usec now)
 {
     double rate = (double)e->config.write_units_per_second;
 
-    if (rate <= 0)
+    if (rate <= 0) { /* no debts from the time without a cap */
+        e->units = (struct bucket){.at = now};
         return true;
-    e->unit_tokens += rate * (double)(now - e->unit_at) / (double)USEC_PER_SEC;
-    e->unit_at = now;
-    if (e->unit_tokens > rate)
-        e->unit_tokens = rate;
-    if (e->unit_tokens >= 0)
-        return true;
-    wake_at(e, now + (usec)(-e->unit_tokens / rate * (double)USEC_PER_SEC) + 1);
-    return false;
+    }
+    bucket_fill(&e->units, now, rate, rate / 4 > 1 ? rate / 4 : 1);
+    usec at = bucket_wait(&e->units, now, rate);
+    if (at)
+        wake_at(e, at);
+    return at == 0;
+}
+
+static bool more_units(const struct engine *e)
+{
+    return e->config.write_units_per_second <= 0 || e->units.tokens > 0;
+}
+
+static void spend(struct engine *e, const struct entry *n, usec now)
+{
+    double units = n->pending->units;
+
+    e->units.tokens -= units;
+    limiter_spend(&e->targets[n->target].limiter, now, units);
 }
 
 static size_t payload_size(const struct payload *p)
@@ -69,7 +80,7 @@ static size_t payload_size(const struct payload *p)
 
 /* Put one ready entry into the batch; false when it does not fit. A put that DynamoDB already holds
  * is settled on the spot. */
-static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *bytes,
+static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *bytes, usec now,
                  struct actions *out)
 {
     struct payload *p = n->pending;
@@ -91,6 +102,7 @@ static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *byt
     *bytes += size;
     list_remove(&n->link);
     e->targets[n->target].ready_count--;
+    spend(e, n, now);
     n->state = ENTRY_SENT;
     b->entries[b->request.count++] = n;
     return true;
@@ -104,12 +116,13 @@ static void fill(struct engine *e, struct batch *b, usec now, struct actions *ou
     for (uint32_t k = 0; k < e->target_count && !full; k++) {
         uint32_t at = (e->next_target + k) % e->target_count;
         struct target *t = &e->targets[at];
-        if (!t->ready_count || !target_open(e, t, now) || (t->alone && b->request.count))
+        if (!t->ready_count || (t->alone && b->request.count) || !target_open(e, t, now))
             continue;
         size_t before = b->request.count;
-        while (!list_empty(&t->ready) && !full) {
-            if (b->request.count == BATCH_MAX_ITEMS ||
-                !take(e, b, list_first(&t->ready, struct entry, link), &bytes, out))
+        /* One write may overdraw a bucket, else those that cost more than its rate never went. */
+        while (!list_empty(&t->ready) && !full && limiter_more(&t->limiter)) {
+            if (b->request.count == BATCH_MAX_ITEMS || !more_units(e) ||
+                !take(e, b, list_first(&t->ready, struct entry, link), &bytes, now, out))
                 full = true;
         }
         if (b->request.count > before && t->alone)
@@ -141,40 +154,48 @@ static bool worth_sending(struct engine *e, size_t ready, usec now)
     return false;
 }
 
-static int launch(struct engine *e, struct batch *b, struct actions *out)
+/* Count what it repeats against the quota, as far as that goes. */
+static void take_retry(struct engine *e, struct batch *b)
 {
-    uint64_t units = 0;
+    unsigned cost = 0;
 
+    b->probe = false;
+    for (unsigned i = 0; i < b->request.count; i++) {
+        const struct entry *n = b->entries[i];
+        cost = n->retry > cost ? n->retry : cost;
+        b->probe |= e->targets[n->target].failures > 0;
+    }
+    b->took = cost <= e->quota ? cost : 0;
+    e->quota -= b->took;
+    e->probes += b->probe;
+}
+
+static int launch(struct engine *e, struct batch *b, usec now, struct actions *out)
+{
     b->request.id = e->next_request++;
     b->epoch = e->epoch;
     b->credentials = e->credentials;
+    b->sent_at = now;
+    take_retry(e, b);
     for (unsigned i = 0; i < b->request.count; i++) {
         struct entry *n = b->entries[i];
         n->state = ENTRY_SENT;
         n->sent = n->pending;
         n->pending = NULL;
         b->request.writes[i] = n->sent;
-        units += n->sent->units;
         e->stats.written_bytes += n->sent->json_len;
     }
     list_push_back(&e->flying, &b->link);
     e->in_flight++;
     e->stats.requests++;
-    e->unit_tokens -= (double)units;
     return action_push(out, &(struct action){.kind = ACTION_SEND, .request = &b->request});
 }
 
 static bool batch_open(struct engine *e, const struct batch *b, usec now)
 {
-    for (unsigned i = 0; i < b->request.count; i++) {
-        const struct target *t = &e->targets[b->entries[i]->target];
-        if (t->parked)
+    for (unsigned i = 0; i < b->request.count; i++)
+        if (!target_open(e, &e->targets[b->entries[i]->target], now))
             return false;
-        if (now < t->not_before) {
-            wake_at(e, t->not_before);
-            return false;
-        }
-    }
     return true;
 }
 
@@ -197,6 +218,8 @@ static struct batch *next_bound(struct engine *e, usec now)
             continue;
         if (batch_fits(b)) {
             list_remove(&b->link);
+            for (unsigned i = 0; i < b->request.count; i++)
+                spend(e, b->entries[i], now);
             return b;
         }
         batch_unbind(e, b);
@@ -254,7 +277,7 @@ int engine_dispatch(struct engine *e, usec now, struct actions *out)
         rc = next_batch(e, now, &b, out);
         if (rc < 0 || !b)
             break;
-        rc = launch(e, b, out);
+        rc = launch(e, b, now, out);
     }
     if (rc == -ENOMEM) { /* nothing is lost: try again soon */
         wake_at(e, now + 100 * USEC_PER_MSEC);

@@ -1,6 +1,7 @@
 #include "engine/internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,6 +181,8 @@ struct engine *engine_new(const struct engine_config *c, uint32_t targets)
     e->rng.state = c->seed;
     e->target_count = targets;
     e->next_request = 1;
+    e->window = UINT_MAX;
+    e->quota = RETRY_QUOTA;
     e->deadline = USEC_NEVER;
     list_init(&e->flying);
     list_init(&e->bound);
@@ -234,12 +237,18 @@ size_t engine_pending(const struct engine *e, uint32_t target)
     return e->targets[target].items;
 }
 
+double engine_limit(const struct engine *e, uint32_t target)
+{
+    return limiter_limit(&e->targets[target].limiter);
+}
+
 void engine_stats(const struct engine *e, struct engine_stats *out)
 {
     *out = e->stats;
     out->items = e->keys.count;
     out->bytes = e->bytes;
     out->in_flight = e->in_flight;
+    out->retry_quota = e->quota;
     out->retry_at = e->failures ? e->not_before : USEC_NEVER;
     out->waiting_credentials = e->waiting_credentials;
 }

@@ -98,8 +98,9 @@ struct engine_stats {
     size_t items, bytes; /* pending or in flight */
     unsigned in_flight;  /* requests */
     uint64_t requests, retries, throttled, unprocessed, written_bytes;
-    double write_units; /* as consumed by the service's own count, or our estimate */
-    usec retry_at;      /* when the next try after a failure is due, or USEC_NEVER */
+    double write_units;   /* as consumed by the service's own count, or our estimate */
+    unsigned retry_quota; /* tokens left for retries; without them they go one at a time */
+    usec retry_at;        /* when the next try after a failure is due, or USEC_NEVER */
     bool waiting_credentials;
 };
 
@@ -120,6 +121,9 @@ usec engine_deadline(const struct engine *e);
 void engine_stats(const struct engine *e, struct engine_stats *out);
 /* Pending or in flight, of one target. */
 size_t engine_pending(const struct engine *e, uint32_t target);
+/* Write units a second that a target is sent at most, as learnt from its throttling; 0: no limit.
+ */
+double engine_limit(const struct engine *e, uint32_t target);
 /* Serial of the next offer, and of the oldest one of a target that is not settled (UINT64_MAX:
  * none): together they tell when everything that was offered before some moment is over. */
 uint64_t engine_serial(const struct engine *e);

@@ -7,6 +7,11 @@
 #include "base/map.h"
 #include "base/rng.h"
 #include "engine/engine.h"
+#include "engine/limiter.h"
+
+/* The retry quota of the endpoint, in tokens: a retry takes some, its success brings them back, any
+ * other success one. Without them retries go one at a time. */
+enum { RETRY_QUOTA = 500, RETRY_TRANSIENT = 14, RETRY_THROTTLED = 5 };
 
 enum entry_state {
     ENTRY_READY,   /* in its target's ready list */
@@ -24,6 +29,7 @@ struct entry {
     struct payload *pending; /* the newest read, not yet sent */
     struct payload *sent;    /* in flight */
     unsigned attempts;       /* unprocessed this often in a row */
+    unsigned retry;          /* tokens that sending it again takes; 0: it is no retry */
     bool uncertain;          /* an earlier write of the key may yet have been carried out */
     usec not_before;         /* WAITING */
     size_t heap_at;          /* WAITING: place in the heap */
@@ -35,6 +41,9 @@ struct batch {
     struct entry *entries[BATCH_MAX_ITEMS];
     uint64_t epoch;       /* of the endpoint when it was sent */
     uint64_t credentials; /* generation that signed it */
+    usec sent_at;
+    unsigned took; /* tokens of the retry quota */
+    bool probe;    /* holds writes of a table that was throttled and has taken nothing since */
 };
 
 struct target {
@@ -43,6 +52,7 @@ struct target {
     unsigned failures; /* throttled in a row */
     uint64_t epoch;    /* throttles that were noticed; one wait for all requests in flight then */
     usec not_before;
+    struct limiter limiter;
     struct list ready;
     size_t ready_count;
     size_t items; /* entries of it */
@@ -59,7 +69,9 @@ struct engine {
     struct entry **heap; /* WAITING entries, the earliest first */
     size_t heap_count, heap_cap;
     struct list flying, bound; /* batches */
-    unsigned in_flight;
+    unsigned in_flight, probes;
+    unsigned window; /* requests in flight that the endpoint is trusted with after failures */
+    unsigned quota;  /* tokens for retries */
     uint64_t next_request, next_serial;
     size_t bytes;
     bool paused, stopped, waiting_credentials;
@@ -69,8 +81,7 @@ struct engine {
     uint64_t epoch;       /* raised by each noticed failure */
     usec not_before;      /* of the endpoint */
     usec partial_since;   /* since when a batch that is not full has been ready; 0: none */
-    double unit_tokens;
-    usec unit_at;
+    struct bucket units;  /* of write_units_per_second */
     usec deadline;
     struct engine_stats stats;
 };

@@ -3,12 +3,19 @@
 #include "engine/internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* The service may ask for more than the jitter says, by so much at most. */
+static const usec MAX_ASKED = 5 * USEC_PER_SEC;
+
+/* No request can cost more: items of 400 KB, each replaced in the table and in 20 indexes. */
+static const double MAX_WRITE_UNITS = BATCH_MAX_ITEMS * 400.0 * (1 + 2 * 20);
+
 /* Full jitter: uniform in [0, min(max, base * 2^(n-1))], n = 1 for the first retry
  * (aws.amazon.com/builders-library, "Timeouts, retries and backoff with jitter"). */
-static usec backoff(struct engine *e, usec base, unsigned n)
+static usec backoff(struct engine *e, usec base, unsigned n, const struct reply *reply)
 {
     usec ceiling = base;
 
@@ -16,24 +23,47 @@ static usec backoff(struct engine *e, usec base, unsigned n)
         ceiling *= 2;
     if (ceiling > e->config.backoff_max)
         ceiling = e->config.backoff_max;
-    return (usec)rng_upto(&e->rng, (uint64_t)ceiling);
+    usec delay = (usec)rng_upto(&e->rng, (uint64_t)ceiling);
+    if (reply->retry_after <= delay)
+        return delay;
+    return reply->retry_after - delay < MAX_ASKED ? reply->retry_after : delay + MAX_ASKED;
 }
 
-static void endpoint_failed(struct engine *e, usec now, const struct batch *b)
+static void endpoint_failed(struct engine *e, usec now, const struct batch *b,
+                            const struct reply *reply)
 {
     if (b->epoch != e->epoch) /* was in flight when an earlier failure was noticed */
         return;
     e->epoch++;
     e->failures++;
-    e->not_before = now + backoff(e, e->config.backoff_base, e->failures);
+    e->window = 1;
+    e->not_before = now + backoff(e, e->config.backoff_base, e->failures, reply);
 }
 
-static void target_throttled(struct engine *e, usec now, struct target *t)
+/* The service answered: after failures it is trusted with one request more, which doubles what is
+ * in flight by the time those are answered. One that used up the quota has to earn that first. */
+static void endpoint_answered(struct engine *e, const struct batch *b, enum reply_class class)
 {
+    e->failures = 0;
+    if (class == REPLY_OK) {
+        e->quota += b->took ? b->took : 1;
+        if (e->quota > RETRY_QUOTA)
+            e->quota = RETRY_QUOTA;
+    }
+    if (e->window < e->config.max_in_flight && e->quota >= RETRY_TRANSIENT)
+        e->window++;
+    if (e->window >= e->config.max_in_flight)
+        e->window = UINT_MAX;
+}
+
+static void target_throttled(struct engine *e, usec now, struct target *t, const struct batch *b,
+                             const struct reply *reply)
+{
+    limiter_throttled(&t->limiter, now, b->sent_at);
     if (now < t->not_before) /* one wait for all requests that were in flight */
         return;
     t->failures++;
-    t->not_before = now + backoff(e, e->config.throttle_base, t->failures);
+    t->not_before = now + backoff(e, e->config.throttle_base, t->failures, reply);
 }
 
 static bool same_target(const struct batch *b)
@@ -44,12 +74,27 @@ static bool same_target(const struct batch *b)
     return true;
 }
 
+/* May the writes of a request have been carried out although it failed? */
+static bool is_uncertain(enum reply_class class)
+{
+    return class == REPLY_TRANSIENT || class == REPLY_AMBIGUOUS || class == REPLY_UNEXPECTED;
+}
+
+/* What sending it again takes of the quota. */
+static unsigned retry_cost(enum reply_class class)
+{
+    if (class == REPLY_THROTTLED)
+        return RETRY_THROTTLED;
+    return class == REPLY_NOT_SENT || is_uncertain(class) ? RETRY_TRANSIENT : 0;
+}
+
 /* Everything of the batch is to be sent again, as part of any batch. */
-static void requeue(struct engine *e, struct batch *b, bool uncertain)
+static void requeue(struct engine *e, struct batch *b, enum reply_class class)
 {
     for (unsigned i = b->request.count; i-- > 0;) {
         struct entry *n = b->entries[i];
-        n->uncertain |= uncertain;
+        n->uncertain |= is_uncertain(class);
+        n->retry = retry_cost(class);
         entry_unsend(e, n);
         entry_ready(e, n, true);
     }
@@ -93,17 +138,61 @@ static int settle(struct engine *e, struct entry *n, enum action_kind kind,
     return 0;
 }
 
+static bool is_left(const struct reply *reply, unsigned i)
+{
+    return reply->unprocessed >> i & 1;
+}
+
+/* Write units that a request took, by the service's own count if it told one. `estimate`: ours. */
+static double units_taken(const struct batch *b, const struct reply *reply, double *estimate)
+{
+    *estimate = 0;
+    for (unsigned i = 0; i < b->request.count; i++)
+        *estimate += is_left(reply, i) ? 0 : b->entries[i]->sent->units;
+    if (!(reply->write_units > 0))
+        return *estimate;
+    return reply->write_units < MAX_WRITE_UNITS ? reply->write_units : MAX_WRITE_UNITS;
+}
+
+/* Tell the cap and each table's limiter what became of a request. Writes of one table stand
+ * together. */
+static void count_units(struct engine *e, usec now, const struct batch *b,
+                        const struct reply *reply)
+{
+    double estimate, units = units_taken(b, reply, &estimate), spent = 0;
+    double each = estimate > 0 ? units / estimate : 1;
+    struct limiter_reply r = {.sent_at = b->sent_at};
+
+    for (unsigned i = 0; i < b->request.count; i++) {
+        const struct entry *n = b->entries[i];
+        double cost = n->sent->units;
+        spent += cost;
+        if (!is_left(reply, i)) {
+            r.taken += cost * each;
+            r.extra += cost * (each - 1);
+        }
+        if (n->attempts == 0)
+            *(is_left(reply, i) ? &r.left : &r.passed) += cost;
+        if (i + 1 < b->request.count && b->entries[i + 1]->target == n->target)
+            continue;
+        limiter_replied(&e->targets[n->target].limiter, now, &r);
+        r = (struct limiter_reply){.sent_at = b->sent_at};
+    }
+    e->units.tokens += spent - units;
+    e->stats.write_units += units;
+}
+
 static int accepted(struct engine *e, usec now, struct batch *b, const struct reply *reply,
                     struct actions *out)
 {
-    double estimate = 0;
     int rc = 0;
 
     e->expired = false;
+    count_units(e, now, b, reply);
     for (unsigned i = 0; i < b->request.count; i++) {
         struct entry *n = b->entries[i];
-        if (!(reply->unprocessed >> i & 1)) {
-            estimate += n->sent->units;
+        n->retry = 0;
+        if (!is_left(reply, i)) {
             e->targets[n->target].failures = 0;
             e->targets[n->target].alone = false;
             int settled = settle(e, n, ACTION_WRITTEN, reply, out);
@@ -116,9 +205,8 @@ static int accepted(struct engine *e, usec now, struct batch *b, const struct re
             continue;
         }
         entry_unsend(e, n);
-        entry_wait(e, n, now + backoff(e, e->config.backoff_base, ++n->attempts));
+        entry_wait(e, n, now + backoff(e, e->config.backoff_base, ++n->attempts, reply));
     }
-    e->stats.write_units += reply->write_units > 0 ? reply->write_units : estimate;
     return rc;
 }
 
@@ -135,7 +223,7 @@ static int bisect(struct engine *e, struct batch *b, const struct reply *reply, 
     if (!halves[0] || !halves[1]) {
         free(halves[0]);
         free(halves[1]);
-        requeue(e, b, false);
+        requeue(e, b, reply->class);
         return -ENOMEM;
     }
     for (unsigned i = 0; i < b->request.count; i++) {
@@ -158,7 +246,7 @@ static int table_failed(struct engine *e, struct batch *b, bool whole, const str
 
     for (unsigned i = 0; i < b->request.count; i++)
         e->targets[b->entries[i]->target].alone = true;
-    requeue(e, b, false);
+    requeue(e, b, reply->class);
     if (!sure)
         return 0;
     e->targets[target].parked = true; /* nothing more goes there; EVENT_PARK clears its queue */
@@ -166,18 +254,43 @@ static int table_failed(struct engine *e, struct batch *b, bool whole, const str
                        &(struct action){.kind = ACTION_PARK, .target = target, .reply = reply});
 }
 
+/* Keys of one partition have more than their share of writes: they wait, each by itself, and the
+ * table's other keys go on. */
+static usec keys_throttled(struct engine *e, usec now, struct batch *b, const struct reply *reply)
+{
+    usec last = now;
+
+    for (unsigned i = 0; i < b->request.count; i++) {
+        struct entry *n = b->entries[i];
+        usec until = now + backoff(e, e->config.throttle_base, ++n->attempts, reply);
+        n->retry = retry_cost(reply->class);
+        entry_unsend(e, n);
+        entry_wait(e, n, until);
+        last = until > last ? until : last;
+    }
+    return last;
+}
+
+static usec tables_throttled(struct engine *e, usec now, struct batch *b, const struct reply *reply)
+{
+    usec last = now;
+
+    for (unsigned i = 0; i < b->request.count; i++) {
+        struct target *t = &e->targets[b->entries[i]->target];
+        if (i == 0 || b->entries[i - 1]->target != b->entries[i]->target)
+            target_throttled(e, now, t, b, reply);
+        last = t->not_before > last ? t->not_before : last;
+    }
+    requeue(e, b, reply->class);
+    return last;
+}
+
 static int throttled(struct engine *e, usec now, struct batch *b, const struct reply *reply,
                      struct actions *out)
 {
-    usec until = now;
-
     e->stats.throttled++;
-    for (unsigned i = 0; i < b->request.count; i++) {
-        struct target *t = &e->targets[b->entries[i]->target];
-        target_throttled(e, now, t);
-        until = t->not_before > until ? t->not_before : until;
-    }
-    requeue(e, b, false);
+    usec until =
+        reply->key_range ? keys_throttled(e, now, b, reply) : tables_throttled(e, now, b, reply);
     return action_push(
         out, &(struct action){.kind = ACTION_RETRY, .reply = reply, .delay = until - now});
 }
@@ -185,11 +298,11 @@ static int throttled(struct engine *e, usec now, struct batch *b, const struct r
 static int credentials_needed(struct engine *e, usec now, struct batch *b,
                               const struct reply *reply, struct actions *out)
 {
-    requeue(e, b, false);
+    requeue(e, b, reply->class);
     if (e->waiting_credentials || b->credentials != e->credentials)
         return 0; /* fresh ones are under way, or there already */
     if (reply->class != REPLY_EXPIRED || e->expired) /* the fresh ones are no better */
-        endpoint_failed(e, now, b);
+        endpoint_failed(e, now, b, reply);
     e->expired = true;
     e->waiting_credentials = true;
     return action_push(out, &(struct action){.kind = ACTION_CREDENTIALS, .reply = reply});
@@ -212,12 +325,6 @@ static bool forget_parked(struct engine *e, struct batch *b, bool uncertain)
     }
     b->request.count = kept;
     return kept < count;
-}
-
-/* May the writes of a request have been carried out although it failed? */
-static bool is_uncertain(enum reply_class class)
-{
-    return class == REPLY_TRANSIENT || class == REPLY_AMBIGUOUS || class == REPLY_UNEXPECTED;
 }
 
 void engine_left_open(const struct engine *e, uint64_t request, const struct reply *reply,
@@ -257,12 +364,13 @@ int engine_outcome(struct engine *e, usec now, struct batch *b, const struct rep
 
     list_remove(&b->link);
     e->in_flight--;
+    e->probes -= b->probe;
     if (reply->class != REPLY_OK) {
         e->stats.retries++;
         whole = !forget_parked(e, b, is_uncertain(reply->class));
     }
     if (is_answer(reply->class))
-        e->failures = 0;
+        endpoint_answered(e, b, reply->class);
     if (b->request.count == 0) {
         free(b);
         return 0;
@@ -279,7 +387,7 @@ int engine_outcome(struct engine *e, usec now, struct batch *b, const struct rep
         if (whole)
             rc = bisect(e, b, reply, out);
         else
-            requeue(e, b, false);
+            requeue(e, b, reply->class);
         break;
     case REPLY_KEY_SCHEMA:
     case REPLY_NO_TABLE:
@@ -298,8 +406,8 @@ int engine_outcome(struct engine *e, usec now, struct batch *b, const struct rep
     case REPLY_TRANSIENT:
     case REPLY_AMBIGUOUS:
     case REPLY_UNEXPECTED:
-        endpoint_failed(e, now, b);
-        requeue(e, b, is_uncertain(reply->class));
+        endpoint_failed(e, now, b, reply);
+        requeue(e, b, reply->class);
         rc = action_push(out,
                          &(struct action){.kind = ACTION_RETRY,
                                           .reply = reply,

@@ -94,6 +94,8 @@ struct mirror_target {
 };
 uint32_t mirror_target_count(const struct mirror *m);
 const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i);
+/* Write units a second that it is sent at most, as learnt from its throttling; 0: no limit. */
+double mirror_target_limit(const struct mirror *m, uint32_t i);
 /* `identity`: what the service calls this very table, "" when not known. One that is not the table
  * that was known under the name, or was just made (`made`), is empty as far as we know: what was
  * known of its items is void. */

@@ -15,6 +15,11 @@ const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i)
     return &m->targets[i]->view;
 }
 
+double mirror_target_limit(const struct mirror *m, uint32_t i)
+{
+    return engine_limit(m->engine, i);
+}
+
 /* It is another table: what we knew of its items is void, and its tables are loaded again. On disk
  * before anything is sent there, or a stale digest could spare a row that is not there. */
 static int forget_items(struct mirror *m, uint32_t i)

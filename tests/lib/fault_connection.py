@@ -219,7 +219,8 @@ class Connection(asyncio.Protocol):
         body = json.dumps(
             dict({"__type": refused.code, "message": refused.message}, **refused.extra)
         ).encode("utf-8")
-        self.send(request, refused.status, body, {"Content-Type": CONTENT_TYPE})
+        extra = request.fault.args.get("headers", {}) if request.fault else {}
+        self.send(request, refused.status, body, dict({"Content-Type": CONTENT_TYPE}, **extra))
 
     # Faults of the connection and the reply. `carry_out` applies the request and gives the body.
 

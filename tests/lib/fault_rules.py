@@ -86,7 +86,7 @@ TRANSPORT = {
 class Fault:
     """unprocessed takes count= (writes given back) or share= (fraction of them); throttling takes
     reasons=[...]; slow takes seconds= a byte; delay takes seconds=; huge takes size=; redirect takes
-    location=; every error takes message= and code=."""
+    location=; every error takes message=, code= and headers=."""
 
     def __init__(
         self,

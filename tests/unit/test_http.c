@@ -24,8 +24,9 @@ static void replies_are_taken_whole(void **state)
         {.reply = "HTTP/1.1 100 Continue\r\nDate: wrong\r\n\r\n"
                   "HTTP/1.1 400 Bad Request\r\nX-Amzn-RequestId:  ABC123 \r\n"
                   "Date: Fri, 20 Nov 2026 01:02:03 GMT\r\nx-amz-crc32: 4294967295\r\n"
-                  "Content-Length: 5\r\n\r\nhello"},
-        {.reply = "HTTP/1.1 200 OK\r\nx-amz-crc32: 4294967296\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  "X-Amz-Retry-After: 1500\r\nContent-Length: 5\r\n\r\nhello"},
+        {.reply = "HTTP/1.1 200 OK\r\nx-amz-crc32: 4294967296\r\nx-amz-retry-after: soon\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n"
                   "3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"}};
     static const char *const headers[] = {"Content-Type: application/x-amz-json-1.0",
                                           "X-Amz-Target: T"};
@@ -47,6 +48,7 @@ static void replies_are_taken_whole(void **state)
     assert_string_equal(a.reply.date, "Fri, 20 Nov 2026 01:02:03 GMT");
     assert_true(a.reply.has_crc32);
     assert_true(a.reply.crc32 == UINT32_MAX);
+    assert_true(a.reply.retry_after == 1500 * USEC_PER_MSEC);
     expect(&a, HTTP_REPLIED, 400, "");
     assert_non_null(strstr(f.server->head, "POST / HTTP/1.1\r\n"));
     assert_non_null(strstr(f.server->head, "\r\nUser-Agent: syncd/" SYNCD_VERSION "\r\n"));
@@ -59,6 +61,7 @@ static void replies_are_taken_whole(void **state)
     run(&f);
     assert_string_equal(b.body, "abcdefg");
     assert_false(b.reply.has_crc32);
+    assert_true(b.reply.retry_after == 0);
     assert_string_equal(b.reply.request_id, "");
     expect(&b, HTTP_REPLIED, 200, "");
     assert_non_null(strstr(f.server->head, "PUT / HTTP/1.1\r\n"));

@@ -228,7 +228,8 @@ static void carry_out(struct model *m, const struct action *a, bool *to_park)
         m->waiting = true;
         break;
     case ACTION_RETRY:
-        check(m, a->delay >= 0 && a->delay <= m->config.backoff_max);
+        check(m, a->delay >= 0);
+        check(m, a->delay <= m->config.backoff_max + 5 * USEC_PER_SEC); /* if asked to */
         break;
     }
 }
@@ -241,6 +242,10 @@ static void act(struct model *m, const struct event *ev)
     for (size_t i = 0; i < m->out.count; i++)
         carry_out(m, &m->out.items[i], to_park);
     actions_clear(&m->out);
+    for (uint32_t t = 0; t < m->targets; t++) {
+        double limit = engine_limit(m->engine, t);
+        check(m, limit == 0 || (limit >= 0.5 && limit < 1e9));
+    }
     for (uint32_t t = 0; t < TARGETS; t++)
         if (to_park[t])
             park(m, t);
@@ -333,6 +338,9 @@ static struct reply failure(struct model *m, const struct request *r)
     static const enum reply_class classes[] = {REPLY_THROTTLED, REPLY_NOT_SENT, REPLY_TRANSIENT,
                                                REPLY_AMBIGUOUS, REPLY_UNEXPECTED};
     struct reply reply = {.class = classes[rng_upto(&m->rng, 4)]};
+    reply.key_range = reply.class == REPLY_THROTTLED && chance(m, 30);
+    if (chance(m, 20))
+        reply.retry_after = (usec)rng_upto(&m->rng, 10 * USEC_PER_SEC);
     bool may_apply = reply.class != REPLY_THROTTLED && reply.class != REPLY_NOT_SENT;
     unsigned applied = may_apply ? (unsigned)rng_upto(&m->rng, 2) * 50 : 0;
 
@@ -351,6 +359,8 @@ static struct reply success(struct model *m, const struct request *r)
     for (unsigned i = 0; i < r->count; i++)
         if (!(reply.unprocessed >> i & 1))
             apply(m, r->writes[i]);
+    if (chance(m, 50))
+        reply.write_units = (double)rng_upto(&m->rng, 100);
     return reply;
 }
 

@@ -89,6 +89,33 @@ static void test_every_code_has_its_class_under_every_prefix(void **state)
         }
 }
 
+static bool by_key_range(const char *code, const char *more)
+{
+    _cleanup_buf_ struct buf body = {0};
+
+    buf_printf(&body, "{\"__type\":\"%s\",\"message\":\"m\"%s}", code, more);
+    return classified(400, body.data).key_range;
+}
+
+static void test_throttling_by_key_ranges_is_told_from_the_tables(void **state)
+{
+#define KEYS  "{\"reason\":\"TableWriteKeyRangeThroughputExceeded\",\"resource\":\"arn\"}"
+#define INDEX "{\"reason\":\"IndexWriteKeyRangeThroughputExceeded\"}"
+#define TABLE "{\"reason\":\"TableWriteMaxOnDemandThroughputExceeded\"}"
+    (void)state;
+    assert_true(by_key_range("ThrottlingException", ",\"throttlingReasons\":[" KEYS "]"));
+    assert_true(by_key_range("ProvisionedThroughputExceededException",
+                             ",\"ThrottlingReasons\":[" KEYS "," INDEX "]"));
+    assert_false(
+        by_key_range("ThrottlingException", ",\"ThrottlingReasons\":[" KEYS "," TABLE "]"));
+    assert_false(by_key_range("ThrottlingException", ",\"ThrottlingReasons\":[" TABLE "]"));
+    assert_false(by_key_range("ThrottlingException", ",\"ThrottlingReasons\":[]"));
+    assert_false(by_key_range("ThrottlingException", ",\"ThrottlingReasons\":[{},7,null]"));
+    assert_false(by_key_range("ThrottlingException", ",\"ThrottlingReasons\":{\"reason\":1}"));
+    assert_false(by_key_range("ThrottlingException", ""));
+    assert_false(by_key_range("InternalServerError", ",\"ThrottlingReasons\":[" KEYS "]"));
+}
+
 static void test_what_follows_the_code_is_cut(void **state)
 {
     struct reply r = error(400, "x#", "ValidationException:http://internal.amazon.com/coral/", "m");
@@ -239,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_code_has_its_class_under_every_prefix),
+        cmocka_unit_test(test_throttling_by_key_ranges_is_told_from_the_tables),
         cmocka_unit_test(test_what_follows_the_code_is_cut),
         cmocka_unit_test(test_the_code_counts_before_the_status),
         cmocka_unit_test(test_both_spellings_of_message_are_read),
