@@ -267,6 +267,7 @@ static void test_the_doubt_outlives_parking(void **state)
         answer(&w, 1, REPLY_AMBIGUOUS);
         control(&w, EVENT_PARK, 0);
         is_empty(&w);
+        assert_true(engine_in_doubt(w.engine, 0));
         control(&w, EVENT_OPEN, 0);
         offer_as(&w, (struct offered){.key = "a", .version = 3, .digest = 1});
         tick(&w);
@@ -274,6 +275,7 @@ static void test_the_doubt_outlives_parking(void **state)
             wait_deadline(&w);
         answer(&w, w.last_sent, REPLY_OK);
         assert_non_null(strstr(w.log.data, "written a3"));
+        assert_false(engine_in_doubt(w.engine, 0));
         forget_log(&w);
         offer_as(&w, (struct offered){.key = "a", .version = 4, .digest = 1});
         tick(&w);
