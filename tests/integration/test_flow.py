@@ -145,7 +145,7 @@ def test_one_request_asks_whether_the_service_is_back(fault, faulty):
     two_tables(faulty)
     away = fault.faults.add(Fault("unavailable", times=None))
     fill(faulty, "t", 1000)
-    # More than were in flight at first: what was sent before it went away has failed, and the rest tries.
+    # More than were in flight at first: what was sent before it went away has failed.
     eventually(lambda: away.fired > 16, "several tries")
     fault.faults.add(Fault("hold", times=1))
     fault.faults.remove(away)

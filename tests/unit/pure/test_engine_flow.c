@@ -280,11 +280,12 @@ static void test_a_cap_set_later_asks_for_no_debts(void **state)
 
     (void)state;
     service_make(&s, 1, NULL);
-    busy(&s, 20, 400, tiny);
+    busy(&s, 10, 400, large);
+    drain(&s, 10);
     capped(&s.w.config);
     engine_configure(s.w.engine, &s.w.config);
-    busy(&s, 20, 400, tiny);
-    assert_true(units_between(&s, 0, 21, 40) >= 0.95 * 19 * 1000);
+    busy(&s, 30, 400, tiny);
+    assert_true(units_between(&s, 0, 21, 30) >= 0.95 * 9 * 1000);
 }
 
 int main(void)
