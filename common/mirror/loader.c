@@ -402,7 +402,7 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         rc = mirror_rows(m, t);
         if (rc == SQLITE_OK)
             rc = page_body(&p, &end);
-        source_exec(m->source, "COMMIT");
+        source_end(m->source, SQLITE_OK); /* it has only read */
     }
     if (p.span) {
         p.span->end = end;

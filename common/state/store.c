@@ -163,6 +163,8 @@ int store_run(struct store *s, sqlite3_stmt *stmt)
 
     if (!stmt)
         return -ENOMEM;
+    if (!s->dirty && !sqlite3_get_autocommit(s->db)) /* a rollback had no memory */
+        exec(s, "ROLLBACK");
     if (!s->dirty)
         rc = exec(s, "BEGIN");
     if (rc == SQLITE_OK) {
