@@ -316,10 +316,10 @@ int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *l
 int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *who);
 /* Nothing is known of the item, and not every row of its target has been seen. */
 bool owner_unknown(struct mirror *m, const struct table_slot *t);
-/* Does that row of `t` have this remote key? Its values are then in t->rows->values; rows_end()
- * afterwards in any case. */
-bool owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
-                   const struct buf *key);
+/* Does that row of `t` have this remote key? 1, 0, or negative when it cannot be known. Its values
+ * are then in t->rows->values; rows_end() afterwards in any case. */
+int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
+                  const struct buf *key);
 
 /* loader.c */
 unsigned loader_slice(struct mirror *m, usec now);
@@ -340,7 +340,7 @@ void targets_open_fresh(struct mirror *m, usec now);
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */
 int orders_forget_letters(struct mirror *m);
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */
-void orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
+int orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
 
 /* records.c */
 /* "id=7": the key of a row, for people. */

@@ -268,6 +268,8 @@ static void out_send(void *arg, const struct request *r)
         struct sim_flight *f =
             list_empty(&w->flights) ? NULL : container_of(w->flights.prev, struct sim_flight, link);
         size_t way = inject.seen[INJECT_REPLY] % (sizeof ways / sizeof *ways);
+        if (fails && r->count == 1 && ways[way].class == REPLY_TOO_LARGE)
+            way = 0; /* of one item it would be the last word */
         if (fails && f && f->arrived)
             way = 1 + inject.seen[INJECT_REPLY] % 2;
         if (fails && f && (!f->arrived || ways[way].open)) {
