@@ -152,6 +152,7 @@ struct mirror {
     uint8_t held_as[CAPTURE_ID_SIZE]; /* what an approval is for */
     bool adopting;                    /* `attach --adopt`: a database of its own */
     bool reattaching;                 /* attached by order after it was taken out by order */
+    bool order_failed;                /* taking it out failed, and the store may not know it yet */
 
     /* resting: attached, without a connection */
     bool resting;          /* all is known while the files are as in `stamp` */
@@ -337,6 +338,8 @@ int loader_remember(struct mirror *m, const struct table_slot *t);
 void targets_open_fresh(struct mirror *m, usec now);
 
 /* orders.c */
+/* Where taking the triggers out failed, the store's word for it goes too. 0 or negative. */
+int orders_withdraw(struct mirror *m);
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */
 int orders_forget_letters(struct mirror *m);
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */

@@ -22,6 +22,16 @@ static int put_order(struct mirror *m, int64_t order, struct err *err)
     return records_kept(m, store_sync(m->store, err));
 }
 
+int orders_withdraw(struct mirror *m)
+{
+    if (!m->order_failed)
+        return 0;
+    int rc = put_order(m, 0, NULL);
+
+    m->order_failed = rc < 0;
+    return rc;
+}
+
 /* The order is durable before the triggers go, so that nobody puts them back. */
 static int take_out(struct mirror *m, int64_t order, struct err *err)
 {
@@ -38,7 +48,8 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
     m->source->patience = 0;
     if (sq != SQLITE_OK) {
         source_problem_of(m->source, sq, "taking the triggers out", err);
-        put_order(m, 0, NULL);
+        m->order_failed = true;
+        orders_withdraw(m);
         return -EBUSY;
     }
     mirror_close_source(m);
@@ -68,6 +79,7 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     rc = put_order(m, 0, err);
     if (rc < 0)
         return rc;
+    m->order_failed = false;
     m->reattaching |= before != 0 || m->uninstalled;
     m->held = false;
     m->detached = m->uninstalled = m->attached = false;

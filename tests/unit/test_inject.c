@@ -7,7 +7,8 @@
  *     INJECT=all                       every n of every scenario, for soak runs
  *     INJECT=insert                    every n of that scenario
  *     INJECT="insert memory once 17"   one run, with a trace on stderr
- *     INJECT_SEED=5                    other worlds, and another sample of n */
+ *     INJECT_SEED=5                    other worlds, and another sample of n
+ *     INJECT_SAMPLE=50                 a larger one: so many n of each kind, once and lasting */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -662,7 +663,7 @@ static const struct scenario {
                  {"vacuum", vacuum, false},
                  {"rollback", rollback_journal, false}};
 
-enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
+enum { SCENARIOS = sizeof scenarios / sizeof *scenarios, SAMPLE = 2 };
 
 /* --- a run ------------------------------------------------------------------------------------ */
 
@@ -747,6 +748,13 @@ static uint64_t base_seed(void)
     return text ? strtoull(text, NULL, 10) : 1;
 }
 
+static unsigned sample_size(void)
+{
+    const char *text = getenv("INJECT_SAMPLE");
+
+    return text ? (unsigned)strtoul(text, NULL, 10) : SAMPLE;
+}
+
 static unsigned failures, runs, barren;
 
 static void try_one(const struct run *r, bool tracing)
@@ -815,7 +823,7 @@ static void whatever_fails_both_sides_are_equal_at_last(void **state)
     else
         for (unsigned i = 0; i < SCENARIOS; i++)
             if (!which || all || strcmp(scenarios[i].name, which) == 0) {
-                try_scenario(&scenarios[i], which ? 0 : 3);
+                try_scenario(&scenarios[i], which ? 0 : sample_size());
                 found = true;
             }
     if (!found)
