@@ -282,7 +282,7 @@ int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
     int done = retry_letters(m, now, id, 0, &failed);
 
     mirror_timer(m, now);
-    return done;
+    return failed && done == 0 ? -EIO : done;
 }
 
 int mirror_dead_letters_discard(struct mirror *m, int64_t id)

@@ -11,7 +11,7 @@ was asked to write it.
 import pytest
 
 from dynamodb_rules import SERVICE, VALIDATION
-from fault_rules import CORAL, Fault
+from fault_rules import CORAL, Fault, attribute_equals
 from harness import eventually
 
 BACK = "back to what it was"
@@ -200,9 +200,7 @@ def test_a_refused_table_waits_and_nothing_of_it_is_a_dead_letter(fault, table, 
     ],
 )
 def test_a_refused_item_is_set_aside_with_the_services_words(fault, table, code):
-    def bad(writes):
-        return any(w.get("PutRequest", {}).get("Item", {}).get("v") == {"S": "bad"} for _, w in writes)
-
+    bad = attribute_equals("v", {"S": "bad"})
     fault.faults.add(Fault("poison", times=None, when=bad, code=code, message="the very words"))
     table.sql("UPDATE t SET v = CASE id WHEN 3 THEN 'bad' ELSE 'good' END")
     table.wait()
@@ -212,9 +210,7 @@ def test_a_refused_item_is_set_aside_with_the_services_words(fault, table, code)
 
 
 def test_an_item_too_large_by_itself_is_set_aside(fault, table):
-    def large(writes):
-        return any(w.get("PutRequest", {}).get("Item", {}).get("v") == {"S": "big"} for _, w in writes)
-
+    large = attribute_equals("v", {"S": "big"})
     fault.faults.add(Fault("too_large", times=None, when=large))
     table.sql("UPDATE t SET v = CASE id WHEN 3 THEN 'big' ELSE 'small' END")
     table.wait()
@@ -230,3 +226,62 @@ def test_of_a_partial_reply_only_what_was_given_back_goes_again(fault, table):
     first = next(r for r in fault.batches() if r.fault == "unprocessed")
     again = [k for r in fault.batches() if r.at > first.at for _, k, _ in r.writes]
     assert len(first.writes) == 10 and len(again) == 2 and len(set(again)) == 2
+
+
+def test_a_dead_letter_tells_its_story(fault, table):
+    def letter():
+        (only,) = table.dead_letters()
+        return only
+
+    refusal = fault.faults.add(
+        Fault("poison", times=None, when=attribute_equals("v", {"S": "bad"}), message="rule 7")
+    )
+    table.sql("UPDATE t SET v = 'bad' WHERE id = 3")
+    table.wait()
+    first = letter()
+    assert (first["table"], first["key"], first["reason"]) == ("t", "id=3", "refused")
+    assert (first["message"], first["attempts"]) == ("rule 7", 1) and first["first"] == first["last"]
+
+    # Neither a retry nor another change of the row that changes nothing about it is forgotten.
+    assert table.ctl("dead-letters", "retry", first["id"]).returncode == 0
+    table.wait()
+    assert letter()["attempts"] == 2
+    refusal.args["message"] = "rule 8"
+    table.sql("UPDATE t SET v = 'other' WHERE id = 4", "UPDATE t SET v = 'bad' WHERE id = 3")
+    table.wait()
+    table.restart().wait()
+    third = letter()
+    assert (third["id"], third["attempts"], third["message"]) == (first["id"], 3, "rule 8")
+    assert third["first"] == first["first"] <= third["last"]
+    shown = table.ctl("dead-letters", "show", third["id"]).stdout
+    assert "rule 8" in shown and "attempts 3" in shown
+    assert table.status()["health"] == "warning" and "dead_letters" in table.reasons()
+    assert table.by_id("t")[4]["v"] == "other", "other rows flow on"
+
+    # A later change of the same row is not held up, and clears it.
+    table.sql("UPDATE t SET v = 'good' WHERE id = 3")
+    table.settle()
+    assert table.dead_letters() == [] and table.by_id("t")[3]["v"] == "good"
+    eventually(lambda: table.status()["health"] == "ok", "health ok again")
+
+
+def test_what_is_to_be_forgotten_is_named(fault, table):
+    table.sql("UPDATE t SET v = CAST(x'ff' AS TEXT) WHERE id IN (3, 4)")
+    table.wait()
+    first, second = table.dead_letters()
+    done = table.ctl("dead-letters", "discard", "--all")
+    assert done.returncode == 2 and "--all goes with retry" in done.stderr
+    done = table.ctl("dead-letters", "discard", first["id"], "9999")
+    assert done.returncode == 1 and "1 of 2" in done.stderr
+    assert [d["id"] for d in table.dead_letters()] == [second["id"]]
+
+
+def test_a_retry_that_cannot_be_says_so(fault, table):
+    table.sql("UPDATE t SET v = CAST(x'ff' AS TEXT) WHERE id = 3")
+    table.wait()
+    (letter,) = table.dead_letters()
+    assert table.ctl("detach").returncode == 0
+    done = table.ctl("dead-letters", "retry", letter["id"])
+    assert done.returncode != 0 and "cannot be used now" in done.stderr
+    assert table.ctl("attach").returncode == 0
+    assert table.ctl("dead-letters", "retry", letter["id"]).returncode == 0
