@@ -86,8 +86,8 @@ $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(COMMON_LIB) \
 	  $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS)) $(LIBS)
 
-# Calls of the project's own code that this test makes fail.
-$(BUILD)/tests/test_inject: ALL_LDFLAGS += \
+# Calls of the project's own code that these tests make fail.
+$(BUILD)/tests/test_inject $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
   $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup strndup realpath asprintf __asprintf_chk abort)
 
 # Generated programs of an application against the capture oracle.

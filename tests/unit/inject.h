@@ -4,7 +4,7 @@
  *
  * The program is linked with --wrap for the allocating functions and abort(), so that each call of
  * the project's own code is counted, but none of a library's own; SQLite's allocations and files
- * are reached through the doors it has for that. Not thread-safe. */
+ * are reached through the doors it has for that. One thread is within at a time. */
 #ifndef SYNCD_TESTS_INJECT_H
 #define SYNCD_TESTS_INJECT_H
 
@@ -36,15 +36,16 @@ static struct inject {
     enum inject_kind kind;
     uint64_t nth; /* 0: none */
     bool lasting;
-    unsigned within; /* depth; 0: nothing is counted */
     uint64_t seen[INJECT_KINDS], failed;
     bool died; /* abort() was called: nothing more happens within until the process is buried */
     jmp_buf death;
 } inject;
 
+static __thread bool inject_within; /* else nothing is counted; other threads never are */
+
 static bool inject_fails(enum inject_kind kind)
 {
-    if (!inject.within)
+    if (!inject_within)
         return false;
     uint64_t n = ++inject.seen[kind];
     if (kind != inject.kind || !inject.nth || n < inject.nth || (n > inject.nth && !inject.lasting))
@@ -60,12 +61,12 @@ static bool inject_fails(enum inject_kind kind)
         if (inject.died)                                                                           \
             break;                                                                                 \
         if (setjmp(inject.death) == 0) {                                                           \
-            inject.within = 1;                                                                     \
+            inject_within = true;                                                                  \
             call;                                                                                  \
         } else {                                                                                   \
             inject.died = true;                                                                    \
         }                                                                                          \
-        inject.within = 0;                                                                         \
+        inject_within = false;                                                                     \
     } while (0)
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -145,7 +146,7 @@ int __wrap___asprintf_chk(char **out, int flag, const char *fmt, ...)
 
 void __wrap_abort(void)
 {
-    if (inject.within)
+    if (inject_within)
         longjmp(inject.death, 1);
     __real_abort();
 }
@@ -317,7 +318,7 @@ static int vfs_access(sqlite3_vfs *v, const char *name, int flags, int *out)
 }
 
 /* Before SQLite is used for the first time. */
-static bool inject_install(void)
+static inline bool inject_install(void)
 {
     static sqlite3_vfs vfs;
 

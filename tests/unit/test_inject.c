@@ -31,10 +31,10 @@ static struct mirror_edge world_edge;
 
 #define OUTSIDE(call)                                                                              \
     do {                                                                                           \
-        unsigned within_ = inject.within;                                                          \
-        inject.within = 0;                                                                         \
+        bool within_ = inject_within;                                                              \
+        inject_within = false;                                                                     \
         call;                                                                                      \
-        inject.within = within_;                                                                   \
+        inject_within = within_;                                                                   \
     } while (0)
 
 static void out_send(void *arg, const struct request *r);
