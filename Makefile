@@ -14,6 +14,7 @@ CC := gcc
 endif
 
 Q := $(if $(V),,@)
+comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 
 DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson
@@ -84,6 +85,10 @@ $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(COMMON_LIB) \
 	  $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS)) $(LIBS)
+
+# Calls of the project's own code that these tests make fail.
+$(BUILD)/tests/test_inject $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
+  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup strndup realpath asprintf __asprintf_chk abort)
 
 # Generated programs of an application against the capture oracle.
 PROGRAMS_SRC := $(filter-out tests/programs/writer.c,$(wildcard tests/programs/*.c))

@@ -318,6 +318,7 @@ static void post_resync(void *arg, struct control_call *call)
 static void each_letter(struct daemon *d, struct control_call *call, bool retry, const char *word)
 {
     long done = 0;
+    bool failed = false;
     const char *text;
 
     if (!control_query(call, "id")) {
@@ -335,8 +336,14 @@ static void each_letter(struct daemon *d, struct control_call *call, bool retry,
         int rc = retry ? mirror_dead_letters_retry(d->mirror, clock_monotonic(), id)
                        : mirror_dead_letters_discard(d->mirror, id);
         done += rc > 0 ? rc : 0;
+        failed |= rc < 0;
     }
     daemon_pump(d);
+    if (failed && !done) {
+        control_reply_error(call, 503, "not_now",
+                            "database or state file cannot be used now; see `syncctl status`");
+        return;
+    }
     if (!done && strcmp(control_query(call, "id"), "all") != 0) {
         control_reply_error(call, 404, "not_found",
                             "there is no dead letter with that id; see `syncctl dead-letters`");

@@ -71,16 +71,17 @@ static void fetch_credentials(struct daemon *d, usec now)
     credentials_fetch(d->provider, fetched, d);
 }
 
-static void refused(struct daemon *d, const char *code, const char *message)
+static void refused(struct daemon *d, bool clock, const char *code, const char *message)
 {
     usec now = clock_monotonic();
-    /* Tokens expire in the normal course of things; only one that stays expired is worth a word. */
-    bool expected = strncmp(code, "ExpiredToken", 12) == 0 && d->credentials_failures == 0;
+    /* Tokens expire in the normal course of things, and of a clock DynamoDB's time is learnt with
+     * the refusal; only what stays so is worth a word. */
+    bool passing = clock || strncmp(code, "ExpiredToken", 12) == 0;
 
-    if (!expected) {
+    if (!passing || d->credentials_failures > 0) {
         snprintf(d->credentials_code, sizeof d->credentials_code, "credentials_refused");
-        err_set(&d->credentials_error, 0, "DynamoDB does not accept the credentials (%s): %s: %s",
-                d->provider_name, code, message);
+        err_set(&d->credentials_error, 0, "DynamoDB does not accept the %s (%s): %s: %s",
+                clock ? "time of our signatures" : "credentials", d->provider_name, code, message);
         log_event(LOG_EV_ERROR, "credentials_failed", d->credentials_error.text, NULL);
     }
     d->credentials_wanted = true;
@@ -103,7 +104,7 @@ void targets_want_credentials(void *arg, const struct reply *why)
             "this machine's clock differs from DynamoDB's; requests are signed with DynamoDB's "
             "time from now on; check the time synchronisation",
             "request_id", why->request_id, NULL);
-    refused(d, why->class == REPLY_CLOCK ? "ExpiredToken" : why->code, why->message);
+    refused(d, why->class == REPLY_CLOCK, why->code, why->message);
     daemon_pump(d);
 }
 
@@ -148,7 +149,7 @@ static void verdict(void *arg, const struct table_result *r)
         p->due = now + backoff(UNREACHABLE_FIRST, UNREACHABLE_MAX, p->failures);
         daemon_note_failure(d, r->code, r->reason, r->request_id);
         d->failing_since = 0;
-        refused(d, r->code, r->reason);
+        refused(d, false, r->code, r->reason);
         break;
     }
     if (p->again) {
@@ -200,12 +201,12 @@ void targets_changed(void *arg)
     struct probe **more = realloc(d->probes, (n ? n : 1) * sizeof *more);
 
     if (!more)
-        return;
+        abort(); /* nobody would look at the new ones; systemd starts us anew */
     d->probes = more;
     for (; d->probe_count < n; d->probe_count++) {
         struct probe *p = calloc(1, sizeof *p);
         if (!p)
-            return;
+            abort();
         p->daemon = d;
         p->target = d->probe_count;
         more[d->probe_count] = p;

@@ -249,9 +249,11 @@ static int table_failed(struct engine *e, struct batch *b, bool whole, const str
     requeue(e, b, reply->class);
     if (!sure)
         return 0;
-    e->targets[target].parked = true; /* nothing more goes there; EVENT_PARK clears its queue */
-    return action_push(out,
-                       &(struct action){.kind = ACTION_PARK, .target = target, .reply = reply});
+    int rc =
+        action_push(out, &(struct action){.kind = ACTION_PARK, .target = target, .reply = reply});
+    /* Nothing more goes there; EVENT_PARK clears its queue. What cannot be told is asked again. */
+    e->targets[target].parked = rc == 0;
+    return rc;
 }
 
 /* Keys of one partition have more than their share of writes: they wait, each by itself, and the
@@ -303,9 +305,10 @@ static int credentials_needed(struct engine *e, usec now, struct batch *b,
         return 0; /* fresh ones are under way, or there already */
     if (reply->class != REPLY_EXPIRED || e->expired) /* the fresh ones are no better */
         endpoint_failed(e, now, b, reply);
+    int rc = action_push(out, &(struct action){.kind = ACTION_CREDENTIALS, .reply = reply});
     e->expired = true;
-    e->waiting_credentials = true;
-    return action_push(out, &(struct action){.kind = ACTION_CREDENTIALS, .reply = reply});
+    e->waiting_credentials = rc == 0;
+    return rc;
 }
 
 /* Writes of a table that was parked meanwhile are forgotten, as EVENT_PARK did with the others.

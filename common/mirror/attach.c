@@ -417,7 +417,11 @@ static int attach(struct mirror *m, usec now)
 static int order_given(struct mirror *m)
 {
     int64_t detached = 0;
-    int rc = store_get_int(m->store, "detached", &detached);
+    int rc = orders_withdraw(m);
+
+    if (rc < 0)
+        return rc;
+    rc = store_get_int(m->store, "detached", &detached);
 
     if (rc < 0 && rc != -ENOENT)
         return rc;

@@ -108,12 +108,21 @@ static int store_nonces(struct mirror *m, const struct journal_head *head)
     return rc;
 }
 
-/* Has this state file met the database before? Then a journal made anew is one that was lost. */
+/* Has this state file met the database before? Then a journal made anew is one that was lost. What
+ * cannot be known counts as yes. */
 static bool ever_knew(struct mirror *m)
 {
     _cleanup_buf_ struct buf b = {0};
 
-    return store_get(m->store, "nonce", &b) == 0;
+    return store_get(m->store, "nonce", &b) != -ENOENT;
+}
+
+/* 0 when there is none. */
+static int get_position(struct mirror *m, const char *name, int64_t *out)
+{
+    int rc = store_get_int(m->store, name, out);
+
+    return rc == -ENOENT ? 0 : rc;
 }
 
 int identity_first_look(struct mirror *m, bool journal_was_there)
@@ -125,8 +134,8 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
 
     if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
-    store_get_int(m->store, "acked", &stored_ack);
-    store_get_int(m->store, "seen", &seen);
+    if (get_position(m, "acked", &stored_ack) < 0 || get_position(m, "seen", &seen) < 0)
+        return STATE_FAILED;
     m->sentinel = head.sentinel;
     m->acked = m->watermark = head.sentinel ? head.seq : head.seq - 1;
     memcpy(m->old_nonce, head.nonce, CAPTURE_NONCE_SIZE);
@@ -303,7 +312,7 @@ int identity_check(struct mirror *m, usec now, const struct capture_state *st, b
     }
     int rc = identity_facts_gather(m->store, m->config->database, st, &f);
     if (rc < 0)
-        return rc == -ENOENT ? SQLITE_BUSY : SQLITE_NOMEM;
+        return rc == -ENOENT ? SQLITE_BUSY : rc == -EIO ? STATE_FAILED : SQLITE_NOMEM;
     rc = judge(m, now, &f, go);
     identity_facts_clear(&f);
     return rc < 0 ? STATE_FAILED : SQLITE_OK;

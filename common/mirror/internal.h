@@ -170,6 +170,7 @@ struct mirror {
     uint8_t held_as[CAPTURE_ID_SIZE]; /* what an approval is for */
     bool adopting;                    /* `attach --adopt`: a database of its own */
     bool reattaching;                 /* attached by order after it was taken out by order */
+    bool order_failed;                /* taking it out failed, and the store may not know it yet */
 
     /* resting: attached, without a connection */
     bool resting;          /* all is known while the files are as in `stamp` */
@@ -339,10 +340,10 @@ int offer_suspect(struct mirror *m, usec now, struct table_slot *t, const struct
 int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *who);
 /* Nothing is known of the item, and not every row of its target has been seen. */
 bool owner_unknown(struct mirror *m, const struct table_slot *t);
-/* Does that row of `t` have this remote key? Its values are then in t->rows->values; rows_end()
- * afterwards in any case. */
-bool owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
-                   const struct buf *key);
+/* Does that row of `t` have this remote key? 1, 0, or negative when it cannot be known. Its values
+ * are then in t->rows->values; rows_end() afterwards in any case. */
+int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
+                  const struct buf *key);
 
 /* loader.c */
 unsigned loader_slice(struct mirror *m, usec now);
@@ -365,10 +366,12 @@ bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i);
 int targets_let_go(struct mirror *m, uint32_t i);
 
 /* orders.c */
+/* Where taking the triggers out failed, the store's word for it goes too. 0 or negative. */
+int orders_withdraw(struct mirror *m);
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */
 int orders_forget_letters(struct mirror *m);
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */
-void orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
+int orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
 
 /* records.c */
 /* "id=7": the key of a row, for people. */

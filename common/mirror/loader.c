@@ -28,8 +28,8 @@ void loader_recall(struct mirror *m, struct table_slot *t)
     int64_t due = 0;
 
     recheck_name(t, name);
-    store_get_int(m->store, name, &due);
-    t->recheck = due != 0;
+    int rc = store_get_int(m->store, name, &due);
+    t->recheck = due != 0 || (rc < 0 && rc != -ENOENT);
 }
 
 int loader_remember(struct mirror *m, const struct table_slot *t)
@@ -327,12 +327,16 @@ static int read_sweep(struct page *p, bool *end)
 
 /* All items were looked at once. Nothing is deleted before it is known how much would be: a wrong
  * or empty file in the database's place must not empty DynamoDB. */
-static void judge_sweep(struct mirror *m, struct table_slot *t, bool *end)
+static int judge_sweep(struct mirror *m, struct table_slot *t, bool *end)
 {
     const struct target_slot *target = m->targets[t->target];
 
     t->items = target->shared ? store_digest_count_of(m->store, target->store_id, t->id)
                               : store_digest_count(m->store, target->store_id);
+    if (t->items < 0) { /* asked again with the next page */
+        *end = false;
+        return STATE_FAILED;
+    }
     *end = t->extras == 0;
     if (t->extras * 100 > t->items * m->config->hold_deletes && !t->approved) {
         t->held = true;
@@ -341,10 +345,11 @@ static void judge_sweep(struct mirror *m, struct table_slot *t, bool *end)
             "comparing table \"%s\" would delete %lld of %lld items (hold_deletes = %lld%%); "
             "nothing is deleted until `syncctl approve`",
             t->name, (long long)t->extras, (long long)t->items, (long long)m->config->hold_deletes);
-        return;
+        return SQLITE_OK;
     }
     t->sweep = SWEEP_DELETE;
     buf_clear(&t->cursor);
+    return SQLITE_OK;
 }
 
 /* --- one slice -------------------------------------------------------------------------------- */
@@ -374,7 +379,7 @@ static int page_body(struct page *p, bool *end)
         buf_clear(&t->cursor);
     /* Also after an interruption, when this load's own items are among them. */
     if (t->load == LOAD_ROWS && t->page == 0)
-        t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) > 0 ||
+        t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) != 0 ||
                        engine_oldest(p->m->engine, t->target) < t->load_serial;
     t->cookie = version;
     if (t->load == LOAD_SWEEP && unread_changes(p->m))
@@ -391,7 +396,7 @@ static int page_body(struct page *p, bool *end)
     }
     rc = read_sweep(p, end);
     if (rc == SQLITE_OK && *end && t->sweep == SWEEP_COUNT)
-        judge_sweep(p->m, t, end);
+        rc = judge_sweep(p->m, t, end);
     return rc;
 }
 
@@ -405,7 +410,7 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         rc = mirror_rows(m, t);
         if (rc == SQLITE_OK)
             rc = page_body(&p, &end);
-        source_exec(m->source, "COMMIT");
+        source_end(m->source, SQLITE_OK); /* it has only read */
     }
     if (p.span) {
         p.span->end = end;
@@ -453,8 +458,9 @@ unsigned loader_slice(struct mirror *m, usec now)
 
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].plan && m->tables[i].recheck) {
+            if (orders_recheck_letters(m, now, m->tables[i].id) < 0)
+                continue; /* once more with the next slice */
             m->tables[i].recheck = false;
-            orders_recheck_letters(m, now, m->tables[i].id);
             records_kept(m, loader_remember(m, &m->tables[i]));
             if (m->first_record == USEC_NEVER)
                 m->first_record = now;

@@ -132,7 +132,8 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
 /* Let held comparisons delete what they would, and take up a database that is held. Returns how
  * many of them. */
 int mirror_approve(struct mirror *m);
-/* Read the row again and send it. id 0: all. Returns how many, or negative. */
+/* Read the row again and send it. id 0: all. Returns how many, or negative when none could be read.
+ */
 int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id);
 int mirror_dead_letters_discard(struct mirror *m, int64_t id);
 

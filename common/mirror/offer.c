@@ -159,7 +159,10 @@ static int give_to_waiting(const struct offer *o)
         at += sizeof head;
         struct offer next = *o;
         next.t = mirror_table_by_id(m, head[0]);
-        if (next.t && owner_row_has(m, next.t, at, head[1], &key)) {
+        int has = next.t ? owner_row_has(m, next.t, at, head[1], &key) : 0;
+        if (has < 0)
+            rc = has;
+        if (has > 0) {
             buf_clear(&m->row_key);
             buf_append(&m->row_key, at, head[1]);
             buf_clear(&m->key);

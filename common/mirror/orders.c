@@ -22,6 +22,16 @@ static int put_order(struct mirror *m, int64_t order, struct err *err)
     return records_kept(m, store_sync(m->store, err));
 }
 
+int orders_withdraw(struct mirror *m)
+{
+    if (!m->order_failed)
+        return 0;
+    int rc = put_order(m, 0, NULL);
+
+    m->order_failed = rc < 0;
+    return rc;
+}
+
 /* The order is durable before the triggers go, so that nobody puts them back. */
 static int take_out(struct mirror *m, int64_t order, struct err *err)
 {
@@ -38,7 +48,8 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
     m->source->patience = 0;
     if (sq != SQLITE_OK) {
         source_problem_of(m->source, sq, "taking the triggers out", err);
-        put_order(m, 0, NULL);
+        m->order_failed = true;
+        orders_withdraw(m);
         return -EBUSY;
     }
     mirror_close_source(m);
@@ -61,10 +72,14 @@ int mirror_attach_order(struct mirror *m, struct err *err)
 {
     int64_t before = 0;
 
-    store_get_int(m->store, "detached", &before);
-    int rc = put_order(m, 0, err);
+    int rc = store_get_int(m->store, "detached", &before);
+    if (rc < 0 && rc != -ENOENT)
+        return err_set(err, rc, "state file %s cannot be read: %s", store_path(m->store),
+                       store_error(m->store));
+    rc = put_order(m, 0, err);
     if (rc < 0)
         return rc;
+    m->order_failed = false;
     m->reattaching |= before != 0 || m->uninstalled;
     m->held = false;
     m->detached = m->uninstalled = m->attached = false;
@@ -172,16 +187,21 @@ static int entry_of_row(struct mirror *m, struct table_slot *t, int found, const
                                                                                  : found;
 }
 
-/* A row that is gone has had its delete in the journal. */
+/* 1; 0 when there is nothing to be done; negative when it could not be. A row that is gone has had
+ * its delete in the journal. */
 static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes, size_t n)
 {
     struct table_slot *t = mirror_table_by_id(m, id);
 
-    if (!t || !m->attached || !m->source || mirror_rows(m, t) != SQLITE_OK)
+    if (!t)
         return 0;
+    if (!m->attached || !m->source || mirror_rows(m, t) != SQLITE_OK)
+        return -EIO;
     const struct table_plan *p = t->plan;
     _cleanup_free_ struct value *key = calloc(p->entry_count, sizeof *key);
-    if (!key || values_decode(bytes, n, key, p->row_key_count) < 0)
+    if (!key)
+        return -ENOMEM;
+    if (values_decode(bytes, n, key, p->row_key_count) < 0)
         return 0;
     int rc = rows_lookup(t->rows, key);
     if (rc == SQLITE_ROW || rc == SQLITE_TOOBIG)
@@ -193,10 +213,11 @@ static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes,
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG)
         rc = offer_row(m, now, t, key, rc, true, NULL, NULL);
     rows_end(t->rows->lookup);
-    return rc == 0;
+    return rc == 0 ? 1 : -EIO;
 }
 
-static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table)
+/* How many were tried; *failed: some could not be. */
+static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table, bool *failed)
 {
     _cleanup_buf_ struct buf keys = {0};
     struct letters l = {.keys = &keys, .table = table};
@@ -209,7 +230,9 @@ static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table)
         uint32_t head[2];
         memcpy(head, at, sizeof head);
         at += sizeof head;
-        done += retry_row(m, now, head[0], at, head[1]);
+        int rc = retry_row(m, now, head[0], at, head[1]);
+        *failed |= rc < 0;
+        done += rc > 0;
         at += head[1];
     }
     return done;
@@ -241,19 +264,25 @@ int orders_forget_letters(struct mirror *m)
     return rc < 0 ? rc : 0;
 }
 
-void orders_recheck_letters(struct mirror *m, usec now, uint32_t table)
+int orders_recheck_letters(struct mirror *m, usec now, uint32_t table)
 {
-    if (store_dead_letter_count(m->store, table) > 0)
-        retry_letters(m, now, 0, table);
+    bool failed = false;
+
+    if (store_dead_letter_count(m->store, table) != 0 &&
+        retry_letters(m, now, 0, table, &failed) < 0)
+        failed = true;
+    return failed ? -EIO : 0;
 }
 
 int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id)
 {
+    bool failed = false;
+
     rest_wake(m);
-    int done = retry_letters(m, now, id, 0);
+    int done = retry_letters(m, now, id, 0, &failed);
 
     mirror_timer(m, now);
-    return done;
+    return failed && done == 0 ? -EIO : done;
 }
 
 int mirror_dead_letters_discard(struct mirror *m, int64_t id)

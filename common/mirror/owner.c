@@ -116,19 +116,23 @@ bool owner_unknown(struct mirror *m, const struct table_slot *t)
     return false;
 }
 
-bool owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
-                   const struct buf *key)
+int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
+                  const struct buf *key)
 {
     _cleanup_free_ struct value *values = calloc(t->plan->row_key_count, sizeof *values);
     _cleanup_buf_ struct buf has = {0};
     struct item_fault fault;
 
-    if (mirror_rows(m, t) != SQLITE_OK)
-        return false;
+    if (!values || mirror_rows(m, t) != SQLITE_OK)
+        return values ? -EIO : -ENOMEM;
     rows_end(t->rows->lookup); /* of the row that leaves the key */
-    if (!values || values_decode(row_key, n, values, t->plan->row_key_count) < 0 ||
-        rows_lookup(t->rows, values) != SQLITE_ROW)
-        return false;
-    return item_key(t->plan, t->rows->values, &has, NULL, &fault) == 0 && has.len == key->len &&
-           memcmp(has.data, key->data, has.len) == 0;
+    if (values_decode(row_key, n, values, t->plan->row_key_count) < 0)
+        return 0;
+    int rc = rows_lookup(t->rows, values);
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE || rc == SQLITE_TOOBIG ? 0 : rc == SQLITE_NOMEM ? -ENOMEM : -EIO;
+    rc = item_key(t->plan, t->rows->values, &has, NULL, &fault);
+    if (rc == -ENOMEM)
+        return rc;
+    return rc == 0 && has.len == key->len && memcmp(has.data, key->data, has.len) == 0;
 }

@@ -67,29 +67,52 @@ void place_clear(struct place *p)
 
 /* --- what is known ---------------------------------------------------------------------------- */
 
-static bool get_id(struct store *s, const char *name, uint8_t out[CAPTURE_ID_SIZE])
+/* *known: it is there, and in `out`. 0 or what store_get() says. */
+static int get_id(struct store *s, const char *name, uint8_t out[CAPTURE_ID_SIZE], bool *known)
 {
     _cleanup_buf_ struct buf b = {0};
+    int rc = store_get(s, name, &b);
 
-    if (store_get(s, name, &b) < 0 || b.len != CAPTURE_ID_SIZE)
-        return false;
-    memcpy(out, b.data, CAPTURE_ID_SIZE);
-    return true;
+    *known = rc == 0 && b.len == CAPTURE_ID_SIZE;
+    if (*known)
+        memcpy(out, b.data, CAPTURE_ID_SIZE);
+    return rc == -ENOENT ? 0 : rc;
 }
 
-static bool nonce_is(struct store *s, const char *name, const uint8_t *nonce)
+static int get_nonces(struct store *s, const struct capture_state *st, struct identity_facts *f)
 {
-    uint8_t kept[CAPTURE_NONCE_SIZE];
+    uint8_t now[CAPTURE_NONCE_SIZE], old[CAPTURE_NONCE_SIZE];
+    bool has_old;
+    int rc = get_id(s, "nonce", now, &f->mirrored);
 
-    return get_id(s, name, kept) && memcmp(kept, nonce, sizeof kept) == 0;
+    if (rc == 0)
+        rc = get_id(s, "nonce_old", old, &has_old);
+    if (rc == 0 && st->nonce_valid)
+        f->nonce_known = (f->mirrored && memcmp(now, st->nonce, sizeof now) == 0) ||
+                         (has_old && memcmp(old, st->nonce, sizeof old) == 0);
+    return rc;
+}
+
+static int get_place(struct store *s, struct identity_facts *f)
+{
+    _cleanup_buf_ struct buf path = {0};
+    int rc = get_id(s, "host", f->own.host, &f->own_place_known);
+
+    if (rc < 0 || !f->own_place_known)
+        return rc;
+    rc = store_get(s, "path", &path);
+    f->own_place_known = rc == 0;
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    buf_append(&path, "", 1);
+    f->own.path = buf_ok(&path) ? strdup(path.data) : NULL;
+    return f->own.path ? 0 : -ENOMEM;
 }
 
 int identity_facts_gather(struct store *s, const char *database, const struct capture_state *st,
                           struct identity_facts *out)
 {
     struct identity_facts f = {.database = database, .state = store_path(s)};
-    _cleanup_buf_ struct buf path = {0};
-    uint8_t nonce[CAPTURE_NONCE_SIZE];
     int rc = place_find(database, &f.here);
 
     if (rc < 0)
@@ -99,21 +122,16 @@ int identity_facts_gather(struct store *s, const char *database, const struct ca
     f.has_place = st->place_valid;
     memcpy(f.id, st->id, sizeof f.id);
     memcpy(f.place, st->place, sizeof f.place);
-    f.nonce_known =
-        st->nonce_valid && (nonce_is(s, "nonce", st->nonce) || nonce_is(s, "nonce_old", st->nonce));
-    f.own_id_known = get_id(s, "database_id", f.own_id);
-    f.known = f.own_id_known || get_id(s, "nonce", nonce);
-    f.own_place_known = get_id(s, "host", f.own.host) && store_get(s, "path", &path) == 0;
-    if (f.own_place_known) {
-        buf_append(&path, "", 1);
-        f.own.path = buf_ok(&path) ? strdup(path.data) : NULL;
-        if (!f.own.path) {
-            place_clear(&f.here);
-            return -ENOMEM;
-        }
-    }
-    *out = f;
-    return 0;
+    rc = get_nonces(s, st, &f);
+    if (rc == 0)
+        rc = get_id(s, "database_id", f.own_id, &f.own_id_known);
+    if (rc == 0)
+        rc = get_place(s, &f);
+    if (rc == 0)
+        *out = f;
+    else
+        identity_facts_clear(&f);
+    return rc;
 }
 
 void identity_facts_clear(struct identity_facts *f)
@@ -241,7 +259,8 @@ enum identity_verdict identity_judge(const struct identity_facts *f, struct err 
     bool at_home = f->own_place_known && strcmp(f->own.path, f->here.path) == 0 &&
                    memcmp(f->own.host, f->here.host, sizeof f->own.host) == 0;
 
-    if (!f->known)
+    /* An id without more is of an attempt to install that came to nothing. */
+    if (!f->mirrored && (!f->own_id_known || !f->captured))
         return judge_unknown(f, why);
     if (!f->captured) {
         err_set(why, -EPERM,

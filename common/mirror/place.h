@@ -29,11 +29,13 @@ struct identity_facts {
     bool has_id, has_place, nonce_known;
     uint8_t id[CAPTURE_ID_SIZE], place[CAPTURE_ID_SIZE];
     /* what the state file says */
-    bool known, own_id_known, own_place_known;
+    bool mirrored; /* capture was in the database once, and attached to */
+    bool own_id_known, own_place_known;
     uint8_t own_id[CAPTURE_ID_SIZE];
     struct place own; /* host and path only */
 };
 
+/* 0; -ENOENT: there is no such file; -EIO: the state file cannot be read; -ENOMEM. */
 int identity_facts_gather(struct store *s, const char *database, const struct capture_state *st,
                           struct identity_facts *out);
 void identity_facts_clear(struct identity_facts *f);

@@ -232,7 +232,7 @@ static int run_slice(struct slice *s, int64_t after, int64_t until, struct track
     if (rc != SQLITE_OK)
         return rc;
     rc = slice_body(s, after, until, track);
-    source_exec(m->source, rc == SQLITE_OK ? "COMMIT" : "ROLLBACK");
+    source_end(m->source, rc); /* it has only read */
     m->source->patience = 0;
     met_free(s);
     if (s->span) {

@@ -32,23 +32,26 @@ static int find_id(struct mirror *m, const struct capture_state *st, struct tabl
 {
     uint32_t id = capture_id_of(st, t->name);
     bool differ = false;
+    int rc = -ENOENT;
 
     if (id) {
         struct capture_table ct = {.id = id, .plan = t->plan};
         capture_intact(st, &ct, &differ);
-        if (!differ && store_table_by_id(m->store, id, known) == 0) {
+        if (!differ && (rc = store_table_by_id(m->store, id, known)) == 0) {
             /* Renamed, and with the name the target: what is there is another table's by now. */
             if (strcasecmp(known->name, t->name) == 0 || !known->target[0] ||
                 strcmp(known->target, t->plan->target) == 0)
                 return 0;
             store_table_clear(known);
         }
-    } else if (store_table_by_name(m->store, t->name, known) == 0) {
+    } else if ((rc = store_table_by_name(m->store, t->name, known)) == 0) {
         if (strcmp(known->layout, layout) == 0)
             return 0;
         store_table_clear(known);
     }
-    int rc = store_table_new(m->store, t->name, layout, capture_max_id(st), &id);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    rc = store_table_new(m->store, t->name, layout, capture_max_id(st), &id);
     return rc < 0 ? rc : store_table_by_id(m->store, id, known);
 }
 

@@ -31,8 +31,9 @@ static int forget_items(struct mirror *m, uint32_t i)
         return -EIO;
     if ((rc = store_target_identify(m->store, t->store_id, t->identity)) < 0)
         return records_kept(m, rc);
-    if (store_digest_count(m->store, t->store_id) == 0)
-        return 0;
+    int64_t count = store_digest_count(m->store, t->store_id);
+    if (count <= 0)
+        return count < 0 ? records_kept(m, -EIO) : 0;
     rc = store_digest_clear(m->store, t->store_id);
     for (size_t k = 0; rc == 0 && k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i)

@@ -102,6 +102,14 @@ static void view_journal(struct mirror *m, struct mirror_view *v)
         v->journal_entries = v->journal_max - v->journal_low;
 }
 
+/* Where they cannot be counted health says why; none is the number to show. */
+static int64_t letters_of(const struct mirror *m, uint32_t table)
+{
+    int64_t n = store_dead_letter_count(m->store, table);
+
+    return n > 0 ? n : 0;
+}
+
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
 {
     if (m->attached && !m->source && !rest_undisturbed(m))
@@ -113,7 +121,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .loading = loader_pending(m),
                             .state_broken = m->state_broken,
                             .state_error = m->state_error.text,
-                            .dead_letters = store_dead_letter_count(m->store, 0),
+                            .dead_letters = letters_of(m, 0),
                             .discarded = m->discarded,
                             .changes = m->changes,
                             .items_put = m->items_put,
@@ -207,7 +215,7 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
     if (!t->plan)
         return;
     out->pending = engine_pending(m->engine, t->target);
-    out->dead_letters = store_dead_letter_count(m->store, t->id);
+    out->dead_letters = letters_of(m, t->id);
     if (m->targets[t->target]->view.parked)
         out->reason = t->let_go ? m->targets[t->target]->then : m->targets[t->target]->view.reason;
 }

@@ -401,16 +401,6 @@ static int install(struct source *s, const struct capture *c, const uint8_t *non
     return rc;
 }
 
-/* End the transaction that has begun: COMMIT when its body went well, else ROLLBACK. */
-static int finish(struct source *s, int rc)
-{
-    if (rc == SQLITE_OK)
-        rc = source_exec(s, "COMMIT");
-    if (rc != SQLITE_OK)
-        source_rollback(s);
-    return rc;
-}
-
 static int same_schema(struct source *s, const struct capture *c)
 {
     int64_t version = 0;
@@ -431,7 +421,7 @@ int capture_install(struct source *s, const struct capture *c,
     for (size_t i = 0; rc == SQLITE_OK && c->marks && i < c->count; i++)
         if (!(c->marks[i] = capture_mark(s, c->tables[i].plan->table)))
             rc = SQLITE_NOMEM;
-    return finish(s, rc);
+    return source_end(s, rc);
 }
 
 static int remove_all(struct source *s, bool journal_too)
@@ -452,7 +442,7 @@ int capture_remove(struct source *s, bool journal_too)
 {
     int rc = source_exec(s, "BEGIN IMMEDIATE");
 
-    return rc == SQLITE_OK ? finish(s, remove_all(s, journal_too)) : rc;
+    return rc == SQLITE_OK ? source_end(s, remove_all(s, journal_too)) : rc;
 }
 
 char *capture_mark(struct source *s, const char *table)

@@ -252,12 +252,12 @@ enum source_problem catalog_read(struct source *s, struct catalog **out, struct 
     if (rc != SQLITE_OK) {
         enum source_problem p = source_problem_of(s, rc, "reading its schema", err);
         if (own)
-            source_exec(s, "ROLLBACK");
+            source_rollback(s);
         catalog_free(c);
         return p;
     }
     if (own)
-        source_exec(s, "COMMIT");
+        source_end(s, rc); /* it has only read */
     *out = c;
     return SOURCE_OK;
 }

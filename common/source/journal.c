@@ -196,11 +196,8 @@ int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NON
     if (rc != SQLITE_OK)
         return rc;
     rc = is_ours && !is_ours(arg) ? SQLITE_ABORT : ack(j, upto, nonce, &to);
+    rc = source_end(j->source, rc);
     if (rc == SQLITE_OK)
-        rc = source_exec(j->source, "COMMIT");
-    if (rc != SQLITE_OK)
-        source_rollback(j->source);
-    else
         *acked = to;
     j->locked = clock_monotonic() - began;
     return rc;

@@ -74,7 +74,7 @@ static int direct_bases(const struct table_info *t, struct sql_span sql, size_t 
 static int find_bases(struct table_info *t, struct sql_span sql, size_t column)
 {
     size_t n = t->column_count;
-    bool *named = calloc(2 * n, sizeof *named), *known = named + n;
+    bool *named = calloc(2 * n, sizeof *named), *known = named ? named + n : NULL;
     int rc = named ? direct_bases(t, sql, column, named) : SQLITE_NOMEM;
     bool more = true;
 

@@ -53,8 +53,21 @@ void source_rollback(struct source *s)
 {
     s->said_rc = sqlite3_errcode(s->db) & 0xff;
     snprintf(s->said, sizeof s->said, "%s", sqlite3_errmsg(s->db));
-    if (!sqlite3_get_autocommit(s->db))
-        source_exec(s, "ROLLBACK");
+    if (sqlite3_get_autocommit(s->db))
+        return;
+    sqlite3_step(s->rollback);
+    sqlite3_reset(s->rollback);
+    if (!sqlite3_get_autocommit(s->db) && source_exec(s, "ROLLBACK") != SQLITE_OK)
+        abort(); /* systemd starts us anew; what was not committed is still in the journal */
+}
+
+int source_end(struct source *s, int rc)
+{
+    if (rc == SQLITE_OK)
+        rc = source_exec(s, "COMMIT");
+    if (rc != SQLITE_OK)
+        source_rollback(s);
+    return rc;
 }
 
 enum source_problem source_problem_of(const struct source *s, int rc, const char *doing,
@@ -230,7 +243,8 @@ static int configure(struct source *s)
     if ((rc = source_exec(s, "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
                              "PRAGMA cache_size=-2000; PRAGMA foreign_keys=OFF")) != SQLITE_OK)
         return rc;
-    return source_refresh_mode(s);
+    rc = sqlite3_prepare_v3(s->db, "ROLLBACK", -1, SQLITE_PREPARE_PERSISTENT, &s->rollback, NULL);
+    return rc == SQLITE_OK ? source_refresh_mode(s) : rc;
 }
 
 enum source_problem source_open(const char *path, struct source **out, struct err *err)
@@ -270,6 +284,7 @@ void source_close(struct source *s)
 {
     if (!s)
         return;
+    sqlite3_finalize(s->rollback);
     sqlite3_close_v2(s->db);
     free(s->path);
     free(s);

@@ -38,9 +38,10 @@ struct source {
     ino_t ino;
     bool wal; /* journal_mode is WAL */
     char journal_mode[12];
-    usec patience; /* how long a statement may wait for a lock; 0 (the rule): not at all */
-    usec waited;   /* in the wait at hand */
-    int said_rc;   /* what SQLite said before source_rollback(), and of which result code */
+    usec patience;          /* how long a statement may wait for a lock; 0 (the rule): not at all */
+    usec waited;            /* in the wait at hand */
+    sqlite3_stmt *rollback; /* at hand, because preparing it takes memory */
+    int said_rc; /* what SQLite said before source_rollback(), and of which result code */
     char said[200];
 };
 
@@ -62,8 +63,13 @@ enum source_problem source_problem_of(const struct source *s, int sqlite_rc, con
 
 /* Run statements without results. An SQLite result code. */
 int source_exec(struct source *s, const char *sql);
-/* ROLLBACK if a transaction is open, keeping for source_problem_of() what SQLite said last. */
+/* ROLLBACK if a transaction is open, keeping for source_problem_of() what SQLite said last. It is
+ * over afterwards in any case: where SQLite cannot even do that for lack of memory the process
+ * aborts, because it must not keep the application from its database. */
 void source_rollback(struct source *s);
+/* COMMIT, or ROLLBACK when that fails or `rc` is no success. An SQLite result code: `rc`, or why it
+ * could not be committed. */
+int source_end(struct source *s, int rc);
 /* First column of the first row as integer; SQLITE_DONE when there is no row. */
 int source_query_int(struct source *s, const char *sql, int64_t *out);
 

@@ -331,10 +331,10 @@ bool sql_generated_part(struct sql_span sql, const char *column, struct sql_span
 {
     size_t at = sql_is_word(token_at(sql, 1), "TABLE") ? 2 : 3;
     size_t open = skip_name(sql, at), last = closing(sql, open);
-    struct sql_span list = {sql.tokens + open + 1, last - open - 1};
 
-    if (!sql_is_mark(token_at(sql, open), "(") || last == sql.count)
+    if (!sql_is_mark(token_at(sql, open), "(") || last == sql.count) /* or not understood at all */
         return false;
+    const struct sql_span list = {sql.tokens + open + 1, last - open - 1};
     for (at = 0; at < list.count;) {
         struct sql_span part = up_to_comma(list, &at);
         int depth = 0;

@@ -164,7 +164,7 @@ int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor
 
 static int64_t count_of(sqlite3_stmt *stmt)
 {
-    int64_t n = stmt && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+    int64_t n = stmt && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -EIO;
 
     sqlite3_reset(stmt);
     return n;
@@ -235,7 +235,7 @@ int store_dead_letter_put(struct store *s, const struct dead_letter *d, bool *is
         store_bind_blob(stmt, 12, d->remote_key, d->remote_key_len);
     }
     int rc = store_run(s, stmt);
-    if (rc == 0 && !known)
+    if (rc == 0 && !known && s->dead_letters >= 0)
         s->dead_letters++;
     if (rc == 0 && is_new)
         *is_new = !known;
@@ -250,7 +250,8 @@ static int remove_dead(struct store *s, sqlite3_stmt *stmt)
     if (rc < 0)
         return rc;
     int gone = sqlite3_changes(s->db);
-    s->dead_letters -= gone;
+    if (s->dead_letters > 0)
+        s->dead_letters -= gone;
     return gone > 0;
 }
 
@@ -259,6 +260,8 @@ int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_
 {
     sqlite3_stmt *stmt;
 
+    if (s->dead_letters < 0)
+        s->dead_letters = store_dead_letter_count(s, 0);
     if (s->dead_letters == 0)
         return 0;
     if (!(stmt = store_statement(s, ST_DEAD_CLEAR)))
@@ -280,7 +283,7 @@ int store_dead_letter_delete(struct store *s, int64_t id)
 
 bool store_has_dead_letters(const struct store *s)
 {
-    return s->dead_letters > 0;
+    return s->dead_letters != 0;
 }
 
 int64_t store_dead_letter_count(struct store *s, uint32_t table_id)

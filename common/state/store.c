@@ -163,6 +163,8 @@ int store_run(struct store *s, sqlite3_stmt *stmt)
 
     if (!stmt)
         return -ENOMEM;
+    if (!s->dirty && !sqlite3_get_autocommit(s->db)) /* a rollback had no memory */
+        exec(s, "ROLLBACK");
     if (!s->dirty)
         rc = exec(s, "BEGIN");
     if (rc == SQLITE_OK) {
@@ -336,8 +338,9 @@ int store_open(const char *path, struct store **out, struct err *err)
         return rc;
     }
     s->dead_letters = store_dead_letter_count(s, 0);
-    if (s->dead_letters && exec(s, "UPDATE dead_letter SET serial=0") != SQLITE_OK) {
-        rc = err_set(err, -EIO, "state file %s cannot be written: %s", path, store_error(s));
+    if (s->dead_letters < 0 ||
+        (s->dead_letters && exec(s, "UPDATE dead_letter SET serial=0") != SQLITE_OK)) {
+        rc = err_set(err, -EIO, "state file %s cannot be used: %s", path, store_error(s));
         store_close(s);
         return rc;
     }

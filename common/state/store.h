@@ -141,6 +141,7 @@ struct store_digest {
 typedef bool store_digest_fn(void *arg, const struct store_digest *d);
 int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor, int limit,
                       store_digest_fn *fn, void *arg);
+/* How many there are; negative when it cannot be known. */
 int64_t store_digest_count(struct store *s, uint32_t target);
 /* Of one table alone, where several share the target. Looks at all of them. */
 int64_t store_digest_count_of(struct store *s, uint32_t target, uint32_t table);
@@ -173,8 +174,10 @@ int store_dead_letter_put(struct store *s, const struct dead_letter *d, bool *is
 int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_key, size_t n,
                             uint64_t serial);
 int store_dead_letter_delete(struct store *s, int64_t id);
+/* Also true when it cannot be known. */
 bool store_has_dead_letters(const struct store *s);
-int64_t store_dead_letter_count(struct store *s, uint32_t table_id); /* 0: of all tables */
+/* `table_id` 0: of all tables. Negative when it cannot be known. */
+int64_t store_dead_letter_count(struct store *s, uint32_t table_id);
 /* Ordered by id; one alone when `id` is not 0. Returns how many, or negative. */
 typedef void dead_letter_fn(void *arg, const struct dead_letter *d);
 int store_dead_letters(struct store *s, int64_t id, dead_letter_fn *fn, void *arg);

@@ -213,8 +213,8 @@ int cmd_dead_letters(struct ctl *ctl, int argc, char **argv)
     const char *const *ids = (const char *const *)argv + optind;
     int n = argc - optind;
     bool changes = strcmp(what, "retry") == 0 || strcmp(what, "discard") == 0;
-    if (!changes && all)
-        return ctl_usage(ctl, "--all goes with retry and discard");
+    if (all && strcmp(what, "retry") != 0)
+        return ctl_usage(ctl, "--all goes with retry; what is to be forgotten is named");
     if (strcmp(what, "list") == 0 && n == 0)
         return list(ctl, NULL);
     if (strcmp(what, "show") == 0 && n == 1)
@@ -222,7 +222,7 @@ int cmd_dead_letters(struct ctl *ctl, int argc, char **argv)
     if (changes && all != (n > 0))
         return change(ctl, strcmp(what, "retry") == 0 ? &retry : &discard, ids, n, all);
     if (changes)
-        return ctl_usage(ctl, "%s takes ids, or --all", what);
+        return ctl_usage(ctl, "%s takes ids%s", what, *what == 'r' ? ", or --all" : "");
     if (strcmp(what, "show") == 0)
         return ctl_usage(ctl, "show takes one id");
     return ctl_usage(ctl, "dead-letters %s is not one of list, show, retry, discard", what);

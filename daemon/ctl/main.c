@@ -32,7 +32,7 @@ static const struct command commands[] = {
      "  --for DURATION    resume by itself after that\n", true, cmd_pause},
     {"resume", STEER, "", "start sending again", "", true, cmd_resume},
     {"reload", STEER, "", "read the configuration again, as SIGHUP does", "", true, cmd_reload},
-    {"dead-letters", ROWS, "[list | show ID | retry ID...|--all | discard ID...|--all]",
+    {"dead-letters", ROWS, "[list | show ID | retry ID...|--all | discard ID...]",
      "rows that DynamoDB cannot hold, and what to do with them",
      "  list       all of them (also when nothing is said)\n"
      "  show ID    one, with its reason in full\n"

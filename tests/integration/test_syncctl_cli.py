@@ -191,7 +191,7 @@ def test_version():
     (["dead-letters", "retry"], "retry takes ids, or --all"),
     (["dead-letters", "show"], "show takes one id"),
     (["dead-letters", "frob"], "is not one of list, show, retry, discard"),
-    (["dead-letters", "--all"], "--all goes with retry and discard"),
+    (["dead-letters", "--all"], "--all goes with retry; what is to be forgotten is named"),
     (["detach", "true"], "a command to run stands after --"),
 ])
 def test_usage_errors_exit_2_and_ask_nobody(daemon, ctl, arguments, sentence):

@@ -86,7 +86,7 @@ TRANSPORT = {
 class Fault:
     """unprocessed takes count= (writes given back) or share= (fraction of them); throttling takes
     reasons=[...]; slow takes seconds= a byte; delay takes seconds=; huge takes size=; redirect takes
-    location=; every error takes message=, code= and headers=."""
+    location=; every error takes message=, code=, status= and headers=."""
 
     def __init__(
         self,
@@ -125,6 +125,7 @@ class Fault:
         extra = {}
         if self.args.get("reasons"):
             extra["throttlingReasons"] = self.args["reasons"]
+        status = self.args.get("status", status)
         return self.args.get("code", code), status, self.args.get("message", message), extra
 
     def spent(self):

@@ -276,6 +276,8 @@ void sim_tick(struct world *w)
     mirror_tick(w->mirror);
     if (mirror_changed(w->mirror))
         sim_work(w);
+    sim_flush(w);
+    sim_ack(w, false);
     sim_rest(w);
 }
 
