@@ -405,6 +405,7 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         source_exec(m->source, "COMMIT");
     }
     if (p.span) {
+        barrier_read(m);
         p.span->end = end;
         buf_append(&p.span->cursor, t->cursor.data, t->cursor.len);
         if (rc == SQLITE_OK)

@@ -196,6 +196,7 @@ void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct rep
 
 void mirror_timer(struct mirror *m, usec now)
 {
+    barrier_step(m, now);
     mirror_act(m, now, &(struct event){.kind = EVENT_TIMER});
 }
 
@@ -273,6 +274,8 @@ bool mirror_changed(struct mirror *m)
 
     if (m->held)
         return identity_held_changed(m);
+    if (m->barrier.syncing)
+        return false; /* nothing is read before that is over; then there is a look */
     if (m->attached && !m->source)
         return rest_calls(m);
     if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic() || m->postponed ||
@@ -332,11 +335,10 @@ static bool schema_restless(struct mirror *m, usec now)
     return m->schema_restless;
 }
 
-unsigned mirror_work(struct mirror *m, usec now)
+static unsigned work(struct mirror *m, usec now)
 {
     unsigned bits = 0;
 
-    m->now = now;
     if (m->detached || m->uninstalled)
         return 0;
     if (m->adopt_at <= now)
@@ -353,7 +355,7 @@ unsigned mirror_work(struct mirror *m, usec now)
         return MIRROR_BUSY;
     if (!m->attached && mirror_attach(m, now) != SOURCE_OK)
         return m->problem == SOURCE_LOCKED ? MIRROR_BUSY : 0;
-    if (!m->attached || !targets_looked_at(m))
+    if (!m->attached || !targets_looked_at(m) || !barrier_open(m))
         return 0;
     targets_open_fresh(m, now);
     bits = reader_slice(m, now);
@@ -371,17 +373,33 @@ unsigned mirror_work(struct mirror *m, usec now)
                 m->config->database);
         m->problem = SOURCE_LOCKED;
     }
+    barrier_step(m, now);
     mirror_act(m, now, &(struct event){.kind = EVENT_TIMER});
     return bits;
 }
 
+unsigned mirror_work(struct mirror *m, usec now)
+{
+    m->now = now;
+    barrier_step(m, now); /* of a slice that came to nothing, or a sync that failed */
+    unsigned bits = work(m, now);
+    /* There is no more to do before the sync is over. */
+    return m->barrier.syncing ? bits & ~(unsigned)MIRROR_MORE : bits;
+}
+
 usec mirror_deadline(const struct mirror *m)
 {
-    return engine_deadline(m->engine);
+    usec due = engine_deadline(m->engine), retry = m->barrier.retry;
+
+    return m->barrier.failed && !m->barrier.syncing && retry < due ? retry : due;
 }
 
 enum source_problem mirror_problem(const struct mirror *m, const char **text)
 {
+    if (m->problem == SOURCE_OK && m->barrier.failed) {
+        *text = m->barrier.error.text;
+        return SOURCE_FULL;
+    }
     *text = m->problem_text.text;
     return m->problem;
 }
@@ -430,6 +448,7 @@ static struct engine_config engine_settings(const struct config *c)
         .backoff_max = c->backoff_max,
         .throttle_base = USEC_PER_SEC,
         .write_units_per_second = c->write_units_per_second,
+        .barrier = true,
     };
 }
 

@@ -225,6 +225,8 @@ static int run_slice(struct slice *s, int64_t after, int64_t until, struct track
     source_exec(m->source, rc == SQLITE_OK ? "COMMIT" : "ROLLBACK");
     m->source->patience = 0;
     met_free(s);
+    if (s->entries)
+        barrier_read(m);
     if (s->span) {
         /* The reader's own reference goes with the next commit of the store, after what it put
          * there. */

@@ -1,5 +1,6 @@
 /* Life of the mirror in its world, driven as the daemon drives it; the clock and the trace. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -84,6 +85,17 @@ void sim_fail(struct world *w, const char *fmt, ...)
 
 /* --- the mirror's edge ------------------------------------------------------------------------ */
 
+static void edge_sync_source(void *arg, uint64_t serial, bool wal)
+{
+    struct world *w = arg;
+
+    sim_trace(w, "sync source: %d", wal);
+    if (w->source_syncing)
+        sim_fail(w, "two syncs of the database at once");
+    w->source_syncing = true;
+    w->source_serial = serial;
+}
+
 static void edge_parked(void *arg, uint32_t target, const struct reply *why)
 {
     struct world *w = arg;
@@ -133,6 +145,7 @@ bool sim_start(struct world *w)
 {
     const struct mirror_edge edge = {.arg = w,
                                      .send = service_send,
+                                     .sync_source = edge_sync_source,
                                      .parked = edge_parked,
                                      .credentials = edge_credentials,
                                      .retrying = edge_retrying,
@@ -144,6 +157,7 @@ bool sim_start(struct world *w)
     sim_trace(w, "start");
     w->probe_count = 0;
     w->stopping = w->syncing = w->paused = w->state_unwritable = false;
+    w->source_syncing = false;
     w->credentials_due = w->recheck_due = w->ack_due = USEC_NEVER;
     w->tick_due = w->now + TICK;
     if (mirror_new(w->config, &edge, rng_next(&w->rng), &w->mirror, &err) < 0) {
@@ -221,6 +235,8 @@ void sim_stop(struct world *w)
     w->stopping = true;
     while (patient && service_answer(w, false))
         ;
+    if (w->source_syncing)
+        sim_source_synced(w, true);
     if (w->syncing)
         sim_flushed(w, true);
     if (mirror_flush_now(w->mirror, w->now, &fd) == 1)
@@ -260,6 +276,14 @@ void sim_flushed(struct world *w, bool durable)
     sim_trace(w, "flushed: %d", durable);
     w->syncing = false;
     mirror_flushed(w->mirror, w->now, durable);
+    w->pumping = true;
+}
+
+void sim_source_synced(struct world *w, bool durable)
+{
+    sim_trace(w, "source synced: %d", durable);
+    w->source_syncing = false;
+    mirror_source_synced(w->mirror, w->now, w->source_serial, durable ? 0 : -EIO);
     w->pumping = true;
 }
 
@@ -341,6 +365,8 @@ static void serve(struct world *w)
             service_probe(w, i);
     if (w->syncing)
         sim_flushed(w, !sim_chance(w, w->faults.sync_failed));
+    if (w->source_syncing)
+        sim_source_synced(w, !sim_chance(w, w->faults.source_sync_failed));
 }
 
 void sim_turn(struct world *w)
@@ -358,7 +384,7 @@ void sim_turn(struct world *w)
         sim_ack(w, false);
     }
     usec due = next_due(w);
-    if (!w->pumping && !w->syncing && due > w->now)
+    if (!w->pumping && !w->syncing && !w->source_syncing && due > w->now)
         w->now = due;
 }
 
@@ -402,7 +428,8 @@ static bool at_rest(struct world *w)
             return false;
     mirror_view(w->mirror, w->now, &v);
     return v.converged && mirror_idle(w->mirror) && list_empty(&w->flights) && !w->syncing &&
-           oracle_journal_empty(w) && oracle_all_mirrored(w) && !any_dropped(w);
+           !w->source_syncing && oracle_journal_empty(w) && oracle_all_mirrored(w) &&
+           !any_dropped(w);
 }
 
 static void describe_unrest(struct world *w)

@@ -32,7 +32,7 @@ struct sim_faults {
     unsigned schema;   /* of the application's steps */
     unsigned triggers_dropped, journal_emptied;
     unsigned crash, restart, resync, pause, retry_letters;
-    unsigned sync_failed, state_unwritable;
+    unsigned sync_failed, source_sync_failed, state_unwritable;
 };
 
 #define SIM_POISON "poison"
@@ -85,6 +85,8 @@ struct world {
     /* mirror */
     struct mirror *mirror;
     bool pumping, syncing, stopping, paused, state_unwritable;
+    bool source_syncing;
+    uint64_t source_serial;
     usec tick_due, credentials_due, recheck_due, ack_due;
     unsigned rests; /* times that it let go of the database */
     struct sim_probe probes[SIM_TABLES];
@@ -122,6 +124,7 @@ void sim_stop(struct world *w);
 void sim_work(struct world *w);
 void sim_flush(struct world *w);
 void sim_flushed(struct world *w, bool durable);
+void sim_source_synced(struct world *w, bool durable);
 void sim_ack(struct world *w, bool force);
 void sim_tick(struct world *w);
 void sim_rest(struct world *w);

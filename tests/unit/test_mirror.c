@@ -50,6 +50,7 @@ static void choose_faults(struct world *w)
         .pause = trouble(w, 30),
         .retry_letters = trouble(w, 30),
         .sync_failed = trouble(w, 200),
+        .source_sync_failed = trouble(w, 200),
         .state_unwritable = trouble(w, 30),
     };
     /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
@@ -135,7 +136,9 @@ static void step(struct world *w)
         mirror_timer(w->mirror, w->now);
         break;
     case 7:
-        if (w->syncing)
+        if (w->source_syncing && sim_chance(w, 500))
+            sim_source_synced(w, !sim_chance(w, w->faults.source_sync_failed));
+        else if (w->syncing)
             sim_flushed(w, !sim_chance(w, w->faults.sync_failed));
         else
             sim_flush(w);
@@ -310,6 +313,7 @@ static void reading_gives_way_to_writers_in_rollback_mode(void **state)
     w->now += 1 * USEC_PER_MSEC;
     assert_true(mirror_work(w->mirror, w->now) & MIRROR_FOUND);
     assert_int_equal(changes_read(w), before + 1);
+    sim_source_synced(w, true);
     assert_int_equal(mirror_work(w->mirror, w->now), MIRROR_LATER);
 
     /* Between two transactions is no pause; a millisecond without a writer is one. */
