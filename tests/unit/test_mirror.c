@@ -16,6 +16,7 @@
 #include "../sim/application.c"
 #include "../sim/oracle.c"
 #include "../sim/service.c"
+#include "../sim/vfs.c"
 #include "../sim/world.c"
 
 enum { SEEDS = 300, REPLAYED = 20 };
@@ -45,6 +46,7 @@ static void choose_faults(struct world *w)
         .triggers_dropped = trouble(w, 150),
         .journal_emptied = trouble(w, 150),
         .crash = trouble(w, 30),
+        .power = trouble(w, 30),
         .restart = trouble(w, 30),
         .resync = trouble(w, 30),
         .pause = trouble(w, 30),
@@ -55,7 +57,7 @@ static void choose_faults(struct world *w)
     };
     /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
      * dead process had in flight. */
-    if (w->faults.crash || w->faults.restart)
+    if (w->faults.crash || w->faults.power || w->faults.restart)
         w->faults.journal_emptied = 0;
     w->slow = sim_chance(w, 500) ? 0 : sim_chance(w, 500) ? 500 : 15000;
 }
@@ -82,6 +84,9 @@ static bool disturb(struct world *w)
 
     if (sim_chance(w, f->crash)) {
         sim_crash(w);
+        sim_start(w);
+    } else if (sim_chance(w, f->power)) {
+        sim_power_failure(w);
         sim_start(w);
     } else if (sim_chance(w, f->restart)) {
         sim_stop(w);
@@ -288,6 +293,7 @@ static struct world *rollback_world(void)
 
     assert_non_null(w);
     assert_true(world_build(w));
+    w->journal_mode = "DELETE";
     app_run(w, "PRAGMA journal_mode=DELETE");
     app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY)");
     assert_true(sim_start(w));
