@@ -36,12 +36,16 @@ static int on_commit(void *arg)
     return 0;
 }
 
-/* What is read from now on may show a commit that is not durable. */
-static void note_commit(struct world *w)
+/* What is read from now on may show a commit that is not durable. `before`: files' operations before
+ * the statement; one that changed no row commits nothing. */
+static void note_commit(struct world *w, uint64_t before)
 {
-    if (!w->committed || !sqlite3_get_autocommit(w->app))
+    bool committed = w->committed && sqlite3_get_autocommit(w->app);
+
+    if (committed)
+        w->committed = false;
+    if (!committed || vfs_operations() == before)
         return;
-    w->committed = false;
     w->commits[w->commit_count++ % SIM_COMMITS] = (struct sim_commit){
         .serial = w->mirror ? engine_serial(w->mirror->engine) : 0, .operation = vfs_operations()};
 }
@@ -53,8 +57,9 @@ static bool app_run(struct world *w, const char *fmt, ...)
     va_start(args, fmt);
     char *sql = sqlite3_vmprintf(fmt, args);
     va_end(args);
+    uint64_t before = vfs_operations();
     int rc = sqlite3_exec(w->app, sql, NULL, NULL, NULL);
-    note_commit(w);
+    note_commit(w, before);
     sim_trace(w, "sql %s -> %d", sql, rc);
     if (sqlite3_extended_errcode(w->app) == SQLITE_BUSY_SNAPSHOT) {
         /* It has read, somebody else has written, and now it would write: every application that
@@ -526,6 +531,7 @@ void application_recover(struct world *w)
         sim_fail(w, "the database is damaged by a power failure: %s", sound ? sound : "?");
     sqlite3_free(sound);
     w->rebuilding = -1;
+    app_run(w, "DROP TABLE IF EXISTS passing");
     for (unsigned t = 0; t < SIM_SOURCES; t++)
         recover_table(w, sources[t].name);
 }

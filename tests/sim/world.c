@@ -439,12 +439,14 @@ static void describe_unrest(struct world *w)
     enum source_problem problem = mirror_problem(w->mirror, &text);
 
     mirror_view(w->mirror, w->now, &v);
-    sim_fail(w,
-             "I8: no rest: attached %d, loading %d, journal %lld of %lld to %lld, items %zu, in "
-             "flight %u, state broken %d, problem %d %s",
-             v.attached, v.loading, (long long)v.journal_low, (long long)v.watermark,
-             (long long)v.journal_max, v.engine.items, v.engine.in_flight, v.state_broken, problem,
-             text);
+    sim_fail(
+        w,
+        "I8: no rest: attached %d, loading %d, journal %lld of %lld to %lld, items %zu, in "
+        "flight %u, state broken %d, converged %d, journal empty %d, all mirrored %d, dropped %d, "
+        "problem %d %s",
+        v.attached, v.loading, (long long)v.journal_low, (long long)v.watermark,
+        (long long)v.journal_max, v.engine.items, v.engine.in_flight, v.state_broken, v.converged,
+        oracle_journal_empty(w), oracle_all_mirrored(w), any_dropped(w), problem, text);
 }
 
 void sim_settle(struct world *w)

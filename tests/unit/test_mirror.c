@@ -2,7 +2,8 @@
  * they stop doing it DynamoDB holds what the database holds. Each seed is a run of its own.
  *
  *     SIM_SEED=7           one seed, with a trace on stderr
- *     SIM_SEEDS=1-100000   all of these, naming each that fails */
+ *     SIM_SEEDS=1-100000   all of these, naming each that fails
+ *     SIM_DISK_LIES=1      syncs of the database do nothing: some seeds must fail */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -223,6 +224,7 @@ static uint64_t run(uint64_t seed, bool tracing, char failure[1024])
         snprintf(failure, 1024, "the world cannot be made");
         return 0;
     }
+    w->disk_lies = getenv("SIM_DISK_LIES") != NULL;
     choose_faults(w);
     if (!world_build(w))
         sim_fail(w, "the database cannot be made");
