@@ -103,10 +103,20 @@ static void count_outcome(struct mirror *m, usec now, const struct action *a)
         t->items_deleted++;
 }
 
+/* Another row has the key by now: what became of the one that was sent has been told since. */
+static bool outdated(const struct mirror *m, const struct payload *p)
+{
+    const struct payload *newest = engine_newest(m->engine, p->target, p->key, p->key_len);
+
+    return newest && (newest->table != p->table || newest->row_key_len != p->row_key_len ||
+                      memcmp(newest->row_key, p->row_key, p->row_key_len) != 0);
+}
+
 static void keep_outcome(struct mirror *m, usec now, const struct action *a)
 {
     enum record_kind kind = a->kind == ACTION_WRITTEN  ? RECORD_WRITTEN
                             : a->kind == ACTION_SPARED ? RECORD_SPARED
+                            : outdated(m, a->payload)  ? RECORD_SETTLED
                                                        : RECORD_REFUSED;
     const struct reply *r = a->kind == ACTION_REFUSED ? a->reply : NULL;
 
