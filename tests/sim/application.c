@@ -36,8 +36,8 @@ static int on_commit(void *arg)
     return 0;
 }
 
-/* What is read from now on may show a commit that is not durable. `before`: files' operations before
- * the statement; one that changed no row commits nothing. */
+/* What is read from now on may show a commit that is not durable. `before`: files' operations
+ * before the statement; one that changed no row commits nothing. */
 static void note_commit(struct world *w, uint64_t before)
 {
     bool committed = w->committed && sqlite3_get_autocommit(w->app);
