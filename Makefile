@@ -99,7 +99,8 @@ $(CAPTURE_PROGRAMS): $(call obj,$(PROGRAMS_SRC)) $(COMMON_LIB)
 # The mirror in simulated worlds, with planted faults (common/base/plant.h) that are asleep unless
 # asked for: everything of it is compiled a second time.
 SIM := $(BUILD)/tests/sim/sim
-SIM_OBJ = $(patsubst %.c,$(BUILD)/planted/%.o,$(COMMON_SRC) $(wildcard tests/sim/*.c))
+SIM_SRC = $(filter-out common/source/durable.c,$(COMMON_SRC)) $(wildcard tests/sim/*.c) # its disk is its own
+SIM_OBJ = $(patsubst %.c,$(BUILD)/planted/%.o,$(SIM_SRC))
 $(BUILD)/planted/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) -DSYNCD_PLANTS $(ALL_CFLAGS) -c -o $@ $<

@@ -355,7 +355,7 @@ static void finish_stop(struct daemon *d)
     int fd = -1;
 
     mirror_view(d->mirror, now, &v);
-    if ((v.engine.in_flight && now < d->stop_by) || d->syncing)
+    if ((v.engine.in_flight && now < d->stop_by) || d->syncing || d->source_sync.running)
         return;
     if (mirror_flush_now(d->mirror, now, &fd) == 1)
         mirror_flushed(d->mirror, now, fdatasync(fd) == 0);
@@ -403,6 +403,7 @@ static int start_mirror(struct daemon *d, struct err *err)
 {
     struct mirror_edge edge = {.arg = d,
                                .send = sender_send,
+                               .sync_source = source_sync_start,
                                .parked = targets_parked,
                                .credentials = targets_want_credentials,
                                .retrying = retrying,
@@ -456,6 +457,7 @@ int daemon_run(struct daemon *d, struct err *err)
         return err_set(err, rc, "the event loop cannot be made: %s", uv_strerror(rc));
     d->started = clock_monotonic();
     d->paused_until = USEC_NEVER;
+    d->source_sync.files = DURABLE_INIT;
     list_init(&d->flying);
     list_init(&d->unsent);
     list_init(&d->waiters);
@@ -465,6 +467,7 @@ int daemon_run(struct daemon *d, struct err *err)
         close_all(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     mirror_free(d->mirror);
+    durable_close(&d->source_sync.files);
     ddb_free(d->ddb);
     credentials_provider_free(d->provider);
     config_free(d->config);

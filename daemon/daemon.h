@@ -3,6 +3,7 @@
  *     main.c      arguments, loop, exit code
  *     daemon.c    start, turns of work, stop
  *     watcher.c   notices changes of the database
+ *     source_sync.c  what was read is made durable before it is sent
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     targets.c   are the DynamoDB tables there; credentials
  *     health.c    is all well, and if not, why
@@ -19,6 +20,7 @@
 #include "control.h"
 #include "jobs/table_check.h"
 #include "mirror/mirror.h"
+#include "source/durable.h"
 #include "watcher.h"
 
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_STOPPING };
@@ -32,6 +34,18 @@ struct probe {
     usec due;                  /* USEC_NEVER: the table is open */
     unsigned failures;
     bool again; /* a changed order while a check is under way */
+};
+
+/* What was read is being made durable: source_sync.c. The thread has all but `running` for itself
+ * meanwhile. */
+struct source_sync {
+    bool running;
+    uv_work_t work;
+    struct durable files;
+    char *database; /* its path: the configuration may be replaced meanwhile */
+    uint64_t serial;
+    bool wal;
+    int rc;
 };
 
 struct daemon {
@@ -50,6 +64,7 @@ struct daemon {
     uv_timer_t timer; /* the next thing that is due */
     uv_signal_t on_term, on_int, on_hup;
     uv_fs_t sync; /* fdatasync of the state file */
+    struct source_sync source_sync;
     bool syncing, pumping, closing;
     usec stop_by;
 
@@ -93,6 +108,9 @@ void daemon_pump(struct daemon *d);
 void daemon_stop(struct daemon *d, const char *why);
 /* Take the configuration anew. 0 or a negative errno with a sentence; `changed` may be NULL. */
 int daemon_reload(struct daemon *d, struct buf *changed, struct err *err);
+
+/* source_sync.c */
+void source_sync_start(void *arg, uint64_t serial, bool wal);
 
 /* sender.c */
 void sender_send(void *arg, const struct request *r);

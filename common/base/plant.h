@@ -19,6 +19,7 @@
     X(LEAVER_TAKES_ALL, "a row that leaves a key deletes the item of the row that has it now")     \
     X(LATE_LOAD, "a row of a load is offered after a newer read of it")                            \
     X(SWEEP_SKIPPED, "a comparison does not look for items whose rows are gone")                   \
+    X(SENT_BEFORE_SYNC, "what was read is sent before its commit is durable")                      \
     X(RESTART_SEQUENCE, "the journal's sequence begins anew when it is emptied")
 
 enum plant {

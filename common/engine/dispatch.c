@@ -79,13 +79,17 @@ static size_t payload_size(const struct payload *p)
 }
 
 /* Put one ready entry into the batch; false when it does not fit. A put that DynamoDB already holds
- * is settled on the spot. */
+ * is settled on the spot; what is not durable yet goes aside. */
 static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *bytes, usec now,
                  struct actions *out)
 {
     struct payload *p = n->pending;
     size_t size = payload_size(p);
 
+    if (!entry_durable(e, n)) {
+        entry_hold(e, n);
+        return true;
+    }
     if (p->op == WRITE_PUT && !p->force && (!n->uncertain || PLANTED(SPARED_IN_DOUBT)) &&
         !e->doubt_all && e->config.holds && e->config.holds(e->config.arg, p)) {
         if (action_push(out, &(struct action){.kind = ACTION_SPARED, .payload = p}) == 0) {
@@ -194,7 +198,8 @@ static int launch(struct engine *e, struct batch *b, usec now, struct actions *o
 static bool batch_open(struct engine *e, const struct batch *b, usec now)
 {
     for (unsigned i = 0; i < b->request.count; i++)
-        if (!target_open(e, &e->targets[b->entries[i]->target], now))
+        if (!target_open(e, &e->targets[b->entries[i]->target], now) ||
+            !entry_durable(e, b->entries[i]))
             return false;
     return true;
 }
@@ -243,7 +248,7 @@ static int next_batch(struct engine *e, usec now, struct batch **out_batch, stru
     list_init(&b->link);
     fill(e, b, now, out);
     e->partial_since = 0;
-    if (b->request.count == 0) { /* all of it was spared */
+    if (b->request.count == 0) { /* all of it was spared or is held */
         free(b);
         return sendable(e, now) ? next_batch(e, now, out_batch, out) : 0;
     }

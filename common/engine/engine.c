@@ -79,6 +79,8 @@ static void park(struct engine *e, uint32_t target)
     }
     list_for_each(entry_pos, entry_after, &t->ready)
         entry_forget(e, container_of(entry_pos, struct entry, link));
+    list_for_each(held_pos, held_after, &t->held)
+        entry_forget(e, container_of(held_pos, struct entry, link));
     entry_forget_waiting(e, target);
     forget_pending(e, target);
 }
@@ -131,6 +133,12 @@ int engine_step(struct engine *e, usec now, const struct event *ev, struct actio
         e->waiting_credentials = false;
         e->credentials++;
         break;
+    case EVENT_DURABLE:
+        if (ev->serial > e->durable) {
+            e->durable = ev->serial;
+            entry_release_held(e);
+        }
+        break;
     }
     sent = engine_dispatch(e, now, out); /* whatever failed above, the rest goes on */
     return rc < 0 ? rc : sent;
@@ -142,6 +150,17 @@ static void target_init(struct target *t)
 {
     *t = (struct target){.parked = true};
     list_init(&t->ready);
+    list_init(&t->held);
+}
+
+static void list_move(struct list *to, struct list *from)
+{
+    list_init(to);
+    list_for_each(pos, after, from)
+    {
+        list_remove(pos);
+        list_push_back(to, pos);
+    }
 }
 
 int engine_grow(struct engine *e, uint32_t targets)
@@ -154,14 +173,9 @@ int engine_grow(struct engine *e, uint32_t targets)
         target_init(&more[i]);
         if (i >= e->target_count)
             continue;
-        struct list *old = &e->targets[i].ready;
         more[i] = e->targets[i];
-        list_init(&more[i].ready);
-        list_for_each(pos, after, old)
-        {
-            list_remove(pos);
-            list_push_back(&more[i].ready, pos);
-        }
+        list_move(&more[i].ready, &e->targets[i].ready);
+        list_move(&more[i].held, &e->targets[i].held);
     }
     free(e->targets);
     e->targets = more;
@@ -183,6 +197,7 @@ struct engine *engine_new(const struct engine_config *c, uint32_t targets)
     e->next_request = 1;
     e->window = UINT_MAX;
     e->quota = RETRY_QUOTA;
+    e->durable = c->barrier ? 0 : UINT64_MAX;
     e->deadline = USEC_NEVER;
     list_init(&e->flying);
     list_init(&e->bound);
@@ -219,6 +234,7 @@ void engine_configure(struct engine *e, const struct engine_config *c)
     e->config = *c;
     e->config.arg = keep.arg;
     e->config.holds = keep.holds;
+    e->config.barrier = keep.barrier;
     e->config.seed = keep.seed; /* keys are hashed with it */
 }
 

@@ -1,6 +1,8 @@
 /* The engine: which write goes when, with which others, and what its reply means. Pure: no clock,
  * no network, no files; step(event) -> actions.
  *
+ *              HELD (what was read is not durable)
+ *               ^v
  *     offered -> READY -> SENT -> written                    (settled)
  *                  ^        |---> unprocessed -> WAITING -> READY
  *                  |        |---> failed, to be sent again -> READY
@@ -12,6 +14,8 @@
  * - one pending payload per remote key, the newest offer wins; at most one request in flight holds
  * a key, and no request holds a key twice;
  * - at most 25 writes and 16 MB in a request, over several tables;
+ * - with a barrier, no write goes before EVENT_DURABLE has covered its offer; a newer read of a key
+ * is covered later than the one whose place it takes;
  * - nothing is ever given up: a write ends as written, spared, superseded by a newer one of its
  * key, or refused by DynamoDB for good;
  * - a write is spared only by what the store knows for sure, never while an earlier write of the
@@ -35,6 +39,7 @@ struct engine_config {
     usec throttle_base;             /* first wait after a throttled request */
     int64_t write_units_per_second; /* 0: no cap */
     uint64_t seed;                  /* of the jitter */
+    bool barrier;                   /* from the start on: what is offered waits for EVENT_DURABLE */
     void *arg;
     /* Does DynamoDB hold exactly this item, for sure? Asked for puts, when about to be sent. */
     bool (*holds)(void *arg, struct payload *p);
@@ -59,12 +64,13 @@ enum event_kind {
     EVENT_PARK,        /* .target is not written; its pending writes are forgotten (the source reads
                           them again later) and in-flight ones when their replies come */
     EVENT_CREDENTIALS, /* credentials are there (again) */
+    EVENT_DURABLE,     /* what was offered before .serial (see engine_serial()) may be sent */
 };
 
 struct event {
     enum event_kind kind;
     struct payload *payload;
-    uint64_t request_id;
+    uint64_t request_id, serial;
     const struct reply *reply;
     uint32_t target;
 };
@@ -141,7 +147,7 @@ bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t
 /* The newest write of this key that is pending or in flight, until the next step; NULL: none. */
 const struct payload *engine_newest(const struct engine *e, uint32_t target, const void *key,
                                     size_t n);
-/* A changed configuration; `arg` and `holds` stay as they are. */
+/* A changed configuration; `arg`, `holds` and `barrier` stay as they are. */
 void engine_configure(struct engine *e, const struct engine_config *c);
 
 void actions_clear(struct actions *a);

@@ -81,6 +81,33 @@ void entry_ready(struct engine *e, struct entry *n, bool front)
     t->ready_count++;
 }
 
+void entry_hold(struct engine *e, struct entry *n)
+{
+    struct target *t = &e->targets[n->target];
+
+    list_remove(&n->link);
+    t->ready_count--;
+    n->state = ENTRY_HELD;
+    list_push_back(&t->held, &n->link);
+}
+
+/* Whoever reads waits for what it read before to be durable, so that all that is held becomes free
+ * at once, and no entry is looked at here more than once or twice. */
+void entry_release_held(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->target_count; i++) {
+        struct list *held = &e->targets[i].held;
+        for (struct list *pos = held->prev, *before; pos != held; pos = before) {
+            struct entry *n = container_of(pos, struct entry, link);
+            before = pos->prev;
+            if (!entry_durable(e, n))
+                continue;
+            list_remove(pos);
+            entry_ready(e, n, true);
+        }
+    }
+}
+
 void entry_wait(struct engine *e, struct entry *n, usec until)
 {
     if (e->heap_count == e->heap_cap) {
@@ -117,6 +144,8 @@ void entry_free(struct engine *e, struct entry *n)
     if (n->state == ENTRY_READY) {
         list_remove(&n->link);
         e->targets[n->target].ready_count--;
+    } else if (n->state == ENTRY_HELD) {
+        list_remove(&n->link);
     } else if (n->state == ENTRY_WAITING) {
         heap_remove(e, n);
     }

@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "base/plant.h"
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "engine/limiter.h"
@@ -15,6 +16,7 @@ enum { RETRY_QUOTA = 500, RETRY_TRANSIENT = 14, RETRY_THROTTLED = 5 };
 
 enum entry_state {
     ENTRY_READY,   /* in its target's ready list */
+    ENTRY_HELD,    /* its turn came before EVENT_DURABLE: in its target's held list */
     ENTRY_WAITING, /* in the heap, until not_before */
     ENTRY_SENT,    /* in a request in flight */
     ENTRY_BOUND,   /* in a request that waits to be sent exactly as it is (half of a refused one) */
@@ -23,7 +25,7 @@ enum entry_state {
 /* A remote key that has something pending or in flight. */
 struct entry {
     struct map_node node;
-    struct list link; /* READY: the target's list */
+    struct list link; /* READY, HELD: the target's list */
     enum entry_state state;
     uint32_t target;
     struct payload *pending; /* the newest read, not yet sent */
@@ -53,9 +55,9 @@ struct target {
     uint64_t epoch;    /* throttles that were noticed; one wait for all requests in flight then */
     usec not_before;
     struct limiter limiter;
-    struct list ready;
-    size_t ready_count;
-    size_t items; /* entries of it */
+    struct list ready, held;
+    size_t ready_count; /* in `ready`, also such as are not durable yet */
+    size_t items;       /* entries of it */
 };
 
 struct engine {
@@ -73,6 +75,7 @@ struct engine {
     unsigned window; /* requests in flight that the endpoint is trusted with after failures */
     unsigned quota;  /* tokens for retries */
     uint64_t next_request, next_serial;
+    uint64_t durable; /* what was offered before this serial may be sent */
     size_t bytes;
     bool paused, stopped, waiting_credentials;
     bool expired;         /* credentials expired and nothing was accepted since */
@@ -95,6 +98,14 @@ void batch_unbind(struct engine *e, struct batch *b);
 int entry_offer(struct engine *e, struct payload *p);
 void entry_ready(struct engine *e, struct entry *n, bool front);
 void entry_wait(struct engine *e, struct entry *n, usec until);
+static inline bool entry_durable(const struct engine *e, const struct entry *n)
+{
+    return PLANTED(SENT_BEFORE_SYNC) || n->pending->serial < e->durable;
+}
+/* A READY entry whose turn has come is held back, and keeps its turn. */
+void entry_hold(struct engine *e, struct entry *n);
+/* Those that are durable by now are ready again, before all others and in their order. */
+void entry_release_held(struct engine *e);
 /* The entry that has waited long enough, out of the heap; NULL: none. */
 struct entry *entry_due(struct engine *e, usec now);
 void entry_free(struct engine *e, struct entry *n);

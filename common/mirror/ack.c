@@ -17,10 +17,12 @@ static usec ack_due(const struct mirror *m, int64_t low)
 
 int ack_remember_seen(struct mirror *m)
 {
-    if (!m->attached || m->watermark == m->seen_kept)
+    int64_t seen = barrier_watermark(m);
+
+    if (!m->attached || seen == m->seen_kept)
         return 0;
-    int rc = store_put_int(m->store, "seen", m->watermark);
-    m->seen_kept = rc == 0 ? m->watermark : -1;
+    int rc = store_put_int(m->store, "seen", seen);
+    m->seen_kept = rc == 0 ? seen : -1;
     return rc;
 }
 
@@ -28,13 +30,13 @@ int ack_remember_seen(struct mirror *m)
  * restored backup: the position from before an acknowledgement is kept. */
 static int remember_ack(struct mirror *m)
 {
-    int64_t stored = 0;
+    int64_t stored = 0, acked = barrier_acked(m);
 
     if (ack_remember_seen(m) < 0)
         return -EIO;
-    if (store_get_int(m->store, "acked", &stored) == 0 && stored == m->acked)
+    if (store_get_int(m->store, "acked", &stored) == 0 && stored == acked)
         return 0;
-    return store_put_int(m->store, "acked", m->acked);
+    return store_put_int(m->store, "acked", acked);
 }
 
 const usec mirror_ack_bounds[MIRROR_ACK_BOUNDS] = {50,   100,  200,   500,   1000,
@@ -97,7 +99,8 @@ void mirror_farewell(struct mirror *m)
     struct engine_stats stats;
     int64_t max = m->acked;
 
-    if (m->attached && (!m->journal || journal_max(m->journal, &max) == SQLITE_ROW)) {
+    if (m->attached && (!m->journal || journal_max(m->journal, &max) == SQLITE_ROW) &&
+        barrier_sync_now(m) == 0) {
         store_put_int(m->store, "acked", m->acked);
         store_put_int(m->store, "seen", max);
     }

@@ -1,7 +1,5 @@
 /* Is the journal the one we left, and what follows when it is not. */
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <openssl/rand.h>
 
@@ -65,6 +63,7 @@ int mirror_compare_all(struct mirror *m, const char *why)
         journal_max(m->journal, &max);
     mirror_note(m, LOG_EV_WARNING, "journal_unknown", "%s: every table is being compared", why);
     track_clear(&m->track);
+    m->barrier.watermark = m->barrier.acked = 0; /* of another journal */
     m->sentinel = rc == SQLITE_ROW && head.sentinel;
     m->acked = rc == SQLITE_ROW ? (head.sentinel ? head.seq : head.seq - 1) : 0;
     m->watermark = m->acked;
@@ -81,22 +80,13 @@ int mirror_compare_all(struct mirror *m, const char *why)
     return store_sync(m->store, NULL) < 0 ? STATE_FAILED : SQLITE_OK;
 }
 
-/* An older nonce is forgotten only when the one that came after it cannot be taken back by a power
- * failure: that would look like another journal. Where it fails, it does. */
-static void sync_wal(const struct mirror *m)
-{
-    _cleanup_free_ char *wal = stamp_wal_path(m->config->database);
-    _cleanup_close_ int fd = wal ? open(wal, O_RDONLY | O_CLOEXEC) : -1;
-
-    if (fd >= 0)
-        fdatasync(fd);
-}
-
 /* A nonce of this process's own, remembered before the first acknowledgement uses it, beside the
  * one that is in the journal now. */
 static int store_nonces(struct mirror *m, const struct journal_head *head)
 {
-    sync_wal(m);
+    /* An older nonce is forgotten only when the one that came after it cannot be taken back by a
+     * power failure: that would look like another journal. Where it fails, it does. */
+    barrier_sync_now(m);
     int rc = store_put(m->store, "nonce_old", head->sentinel ? head->nonce : m->nonce,
                        CAPTURE_NONCE_SIZE);
 

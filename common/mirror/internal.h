@@ -1,8 +1,9 @@
 /* Shared by the mirror's files only: mirror.c (life, work, the engine's actions), attach.c (schema
  * and capture), resolve.c (tables and the store), identity.c and place.c (whose database and
  * journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
- * (tables that are gone), offer.c (a row becomes a write), owner.c (rows that meet at one key),
- * records.c (outcomes), ack.c, targets.c, orders.c, view.c. */
+ * (tables that are gone), barrier.c (what was read is durable before it is sent), offer.c (a row
+ * becomes a write), owner.c (rows that meet at one key), records.c (outcomes), ack.c, targets.c,
+ * orders.c, view.c. */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
 
@@ -10,6 +11,7 @@
 #include "mirror/mirror.h"
 #include "mirror/place.h"
 #include "source/catalog.h"
+#include "source/durable.h"
 #include "source/journal.h"
 #include "source/rows.h"
 #include "source/stamp.h"
@@ -129,6 +131,24 @@ struct record {
     char *column, *reason, *message; /* of REFUSED and FAULT */
 };
 
+/* Is what was read on the disk (barrier.c)? Of a sync under way what it will have covered. */
+struct barrier {
+    bool read;            /* something was read, and the sync that covers it has not begun */
+    bool syncing;         /* the edge is at it */
+    bool failed;          /* the last one did */
+    bool wal;             /* the database's mode when it was read last */
+    bool known;           /* the state of `version` is durable */
+    int64_t version;      /* data_version: counts commits of others */
+    int64_t watermark;    /* the journal is durable up to here, */
+    int64_t acked;        /* and this acknowledgement of ours */
+    bool known_next;      /* of the sync under way: */
+    int64_t version_next; /* */
+    int64_t watermark_next, acked_next;
+    uint64_t serial; /* offers before it */
+    usec retry;
+    struct err error;
+};
+
 struct seen_table {
     char *name;
     usec since;
@@ -212,6 +232,8 @@ struct mirror {
     struct mirror_ack_locks ack_locks;
     size_t next_load;
 
+    struct barrier barrier;
+
     /* outcomes */
     struct list records, syncing;
     size_t record_count;
@@ -277,6 +299,21 @@ bool rest_calls(const struct mirror *m);
 enum source_problem rest_wake(struct mirror *m);
 /* Statements over the table's rows, made when they are first needed. An SQLite result code. */
 int mirror_rows(struct mirror *m, struct table_slot *t);
+
+/* barrier.c */
+/* Something was read whose commit may not be durable. */
+void barrier_read(struct mirror *m);
+/* All that was read is durable: more may be read, and what came of it be kept. */
+bool barrier_open(const struct mirror *m);
+/* After reading, outside transactions: let through what is durable, or have it made so. */
+void barrier_step(struct mirror *m, usec now);
+/* The connection to the database is another one, or none. */
+void barrier_reopened(struct mirror *m);
+/* Make all that is committed durable at once. 0 or a negative errno. */
+int barrier_sync_now(struct mirror *m);
+/* How far the journal was read and acknowledged, as far as that is durable. */
+int64_t barrier_watermark(const struct mirror *m);
+int64_t barrier_acked(const struct mirror *m);
 
 /* ack.c */
 /* Remember how far the journal has been read: one that ends before it is an older one. */

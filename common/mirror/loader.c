@@ -252,10 +252,11 @@ static int has_row(struct page *p, const struct swept *d, struct value *key, boo
     if (rc < 0)
         return SQLITE_OK;
     rc = rows_lookup(t->rows, key);
-    if (rc == SQLITE_ROW)
-        *yes = item_key(t->plan, t->rows->values, &found, NULL, &fault) < 0 ||
-               (found.len == d->key_len && memcmp(found.data, d->key, found.len) == 0);
-    else if (rc == SQLITE_TOOBIG)
+    if (rc == SQLITE_ROW) { /* one that can have no key any more has no item either */
+        int made = item_key(t->plan, t->rows->values, &found, NULL, &fault);
+        *yes = made == -ENOMEM ||
+               (made == 0 && found.len == d->key_len && memcmp(found.data, d->key, found.len) == 0);
+    } else if (rc == SQLITE_TOOBIG)
         *yes = true;
     rows_end(t->rows->lookup);
     return rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG ? SQLITE_OK : rc;
@@ -413,6 +414,7 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         source_end(m->source, SQLITE_OK); /* it has only read */
     }
     if (p.span) {
+        barrier_read(m);
         p.span->end = end;
         buf_append(&p.span->cursor, t->cursor.data, t->cursor.len);
         if (rc == SQLITE_OK)

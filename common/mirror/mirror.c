@@ -106,10 +106,20 @@ static void count_outcome(struct mirror *m, usec now, const struct action *a)
         t->items_deleted++;
 }
 
+/* Another row has the key by now: what became of the one that was sent has been told since. */
+static bool outdated(const struct mirror *m, const struct payload *p)
+{
+    const struct payload *newest = engine_newest(m->engine, p->target, p->key, p->key_len);
+
+    return newest && (newest->table != p->table || newest->row_key_len != p->row_key_len ||
+                      memcmp(newest->row_key, p->row_key, p->row_key_len) != 0);
+}
+
 static void keep_outcome(struct mirror *m, usec now, const struct action *a)
 {
     enum record_kind kind = a->kind == ACTION_WRITTEN  ? RECORD_WRITTEN
                             : a->kind == ACTION_SPARED ? RECORD_SPARED
+                            : outdated(m, a->payload)  ? RECORD_SETTLED
                                                        : RECORD_REFUSED;
     const struct reply *r = a->kind == ACTION_REFUSED ? a->reply : NULL;
 
@@ -199,6 +209,7 @@ void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct rep
 
 void mirror_timer(struct mirror *m, usec now)
 {
+    barrier_step(m, now);
     mirror_act(m, now, &(struct event){.kind = EVENT_TIMER});
 }
 
@@ -276,6 +287,8 @@ bool mirror_changed(struct mirror *m)
 
     if (m->held)
         return identity_held_changed(m);
+    if (m->barrier.syncing)
+        return false; /* nothing is read before that is over; then there is a look */
     if (m->attached && !m->source)
         return rest_calls(m);
     if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic() || m->postponed ||
@@ -335,11 +348,10 @@ static bool schema_restless(struct mirror *m, usec now)
     return m->schema_restless;
 }
 
-unsigned mirror_work(struct mirror *m, usec now)
+static unsigned work(struct mirror *m, usec now)
 {
     unsigned bits = 0;
 
-    m->now = now;
     if (m->detached || m->uninstalled)
         return 0;
     if (m->adopt_at <= now)
@@ -356,7 +368,7 @@ unsigned mirror_work(struct mirror *m, usec now)
         return MIRROR_BUSY;
     if (!m->attached && mirror_attach(m, now) != SOURCE_OK)
         return m->problem == SOURCE_LOCKED ? MIRROR_BUSY : 0;
-    if (!m->attached || !targets_looked_at(m))
+    if (!m->attached || !targets_looked_at(m) || !barrier_open(m))
         return 0;
     targets_open_fresh(m, now);
     bits = reader_slice(m, now);
@@ -378,17 +390,33 @@ unsigned mirror_work(struct mirror *m, usec now)
                 m->config->database);
         m->problem = SOURCE_LOCKED;
     }
+    barrier_step(m, now);
     mirror_act(m, now, &(struct event){.kind = EVENT_TIMER});
     return bits;
 }
 
+unsigned mirror_work(struct mirror *m, usec now)
+{
+    m->now = now;
+    barrier_step(m, now); /* of a slice that came to nothing, or a sync that failed */
+    unsigned bits = work(m, now);
+    /* There is no more to do before the sync is over. */
+    return m->barrier.syncing ? bits & ~(unsigned)MIRROR_MORE : bits;
+}
+
 usec mirror_deadline(const struct mirror *m)
 {
-    return engine_deadline(m->engine);
+    usec due = engine_deadline(m->engine), retry = m->barrier.retry;
+
+    return m->barrier.failed && !m->barrier.syncing && retry < due ? retry : due;
 }
 
 enum source_problem mirror_problem(const struct mirror *m, const char **text)
 {
+    if (m->problem == SOURCE_OK && m->barrier.failed) {
+        *text = m->barrier.error.text;
+        return SOURCE_FULL;
+    }
     *text = m->problem_text.text;
     return m->problem;
 }
@@ -437,6 +465,7 @@ static struct engine_config engine_settings(const struct config *c)
         .backoff_max = c->backoff_max,
         .throttle_base = USEC_PER_SEC,
         .write_units_per_second = c->write_units_per_second,
+        .barrier = true,
     };
 }
 

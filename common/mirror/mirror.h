@@ -6,8 +6,9 @@
  *                        >-- mapping --> engine --> send ... reply
  *     tables  --loader--/                                         \--> journal ack, load progress
  *
- * Reading and offering are one step: no row is held that the engine has not taken. An outcome is
- * written to the store, made durable, and only then lets go of its place in the journal. */
+ * Reading and offering are one step: no row is held that the engine has not taken. What was read is
+ * made durable in the application's database before it is sent. An outcome is written to the store,
+ * made durable, and only then lets go of its place in the journal. */
 #ifndef SYNCD_MIRROR_MIRROR_H
 #define SYNCD_MIRROR_MIRROR_H
 
@@ -24,6 +25,9 @@ struct mirror_edge {
     void *arg;
     /* Send it; answer later with mirror_reply(). */
     void (*send)(void *arg, const struct request *r);
+    /* Make durable what is committed to the database (source/durable.h), off the loop; answer with
+     * mirror_source_synced(). One at a time. */
+    void (*sync_source)(void *arg, uint64_t serial, bool wal);
     /* A table cannot be written: look at it now and then, answer with mirror_target_open(). */
     void (*parked)(void *arg, uint32_t target, const struct reply *why);
     /* Fresh credentials, please; answer with mirror_credentials(). */
@@ -76,6 +80,8 @@ void mirror_rest(struct mirror *m, usec now);
 bool mirror_resting(const struct mirror *m);
 
 void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r);
+/* `rc`: 0 or a negative errno; then nothing is sent, and it is asked for again. */
+void mirror_source_synced(struct mirror *m, usec now, uint64_t serial, int rc);
 void mirror_timer(struct mirror *m, usec now);
 void mirror_credentials(struct mirror *m, usec now);
 void mirror_pause(struct mirror *m, usec now, bool paused);

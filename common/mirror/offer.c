@@ -217,6 +217,7 @@ int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *l
 {
     struct offer o = {.m = m, .now = now, .t = t, .load = load};
 
+    barrier_read(m);
     return leave(&o, true);
 }
 
@@ -277,6 +278,7 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
 
     if (m->state_broken) /* it has just failed: whose the items are cannot be known */
         return -EIO;
+    barrier_read(m);
     buf_clear(&m->key);
     buf_clear(&m->json);
     int entry_rc = item_key(t->plan, entry, &m->key, &m->json, &entry_fault);

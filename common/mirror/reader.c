@@ -235,6 +235,8 @@ static int run_slice(struct slice *s, int64_t after, int64_t until, struct track
     source_end(m->source, rc); /* it has only read */
     m->source->patience = 0;
     met_free(s);
+    if (s->entries)
+        barrier_read(m);
     if (s->span) {
         /* The reader's own reference goes with the next commit of the store, after what it put
          * there. */

@@ -178,7 +178,7 @@ static int rewrite(struct mirror *m)
 
 usec mirror_flush_due(const struct mirror *m)
 {
-    if (m->sync_pending || (m->first_record == USEC_NEVER && !m->state_broken))
+    if (m->sync_pending || !barrier_open(m) || (m->first_record == USEC_NEVER && !m->state_broken))
         return USEC_NEVER;
     if (m->state_broken)
         return m->state_retry;
@@ -194,7 +194,7 @@ int mirror_flush(struct mirror *m, usec now, int *fd)
 
 int mirror_flush_now(struct mirror *m, usec now, int *fd)
 {
-    if (m->sync_pending)
+    if (m->sync_pending || !barrier_open(m))
         return 0;
     if (m->state_broken) {
         if (rewrite(m) < 0) {

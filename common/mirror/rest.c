@@ -30,7 +30,7 @@ static bool nothing_to_do(const struct mirror *m)
     return m->attached && m->problem == SOURCE_OK && m->sentinel && m->nonce_stored &&
            !m->state_broken && !m->sync_pending && !m->fresh_waiting && m->adopt_at == USEC_NEVER &&
            m->watermark == m->acked && mirror_low(m) == m->acked && tables_done(m) &&
-           !dropped_pending(m) && mirror_idle(m);
+           !dropped_pending(m) && mirror_idle(m) && barrier_open(m);
 }
 
 static void take(const struct mirror *m, struct stamp *out)
@@ -102,6 +102,7 @@ void rest_close(struct mirror *m)
         m->tables[i].rows = NULL;
     }
     source_close(take_ptr(m->source));
+    barrier_reopened(m);
 }
 
 bool rest_undisturbed(const struct mirror *m)

@@ -143,9 +143,9 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
     engine_stats(m->engine, &v.engine);
     view_lag(m, &v);
     v.converged = v.attached && !v.held && !v.detached && !v.uninstalled && !v.paused &&
-                  !v.loading && !v.state_broken && all_open(m) && v.journal_entries == 0 &&
-                  v.watermark >= v.journal_max && v.engine.items == 0 && !m->probation &&
-                  !dropped_to_delete(m);
+                  !v.loading && !v.state_broken && !m->barrier.failed && all_open(m) &&
+                  v.journal_entries == 0 && v.watermark >= v.journal_max && v.engine.items == 0 &&
+                  !m->probation && !dropped_to_delete(m);
     if (v.converged || !m->converged_at)
         m->converged_at = now;
     v.converged_at = m->converged_at;

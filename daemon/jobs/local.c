@@ -19,6 +19,13 @@ static void no_send(void *arg, const struct request *r)
     (void)r;
 }
 
+static void no_sync(void *arg, uint64_t serial, bool wal)
+{
+    (void)arg;
+    (void)serial;
+    (void)wal;
+}
+
 static void no_park(void *arg, uint32_t target, const struct reply *why)
 {
     (void)arg;
@@ -64,7 +71,7 @@ static void no_change(void *arg)
 static int with_mirror(const struct config *c, int (*order)(struct mirror *m, struct err *err),
                        struct err *err)
 {
-    const struct mirror_edge edge = {NULL,     no_send,   no_park, no_reply,
+    const struct mirror_edge edge = {NULL,     no_send,   no_sync, no_park,  no_reply,
                                      no_retry, no_letter, no_note, no_change};
     struct mirror *m = NULL;
     int rc = mirror_new(c, &edge, 1, &m, err);

@@ -1,11 +1,11 @@
 /* The application: it writes to its tables, opens transactions and thinks better of them, and
  * changes its schema as people and migration tools do. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "mirror/internal.h"
+#include "vfs.h"
 #include "world.h"
 
 enum { PEOPLE, NOTES, GRID, TAGS, MSGS, SEATS, DESKS };
@@ -28,21 +28,26 @@ static const struct {
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* Seconds of this world pass in a moment of ours, in which two writes may get the same time from
- * the file system's clock. Each gets one of its own. */
-static void set_file_times(struct world *w)
+static int on_commit(void *arg)
 {
-    static const char *const parts[] = {"", "-wal"};
+    struct world *w = arg;
 
-    w->touched++;
-    for (size_t i = 0; i < 2; i++) {
-        char path[120];
-        struct stat st;
-        struct timespec t = {.tv_sec = 1000000 + w->touched};
-        snprintf(path, sizeof path, "%s%s", w->database, parts[i]);
-        if (stat(path, &st) == 0 && st.st_mtim.tv_sec > 100000000)
-            utimensat(AT_FDCWD, path, (struct timespec[2]){t, t}, 0);
-    }
+    w->committed = true;
+    return 0;
+}
+
+/* What is read from now on may show a commit that is not durable. `before`: files' operations
+ * before the statement; one that changed no row commits nothing. */
+static void note_commit(struct world *w, uint64_t before)
+{
+    bool committed = w->committed && sqlite3_get_autocommit(w->app);
+
+    if (committed)
+        w->committed = false;
+    if (!committed || vfs_operations() == before)
+        return;
+    w->commits[w->commit_count++ % SIM_COMMITS] = (struct sim_commit){
+        .serial = w->mirror ? engine_serial(w->mirror->engine) : 0, .operation = vfs_operations()};
 }
 
 static bool app_run(struct world *w, const char *fmt, ...)
@@ -52,8 +57,9 @@ static bool app_run(struct world *w, const char *fmt, ...)
     va_start(args, fmt);
     char *sql = sqlite3_vmprintf(fmt, args);
     va_end(args);
+    uint64_t before = vfs_operations();
     int rc = sqlite3_exec(w->app, sql, NULL, NULL, NULL);
-    set_file_times(w);
+    note_commit(w, before);
     sim_trace(w, "sql %s -> %d", sql, rc);
     if (sqlite3_extended_errcode(w->app) == SQLITE_BUSY_SNAPSHOT) {
         /* It has read, somebody else has written, and now it would write: every application that
@@ -429,7 +435,8 @@ static void change_schema(struct world *w)
         rebuild_step(w);
         /* What a dead process had in flight for a table that was gone when its successor looked is
          * found by comparison with DynamoDB only, not by the state file. */
-        bool at_once = sim_chance(w, 300) || w->faults.crash || w->faults.restart;
+        bool at_once =
+            sim_chance(w, 300) || w->faults.crash || w->faults.power || w->faults.restart;
         while (at_once && w->rebuilding >= 0)
             rebuild_step(w);
     } else if (dice < 800 && w->rebuilding < 0)
@@ -474,15 +481,70 @@ const char *application_table(unsigned source)
     return sources[source].name;
 }
 
-bool application_create(struct world *w)
+void application_close(struct world *w)
 {
-    bool wal = sim_chance(w, 700);
+    sqlite3_close_v2(w->app);
+    sqlite3_close_v2(w->look);
+    w->app = w->look = NULL;
+    w->in_transaction = false;
+    w->commit_count = 0;
+}
 
+bool application_open(struct world *w)
+{
     if (sqlite3_open(w->database, &w->app) != SQLITE_OK ||
         sqlite3_open(w->database, &w->look) != SQLITE_OK)
         return false;
-    app_run(w, "PRAGMA journal_mode=%s", wal ? "WAL" : "DELETE");
-    app_run(w, "PRAGMA synchronous=OFF");
+    sqlite3_commit_hook(w->app, on_commit, w);
+    app_run(w, "PRAGMA journal_mode=%s", w->journal_mode);
+    app_run(w, "PRAGMA synchronous=%s", w->synchronous);
+    return true;
+}
+
+/* What a rebuild had come to may have been taken back in part: it is undone by hand. */
+static void recover_table(struct world *w, const char *name)
+{
+    static const char *const besides[] = {"%s_new", "_alembic_tmp_%s", "%s_old"};
+
+    for (size_t i = 0; i < sizeof besides / sizeof *besides; i++) {
+        char *beside = sqlite3_mprintf(besides[i], name);
+        char *there = app_ask(w, "SELECT 1 FROM sqlite_schema WHERE name=%Q", beside);
+        char *itself = app_ask(w, "SELECT 1 FROM sqlite_schema WHERE name=%Q", name);
+        if (there && itself)
+            app_run(w, "DROP TABLE \"%w\"", beside);
+        else if (there)
+            app_run(w, "ALTER TABLE \"%w\" RENAME TO \"%w\"", beside, name);
+        sqlite3_free(beside);
+        sqlite3_free(there);
+        sqlite3_free(itself);
+    }
+}
+
+void application_recover(struct world *w)
+{
+    if (!application_open(w)) {
+        sim_fail(w, "the database cannot be opened after a power failure");
+        return;
+    }
+    char *sound = app_ask(w, "PRAGMA integrity_check");
+    if (!sound || strcmp(sound, "ok") != 0)
+        sim_fail(w, "the database is damaged by a power failure: %s", sound ? sound : "?");
+    sqlite3_free(sound);
+    w->rebuilding = -1;
+    app_run(w, "DROP TABLE IF EXISTS passing");
+    for (unsigned t = 0; t < SIM_SOURCES; t++)
+        recover_table(w, sources[t].name);
+}
+
+bool application_create(struct world *w)
+{
+    static const char *const rollback[] = {"DELETE", "TRUNCATE", "PERSIST"};
+    bool wal = sim_chance(w, 700);
+
+    w->journal_mode = wal ? "WAL" : rollback[sim_pick(w, 3)];
+    w->synchronous = wal && sim_chance(w, 700) ? "NORMAL" : "FULL";
+    if (!application_open(w))
+        return false;
     for (unsigned t = 0; t < SIM_SOURCES; t++)
         app_run(w, "%s", sources[t].create);
     for (unsigned n = sim_pick(w, 100); n > 0; n--)

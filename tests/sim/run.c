@@ -28,16 +28,18 @@ static void choose_faults(struct world *w)
         .triggers_dropped = trouble(w, 150),
         .journal_emptied = trouble(w, 150),
         .crash = trouble(w, 30),
+        .power = trouble(w, 30),
         .restart = trouble(w, 30),
         .resync = trouble(w, 30),
         .pause = trouble(w, 30),
         .retry_letters = trouble(w, 30),
         .sync_failed = trouble(w, 200),
+        .source_sync_failed = trouble(w, 200),
         .state_unwritable = trouble(w, 30),
     };
     /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
      * dead process had in flight. */
-    if (w->faults.crash || w->faults.restart)
+    if (w->faults.crash || w->faults.power || w->faults.restart)
         w->faults.journal_emptied = 0;
     w->faults.denied_long = w->faults.table_denied ? trouble(w, 950) : 0;
     w->slow = sim_chance(w, 500) ? 0 : sim_chance(w, 500) ? 500 : 15000;
@@ -65,6 +67,9 @@ static bool disturb(struct world *w)
 
     if (sim_chance(w, f->crash)) {
         sim_crash(w);
+        sim_start(w);
+    } else if (sim_chance(w, f->power)) {
+        sim_power_failure(w);
         sim_start(w);
     } else if (sim_chance(w, f->restart)) {
         sim_stop(w);
@@ -119,7 +124,9 @@ static void step(struct world *w)
         mirror_timer(w->mirror, w->now);
         break;
     case 7:
-        if (w->syncing)
+        if (w->source_syncing && sim_chance(w, 500))
+            sim_source_synced(w, !sim_chance(w, w->faults.source_sync_failed));
+        else if (w->syncing)
             sim_flushed(w, !sim_chance(w, w->faults.sync_failed));
         else
             sim_flush(w);
@@ -192,12 +199,30 @@ static void check_rest(struct world *w)
 }
 
 static const char *const fault_names[] = {
-    "unprocessed",  "throttled",        "transient",       "not_sent",
-    "ambiguous",    "expired",          "other",           "table_lost",
-    "table_denied", "denied_long",      "poison",          "unmapped",
-    "schema",       "triggers_dropped", "journal_emptied", "crash",
-    "restart",      "resync",           "pause",           "retry_letters",
-    "sync_failed",  "state_unwritable",
+    "unprocessed",
+    "throttled",
+    "transient",
+    "not_sent",
+    "ambiguous",
+    "expired",
+    "other",
+    "table_lost",
+    "table_denied",
+    "denied_long",
+    "poison",
+    "unmapped",
+    "schema",
+    "triggers_dropped",
+    "journal_emptied",
+    "crash",
+    "power",
+    "restart",
+    "resync",
+    "pause",
+    "retry_letters",
+    "sync_failed",
+    "source_sync_failed",
+    "state_unwritable",
 };
 enum { FAULTS = sizeof fault_names / sizeof *fault_names };
 _Static_assert(sizeof(struct sim_faults) == FAULTS * sizeof(unsigned), "a name for each trouble");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vfs.h"
 #include "world.h"
 
 struct sim_write {
@@ -201,6 +202,21 @@ static bool in_flight(struct world *w, const struct payload *p)
     return false;
 }
 
+/* Would what was read stand after a power failure? */
+static bool is_durable(const struct world *w, const struct payload *p)
+{
+    unsigned oldest = w->commit_count > SIM_COMMITS ? w->commit_count - SIM_COMMITS : 0;
+
+    if (w->disk_lies) /* then it is for the comparison at rest to tell */
+        return true;
+    for (unsigned i = w->commit_count; i-- > oldest;) {
+        const struct sim_commit *c = &w->commits[i % SIM_COMMITS];
+        if (p->serial >= c->serial)
+            return vfs_is_durable(w->database, strcmp(w->journal_mode, "WAL") == 0, c->operation);
+    }
+    return true;
+}
+
 static void check_request(struct world *w, const struct request *r)
 {
     size_t bytes = 0;
@@ -213,6 +229,8 @@ static void check_request(struct world *w, const struct request *r)
         const struct payload *p = r->writes[i];
         const struct mirror_target *t = mirror_target(w->mirror, p->target);
         bytes += p->json_len + BATCH_WRITE_OVERHEAD;
+        if (!is_durable(w, p))
+            sim_fail(w, "I4: a write for %s may be taken back", t->name);
         if (!t->open)
             sim_fail(w, "a request for %s, which is not open", t->name);
         if (in_flight(w, p))

@@ -1,5 +1,6 @@
 /* Life of the mirror in its world, driven as the daemon drives it; the clock and the trace. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,7 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "source/durable.h"
 #include "state/internal.h"
+#include "vfs.h"
 #include "world.h"
 
 enum { SETTLE_TURNS = 200000 };
@@ -84,6 +87,28 @@ void sim_fail(struct world *w, const char *fmt, ...)
 
 /* --- the mirror's edge ------------------------------------------------------------------------ */
 
+static void sync_source(struct world *w)
+{
+    struct durable d = DURABLE_INIT;
+
+    if (!w->disk_lies)
+        durable_sync(&d, w->database, strcmp(w->journal_mode, "WAL") == 0);
+}
+
+static void edge_sync_source(void *arg, uint64_t serial, bool wal)
+{
+    struct world *w = arg;
+
+    sim_trace(w, "sync source: %d", wal);
+    if (w->source_syncing)
+        sim_fail(w, "two syncs of the database at once");
+    w->source_syncing = true;
+    w->source_serial = serial;
+    w->source_synced = sim_chance(w, 500); /* what is committed from now on is not covered */
+    if (w->source_synced)
+        sync_source(w);
+}
+
 static void edge_parked(void *arg, uint32_t target, const struct reply *why)
 {
     struct world *w = arg;
@@ -133,6 +158,7 @@ bool sim_start(struct world *w)
 {
     const struct mirror_edge edge = {.arg = w,
                                      .send = service_send,
+                                     .sync_source = edge_sync_source,
                                      .parked = edge_parked,
                                      .credentials = edge_credentials,
                                      .retrying = edge_retrying,
@@ -144,6 +170,7 @@ bool sim_start(struct world *w)
     sim_trace(w, "start");
     w->probe_count = 0;
     w->stopping = w->syncing = w->paused = w->state_unwritable = false;
+    w->source_syncing = false;
     w->credentials_due = w->recheck_due = w->ack_due = USEC_NEVER;
     w->tick_due = w->now + TICK;
     if (mirror_new(w->config, &edge, rng_next(&w->rng), &w->mirror, &err) < 0) {
@@ -158,57 +185,42 @@ bool sim_start(struct world *w)
 
 /* --- the end of a process --------------------------------------------------------------------- */
 
-static void copy_file(const char *from, const char *to)
-{
-    char chunk[65536];
-    ssize_t n;
-    _cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC);
-    _cleanup_close_ int out =
-        in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    unlink(in < 0 ? to : "");
-    while (in >= 0 && (n = read(in, chunk, sizeof chunk)) > 0)
-        if (write(out, chunk, (size_t)n) != n)
-            abort();
-}
-
-/* The state file and its -wal as they are on disk, aside or back. */
-static void copy_state(struct world *w, bool back)
-{
-    static const char *const parts[] = {"", "-wal"};
-
-    for (size_t i = 0; i < 2; i++) {
-        char own[120], kept[128];
-        snprintf(own, sizeof own, "%s%s", w->state, parts[i]);
-        snprintf(kept, sizeof kept, "%s/kept%s", w->dir, parts[i]);
-        copy_file(back ? kept : own, back ? own : kept);
-    }
-}
-
+/* Nothing that its connections do from now on has an effect. */
 static void bury(struct world *w)
 {
     service_orphan(w);
+    vfs_dying(true);
     store_rollback(mirror_store(w->mirror));
     mirror_free(w->mirror);
     w->mirror = NULL;
-    copy_state(w, true);
+}
+
+/* At any moment, also when a commit of the state file waits for its sync. */
+static void last_deeds(struct world *w)
+{
+    int fd = -1;
+
+    if (!w->syncing && sim_chance(w, 300) && mirror_flush(w->mirror, w->now, &fd) == 1)
+        mirror_ack(w->mirror, w->now, true);
 }
 
 void sim_crash(struct world *w)
 {
-    int fd = -1;
-
-    copy_state(w, false);
-    /* Power fails for the state file's disk: what was committed but not yet synced is gone. */
-    if (!w->syncing && sim_chance(w, 300) && mirror_flush(w->mirror, w->now, &fd) == 1) {
-        mirror_ack(w->mirror, w->now, true);
-        sim_trace(w, "crash, with the last commit lost");
-    } else {
-        if (fd < 0)
-            copy_state(w, false);
-        sim_trace(w, "crash");
-    }
+    last_deeds(w);
+    sim_trace(w, "crash");
     bury(w);
+    vfs_dying(false);
+}
+
+void sim_power_failure(struct world *w)
+{
+    last_deeds(w);
+    sim_trace(w, "power failure");
+    bury(w);
+    application_close(w);
+    vfs_dying(false);
+    vfs_power_failure(&w->rng, w->sector);
+    application_recover(w);
 }
 
 void sim_stop(struct world *w)
@@ -221,10 +233,12 @@ void sim_stop(struct world *w)
     w->stopping = true;
     while (patient && service_answer(w, false))
         ;
+    if (w->source_syncing)
+        sim_source_synced(w, true);
     if (w->syncing)
         sim_flushed(w, true);
     if (mirror_flush_now(w->mirror, w->now, &fd) == 1)
-        mirror_flushed(w->mirror, w->now, true);
+        mirror_flushed(w->mirror, w->now, fdatasync(fd) == 0);
     while (mirror_ack(w->mirror, w->now, true) == w->now)
         ;
     mirror_farewell(w->mirror);
@@ -247,9 +261,7 @@ void sim_work(struct world *w)
 
 void sim_flush(struct world *w)
 {
-    int fd = -1;
-
-    if (w->syncing || mirror_flush(w->mirror, w->now, &fd) != 1)
+    if (w->syncing || mirror_flush(w->mirror, w->now, &w->state_fd) != 1)
         return;
     sim_trace(w, "flush");
     w->syncing = true;
@@ -259,7 +271,19 @@ void sim_flushed(struct world *w, bool durable)
 {
     sim_trace(w, "flushed: %d", durable);
     w->syncing = false;
+    if (durable)
+        fdatasync(w->state_fd);
     mirror_flushed(w->mirror, w->now, durable);
+    w->pumping = true;
+}
+
+void sim_source_synced(struct world *w, bool durable)
+{
+    sim_trace(w, "source synced: %d", durable);
+    w->source_syncing = false;
+    if (durable && !w->source_synced)
+        sync_source(w);
+    mirror_source_synced(w->mirror, w->now, w->source_serial, durable ? 0 : -EIO);
     w->pumping = true;
 }
 
@@ -343,6 +367,8 @@ static void serve(struct world *w)
             service_probe(w, i);
     if (w->syncing)
         sim_flushed(w, !sim_chance(w, w->faults.sync_failed));
+    if (w->source_syncing)
+        sim_source_synced(w, !sim_chance(w, w->faults.source_sync_failed));
 }
 
 void sim_turn(struct world *w)
@@ -360,7 +386,7 @@ void sim_turn(struct world *w)
         sim_ack(w, false);
     }
     usec due = next_due(w);
-    if (!w->pumping && !w->syncing && due > w->now)
+    if (!w->pumping && !w->syncing && !w->source_syncing && due > w->now)
         w->now = due;
 }
 
@@ -404,7 +430,8 @@ static bool at_rest(struct world *w)
             return false;
     mirror_view(w->mirror, w->now, &v);
     return v.converged && mirror_idle(w->mirror) && list_empty(&w->flights) && !w->syncing &&
-           oracle_journal_empty(w) && oracle_all_mirrored(w) && !any_dropped(w);
+           !w->source_syncing && oracle_journal_empty(w) && oracle_all_mirrored(w) &&
+           !any_dropped(w);
 }
 
 static void describe_unrest(struct world *w)
@@ -414,12 +441,14 @@ static void describe_unrest(struct world *w)
     enum source_problem problem = mirror_problem(w->mirror, &text);
 
     mirror_view(w->mirror, w->now, &v);
-    sim_fail(w,
-             "I8: no rest: attached %d, loading %d, journal %lld of %lld to %lld, items %zu, in "
-             "flight %u, state broken %d, problem %d %s",
-             v.attached, v.loading, (long long)v.journal_low, (long long)v.watermark,
-             (long long)v.journal_max, v.engine.items, v.engine.in_flight, v.state_broken, problem,
-             text);
+    sim_fail(
+        w,
+        "I8: no rest: attached %d, loading %d, journal %lld of %lld to %lld, items %zu, in "
+        "flight %u, state broken %d, converged %d, journal empty %d, all mirrored %d, dropped %d, "
+        "problem %d %s",
+        v.attached, v.loading, (long long)v.journal_low, (long long)v.watermark,
+        (long long)v.journal_max, v.engine.items, v.engine.in_flight, v.state_broken, v.converged,
+        oracle_journal_empty(w), oracle_all_mirrored(w), any_dropped(w), problem, text);
 }
 
 void sim_settle(struct world *w)
@@ -462,7 +491,7 @@ static bool write_config(struct world *w)
             "max_requests_in_flight=%u\n[sync]\nlinger=%ums\nbackoff_max=%us\n",
             w->database, w->state, 1 + sim_pick(w, 8), sim_pick(w, 20), 1 + sim_pick(w, 20));
     fprintf(f, "hold_deletes=%u%%\n", sim_chance(w, 500) ? 100 : sim_pick(w, 60));
-    if (!w->faults.crash && !w->faults.restart && sim_chance(w, 200))
+    if (!w->faults.crash && !w->faults.power && !w->faults.restart && sim_chance(w, 200))
         fprintf(f, "journal_limit=%u\n", 1000 + sim_pick(w, 2000));
     if (sim_chance(w, 700)) {
         /* One DynamoDB table of several, whose rows may meet; and one row that moves. */
@@ -495,6 +524,7 @@ struct world *world_new(uint64_t seed, bool tracing)
     *w = (struct world){.seed = seed, .rng.state = seed, .tracing = tracing, .rebuilding = -1};
     w->now = 1000 * USEC_PER_SEC;
     list_init(&w->flights);
+    vfs_start(seed);
     snprintf(w->dir, sizeof w->dir, "%s/syncd-sim-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(w->dir)) {
@@ -504,6 +534,7 @@ struct world *world_new(uint64_t seed, bool tracing)
     snprintf(w->database, sizeof w->database, "%s/app.db", w->dir);
     snprintf(w->state, sizeof w->state, "%s/state.db", w->dir);
     w->keys = 2 + sim_pick(w, 30);
+    w->sector = sim_chance(w, 500) ? 512 : 4096;
     return w;
 }
 
@@ -531,8 +562,8 @@ void world_free(struct world *w)
     if (w->mirror)
         mirror_free(w->mirror);
     service_free(w);
-    sqlite3_close_v2(w->look);
-    sqlite3_close_v2(w->app);
+    application_close(w);
+    vfs_end();
     config_free(w->config);
     remove_directory(w->dir);
     alive = NULL;

@@ -4,6 +4,7 @@
  *
  *     application.c  what the application does to its database: statements, schema changes
  *     service.c      the model DynamoDB: tables, requests, the ways in which they fail
+ *     vfs.c          the files, in memory, and what a power failure leaves of them
  *     oracle.c       what must be true: the items that the rows map to, compared with the model's
  *     world.c        life of the mirror: start, turns, crashes, stops; the clock and the trace
  *
@@ -21,7 +22,7 @@
 #include "config/config.h"
 #include "mirror/mirror.h"
 
-enum { SIM_TABLES = 32, SIM_SOURCES = 7 };
+enum { SIM_TABLES = 32, SIM_SOURCES = 7, SIM_COMMITS = 64 };
 
 /* How often each kind of trouble comes, in thousandths; a seed turns some of them off. */
 struct sim_faults {
@@ -32,11 +33,17 @@ struct sim_faults {
     unsigned unmapped;    /* of values: no item can be made of the row */
     unsigned schema;      /* of the application's steps */
     unsigned triggers_dropped, journal_emptied;
-    unsigned crash, restart, resync, pause, retry_letters;
-    unsigned sync_failed, state_unwritable;
+    unsigned crash, power, restart, resync, pause, retry_letters;
+    unsigned sync_failed, source_sync_failed, state_unwritable;
 };
 
 #define SIM_POISON "poison"
+
+/* A commit of the application: what is read from `serial` on may show it, so that nothing of that
+ * may be sent before the files are durable up to `operation`. */
+struct sim_commit {
+    uint64_t serial, operation;
+};
 
 /* An item of the model. */
 struct sim_item {
@@ -63,7 +70,8 @@ struct world {
     uint64_t seed;
     struct rng rng;
     usec now;
-    usec slow; /* a reading of the clock within the mirror moves it on by up to this */
+    unsigned sector; /* of what a power failure keeps or takes back */
+    usec slow;       /* a reading of the clock within the mirror moves it on by up to this */
     bool tracing;
     uint64_t hash; /* of the trace */
     unsigned step;
@@ -77,16 +85,23 @@ struct world {
     sqlite3 *app;
     sqlite3 *look; /* the oracle's, which sees what is committed */
     bool in_transaction;
-    unsigned keys;    /* different keys of each table */
-    unsigned touched; /* times that the files were given a time of their own */
-    unsigned column;  /* number of the next new column */
-    int rebuilding;   /* table that is being rebuilt, or -1 */
+    unsigned keys; /* different keys of each table */
+    const char *journal_mode, *synchronous;
+    bool committed;                         /* within the statement at hand */
+    struct sim_commit commits[SIM_COMMITS]; /* a ring of the latest */
+    unsigned commit_count;
+    unsigned column; /* number of the next new column */
+    int rebuilding;  /* table that is being rebuilt, or -1 */
     unsigned rebuild_stage, rebuild_kind;
-    bool quiet; /* nothing is done to harm any more */
+    bool disk_lies; /* a sync of the database does nothing */
+    bool quiet;     /* nothing is done to harm any more */
 
     /* mirror */
     struct mirror *mirror;
     bool pumping, syncing, stopping, paused, state_unwritable;
+    bool source_syncing, source_synced; /* asked for; and on the disk already */
+    uint64_t source_serial;
+    int state_fd;
     usec tick_due, credentials_due, recheck_due, ack_due;
     unsigned rests; /* times that it let go of the database */
     struct sim_probe probes[SIM_TABLES];
@@ -117,6 +132,8 @@ void sim_fail(struct world *w, const char *fmt, ...) __attribute__((format(print
 bool sim_start(struct world *w);
 /* The process dies: what its state file had not committed is gone, requests are on their own. */
 void sim_crash(struct world *w);
+/* All processes die, and of what was not synced on the disk only some is left. */
+void sim_power_failure(struct world *w);
 /* As the daemon does on SIGTERM. */
 void sim_stop(struct world *w);
 
@@ -124,6 +141,7 @@ void sim_stop(struct world *w);
 void sim_work(struct world *w);
 void sim_flush(struct world *w);
 void sim_flushed(struct world *w, bool durable);
+void sim_source_synced(struct world *w, bool durable);
 void sim_ack(struct world *w, bool force);
 void sim_tick(struct world *w);
 void sim_rest(struct world *w);
@@ -159,6 +177,10 @@ bool application_create(struct world *w);
 void application_step(struct world *w);
 /* Finish what is begun. */
 void application_rest(struct world *w);
+/* Its connections are gone; and there are others, after a power failure. */
+void application_close(struct world *w);
+bool application_open(struct world *w);
+void application_recover(struct world *w);
 
 /* --- oracle.c --------------------------------------------------------------------------------- */
 

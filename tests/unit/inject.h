@@ -320,8 +320,6 @@ static int vfs_access(sqlite3_vfs *v, const char *name, int flags, int *out)
 /* Before SQLite is used for the first time. */
 static inline bool inject_install(void)
 {
-    static sqlite3_vfs vfs;
-
     if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &inject_memory) != SQLITE_OK)
         return false;
     sqlite3_mem_methods memory = inject_memory;
@@ -330,7 +328,18 @@ static inline bool inject_install(void)
     if (sqlite3_config(SQLITE_CONFIG_MALLOC, &memory) != SQLITE_OK ||
         sqlite3_initialize() != SQLITE_OK)
         return false;
-    inject_real_vfs = sqlite3_vfs_find(NULL);
+    return true;
+}
+
+/* The files of the world that has just been made. */
+static inline bool inject_files(void)
+{
+    static sqlite3_vfs vfs;
+
+    inject_real_vfs = sqlite3_vfs_find("memory");
+    if (!inject_real_vfs)
+        return false;
+    sqlite3_vfs_unregister(&vfs);
     vfs = *inject_real_vfs;
     vfs.pNext = NULL;
     vfs.zName = "inject";

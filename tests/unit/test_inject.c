@@ -39,6 +39,11 @@ static struct mirror_edge world_edge;
 
 static void out_send(void *arg, const struct request *r);
 
+static void out_sync_source(void *arg, uint64_t serial, bool wal)
+{
+    OUTSIDE(world_edge.sync_source(arg, serial, wal));
+}
+
 static void out_parked(void *arg, uint32_t target, const struct reply *why)
 {
     OUTSIDE(world_edge.parked(arg, target, why));
@@ -74,6 +79,7 @@ static int in_new(const struct config *c, const struct mirror_edge *edge, uint64
 {
     const struct mirror_edge ours = {.arg = edge->arg,
                                      .send = out_send,
+                                     .sync_source = out_sync_source,
                                      .parked = out_parked,
                                      .credentials = out_credentials,
                                      .retrying = out_retrying,
@@ -243,6 +249,16 @@ static int in_approve(struct mirror *m)
 #include "../sim/application.c"
 #include "../sim/oracle.c"
 #include "../sim/service.c"
+/* The disk's own memory does not fail. */
+#define malloc(n)     __real_malloc(n)
+#define calloc(n, m)  __real_calloc(n, m)
+#define realloc(p, n) __real_realloc(p, n)
+#define strdup(s)     __real_strdup(s)
+#include "../sim/vfs.c"
+#undef malloc
+#undef calloc
+#undef realloc
+#undef strdup
 #include "../sim/world.c"
 
 /* The nth request does not do what it should: which way it fails goes by its number. */
@@ -294,11 +310,11 @@ static void bury_dead(struct world *w)
 {
     if (inject.died && w->mirror) {
         sim_trace(w, "the process has died");
-        copy_state(w, false);
         service_orphan(w);
+        vfs_dying(true);
         in_free(w->mirror);
+        vfs_dying(false);
         w->mirror = NULL;
-        copy_state(w, true);
     }
     inject.died = false;
 }
@@ -724,7 +740,7 @@ static void run_once(const struct run *r, bool tracing, char failure[1024])
              (unsigned long long)r->nth, (unsigned long long)r->seed);
     alarm(60);
     struct world *w = world_new(r->seed + (uint64_t)(r->scenario - scenarios), tracing);
-    if (!w || !world_build(w))
+    if (!w || !inject_files() || !world_build(w))
         snprintf(failure, 1024, "the world cannot be made");
     else {
         carry_through(w, r);

@@ -17,6 +17,7 @@
 #include "../sim/oracle.c"
 #include "../sim/run.c"
 #include "../sim/service.c"
+#include "../sim/vfs.c"
 #include "../sim/world.c"
 
 enum { SEEDS = 60, REPLAYED = 20 };
@@ -72,6 +73,7 @@ static struct world *rollback_world(void)
 
     assert_non_null(w);
     assert_true(world_build(w));
+    w->journal_mode = "DELETE";
     app_run(w, "PRAGMA journal_mode=DELETE");
     app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY)");
     assert_true(sim_start(w));
@@ -97,6 +99,7 @@ static void reading_gives_way_to_writers_in_rollback_mode(void **state)
     w->now += 1 * USEC_PER_MSEC;
     assert_true(mirror_work(w->mirror, w->now) & MIRROR_FOUND);
     assert_int_equal(changes_read(w), before + 1);
+    sim_source_synced(w, true);
     assert_int_equal(mirror_work(w->mirror, w->now), MIRROR_LATER);
 
     /* Between two transactions is no pause; a millisecond without a writer is one. */
@@ -119,5 +122,9 @@ int main(void)
         cmocka_unit_test(reading_gives_way_to_writers_in_rollback_mode),
     };
 
+    /* One thread, and nobody asks how much memory is used: it saves a fifth of the time. */
+    sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 1200, 100);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "../sim/application.c"
 #include "../sim/oracle.c"
 #include "../sim/service.c"
+#include "../sim/vfs.c"
 #include "../sim/world.c"
 
 /* A world at rest without troubles, with two tables of 100 rows each besides the usual ones. */
@@ -173,6 +174,8 @@ static void what_a_crash_left_open_is_found_after_a_long_time_parked(void **stat
         app_run(w, "INSERT INTO mine VALUES(500,'in flight')");
         app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
         sim_work(w);
+        sim_source_synced(w, true);
+        sim_work(w);
         assert_false(list_empty(&w->flights));
         sim_crash(w);
         service_table(w, "mine")->denied = true;
@@ -199,6 +202,8 @@ static void a_doubt_outlives_a_long_time_parked_and_a_crash(void **state)
         struct world *w = two_tables();
         w->rng.state = tries;
         app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
+        sim_work(w);
+        sim_source_synced(w, true);
         sim_work(w);
         assert_false(list_empty(&w->flights));
         w->faults.ambiguous = 1000;

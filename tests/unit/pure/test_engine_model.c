@@ -50,6 +50,7 @@ struct model {
     bool paused, waiting, credentials_bad; /* waiting: for credentials */
     unsigned fault_percent, limit;         /* limit: writes that a request may have, 0: any */
     bool bad_rows, big;
+    uint64_t durable; /* writes that were offered before may go */
 
     const struct request *flying[MAX_FLYING];
     size_t flying_count;
@@ -166,6 +167,7 @@ static void sent(struct model *m, const struct request *r)
         const struct payload *p = r->writes[i];
         bytes += p->json_len + BATCH_WRITE_OVERHEAD;
         check(m, !m->parked[p->target]);
+        check(m, p->serial < m->durable);
         check(m, !in_flight(m, p));
         check(m, version_of(p) == cell_of(m, p)->offered); /* the newest wins */
         for (unsigned k = 0; k < i; k++)
@@ -182,6 +184,7 @@ static void settled(struct model *m, const struct action *a)
     struct cell *c = cell_of(m, p);
 
     check(m, version_of(p) >= c->settled);
+    check(m, p->serial < m->durable);
     c->settled = version_of(p);
     c->refused = a->kind == ACTION_REFUSED;
     if (a->kind == ACTION_REFUSED) {
@@ -437,11 +440,23 @@ static void time_passes(struct model *m)
     act(m, &(struct event){.kind = EVENT_TIMER});
 }
 
+/* A sync that was started a while ago is done. */
+static void becomes_durable(struct model *m, uint64_t behind)
+{
+    uint64_t serial = engine_serial(m->engine);
+
+    serial -= behind < serial ? behind : serial;
+    m->durable = serial > m->durable ? serial : m->durable;
+    act(m, &(struct event){.kind = EVENT_DURABLE, .serial = serial});
+}
+
 static void random_step(struct model *m)
 {
     uint64_t dice = rng_upto(&m->rng, 99);
 
-    if (m->waiting && dice < 30) {
+    if (m->config.barrier && chance(m, 20))
+        becomes_durable(m, chance(m, 50) ? 0 : rng_upto(&m->rng, 60));
+    else if (m->waiting && dice < 30) {
         m->waiting = false;
         m->credentials_bad = chance(m, 30);
         act(m, &(struct event){.kind = EVENT_CREDENTIALS});
@@ -476,7 +491,9 @@ static void drain(struct model *m)
         if (!s.items && !m->flying_count)
             break;
         check(m, i < 20000);
-        if (m->waiting) {
+        if (m->durable < engine_serial(m->engine)) {
+            becomes_durable(m, 0);
+        } else if (m->waiting) {
             m->waiting = false;
             act(m, &(struct event){.kind = EVENT_CREDENTIALS});
         } else if (m->flying_count) {
@@ -520,6 +537,8 @@ static uint64_t run(uint64_t seed)
                                       .holds = chance(&m, 80) ? holds : NULL};
     if (chance(&m, 20))
         m.config.write_units_per_second = 20 + (int64_t)rng_upto(&m.rng, 200);
+    m.config.barrier = chance(&m, 50);
+    m.durable = m.config.barrier ? 0 : UINT64_MAX;
     m.fault_percent = chance(&m, 80) ? (unsigned)rng_upto(&m.rng, 60) : 0;
     m.limit = chance(&m, 20) ? 1 + (unsigned)rng_upto(&m.rng, 20) : 0;
     m.bad_rows = chance(&m, 40);

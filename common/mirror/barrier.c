@@ -1,0 +1,132 @@
+/* The barrier: nothing that was read from the database is sent, and no outcome of reading is kept,
+ * before the commit it was read from cannot be taken back by a power failure any more.
+ *
+ * A slice is read, its transaction ends, the edge makes the database's -wal durable, the engine may
+ * send. Nothing more is read meanwhile: all commits that come then share the next slice and its
+ * sync, and a key that changes all the time still has a moment in which it may go. Where nobody has
+ * committed since the last sync, as in a load, there is none. */
+#include <errno.h>
+
+#include "mirror/internal.h"
+
+void barrier_read(struct mirror *m)
+{
+    m->barrier.read = true;
+}
+
+bool barrier_open(const struct mirror *m)
+{
+    return !m->barrier.read && !m->barrier.syncing;
+}
+
+void barrier_reopened(struct mirror *m)
+{
+    m->barrier.known = m->barrier.known_next = false;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t barrier_watermark(const struct mirror *m)
+{
+    return least(m->barrier.watermark, m->watermark);
+}
+
+int64_t barrier_acked(const struct mirror *m)
+{
+    return least(m->barrier.acked, m->acked);
+}
+
+/* The state that was read, or a later one. In rollback mode even asking would be in a writer's way,
+ * and a sync is rare. */
+static bool state_read(struct mirror *m, int64_t *version)
+{
+    if (m->source)
+        m->barrier.wal = m->source->wal;
+    return m->source && m->source->wal &&
+           source_query_int(m->source, "PRAGMA data_version", version) == SQLITE_OK;
+}
+
+static void pass(struct mirror *m, usec now, uint64_t serial)
+{
+    mirror_act(m, now, &(struct event){.kind = EVENT_DURABLE, .serial = serial});
+}
+
+void barrier_step(struct mirror *m, usec now)
+{
+    struct barrier *b = &m->barrier;
+    int64_t version = 0;
+
+    if (!b->read || b->syncing || now < b->retry)
+        return;
+    bool known = state_read(m, &version);
+    b->read = false;
+    if (known && b->known && version == b->version) {
+        b->watermark = m->watermark;
+        pass(m, now, engine_serial(m->engine));
+        return;
+    }
+    b->syncing = true;
+    b->known_next = known;
+    b->version_next = version;
+    b->serial = engine_serial(m->engine);
+    b->watermark_next = m->watermark;
+    b->acked_next = m->acked;
+    m->edge.sync_source(m->edge.arg, b->serial, b->wal);
+}
+
+static void failed(struct mirror *m, usec now, int rc)
+{
+    struct barrier *b = &m->barrier;
+
+    b->read = true;
+    b->retry = now + STORE_RETRY;
+    err_set(&b->error, rc,
+            "what the application wrote to database %s cannot be made durable: %s; nothing more is "
+            "sent until it can",
+            m->config->database, strerror(-rc));
+    if (!b->failed)
+        mirror_note(m, LOG_EV_ERROR, "source_unsynced", "%s", b->error.text);
+    b->failed = true;
+    b->known = false;
+}
+
+void mirror_source_synced(struct mirror *m, usec now, uint64_t serial, int rc)
+{
+    struct barrier *b = &m->barrier;
+
+    m->now = now;
+    if (!b->syncing || serial != b->serial)
+        return;
+    b->syncing = false;
+    if (rc < 0) {
+        failed(m, now, rc);
+        return;
+    }
+    if (b->failed)
+        mirror_note(m, LOG_EV_INFO, "source_synced", "database %s can be made durable again",
+                    m->config->database);
+    b->failed = false;
+    b->retry = 0;
+    b->known = b->known_next;
+    b->version = b->version_next;
+    b->watermark = b->watermark_next;
+    b->acked = b->acked_next;
+    pass(m, now, serial);
+}
+
+int barrier_sync_now(struct mirror *m)
+{
+    struct durable d = DURABLE_INIT;
+    bool wal = m->source ? m->source->wal : m->barrier.wal;
+    int rc = durable_sync(&d, m->config->database, wal);
+
+    durable_close(&d);
+    if (rc == 0) {
+        m->barrier.watermark = m->watermark;
+        m->barrier.acked = m->acked;
+    }
+    return rc;
+}
