@@ -4,7 +4,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
-BUILD ?= build
+# FAILPOINTS: named places where a test may kill the daemon (common/base/failpoint.h).
+FAILPOINTS ?=
+BUILD ?= $(if $(FAILPOINTS),build-chaos,build)
 CC ?= cc
 PKG_CONFIG ?= pkg-config
 CLANG ?= clang-14
@@ -32,7 +34,8 @@ HARDEN += -fcf-protection=full
 endif
 OPT ?= -O2 -g
 SAN ?=
-CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(SYSCONFDIR)"' -Icommon -Idaemon
+CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(SYSCONFDIR)"' -Icommon -Idaemon \
+            $(if $(FAILPOINTS),-DSYNCD_FAILPOINTS)
 ALL_CFLAGS = -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(if $(SAN),,$(HARDEN)) $(SAN) \
              $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS)) -MMD -MP $(CFLAGS)
 ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack) $(LDFLAGS)

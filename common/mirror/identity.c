@@ -5,6 +5,7 @@
 
 #include <openssl/rand.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 static bool nonce_is_ours(struct mirror *m, const uint8_t *nonce)
@@ -77,7 +78,10 @@ int mirror_compare_all(struct mirror *m, const char *why)
         if (t->plan && mirror_load_again(m, t, false) < 0)
             return STATE_FAILED;
     }
-    return store_sync(m->store, NULL) < 0 ? STATE_FAILED : SQLITE_OK;
+    FAILPOINT("comparing_all");
+    int kept = store_sync(m->store, NULL);
+    FAILPOINT("comparing_all_ordered");
+    return kept < 0 ? STATE_FAILED : SQLITE_OK;
 }
 
 /* An older nonce is forgotten only when the one that came after it cannot be taken back by a power
@@ -103,6 +107,7 @@ static int store_nonces(struct mirror *m, const struct journal_head *head)
         rc = store_put(m->store, "nonce", m->nonce, CAPTURE_NONCE_SIZE);
     if (rc == 0)
         rc = store_sync(m->store, NULL);
+    FAILPOINT("nonces_stored");
     m->nonce_stored = rc == 0;
     return rc;
 }
@@ -268,6 +273,7 @@ static int judge(struct mirror *m, usec now, const struct identity_facts *f, boo
     int rc = choose_id(m, f, consent);
     if (rc < 0)
         return rc;
+    FAILPOINT("identity_kept");
     if (verdict == IDENTITY_MOVED)
         mirror_note(m, LOG_EV_WARNING, "database_moved", "database %s was moved here from %s",
                     m->config->database, f->own.path);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 bool loader_pending(const struct mirror *m)
@@ -54,6 +55,7 @@ static void finish_phase(struct mirror *m, struct table_slot *t)
     if (next == LOAD_DONE) {
         t->full = false;
         t->recheck = true; /* rows that went unseen may have left a dead letter */
+        FAILPOINT("load_finished");
     }
     buf_clear(&t->cursor);
 }
@@ -91,6 +93,7 @@ void loader_advanced(void *arg, const struct span *s)
                                              s->end ? &t->cursor : &s->cursor, t->cookie));
         if (t->load == LOAD_DONE && t->recheck)
             records_kept(m, loader_remember(m, t));
+        FAILPOINT("load_advanced");
         if (m->first_record == USEC_NEVER)
             m->first_record = m->now;
         return;
@@ -328,6 +331,7 @@ static void judge_sweep(struct mirror *m, struct table_slot *t, bool *end)
 {
     const struct target_slot *target = m->targets[t->target];
 
+    FAILPOINT("sweep_judged");
     t->items = target->shared ? store_digest_count_of(m->store, target->store_id, t->id)
                               : store_digest_count(m->store, target->store_id);
     *end = t->extras == 0;
@@ -403,6 +407,10 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         if (rc == SQLITE_OK)
             rc = page_body(&p, &end);
         source_exec(m->source, "COMMIT");
+        if (p.span && t->load == LOAD_ROWS)
+            FAILPOINT("load_page_read");
+        else if (p.span)
+            FAILPOINT("sweep_page_read");
     }
     if (p.span) {
         p.span->end = end;
@@ -452,6 +460,7 @@ unsigned loader_slice(struct mirror *m, usec now)
         if (m->tables[i].plan && m->tables[i].recheck) {
             m->tables[i].recheck = false;
             orders_recheck_letters(m, now, m->tables[i].id);
+            FAILPOINT("letters_rechecked");
             records_kept(m, loader_remember(m, &m->tables[i]));
             if (m->first_record == USEC_NEVER)
                 m->first_record = now;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 static int need_source(struct mirror *m, struct err *err)
@@ -31,6 +32,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
         rc = put_order(m, order, err);
     if (rc < 0)
         return rc;
+    FAILPOINT("detach_ordered");
     m->attached = false;
     journal_close(take_ptr(m->journal));
     m->source->patience = ORDER_PATIENCE;
@@ -41,6 +43,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
         put_order(m, 0, NULL);
         return -EBUSY;
     }
+    FAILPOINT("triggers_removed");
     mirror_close_source(m);
     m->detached = order == 1;
     m->uninstalled = order == 2;
@@ -65,6 +68,7 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     int rc = put_order(m, 0, err);
     if (rc < 0)
         return rc;
+    FAILPOINT("attach_ordered");
     m->reattaching |= before != 0 || m->uninstalled;
     m->held = false;
     m->detached = m->uninstalled = m->attached = false;
@@ -103,6 +107,7 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
     if (!count)
         return err_set(err, -ENOENT, "no table \"%s\" is mirrored; see `syncctl tables`",
                        table ? table : "*");
+    FAILPOINT("load_ordered");
     int rc = records_kept(m, store_sync(m->store, err));
     return rc < 0 ? rc : count;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 /* --- one slice of entries --------------------------------------------------------------------- */
@@ -224,6 +225,8 @@ static int run_slice(struct slice *s, int64_t after, int64_t until, struct track
     rc = slice_body(s, after, until, track);
     source_exec(m->source, rc == SQLITE_OK ? "COMMIT" : "ROLLBACK");
     m->source->patience = 0;
+    if (s->entries)
+        FAILPOINT("slice_read");
     met_free(s);
     if (s->span) {
         /* The reader's own reference goes with the next commit of the store, after what it put

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 static void record_free(struct record *r)
@@ -55,6 +56,7 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
                             .remote_key = r->kind == RECORD_FAULT && p->key_len ? p->key : NULL,
                             .remote_key_len = p->key_len};
     int rc = store_dead_letter_put(m->store, &d, &is_new);
+    FAILPOINT("dead_letter_put");
     if (rc == 0)
         m->edge.dead_letter(m->edge.arg, &d, is_new);
     return rc;
@@ -94,6 +96,8 @@ static int write_record(struct mirror *m, const struct record *r)
         rc = put_digest(m, p);
     if (rc == 0 && !p->left)
         rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len, p->serial);
+    if (rc > 0)
+        FAILPOINT("dead_letter_cleared");
     return rc < 0 ? rc : 0;
 }
 
@@ -132,6 +136,8 @@ int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload
         m->first_record = now;
     if (!m->state_broken && write_record(m, r) < 0)
         records_store_failed(m, now);
+    if (p)
+        FAILPOINT("outcome_noted");
     return 0;
 }
 
@@ -195,10 +201,12 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
             return -EIO;
         }
     }
+    FAILPOINT("store_committing");
     if (ack_remember_seen(m) < 0 || store_commit(m->store, NULL) < 0) {
         records_store_failed(m, now);
         return -EIO;
     }
+    FAILPOINT("store_committed");
     if (m->state_broken) {
         m->state_broken = false;
         mirror_note(m, LOG_EV_INFO, "state_writable", "state file %s can be written again",
@@ -237,11 +245,13 @@ void mirror_flushed(struct mirror *m, usec now, bool durable)
         records_store_failed(m, now);
         return;
     }
+    FAILPOINT("store_durable");
     while (!list_empty(&m->syncing)) {
         struct list *first = m->syncing.next;
         list_remove(first);
         record_free(container_of(first, struct record, link));
     }
+    FAILPOINT("outcomes_let_go");
 }
 
 void records_free(struct mirror *m)

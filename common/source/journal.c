@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "source/rows.h"
 
 enum { ACK_CHUNK = 1000, EMPTY_AT_ONCE = 10000 };
@@ -175,6 +176,7 @@ static int ack(struct journal *j, int64_t upto, const uint8_t *nonce, int64_t *a
             to = head.seq + ACK_CHUNK;
         rc = delete_upto(j, to);
     }
+    FAILPOINT("ack_deleted");
     if (rc == SQLITE_OK)
         rc = put_sentinel(j, to, nonce);
     if (rc == SQLITE_OK)
@@ -192,7 +194,9 @@ int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NON
     j->locked = 0;
     if (rc != SQLITE_OK)
         return rc;
+    FAILPOINT("ack_begun");
     rc = is_ours && !is_ours(arg) ? SQLITE_ABORT : ack(j, upto, nonce, &to);
+    FAILPOINT("ack_committing");
     if (rc == SQLITE_OK)
         rc = source_exec(j->source, "COMMIT");
     if (rc != SQLITE_OK)
