@@ -54,7 +54,7 @@ int mirror_load_again(struct mirror *m, struct table_slot *t, bool full)
     return rc;
 }
 
-int mirror_compare_all(struct mirror *m, const char *why)
+static int compare_all(struct mirror *m, const char *why, bool full)
 {
     struct journal_head head;
     int64_t max = 0;
@@ -75,13 +75,18 @@ int mirror_compare_all(struct mirror *m, const char *why)
         struct table_slot *t = &m->tables[i];
         t->skipped = t->lag_tracked = false;
         track_clear(&t->lag_track);
-        if (t->plan && mirror_load_again(m, t, false) < 0)
+        if (t->plan && mirror_load_again(m, t, full) < 0)
             return STATE_FAILED;
     }
     FAILPOINT("comparing_all");
     int kept = store_sync(m->store, NULL);
     FAILPOINT("comparing_all_ordered");
     return kept < 0 ? STATE_FAILED : SQLITE_OK;
+}
+
+int mirror_compare_all(struct mirror *m, const char *why)
+{
+    return compare_all(m, why, false);
 }
 
 /* An older nonce is forgotten only when the one that came after it cannot be taken back by a power
@@ -130,7 +135,10 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
     store_get_int(m->store, "acked", &stored_ack);
-    store_get_int(m->store, "seen", &seen);
+    bool seen_known = store_get_int(m->store, "seen", &seen) == 0;
+    /* An acknowledgement never passes what the store durably says was read. Where it does, this is
+     * an older copy of the state file, and items are no longer what it says that they are. */
+    bool behind = seen_known && head.sentinel && head.seq > seen;
     m->sentinel = head.sentinel;
     m->acked = m->watermark = head.sentinel ? head.seq : head.seq - 1;
     memcpy(m->old_nonce, head.nonce, CAPTURE_NONCE_SIZE);
@@ -138,14 +146,16 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     track_init(&m->track, (uint64_t)m->acked);
     journal_max(m->journal, &m->force_upto);
     const char *why = m->stranger;
-    if (!why && !known && (journal_was_there || ever_knew(m)))
+    if (!why && behind)
+        why = "the state file is older than the database's journal (a copy of it was put back)";
+    else if (!why && !known && (journal_was_there || ever_knew(m)))
         why = head.sentinel ? "the journal is not the one this state file knows (a restored or "
                               "copied database, or a lost state file)"
                             : "the journal has lost its beginning (its limit was reached, or a "
                               "tool removed it)";
     else if (!why && known && (head.seq < stored_ack || m->force_upto < seen))
         why = "the database is older than the state file (a restored backup)";
-    rc = why ? mirror_compare_all(m, why) : SQLITE_OK;
+    rc = why ? compare_all(m, why, behind) : SQLITE_OK;
     if (rc == SQLITE_OK && store_nonces(m, &head) < 0)
         rc = STATE_FAILED;
     return rc;

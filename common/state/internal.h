@@ -17,6 +17,7 @@ enum store_statement {
     ST_TABLE_BY_ID,
     ST_TABLE_LIST,
     ST_TABLE_NEW,
+    ST_TABLE_ADOPT,
     ST_TABLE_SAVE,
     ST_TABLE_PROGRESS,
     ST_DIGEST_GET,

@@ -87,6 +87,8 @@ int store_table_by_id(struct store *s, uint32_t id, struct store_table *out);
 /* A new id, higher than `above` and than any before. */
 int store_table_new(struct store *s, const char *name, const char *layout, uint32_t above,
                     uint32_t *id);
+/* An id that is not known here, but stands in the database's triggers. */
+int store_table_adopt(struct store *s, uint32_t id, const char *name, const char *layout);
 int store_table_save(struct store *s, const struct store_table *t);
 /* Every table that is not gone. Returns how many, or negative. `fn` must not write to the store. */
 typedef void store_table_fn(void *arg, const struct store_table *t);
