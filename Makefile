@@ -95,13 +95,14 @@ $(CAPTURE_PROGRAMS): $(call obj,$(PROGRAMS_SRC)) $(COMMON_LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 # Programs for SOAK seconds on SOAK_JOBS processes, from a first seed that no run has had before; the
-# other versions of SQLite after it, for a tenth of that each.
+# other versions of SQLite after it, for a tenth of that each, and real processes under trouble.
 SOAK ?= 3600
 SOAK_JOBS ?= 2
 SOAK_SEED ?= $(shell date +%s)000000
 soak: $(CAPTURE_PROGRAMS)
 	$(Q)$(CAPTURE_PROGRAMS) --keep-going --seconds $(SOAK) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
 	$(Q)scripts/test-sqlite-versions --seconds $$(($(SOAK) / 10)) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
+	$(Q)$(MAKE) chaos DURATION=$$(($(SOAK) / 10))
 
 tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS)
 
@@ -116,6 +117,14 @@ check: all tests-build
 # TOOLS names some; all without it.
 tools: all
 	$(Q)tests/tools/run $(TOOLS)
+
+# Real daemons killed, cut off and out of disk, for DURATION seconds (0: everything once). CHAOS: more
+# options, such as `--seed 7 --only 'failpoint:ack_*'`.
+DURATION ?= 0
+CHAOS ?=
+chaos:
+	$(Q)$(MAKE) all BUILD=build-chaos FAILPOINTS=1 WERROR=$(WERROR)
+	$(Q)tests/chaos/run --seconds $(DURATION) $(CHAOS)
 
 bench: all
 	$(Q)tests/bench/run
@@ -161,11 +170,11 @@ $(BUILD)/systemd/%: systemd/%.in
 all: $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
 
 clean:
-	rm -rf $(BUILD) build-san build-fuzz
+	rm -rf $(BUILD) build-san build-fuzz build-chaos
 
 help:
-	@echo 'all check tools bench soak asan ubsan fuzz format lint install uninstall clean'
+	@echo 'all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check tools bench soak asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+.PHONY: all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config

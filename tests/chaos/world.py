@@ -23,6 +23,7 @@ from harness import ROOT, BOUND, Endpoint, Mirror, dynamodb, eventually
 HERE = os.path.dirname(os.path.abspath(__file__))
 SMALL = b"size=12m"
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
+PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -37,6 +38,11 @@ def private_mounts():
         and _libc.unshare(CLONE_NEWNS) == 0
         and _libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0
     )
+
+
+def end_with_parent():
+    """SIGTERM when the process that made this one ends, however that comes."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def mount_small(path):
