@@ -90,6 +90,9 @@ static int write_record(struct mirror *m, const struct record *r)
     if (r->kind == RECORD_SUSPECT)
         return store_digest_suspect(m->store, m->targets[p->target]->store_id, p->key, p->key_len,
                                     p->table, p->row_key, p->row_key_len);
+    if (r->kind == RECORD_DOUBT)
+        return store_digest_doubt_item(m->store, m->targets[p->target]->store_id, p->key,
+                                       p->key_len, p->table, p->row_key, p->row_key_len);
     if (r->kind == RECORD_FAULT || (r->kind == RECORD_REFUSED && !p->left))
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || (r->kind == RECORD_SPARED && !p->recorded))

@@ -29,6 +29,7 @@ enum store_statement {
     ST_DIGEST_COUNT,
     ST_DIGEST_COUNT_OF,
     ST_DIGEST_SUSPECT,
+    ST_DIGEST_DOUBT_ITEM,
     ST_DEAD_FIND,
     ST_DEAD_INSERT,
     ST_DEAD_UPDATE,

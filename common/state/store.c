@@ -70,6 +70,9 @@ static const char *const sql[ST_COUNT] = {
     [ST_DIGEST_COUNT_OF] = "SELECT count(*) FROM digest WHERE g=?1 AND t=?2",
     [ST_DIGEST_SUSPECT] =
         "INSERT OR IGNORE INTO digest(g, k, d, t, o) VALUES(?1, ?2, zeroblob(16), ?3, ?4)",
+    [ST_DIGEST_DOUBT_ITEM] =
+        "INSERT INTO digest(g, k, d, t, o) VALUES(?1, ?2, zeroblob(16), ?3, ?4) "
+        "ON CONFLICT(g, k) DO UPDATE SET d=excluded.d",
     [ST_DEAD_FIND] = "SELECT id, serial FROM dead_letter WHERE t=?1 AND row_key=?2",
     [ST_DEAD_INSERT] =
         "INSERT INTO dead_letter(t, row_key, tbl, target, key, col, reason, message, "

@@ -124,6 +124,9 @@ int store_digest_delete(struct store *s, uint32_t target, const void *key, size_
  * What is known already stays. */
 int store_digest_suspect(struct store *s, uint32_t target, const void *key, size_t n,
                          uint32_t table, const void *row_key, size_t row_key_len);
+/* The same, but what is known of the item counts no more, except whose it is. */
+int store_digest_doubt_item(struct store *s, uint32_t target, const void *key, size_t n,
+                            uint32_t table, const void *row_key, size_t row_key_len);
 /* Writes of this table's items may have been carried out unseen (they were in flight at a crash,
  * and their journal entries can no longer be read): the items are known to be there or to have
  * been, but not what they hold. */

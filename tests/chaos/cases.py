@@ -285,14 +285,8 @@ def late(world, detail):
 
 
 def unwritable(world):
-    """The daemon says that it cannot write, within the bound, or the case says nothing."""
-    said = world.mirror.log_text().count("cannot be written")
-
-    def told():
-        world.more_requests(2)
-        return world.mirror.log_text().count("cannot be written") > said
-
-    return eventually(told, "a full disk being noticed")
+    """The daemon says that it cannot write; without that the case says nothing."""
+    eventually(lambda: "state_unwritable" in world.mirror.reasons(), "a full disk being noticed")
 
 
 def disk_full_for_daemon(world, detail):

@@ -324,9 +324,6 @@ class World:
     def frozen(self):
         return _Frozen(self.mirror)
 
-    def log_has(self, words):
-        return re.search(words, self.mirror.log_text()) is not None
-
 
 class _Frozen:
     """The daemon does not run for the length of a block."""
