@@ -2,16 +2,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/failpoint.h"
 #include "mirror/internal.h"
 
 static int need_source(struct mirror *m, struct err *err)
 {
+    usec until = clock_monotonic() + ORDER_PATIENCE;
+
     if (m->source)
         return 0;
     m->attached = m->resting = false;
-    m->problem = source_open(m->config->database, &m->source, &m->problem_text);
+    /* A commit in rollback mode shuts others out for a moment. */
+    while ((m->problem = source_open(m->config->database, &m->source, &m->problem_text)) ==
+               SOURCE_LOCKED &&
+           clock_monotonic() < until)
+        usleep(USEC_PER_MSEC);
     return m->problem == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
 }
 
