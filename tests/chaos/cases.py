@@ -148,6 +148,13 @@ WAYS = {
     "stop_kept": (None, stopping),
 }
 DETACHED = ("detach_ordered", "triggers_removed", "attach_ordered")
+AT_A_START = ("identity_kept", "tables_resolved", "nonces_stored", "attached")
+
+
+def once(name):
+    """Whether a daemon comes by a failpoint once only, or no more than a few times, in its life."""
+    before, during = WAYS.get(name, (None, None))
+    return name in AT_A_START or before is not None or during in (rest, stopping, detaching, attaching)
 
 
 def failpoint(world, detail):
@@ -388,7 +395,7 @@ def deck(rng, first, with_late):
     passing in the first round, at any later."""
     names = ["failpoint:" + name for name in failpoints()]
     if not first:
-        names = ["%s:%d" % (name, rng.randrange(1, 12)) for name in names]
+        names = [n if once(n.split(":")[1]) else "%s:%d" % (n, rng.randrange(1, 12)) for n in names]
     names += ["kill:%d" % n for n in range(12)] + ["frozen:1", "frozen:2", "endpoint:1", "endpoint:2"]
     names += ["throttled:%d" % share for share in (10, 30, 60, 90, 100)]
     names += ["unprocessed:%d-%d" % (n, n + 4) for n in range(1, 26, 5)]

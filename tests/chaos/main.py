@@ -163,8 +163,13 @@ def hands_of(options, number):
 
 
 class Summary:
-    def __init__(self, seed):
-        self.seed = seed
+    def __init__(self, options):
+        self.seed = options.seed
+        self.again = "tests/chaos/run --seed %d --lanes %d%s" % (
+            options.seed,
+            options.lanes,
+            " --late" if options.late else "",
+        )
         self.classes, self.fired, self.counts = {}, {}, {}
         self.transactions = self.rows = self.worlds = 0
         self.points, self.unreached = set(), 0
@@ -199,7 +204,8 @@ class Summary:
             else:
                 self.points.add(name.split(":")[1])
         if verdict == "failed":
-            print("FAILED %s (lane %d, --seed %s)\n%s" % (name, lane, self.seed, text), flush=True)
+            print("FAILED %s (lane %d; again: %s; alone: --only '%s')\n%s" % (
+                name, lane, self.again, name, text), flush=True)
 
     def kills(self):
         ends = {"failpoint": 1, "kill": 1, "storm": 2}
@@ -242,7 +248,7 @@ def play(options, endpoint):
         )
         for n in range(options.lanes)
     ]
-    summary = Summary(options.seed)
+    summary = Summary(options)
     for lane in lanes:
         lane.start()
     running = len(lanes)
