@@ -27,6 +27,7 @@ CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE messages(id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, body TEXT);
 CREATE TABLE slot(id INTEGER PRIMARY KEY, place INTEGER NOT NULL, v TEXT);
 CREATE TABLE odd(id INTEGER PRIMARY KEY, v REAL);
+CREATE TABLE flip(id INTEGER PRIMARY KEY, v INTEGER);
 CREATE TABLE quiet(id INTEGER PRIMARY KEY, v TEXT);
 """
 # Two tables share a target; rows of another meet at one key; a value that no item can hold.
@@ -153,9 +154,17 @@ class Application:
         else:
             run("REPLACE INTO odd VALUES(?, ?)", k, self.rng.choice((9e999, 0.1 * k, -0.0, 1e300)))
 
+    def flip(self, run):
+        """Few rows and two values: what an item was once it will soon be again."""
+        k = self.rng.randrange(40)
+        if self.rng.random() < 0.25:
+            run("DELETE FROM flip WHERE id = ?", k)
+        else:
+            run("REPLACE INTO flip VALUES(?, ?)", k, self.rng.randrange(2))
+
     def transaction(self):
         kinds = (self.hot, self.word, self.pair, self.trio, self.mail, self.family, self.shared)
-        kinds += (self.hot, self.slot, self.odd)
+        kinds += (self.hot, self.slot, self.odd, self.flip, self.flip)
         before = self.db.total_changes
 
         def run(text, *parameters):

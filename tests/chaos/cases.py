@@ -22,8 +22,22 @@ def random_kill(world, detail):
     world.more_requests(world.rng.randrange(1, 60))
     world.kill()
     if world.rng.random() < 0.5:
+        time.sleep(world.rng.random() * 0.3)  # the application goes on
         world.start()
         world.kill()
+    world.start()
+
+
+def unseen(world, detail):
+    """Writes that are carried out, a daemon that never hears of it, rows that are as before then."""
+    before = world.mirror.sql("SELECT id, v FROM quiet")
+    applied = Fault("delay", times=None, table=world.mirror.target("quiet"), seconds=30)
+    world.server.faults.add(applied)
+    world.mirror.sql("UPDATE quiet SET v = 'unseen'", "DELETE FROM quiet WHERE id % 4 = 1")
+    eventually(lambda: applied.fired > 0, "writes without a reply")
+    world.kill()
+    world.server.faults.clear()
+    world.mirror.many("REPLACE INTO quiet VALUES(?, ?)", before)
     world.start()
 
 
@@ -374,6 +388,7 @@ FAULTS = RESETS + BODIES[:-1] + CLASSES[:3]
 ACTS = {
     "failpoint": failpoint,
     "kill": random_kill,
+    "unseen": unseen,
     "frozen": frozen,
     "endpoint": endpoint_down,
     "throttled": throttled,
@@ -400,7 +415,7 @@ def deck(rng, first, with_late):
     names += ["throttled:%d" % share for share in (10, 30, 60, 90, 100)]
     names += ["unprocessed:%d-%d" % (n, n + 4) for n in range(1, 26, 5)]
     names += ["fault:" + kind for kind in RESETS + BODIES + CLASSES]
-    names += ["storm:1", "storm:2", "full:daemon", "full-state:1", "full-database:1"]
+    names += ["storm:1", "storm:2", "unseen:1", "unseen:2", "full:daemon", "full-state:1", "full-database:1"]
     names += ["state:deleted", "state:rolled-back"]
     names += ["late:1", "late:2"] if with_late else []
     rng.shuffle(names)

@@ -208,7 +208,7 @@ class Summary:
                 name, lane, self.again, name, text), flush=True)
 
     def kills(self):
-        ends = {"failpoint": 1, "kill": 1, "storm": 2}
+        ends = {"failpoint": 1, "kill": 1, "unseen": 1, "storm": 2}
         return sum(self.classes.get(g, [0])[0] * n for g, n in ends.items()) - self.unreached
 
     def show(self):
