@@ -291,15 +291,18 @@ def storm(world, detail):
 
 def late(world, detail):
     """A request that was given up is carried out after a newer one of the same items."""
-    fault = world.server.faults.add(Fault("late", times=3))
+    fault = Fault("late", times=2, table=world.mirror.target("quiet"))
+    world.server.faults.add(fault)
+    world.mirror.sql("UPDATE quiet SET v = 'older'")
     eventually(fault.spent, "requests put off")
-    world.mirror.sql("UPDATE hot SET v = 'newer', n = n + 1", "DELETE FROM hot WHERE id % 3 = 0")
-    world.more_requests(10)
+    world.mirror.sql("UPDATE quiet SET v = 'newer'", "DELETE FROM quiet WHERE id % 3 = 0")
     if world.rng.random() < 0.5:
         world.kill()
         world.start()
-        world.more_requests(5)
-    world.server.apply_late()
+    eventually(
+        lambda: {item["v"] for item in world.mirror.items("quiet")} == {"newer"}, "the newer writes"
+    )
+    world.late = world.server.apply_late() > 0
 
 
 # --- disks and files ------------------------------------------------------------------------------

@@ -292,11 +292,12 @@ def start_engine():
     return Endpoint(started.stdout.split()[-1], *DUMMY), stop
 
 
-def horizon():
-    """A daemon that keeps items of unknown outcome back for a while is given a short while."""
+def horizon(options):
+    """A daemon that minds items of unknown outcome for a while is given a short while: longer than
+    what is late comes late."""
     with open(os.path.join(ROOT, "etc", "syncd.conf"), encoding="utf-8") as sample:
         known = "unconfirmed_horizon" in sample.read()
-    return {"sync": {"unconfirmed_horizon": "2s"}} if known else {}
+    return {"sync": {"unconfirmed_horizon": "5s" if options.late else "2s"}} if known else {}
 
 
 def main():
@@ -311,7 +312,7 @@ def main():
     options = parser.parse_args()
     if options.seed is None:
         options.seed = int(time.time())
-    options.settings = horizon()
+    options.settings = horizon(options)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, end_orderly)
     print("seed %d, %d lanes" % (options.seed, options.lanes), flush=True)
