@@ -4,7 +4,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
-BUILD ?= build
+# FAILPOINTS: named places where a test may kill the daemon (common/base/failpoint.h).
+FAILPOINTS ?=
+BUILD ?= $(if $(FAILPOINTS),build-chaos,build)
 CC ?= cc
 PKG_CONFIG ?= pkg-config
 CLANG ?= clang-14
@@ -33,7 +35,8 @@ HARDEN += -fcf-protection=full
 endif
 OPT ?= -O2 -g
 SAN ?=
-CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(SYSCONFDIR)"' -Icommon -Idaemon
+CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(SYSCONFDIR)"' -Icommon -Idaemon \
+            $(if $(FAILPOINTS),-DSYNCD_FAILPOINTS)
 ALL_CFLAGS = -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(if $(SAN),,$(HARDEN)) $(SAN) \
              $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS)) -MMD -MP $(CFLAGS)
 ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack) $(LDFLAGS)
@@ -110,8 +113,8 @@ $(SIM): $(SIM_OBJ)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Simulated worlds for SOAK seconds on SOAK_JOBS processes, from a first seed that no run has had
-# before; then programs for as long, and the
-# other versions of SQLite for a tenth of that each.
+# before; then programs for as long, the other versions of SQLite for a tenth of that each, and real
+# processes under trouble.
 SOAK ?= 3600
 SOAK_JOBS ?= 2
 SOAK_SEED ?= $(shell date +%s)000000
@@ -119,6 +122,7 @@ soak: $(CAPTURE_PROGRAMS) $(SIM)
 	$(Q)$(SIM) --keep-going --seconds $(SOAK) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
 	$(Q)$(CAPTURE_PROGRAMS) --keep-going --seconds $(SOAK) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
 	$(Q)scripts/test-sqlite-versions --seconds $$(($(SOAK) / 10)) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
+	$(Q)$(MAKE) chaos DURATION=$$(($(SOAK) / 10))
 
 tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS) $(SIM)
 
@@ -133,6 +137,14 @@ check: all tests-build
 # TOOLS names some; all without it.
 tools: all
 	$(Q)tests/tools/run $(TOOLS)
+
+# Real daemons killed, cut off and out of disk, for DURATION seconds (0: everything once). CHAOS: more
+# options, such as `--seed 7 --only 'failpoint:ack_*'`.
+DURATION ?= 0
+CHAOS ?=
+chaos:
+	$(Q)$(MAKE) all BUILD=build-chaos FAILPOINTS=1 WERROR=$(WERROR)
+	$(Q)tests/chaos/run --seconds $(DURATION) $(CHAOS)
 
 bench: all
 	$(Q)tests/bench/run
@@ -178,11 +190,11 @@ $(BUILD)/systemd/%: systemd/%.in
 all: $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
 
 clean:
-	rm -rf $(BUILD) build-san build-fuzz
+	rm -rf $(BUILD) build-san build-fuzz build-chaos
 
 help:
-	@echo 'all check tools bench soak asan ubsan fuzz format lint install uninstall clean'
+	@echo 'all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check tools bench soak asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+.PHONY: all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config

@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 
 #include "base/cleanup.h"
+#include "base/failpoint.h"
 
 #define STOP_LIMIT (9 * USEC_PER_SEC)
 enum { TRIM_AFTER = 100 }; /* requests */
@@ -359,9 +360,12 @@ static void finish_stop(struct daemon *d)
         return;
     if (mirror_flush_now(d->mirror, now, &fd) == 1)
         mirror_flushed(d->mirror, now, fdatasync(fd) == 0);
+    FAILPOINT("stop_flushed");
     while (mirror_ack(d->mirror, now, true) == now)
         ;
+    FAILPOINT("stop_acknowledged");
     mirror_farewell(d->mirror);
+    FAILPOINT("stop_kept");
     log_event(LOG_EV_INFO, "stopped", "syncd stops", NULL);
     close_all(d);
 }
@@ -376,6 +380,7 @@ void daemon_stop(struct daemon *d, const char *why)
     log_event(LOG_EV_INFO, "stopping", log_msg("stopping (%s): finishing what is in flight", why),
               NULL);
     mirror_stop(d->mirror, clock_monotonic());
+    FAILPOINT("stop_begun");
     daemon_turn(d);
 }
 

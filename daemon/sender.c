@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "daemon.h"
 #include "dynamodb/batch.h"
 
@@ -61,6 +62,7 @@ static void replied(void *arg, const struct http_reply *h)
     struct daemon *d = s->daemon;
     struct reply r = {.status = h->status, .retry_after = h->retry_after};
 
+    FAILPOINT("reply_arrived");
     snprintf(r.request_id, sizeof r.request_id, "%s", h->request_id);
     snprintf(r.date, sizeof r.date, "%s", h->date);
     if (h->outcome == HTTP_REPLIED) {
@@ -75,6 +77,7 @@ static void replied(void *arg, const struct http_reply *h)
     }
     list_remove(&s->link);
     note(d, &r);
+    FAILPOINT("reply_judged");
     mirror_reply(d->mirror, clock_monotonic(), s->id, &r);
     free(s);
     daemon_pump(d);
@@ -112,10 +115,12 @@ void sender_send(void *arg, const struct request *r)
     fill(d, s, r);
     batch_body(&body, s->writes, s->count);
     size_t bytes = body.len;
+    FAILPOINT("request_starting");
     int rc = ddb_start(d->ddb, "BatchWriteItem", &body, replied, s, &s->call, &err);
     if (rc == 0) {
         d->sent_bytes += bytes;
         list_push_back(&d->flying, &s->link);
+        FAILPOINT("request_started");
         return;
     }
     s->failure.class = rc == -ENOKEY ? REPLY_CREDENTIALS : REPLY_NOT_SENT;

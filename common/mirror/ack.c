@@ -1,6 +1,7 @@
 /* Taking settled entries out of the journal: late, in small pieces, and never in a writer's way. */
 #include <errno.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 static usec ack_due(const struct mirror *m, int64_t low)
@@ -78,10 +79,12 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
         return now + STORE_RETRY;
     if (m->first_record == USEC_NEVER && store_dirty(m->store))
         m->first_record = now;
+    FAILPOINT("ack_remembered");
     int rc = journal_ack(m->journal, low, m->nonce, is_ours, m, &m->acked);
     if (m->journal->locked)
         count_lock(&m->ack_locks, m->journal->locked);
     if (rc == SQLITE_OK) {
+        FAILPOINT("ack_committed");
         m->sentinel = true;
         m->ack_retry = 0;
         if (m->acked >= low)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/failpoint.h"
 #include "base/text.h"
 #include "mirror/internal.h"
 #include "mirror/plans.h"
@@ -229,6 +230,8 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
                 (struct capture_table){.id = d->slots[i].id, .plan = d->slots[i].plan};
     if (capture_differs(st, &c)) {
         rc = capture_install(m->source, &c, m->nonce);
+        if (rc == SQLITE_OK)
+            FAILPOINT("triggers_installed");
         for (size_t i = 0; rc == SQLITE_OK && i < c.count; i++)
             rebuilt += c.tables[i].rebuilt;
         if (rc == SQLITE_OK && resolve_save_marks(m, &c) < 0)
@@ -324,14 +327,17 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
             int resolved = resolve_table(m, st, &d->slots[i]);
             rc = resolved == -EBUSY ? SQLITE_BUSY : resolved < 0 ? STATE_FAILED : SQLITE_OK;
         }
+    FAILPOINT("tables_resolved");
     /* The order to compare must be on disk before the triggers are whole again, so that a crash in
      * between cannot forget it. */
     if (rc == SQLITE_OK && store_sync(m->store, &m->state_error) < 0)
         rc = STATE_FAILED;
+    FAILPOINT("comparison_ordered");
     if (rc == SQLITE_OK)
         rc = install(m, st, d);
     if (rc == SQLITE_OK && store_sync(m->store, &m->state_error) < 0)
         rc = STATE_FAILED;
+    FAILPOINT("marks_saved");
     if (rc != SQLITE_OK)
         return rc;
     carry_over(m, d);
@@ -405,6 +411,7 @@ static int attach(struct mirror *m, usec now)
             m->doubt_upto = m->unclean ? m->force_upto : m->doubt_upto;
             m->unclean = false;
             m->stranger = NULL;
+            FAILPOINT("attached");
         }
     }
     draft_free(&d);

@@ -3,6 +3,7 @@
 
 #include <openssl/rand.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 static bool nonce_is_ours(struct mirror *m, const uint8_t *nonce)
@@ -51,7 +52,7 @@ int mirror_load_again(struct mirror *m, struct table_slot *t, bool full)
     return rc;
 }
 
-int mirror_compare_all(struct mirror *m, const char *why)
+static int compare_all(struct mirror *m, const char *why, bool full)
 {
     struct journal_head head;
     int64_t max = 0;
@@ -74,10 +75,18 @@ int mirror_compare_all(struct mirror *m, const char *why)
         struct table_slot *t = &m->tables[i];
         t->skipped = t->lag_tracked = t->let_go = false;
         track_clear(&t->lag_track);
-        if (t->plan && mirror_load_again(m, t, false) < 0)
+        if (t->plan && mirror_load_again(m, t, full) < 0)
             return STATE_FAILED;
     }
-    return store_sync(m->store, NULL) < 0 ? STATE_FAILED : SQLITE_OK;
+    FAILPOINT("comparing_all");
+    int kept = store_sync(m->store, NULL);
+    FAILPOINT("comparing_all_ordered");
+    return kept < 0 ? STATE_FAILED : SQLITE_OK;
+}
+
+int mirror_compare_all(struct mirror *m, const char *why)
+{
+    return compare_all(m, why, false);
 }
 
 /* A nonce of this process's own, remembered before the first acknowledgement uses it, beside the
@@ -94,6 +103,7 @@ static int store_nonces(struct mirror *m, const struct journal_head *head)
         rc = store_put(m->store, "nonce", m->nonce, CAPTURE_NONCE_SIZE);
     if (rc == 0)
         rc = store_sync(m->store, NULL);
+    FAILPOINT("nonces_stored");
     m->nonce_stored = rc == 0;
     return rc;
 }
@@ -124,8 +134,14 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
 
     if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
-    if (get_position(m, "acked", &stored_ack) < 0 || get_position(m, "seen", &seen) < 0)
+    if (get_position(m, "acked", &stored_ack) < 0)
         return STATE_FAILED;
+    int known_seen = store_get_int(m->store, "seen", &seen);
+    if (known_seen < 0 && known_seen != -ENOENT)
+        return STATE_FAILED;
+    /* An acknowledgement never passes what the store durably says was read. Where it does, this is
+     * an older copy of the state file, and items are no longer what it says that they are. */
+    bool behind = known_seen == 0 && head.sentinel && head.seq > seen;
     m->sentinel = head.sentinel;
     m->acked = m->watermark = head.sentinel ? head.seq : head.seq - 1;
     memcpy(m->old_nonce, head.nonce, CAPTURE_NONCE_SIZE);
@@ -133,14 +149,16 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     track_init(&m->track, (uint64_t)m->acked);
     journal_max(m->journal, &m->force_upto);
     const char *why = m->stranger;
-    if (!why && !known && (journal_was_there || ever_knew(m)))
+    if (!why && behind)
+        why = "the state file is older than the database's journal (a copy of it was put back)";
+    else if (!why && !known && (journal_was_there || ever_knew(m)))
         why = head.sentinel ? "the journal is not the one this state file knows (a restored or "
                               "copied database, or a lost state file)"
                             : "the journal has lost its beginning (its limit was reached, or a "
                               "tool removed it)";
     else if (!why && known && (head.seq < stored_ack || m->force_upto < seen))
         why = "the database is older than the state file (a restored backup)";
-    rc = why ? mirror_compare_all(m, why) : SQLITE_OK;
+    rc = why ? compare_all(m, why, behind) : SQLITE_OK;
     if (rc == SQLITE_OK && store_nonces(m, &head) < 0)
         rc = STATE_FAILED;
     return rc;
@@ -268,6 +286,7 @@ static int judge(struct mirror *m, usec now, const struct identity_facts *f, boo
     int rc = choose_id(m, f, consent);
     if (rc < 0)
         return rc;
+    FAILPOINT("identity_kept");
     if (verdict == IDENTITY_MOVED)
         mirror_note(m, LOG_EV_WARNING, "database_moved", "database %s was moved here from %s",
                     m->config->database, f->own.path);

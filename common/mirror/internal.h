@@ -120,6 +120,7 @@ enum record_kind {
     RECORD_FAULT,
     RECORD_SETTLED,
     RECORD_SUSPECT, /* an item of which only the key is known: a comparison looks at it */
+    RECORD_DOUBT,   /* the same, and what is known of it counts no more */
 };
 
 /* An outcome on its way to the store, and the span references it lets go of afterwards. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
 
@@ -55,6 +56,7 @@ static void finish_phase(struct mirror *m, struct table_slot *t)
     if (next == LOAD_DONE) {
         t->full = false;
         t->recheck = true; /* rows that went unseen may have left a dead letter */
+        FAILPOINT("load_finished");
     }
     buf_clear(&t->cursor);
 }
@@ -92,6 +94,7 @@ void loader_advanced(void *arg, const struct span *s)
                                              s->end ? &t->cursor : &s->cursor, t->cookie));
         if (t->load == LOAD_DONE && t->recheck)
             records_kept(m, loader_remember(m, t));
+        FAILPOINT("load_advanced");
         if (m->first_record == USEC_NEVER)
             m->first_record = m->now;
         return;
@@ -332,6 +335,7 @@ static int judge_sweep(struct mirror *m, struct table_slot *t, bool *end)
 {
     const struct target_slot *target = m->targets[t->target];
 
+    FAILPOINT("sweep_judged");
     t->items = target->shared ? store_digest_count_of(m->store, target->store_id, t->id)
                               : store_digest_count(m->store, target->store_id);
     if (t->items < 0) { /* asked again with the next page */
@@ -412,6 +416,10 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         if (rc == SQLITE_OK)
             rc = page_body(&p, &end);
         source_end(m->source, SQLITE_OK); /* it has only read */
+        if (p.span && t->load == LOAD_ROWS)
+            FAILPOINT("load_page_read");
+        else if (p.span)
+            FAILPOINT("sweep_page_read");
     }
     if (p.span) {
         barrier_read(m);
@@ -463,6 +471,7 @@ unsigned loader_slice(struct mirror *m, usec now)
             if (orders_recheck_letters(m, now, m->tables[i].id) < 0)
                 continue; /* once more with the next slice */
             m->tables[i].recheck = false;
+            FAILPOINT("letters_rechecked");
             records_kept(m, loader_remember(m, &m->tables[i]));
             if (m->first_record == USEC_NEVER)
                 m->first_record = now;

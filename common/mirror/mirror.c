@@ -8,6 +8,7 @@
 
 #include <openssl/rand.h>
 
+#include "base/failpoint.h"
 #include "base/lockfile.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
@@ -198,6 +199,7 @@ static void suspect(void *arg, const struct payload *p)
     about->target = p->target;
     if (record_add(m, m->now, RECORD_SUSPECT, about, NULL, NULL, NULL, NULL) < 0)
         payload_free(about);
+    FAILPOINT("suspect_noted");
 }
 
 void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r)

@@ -48,6 +48,15 @@ static int outcome(const struct offer *o, const struct item_fault *f, bool waits
     return remember(o, f ? RECORD_FAULT : RECORD_SETTLED, waits, f);
 }
 
+/* The row at m->key is there, and no item can be made of it. What is to be sent whatever the
+ * digests say may have been on its way at a crash: its digest must spare no later write either. */
+static int unholdable(const struct offer *o, const struct item_fault *f)
+{
+    int rc = o->force ? remember(o, RECORD_DOUBT, true, NULL) : 0;
+
+    return rc < 0 ? rc : outcome(o, f, false);
+}
+
 /* --- writes ----------------------------------------------------------------------------------- */
 
 static int offer(const struct offer *o, enum write_op op, size_t size, bool left)
@@ -92,7 +101,7 @@ static int put(const struct offer *o)
     buf_clear(&m->json);
     int rc = item_encode(o->t->plan, o->t->rows->values, &m->json, &size, &fault);
     if (rc == -EINVAL)
-        return outcome(o, &fault, false);
+        return unholdable(o, &fault);
     if (rc == 0)
         rc = offer(o, WRITE_PUT, size, false);
     return rc < 0 ? rc : 1;
@@ -301,7 +310,7 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
         fault =
             (struct item_fault){.code = "item_too_large",
                                 .text = "a value of the row is longer than a DynamoDB item can be"};
-        return outcome(&o, &fault, false);
+        return unholdable(&o, &fault);
     }
     if (entry_rc == 0) {
         /* A row that comes to have no key is told of here as well, whichever entry came of it. */

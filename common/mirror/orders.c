@@ -2,15 +2,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 static int need_source(struct mirror *m, struct err *err)
 {
+    usec until = clock_monotonic() + ORDER_PATIENCE;
+
     if (m->source)
         return 0;
     m->attached = m->resting = false;
-    m->problem = source_open(m->config->database, &m->source, &m->problem_text);
+    /* A commit in rollback mode shuts others out for a moment. */
+    while ((m->problem = source_open(m->config->database, &m->source, &m->problem_text)) ==
+               SOURCE_LOCKED &&
+           clock_monotonic() < until)
+        usleep(USEC_PER_MSEC);
     return m->problem == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
 }
 
@@ -41,6 +49,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
         rc = put_order(m, order, err);
     if (rc < 0)
         return rc;
+    FAILPOINT("detach_ordered");
     m->attached = false;
     journal_close(take_ptr(m->journal));
     m->source->patience = ORDER_PATIENCE;
@@ -52,6 +61,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
         orders_withdraw(m);
         return -EBUSY;
     }
+    FAILPOINT("triggers_removed");
     mirror_close_source(m);
     m->detached = order == 1;
     m->uninstalled = order == 2;
@@ -80,6 +90,7 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     if (rc < 0)
         return rc;
     m->order_failed = false;
+    FAILPOINT("attach_ordered");
     m->reattaching |= before != 0 || m->uninstalled;
     m->held = false;
     m->detached = m->uninstalled = m->attached = false;
@@ -118,6 +129,7 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
     if (!count)
         return err_set(err, -ENOENT, "no table \"%s\" is mirrored; see `syncctl tables`",
                        table ? table : "*");
+    FAILPOINT("load_ordered");
     int rc = records_kept(m, store_sync(m->store, err));
     return rc < 0 ? rc : count;
 }

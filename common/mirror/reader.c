@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
 
@@ -234,6 +235,8 @@ static int run_slice(struct slice *s, int64_t after, int64_t until, struct track
     rc = slice_body(s, after, until, track);
     source_end(m->source, rc); /* it has only read */
     m->source->patience = 0;
+    if (s->entries)
+        FAILPOINT("slice_read");
     met_free(s);
     if (s->entries)
         barrier_read(m);

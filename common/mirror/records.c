@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
 
@@ -56,6 +57,7 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
                             .remote_key = r->kind == RECORD_FAULT && p->key_len ? p->key : NULL,
                             .remote_key_len = p->key_len};
     int rc = store_dead_letter_put(m->store, &d, &is_new);
+    FAILPOINT("dead_letter_put");
     if (rc == 0)
         m->edge.dead_letter(m->edge.arg, &d, is_new);
     return rc;
@@ -91,12 +93,17 @@ static int write_record(struct mirror *m, const struct record *r)
                                     p->table, p->row_key, p->row_key_len);
     if (PLANTED(DEAD_LETTER_DROPPED) && (r->kind == RECORD_FAULT || r->kind == RECORD_REFUSED))
         return 0;
+    if (r->kind == RECORD_DOUBT)
+        return store_digest_doubt_item(m->store, m->targets[p->target]->store_id, p->key,
+                                       p->key_len, p->table, p->row_key, p->row_key_len);
     if (r->kind == RECORD_FAULT || (r->kind == RECORD_REFUSED && !p->left))
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || (r->kind == RECORD_SPARED && !p->recorded))
         rc = put_digest(m, p);
     if (rc == 0 && !p->left)
         rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len, p->serial);
+    if (rc > 0)
+        FAILPOINT("dead_letter_cleared");
     return rc < 0 ? rc : 0;
 }
 
@@ -139,6 +146,8 @@ int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload
         span_unref(p->journal);
         p->journal = NULL;
     }
+    if (p)
+        FAILPOINT("outcome_noted");
     return 0;
 }
 
@@ -202,10 +211,12 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
             return -EIO;
         }
     }
+    FAILPOINT("store_committing");
     if (ack_remember_seen(m) < 0 || store_commit(m->store, NULL) < 0) {
         records_store_failed(m, now);
         return -EIO;
     }
+    FAILPOINT("store_committed");
     if (m->state_broken) {
         m->state_broken = false;
         mirror_note(m, LOG_EV_INFO, "state_writable", "state file %s can be written again",
@@ -244,11 +255,13 @@ void mirror_flushed(struct mirror *m, usec now, bool durable)
         records_store_failed(m, now);
         return;
     }
+    FAILPOINT("store_durable");
     while (!list_empty(&m->syncing)) {
         struct list *first = m->syncing.next;
         list_remove(first);
         record_free(container_of(first, struct record, link));
     }
+    FAILPOINT("outcomes_let_go");
 }
 
 void records_free(struct mirror *m)

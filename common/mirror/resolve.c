@@ -37,7 +37,13 @@ static int find_id(struct mirror *m, const struct capture_state *st, struct tabl
     if (id) {
         struct capture_table ct = {.id = id, .plan = t->plan};
         capture_intact(st, &ct, &differ);
-        if (!differ && (rc = store_table_by_id(m->store, id, known)) == 0) {
+        rc = differ ? -ENOENT : store_table_by_id(m->store, id, known);
+        /* A state file that was lost: what waits in the journal is told by this id. */
+        if (!differ && rc == -ENOENT) {
+            rc = store_table_adopt(m->store, id, t->name, layout);
+            return rc < 0 ? rc : store_table_by_id(m->store, id, known);
+        }
+        if (rc == 0) {
             /* Renamed, and with the name the target: what is there is another table's by now. */
             if (strcasecmp(known->name, t->name) == 0 || !known->target[0] ||
                 strcmp(known->target, t->plan->target) == 0)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 #define REST_AFTER (3 * USEC_PER_SEC)
@@ -88,6 +89,7 @@ void mirror_rest(struct mirror *m, usec now)
     if (!last_look(m))
         return;
     rest_close(m);
+    FAILPOINT("rest_closed");
     take(m, &s);
     m->resting = stamp_same(&s, &m->stamp);
 }
@@ -149,6 +151,7 @@ enum source_problem rest_wake(struct mirror *m)
     m->counter_known = false;
     m->woken = true;
     m->wakeups++;
+    FAILPOINT("rest_woken");
     if (m->problem == SOURCE_OK && (rc & 0xff) == SQLITE_BUSY) {
         source_close(take_ptr(m->source));
         return m->problem = SOURCE_LOCKED;

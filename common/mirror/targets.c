@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "mirror/internal.h"
 
 uint32_t mirror_target_count(const struct mirror *m)
@@ -89,10 +90,13 @@ static void open_target(struct mirror *m, usec now, uint32_t i)
         m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
         return;
     }
+    if (t->fresh)
+        FAILPOINT("target_forgotten");
     t->fresh = false;
     t->view.open = true;
     t->view.parked = false;
     t->view.reason[0] = t->view.code[0] = '\0';
+    FAILPOINT("target_opened");
     if (!was_open)
         mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});
 }

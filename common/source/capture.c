@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/failpoint.h"
 #include "source/capture_sql.h"
 #include "source/lookups.h"
 
@@ -421,6 +422,7 @@ int capture_install(struct source *s, const struct capture *c,
     for (size_t i = 0; rc == SQLITE_OK && c->marks && i < c->count; i++)
         if (!(c->marks[i] = capture_mark(s, c->tables[i].plan->table)))
             rc = SQLITE_NOMEM;
+    FAILPOINT("triggers_committing");
     return source_end(s, rc);
 }
 

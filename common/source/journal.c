@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/plant.h"
 #include "source/rows.h"
 
@@ -178,6 +179,7 @@ static int ack(struct journal *j, int64_t upto, const uint8_t *nonce, int64_t *a
     }
     if (rc == SQLITE_OK && PLANTED(RESTART_SEQUENCE) && to == max)
         to = 0;
+    FAILPOINT("ack_deleted");
     if (rc == SQLITE_OK)
         rc = put_sentinel(j, to, nonce);
     if (rc == SQLITE_OK)
@@ -195,7 +197,9 @@ int journal_ack(struct journal *j, int64_t upto, const uint8_t nonce[CAPTURE_NON
     j->locked = 0;
     if (rc != SQLITE_OK)
         return rc;
+    FAILPOINT("ack_begun");
     rc = is_ours && !is_ours(arg) ? SQLITE_ABORT : ack(j, upto, nonce, &to);
+    FAILPOINT("ack_committing");
     rc = source_end(j->source, rc);
     if (rc == SQLITE_OK)
         *acked = to;

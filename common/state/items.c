@@ -76,10 +76,10 @@ int store_digest_owner(struct store *s, uint32_t target, const void *key, size_t
     return buf_ok(row_key) ? found : -ENOMEM;
 }
 
-int store_digest_suspect(struct store *s, uint32_t target, const void *key, size_t n,
-                         uint32_t table, const void *row_key, size_t row_key_len)
+static int suspect(struct store *s, enum store_statement which, uint32_t target, const void *key,
+                   size_t n, uint32_t table, const void *row_key, size_t row_key_len)
 {
-    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_SUSPECT);
+    sqlite3_stmt *stmt = store_statement(s, which);
 
     if (!stmt)
         return -EIO;
@@ -88,6 +88,18 @@ int store_digest_suspect(struct store *s, uint32_t target, const void *key, size
     if (row_key)
         store_bind_blob(stmt, 4, row_key, row_key_len);
     return store_run(s, stmt);
+}
+
+int store_digest_suspect(struct store *s, uint32_t target, const void *key, size_t n,
+                         uint32_t table, const void *row_key, size_t row_key_len)
+{
+    return suspect(s, ST_DIGEST_SUSPECT, target, key, n, table, row_key, row_key_len);
+}
+
+int store_digest_doubt_item(struct store *s, uint32_t target, const void *key, size_t n,
+                            uint32_t table, const void *row_key, size_t row_key_len)
+{
+    return suspect(s, ST_DIGEST_DOUBT_ITEM, target, key, n, table, row_key, row_key_len);
 }
 
 int store_digest_put(struct store *s, uint32_t target, const void *key, size_t n,

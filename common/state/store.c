@@ -55,6 +55,7 @@ static const char *const sql[ST_COUNT] = {
     [ST_TABLE_LIST] = "SELECT " TABLE_COLUMNS " FROM captured WHERE load<>3 ORDER BY id",
     [ST_TABLE_NEW] = "INSERT INTO captured(id, name, layout) VALUES(max(?1, coalesce((SELECT "
                      "max(id) FROM captured), 0)) + 1, ?2, ?3)",
+    [ST_TABLE_ADOPT] = "INSERT INTO captured(id, name, layout) VALUES(?1, ?2, ?3)",
     [ST_TABLE_SAVE] = "UPDATE captured SET name=?2, layout=?3, fingerprint=?4, mark=?5, load=?6, "
                       "cursor=?7, cookie=?8, full=?9, target=?10, key=?11 WHERE id=?1",
     [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4, full=full AND ?2<>2 "
@@ -69,6 +70,9 @@ static const char *const sql[ST_COUNT] = {
     [ST_DIGEST_COUNT_OF] = "SELECT count(*) FROM digest WHERE g=?1 AND t=?2",
     [ST_DIGEST_SUSPECT] =
         "INSERT OR IGNORE INTO digest(g, k, d, t, o) VALUES(?1, ?2, zeroblob(16), ?3, ?4)",
+    [ST_DIGEST_DOUBT_ITEM] =
+        "INSERT INTO digest(g, k, d, t, o) VALUES(?1, ?2, zeroblob(16), ?3, ?4) "
+        "ON CONFLICT(g, k) DO UPDATE SET d=excluded.d",
     [ST_DEAD_FIND] = "SELECT id, serial FROM dead_letter WHERE t=?1 AND row_key=?2",
     [ST_DEAD_INSERT] =
         "INSERT INTO dead_letter(t, row_key, tbl, target, key, col, reason, message, "

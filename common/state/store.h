@@ -87,6 +87,8 @@ int store_table_by_id(struct store *s, uint32_t id, struct store_table *out);
 /* A new id, higher than `above` and than any before. */
 int store_table_new(struct store *s, const char *name, const char *layout, uint32_t above,
                     uint32_t *id);
+/* An id that is not known here, but stands in the database's triggers. */
+int store_table_adopt(struct store *s, uint32_t id, const char *name, const char *layout);
 int store_table_save(struct store *s, const struct store_table *t);
 /* Every table that is not gone. Returns how many, or negative. `fn` must not write to the store. */
 typedef void store_table_fn(void *arg, const struct store_table *t);
@@ -122,6 +124,9 @@ int store_digest_delete(struct store *s, uint32_t target, const void *key, size_
  * What is known already stays. */
 int store_digest_suspect(struct store *s, uint32_t target, const void *key, size_t n,
                          uint32_t table, const void *row_key, size_t row_key_len);
+/* The same, but what is known of the item counts no more, except whose it is. */
+int store_digest_doubt_item(struct store *s, uint32_t target, const void *key, size_t n,
+                            uint32_t table, const void *row_key, size_t row_key_len);
 /* Writes of this table's items may have been carried out unseen (they were in flight at a crash,
  * and their journal entries can no longer be read): the items are known to be there or to have
  * been, but not what they hold. */

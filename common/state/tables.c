@@ -192,17 +192,28 @@ int store_table_by_id(struct store *s, uint32_t id, struct store_table *out)
     return read_table(stmt, out);
 }
 
-int store_table_new(struct store *s, const char *name, const char *layout, uint32_t above,
-                    uint32_t *id)
+static int insert_table(struct store *s, enum store_statement which, uint32_t number,
+                        const char *name, const char *layout)
 {
-    sqlite3_stmt *stmt = store_statement(s, ST_TABLE_NEW);
+    sqlite3_stmt *stmt = store_statement(s, which);
 
     if (!stmt)
         return -EIO;
-    sqlite3_bind_int64(stmt, 1, above);
+    sqlite3_bind_int64(stmt, 1, number);
     sqlite3_bind_text(stmt, 2, name, -1, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 3, layout, -1, SQLITE_STATIC);
-    int rc = store_run(s, stmt);
+    return store_run(s, stmt);
+}
+
+int store_table_adopt(struct store *s, uint32_t id, const char *name, const char *layout)
+{
+    return insert_table(s, ST_TABLE_ADOPT, id, name, layout);
+}
+
+int store_table_new(struct store *s, const char *name, const char *layout, uint32_t above,
+                    uint32_t *id)
+{
+    int rc = insert_table(s, ST_TABLE_NEW, above, name, layout);
     if (rc == 0)
         *id = (uint32_t)sqlite3_last_insert_rowid(s->db);
     return rc;

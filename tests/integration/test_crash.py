@@ -163,6 +163,54 @@ def test_a_stale_socket_and_lock_file_do_not_stop_a_start(mirror):
     mirror.settle()
 
 
+def test_a_write_that_was_carried_out_unseen_is_no_reason_to_spare_a_later_one(fault, faulty):
+    """Its row comes to be one that no item can hold before the daemon is back."""
+    faulty.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v REAL)", "INSERT INTO t VALUES(1, 0.5)")
+    faulty.start().settle()
+    applied = fault.faults.add(Fault("delay", seconds=30))
+    faulty.sql("UPDATE t SET v = 0.7")
+    eventually(lambda: applied.fired, "a request carried out, and no reply")
+    faulty.kill9()
+    faulty.sql("UPDATE t SET v = 9e999")
+    faulty.start()
+    eventually(faulty.dead_letters, "the dead letter")
+    faulty.sql("UPDATE t SET v = 0.5")
+    faulty.settle()
+
+
+@pytest.mark.engine
+def test_deletes_wait_in_the_journal_for_a_state_file_that_was_lost(mirror):
+    mirror.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
+    mirror.many("INSERT INTO t VALUES(?, 'x')", [(n,) for n in range(300)])
+    mirror.start().settle()
+    mirror.stop()
+    mirror.sql("DELETE FROM t WHERE id < 100")
+    for suffix in ("", "-wal"):
+        if os.path.exists(mirror.state + suffix):
+            os.unlink(mirror.state + suffix)
+    mirror.start().settle(60)
+
+
+def test_an_older_state_file_spares_nothing_by_what_it_says(fault, faulty):
+    faulty.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
+    faulty.many("INSERT INTO t VALUES(?, 'old')", [(n,) for n in range(60)])
+    faulty.start().settle()
+    faulty.stop()
+    older = faulty.state + ".older"
+    shutil.copy(faulty.state, older)
+    faulty.start()
+    faulty.sql("UPDATE t SET v = 'new'")
+    faulty.settle()
+    faulty.stop()
+    os.replace(older, faulty.state)
+    # What it says of the items is what the rows come to be before anything was compared.
+    fault.refuse_connections()
+    faulty.start()
+    faulty.sql("UPDATE t SET v = 'old'")
+    fault.listen()
+    faulty.settle()
+
+
 @pytest.mark.engine
 def test_a_lost_state_file_loses_no_row(mirror):
     mirror.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
