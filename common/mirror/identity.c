@@ -70,6 +70,8 @@ int mirror_compare_all(struct mirror *m, const char *why)
     m->watermark = m->acked;
     m->force_upto = max;
     track_init(&m->track, (uint64_t)m->acked);
+    if (suspects_shake_all(m) < 0)
+        return STATE_FAILED;
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];
         t->skipped = t->lag_tracked = false;
@@ -132,6 +134,7 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     track_clear(&m->track);
     track_init(&m->track, (uint64_t)m->acked);
     journal_max(m->journal, &m->force_upto);
+    suspects_narrow(m, m->force_upto);
     const char *why = m->stranger;
     if (!why && !known && (journal_was_there || ever_knew(m)))
         why = head.sentinel ? "the journal is not the one this state file knows (a restored or "
@@ -140,7 +143,10 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
                               "tool removed it)";
     else if (!why && known && (head.seq < stored_ack || m->force_upto < seen))
         why = "the database is older than the state file (a restored backup)";
+    bool lost = journal_was_there && !ever_knew(m);
     rc = why ? mirror_compare_all(m, why) : SQLITE_OK;
+    if (rc == SQLITE_OK && lost && suspects_unknown(m, m->force_upto) < 0)
+        rc = STATE_FAILED;
     if (rc == SQLITE_OK && store_nonces(m, &head) < 0)
         rc = STATE_FAILED;
     return rc;

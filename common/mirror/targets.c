@@ -56,6 +56,11 @@ static void open_target(struct mirror *m, usec now, uint32_t i)
         m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
         return;
     }
+    t->waiting = suspects_begin(m) < 0;
+    if (t->waiting) {
+        m->fresh_waiting = true;
+        return;
+    }
     t->fresh = false;
     t->view.open = true;
     t->view.parked = false;
@@ -81,7 +86,7 @@ void targets_open_fresh(struct mirror *m, usec now)
         return;
     m->fresh_waiting = false;
     for (uint32_t i = 0; i < m->target_count; i++)
-        if (m->targets[i]->fresh)
+        if (m->targets[i]->fresh || m->targets[i]->waiting)
             open_target(m, now, i);
 }
 
@@ -115,7 +120,7 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    t->view.open = false;
+    t->view.open = t->waiting = false;
     t->view.looked = t->view.parked = true;
     snprintf(t->view.code, sizeof t->view.code, "%s", code);
     snprintf(t->view.reason, sizeof t->view.reason, "%s", reason);

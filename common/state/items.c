@@ -126,6 +126,20 @@ int store_digest_doubt(struct store *s, uint32_t table)
     return store_run(s, stmt);
 }
 
+int store_digest_void(struct store *s, uint32_t target, const void *key, size_t n, uint32_t table,
+                      const void *row_key, size_t row_key_len)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_VOID);
+
+    if (!stmt)
+        return -EIO;
+    bind_key(stmt, target, key, n);
+    sqlite3_bind_int64(stmt, 3, table);
+    if (row_key)
+        store_bind_blob(stmt, 4, row_key, row_key_len);
+    return store_run(s, stmt);
+}
+
 int store_digest_clear(struct store *s, uint32_t target)
 {
     sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_CLEAR);

@@ -110,12 +110,15 @@ static void pass_time(struct world *w)
         w->now += sim_pick(w, 200) * USEC_PER_MSEC;
     else if (dice < 995)
         w->now += sim_pick(w, 5000) * USEC_PER_MSEC;
-    else
+    else if (dice < 999)
         w->now += 61 * USEC_PER_SEC;
+    else
+        w->now += sim_pick(w, 20 * 60) * USEC_PER_SEC;
 }
 
 static void step(struct world *w)
 {
+    service_late(w);
     if (disturb(w) || !w->mirror)
         return;
     switch (sim_pick(w, 14)) {
@@ -204,6 +207,8 @@ static void check_rest(struct world *w)
         sim_settle(w);
         if (!w->failure[0])
             oracle_compare(w, "after a rest");
+        if (!w->failure[0])
+            service_check_late(w, "after a rest");
     }
 }
 
@@ -225,6 +230,8 @@ static uint64_t run(uint64_t seed, bool tracing, char failure[1024])
             sim_settle(w);
         if (!w->failure[0])
             oracle_compare(w, "at rest");
+        if (!w->failure[0])
+            service_check_late(w, "at rest");
         if (!w->failure[0])
             check_clean_restart(w);
         if (!w->failure[0])

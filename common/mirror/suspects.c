@@ -1,0 +1,599 @@
+/* Writes of uncertain outcome. A request that timed out, or that a killed process had sent, may be
+ * carried out as long as the service admits it, also after newer writes of its keys. Each of its
+ * keys is a suspect in the state file until then: newer values go at once as always, but what is
+ * known of the key is not believed; and once no older write can come any more, the key is sent
+ * again as its row is then.
+ *
+ *     unanswered ------> suspect until sent + horizon -----> sent again ---> written: settled
+ *                          |  ^ unanswered again: until later
+ *                          `--- (a write sent after `until` settles it as well)
+ *
+ * What a killed process left behind is known by windows that were on disk before it was sent:
+ * - the journal's entries up to `reserved`, which is moved on in large steps;
+ * - tables whose load was not complete. What was on its way was of a row as it was: harmful only
+ * once the row changes, and then its change is, or comes to be, in the journal. So for a horizon
+ * every entry of such a target makes a suspect; where triggers were missing, every row and item
+ * met;
+ * - writes of neither (dead letters tried again), announced by `loose`, likewise;
+ * - suspects that were being sent again: none of them ends before the horizon is over. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "mirror/internal.h"
+
+enum { RESERVE_STEP = 10000 };
+
+/* A slice of reading never meets the end of what is reserved while its successor is being synced:
+ * what is left is more than the engine and a slice take. */
+_Static_assert(RESERVE_STEP / 2 > READ_LIMIT, "reserved well before it is needed");
+
+#define LOOK_AGAIN (1 * USEC_PER_SEC)
+
+static usec service_time(const struct mirror *m, bool latest)
+{
+    return m->edge.service_time ? m->edge.service_time(m->edge.arg, latest) : clock_wall();
+}
+
+static usec horizon_from_now(const struct mirror *m)
+{
+    return service_time(m, true) + m->config->unconfirmed_horizon;
+}
+
+/* --- what a killed process left --------------------------------------------------------------- */
+
+static void shaken_name(const struct target_slot *t, char name[32])
+{
+    snprintf(name, 32, "shaken:%u", t->store_id);
+}
+
+static int get_int(struct mirror *m, const char *name, int64_t *out)
+{
+    int rc = store_get_int(m->store, name, out);
+
+    return rc == -ENOENT ? 0 : rc;
+}
+
+int suspects_recall(struct mirror *m)
+{
+    struct suspects *x = &m->suspects;
+    int64_t clean = 1, loose = 0, until = 0;
+    int rc = get_int(m, "clean", &clean);
+
+    rc = rc < 0 ? rc : get_int(m, "window", &x->window);
+    rc = rc < 0 ? rc : get_int(m, "window_until", &until);
+    rc = rc < 0 ? rc : get_int(m, "reserved", &x->reserved);
+    rc = rc < 0 ? rc : get_int(m, "loose", &loose);
+    x->killed = clean == 0;
+    x->window_until = x->killed ? USEC_NEVER : until;
+    x->was_loose = x->killed && loose != 0;
+    if (x->killed && x->reserved > x->window)
+        x->window = x->reserved;
+    x->reserve_wanted = x->reserved;
+    return rc;
+}
+
+void suspects_recall_target(struct mirror *m, struct target_slot *t)
+{
+    char name[32];
+    int64_t how = 0;
+
+    shaken_name(t, name);
+    if (get_int(m, name, &how) < 0)
+        how = SHAKEN_ROWS;
+    t->shaken = (enum shaken)how;
+    if (m->suspects.was_loose)
+        suspects_shake(m, t, SHAKEN_ENTRIES);
+}
+
+/* May anything that a killed process sent still be carried out? */
+static bool shaky(const struct mirror *m)
+{
+    usec until = m->suspects.window_until;
+
+    return until && (until == USEC_NEVER || service_time(m, false) < until);
+}
+
+int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how)
+{
+    char name[32];
+
+    if (!shaky(m) || t->shaken >= how)
+        return 0;
+    t->shaken = how;
+    shaken_name(t, name);
+    return records_kept(m, store_put_int(m->store, name, how));
+}
+
+int suspects_shake_all(struct mirror *m)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        rc = suspects_shake(m, m->targets[i], SHAKEN_ROWS);
+    return rc;
+}
+
+void suspects_narrow(struct mirror *m, int64_t max)
+{
+    if (m->suspects.killed && max < m->suspects.window)
+        m->suspects.window = max;
+}
+
+static int keep_window(struct mirror *m)
+{
+    int rc = store_put_int(m->store, "window", m->suspects.window);
+
+    return rc < 0 ? rc : store_put_int(m->store, "window_until", m->suspects.window_until);
+}
+
+int suspects_unknown(struct mirror *m, int64_t max)
+{
+    int rc = 0;
+
+    m->suspects.window = max;
+    m->suspects.window_until = m->suspects.begun ? horizon_from_now(m) : USEC_NEVER;
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        rc = suspects_shake(m, m->targets[i], SHAKEN_ENTRIES);
+    return rc < 0 ? rc : keep_window(m);
+}
+
+/* None of it can come any more. */
+static int forget_window(struct mirror *m)
+{
+    char name[32];
+    int rc = 0;
+
+    m->suspects.window = m->suspects.window_until = 0;
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
+        if (!m->targets[i]->shaken)
+            continue;
+        m->targets[i]->shaken = SHAKEN_NOT;
+        shaken_name(m->targets[i], name);
+        rc = store_put_int(m->store, name, SHAKEN_NOT);
+    }
+    return rc < 0 ? rc : keep_window(m);
+}
+
+int suspects_begin(struct mirror *m)
+{
+    struct suspects *x = &m->suspects;
+    int rc = 0;
+
+    if (x->begun)
+        return 0;
+    if (m->state_broken)
+        return -EIO;
+    if (x->window_until == USEC_NEVER) {
+        usec until = horizon_from_now(m);
+        rc = store_suspect_raise(m->store, until);
+        rc = rc < 0 ? rc : store_put_int(m->store, "window", x->window);
+        rc = rc < 0 ? rc : store_put_int(m->store, "window_until", until);
+        rc = rc < 0 ? rc : store_put_int(m->store, "clean", 0);
+        rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+        if (rc == 0)
+            x->window_until = until;
+    } else {
+        rc = store_put_int(m->store, "clean", 0);
+        rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+    }
+    x->begun = rc == 0;
+    return rc;
+}
+
+void suspects_end(struct mirror *m)
+{
+    if (!m->suspects.begun || m->state_broken)
+        return;
+    if (store_put_int(m->store, "reserved", 0) == 0 && store_put_int(m->store, "loose", 0) == 0)
+        store_put_int(m->store, "clean", 1);
+}
+
+int suspects_loose(struct mirror *m)
+{
+    if (m->suspects.loose)
+        return 0;
+    if (m->state_broken)
+        return -EIO;
+    int rc = store_put_int(m->store, "loose", 1);
+    rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+    m->suspects.loose = rc == 0;
+    return rc;
+}
+
+/* --- what may be read ------------------------------------------------------------------------- */
+
+int suspects_reserve(struct mirror *m, int64_t after)
+{
+    struct suspects *x = &m->suspects;
+    int64_t max = 0;
+
+    if (x->reserved - after > RESERVE_STEP / 2)
+        return SQLITE_OK;
+    int rc = journal_max(m->journal, &max);
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    if (max <= after || after + RESERVE_STEP <= x->reserve_wanted)
+        return SQLITE_OK;
+    x->reserve_wanted = after + RESERVE_STEP;
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+    return SQLITE_OK;
+}
+
+int suspects_flush(struct mirror *m)
+{
+    struct suspects *x = &m->suspects;
+    struct engine_stats stats;
+    int rc = 0;
+
+    if (x->reserve_wanted > x->reserved)
+        rc = store_put_int(m->store, "reserved", x->reserve_wanted);
+    x->reserve_syncing = x->reserve_wanted;
+    if (!x->loose || rc < 0)
+        return rc;
+    engine_stats(m->engine, &stats);
+    if (stats.items)
+        return 0;
+    x->loose = false;
+    return store_put_int(m->store, "loose", 0);
+}
+
+void suspects_flushed(struct mirror *m)
+{
+    if (m->suspects.reserve_syncing > m->suspects.reserved)
+        m->suspects.reserved = m->suspects.reserve_syncing;
+}
+
+/* --- becoming one ----------------------------------------------------------------------------- */
+
+void suspects_sent(struct mirror *m, const struct request *r)
+{
+    usec after = service_time(m, false), before = service_time(m, true);
+
+    for (unsigned i = 0; i < r->count; i++) {
+        r->writes[i]->sent_after = after;
+        r->writes[i]->sent_before = before;
+    }
+}
+
+static void add(struct mirror *m, enum write_op op, const struct buf *key,
+                const struct buf *row_key, uint32_t table, uint32_t target, usec until)
+{
+    static const struct buf none = {.data = (char *)""};
+    struct payload *about = payload_new(op, key, row_key, &none);
+
+    if (!about)
+        abort(); /* systemd starts us anew, and then it is known as one of a killed process */
+    about->table = table;
+    about->target = target;
+    about->sent_before = until;
+    if (record_add(m, m->now, RECORD_UNCONFIRMED, about, NULL, NULL, NULL, NULL) < 0)
+        abort();
+}
+
+void suspects_left_open(void *arg, const struct payload *p)
+{
+    struct mirror *m = arg;
+    const struct buf key = {.data = (char *)p->key, .len = p->key_len};
+    const struct buf row_key = {.data = (char *)p->row_key, .len = p->row_key_len};
+
+    add(m, p->op, &key, &row_key, p->table, p->target,
+        p->sent_before + m->config->unconfirmed_horizon);
+}
+
+void suspects_key(struct mirror *m, const struct table_slot *t, enum shaken at_least)
+{
+    if (m->targets[t->target]->shaken >= at_least && shaky(m))
+        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, m->suspects.window_until);
+}
+
+static void add_entry(struct mirror *m, const struct table_slot *t, const struct value *entry)
+{
+    struct item_fault fault;
+
+    buf_clear(&m->key);
+    if (item_key(t->plan, entry, &m->key, NULL, &fault) == 0 && buf_ok(&m->key))
+        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, m->suspects.window_until);
+}
+
+void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,
+                    const struct value *entry)
+{
+    bool sent = seq <= m->suspects.window || m->targets[t->target]->shaken;
+
+    if (m->suspects.window_until && sent && shaky(m))
+        add_entry(m, t, entry);
+}
+
+void suspects_row(struct mirror *m, const struct table_slot *t, const struct value *entry)
+{
+    if (m->targets[t->target]->shaken == SHAKEN_ROWS && shaky(m))
+        add_entry(m, t, entry);
+}
+
+/* --- being sent again ------------------------------------------------------------------------- */
+
+bool suspects_due(const struct mirror *m)
+{
+    return store_suspect_count(m->store) > 0 &&
+           store_suspect_first(m->store) <= service_time(m, false);
+}
+
+usec suspects_overdue(const struct mirror *m)
+{
+    usec first = store_suspect_first(m->store), now = service_time(m, false);
+
+    return first < now ? now - first : 0;
+}
+
+bool suspects_call(const struct mirror *m)
+{
+    return store_suspect_count(m->store) > 0 && m->attached && !m->paused && !m->held &&
+           clock_monotonic() >= m->suspects.next_look && suspects_due(m);
+}
+
+/* One whose time is over, with bytes of its own. */
+struct due {
+    struct store_suspect of;
+    const char *key, *row_key;
+    struct dropped *dropped;  /* its table is, and its items go */
+    struct table_slot *table; /* its own table, or the one that answers for its item now; or NULL */
+    uint32_t target;
+};
+
+struct page {
+    struct buf bytes; /* struct store_suspect, key, row key ... */
+    int count;
+};
+
+static void collect(void *arg, const struct store_suspect *x)
+{
+    struct page *p = arg;
+
+    buf_append(&p->bytes, x, sizeof *x);
+    buf_append(&p->bytes, x->key, x->key_len);
+    buf_append(&p->bytes, x->row_key, x->row_key_len);
+    p->count++;
+}
+
+static bool is_of(const struct mirror *m, const struct table_slot *t, uint32_t store_id)
+{
+    return t && m->targets[t->target]->store_id == store_id;
+}
+
+/* The table that an item of an id that is nobody's any more falls to: as a comparison has it. */
+static struct table_slot *heir(struct mirror *m, uint32_t store_id, uint32_t id)
+{
+    struct table_slot *any = NULL, *named = NULL;
+    struct store_table known = {0};
+    bool is_known = store_table_by_id(m->store, id, &known) == 0;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->plan || !is_of(m, t, store_id))
+            continue;
+        any = t;
+        if (is_known && strcasecmp(known.name, t->name) == 0)
+            named = t;
+    }
+    store_table_clear(&known);
+    return named ? named : any && !m->targets[any->target]->shared ? any : NULL;
+}
+
+static bool find_target(const struct mirror *m, struct due *d)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].plan && is_of(m, &m->tables[i], d->of.target)) {
+            d->target = m->tables[i].target;
+            return true;
+        }
+    for (size_t i = 0; i < m->dropped_count; i++)
+        if (is_of(m, &m->dropped[i].table, d->of.target)) {
+            d->target = m->dropped[i].table.target;
+            return true;
+        }
+    return false;
+}
+
+enum verdict { WAIT, SEND, LET_GO };
+
+static enum verdict judge(struct mirror *m, struct due *d)
+{
+    if (!find_target(m, d))
+        return LET_GO; /* of a table that is mirrored no more: its items stay as they are */
+    for (size_t i = 0; i < m->dropped_count; i++)
+        if (m->dropped[i].table.id == d->of.table)
+            d->dropped = &m->dropped[i];
+    d->table = mirror_table_by_id(m, d->of.table);
+    if (!is_of(m, d->table, d->of.target))
+        d->table = heir(m, d->of.target, d->of.table);
+    if (d->table)
+        d->target = d->table->target;
+    else if (d->dropped)
+        d->target = d->dropped->table.target;
+    const struct target_slot *target = m->targets[d->target];
+    if (!target->view.open || (d->dropped && !d->dropped->deleting) ||
+        engine_has(m->engine, d->target, d->key, d->of.key_len))
+        return WAIT;
+    /* A row that has the key may not have been loaded yet. */
+    for (size_t i = 0; target->contested && i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].target == d->target && m->tables[i].load == LOAD_ROWS)
+            return WAIT;
+    return SEND;
+}
+
+/* Is it the item of that row? As offer_again(). An empty row key is in the remote key. */
+static int again(struct mirror *m, usec now, struct table_slot *t, const struct due *d,
+                 const void *row_key, size_t n)
+{
+    _cleanup_buf_ struct buf store = {0}, key = {0};
+
+    buf_clear(&m->key);
+    buf_append(&m->key, d->key, d->of.key_len);
+    if (!buf_ok(&m->key))
+        return -ENOMEM;
+    if (n)
+        return offer_again(m, now, t, row_key, n);
+    if (!t->plan->plain_key)
+        return 0;
+    _cleanup_free_ struct value *values = calloc(t->plan->entry_count, sizeof *values);
+    int rc = values ? item_row_key(t->plan, d->key, d->of.key_len, values, &store) : -ENOMEM;
+    for (size_t i = 0; rc == 0 && i < t->plan->row_key_count; i++)
+        value_encode(&key, &values[i]);
+    if (rc == -ENOMEM || !buf_ok(&key))
+        return -ENOMEM;
+    return rc < 0 ? 0 : offer_again(m, now, t, key.data, key.len);
+}
+
+/* No row that we know of has it: it goes, or falls to a row that waits for the key. */
+static int leave(struct mirror *m, usec now, struct table_slot *t, const struct due *d)
+{
+    buf_clear(&m->key);
+    buf_append(&m->key, d->key, d->of.key_len);
+    buf_clear(&m->row_key);
+    buf_append(&m->row_key, d->row_key, d->of.row_key_len);
+    buf_clear(&m->json);
+    int rc = item_key_json(&t->plan->schema, d->key, d->of.key_len, &m->json);
+    if (rc == -ENOMEM || !buf_ok(&m->key) || !buf_ok(&m->row_key))
+        return -ENOMEM;
+    return rc < 0 ? 0 /* such a key cannot be there */ : offer_leave(m, now, t, NULL);
+}
+
+static int send_again(struct mirror *m, usec now, const struct due *d)
+{
+    _cleanup_buf_ struct buf row_key = {0};
+    uint32_t id = 0;
+    int rc = store_digest_owner(m->store, d->of.target, d->key, d->of.key_len, &id, &row_key);
+    struct table_slot *owner = rc > 0 ? mirror_table_by_id(m, id) : NULL;
+
+    if (rc < 0)
+        return rc;
+    rc = owner && owner->target == d->target ? again(m, now, owner, d, row_key.data, row_key.len)
+                                             : 0;
+    if (rc == 0 && d->table && d->table->id == d->of.table)
+        rc = again(m, now, d->table, d, d->row_key, d->of.row_key_len);
+    else if (rc == 0 && d->table)
+        rc = again(m, now, d->table, d, NULL, 0);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    struct table_slot *t = d->table ? d->table : d->dropped ? &d->dropped->table : NULL;
+    return t ? leave(m, now, t, d) : 0;
+}
+
+/* No write comes of it: its row cannot be written, or nobody mirrors it any more. What is there is
+ * not known from now on, and a table that comes back is compared. */
+static int let_go(struct mirror *m, const struct due *d)
+{
+    static const struct buf none;
+    const struct store_suspect *x = &d->of;
+    struct store_table known = {0};
+    int rc = store_digest_void(m->store, x->target, d->key, x->key_len, x->table,
+                               x->row_key_len ? d->row_key : NULL, x->row_key_len);
+
+    if (rc == 0 && !mirror_table_by_id(m, x->table) &&
+        store_table_by_id(m->store, x->table, &known) == 0 && known.load != LOAD_GONE)
+        rc = store_table_progress(m->store, x->table, LOAD_ROWS, &none, 0);
+    store_table_clear(&known);
+    if (rc == 0)
+        rc = store_suspect_clear(m->store, x->target, d->key, x->key_len, INT64_MAX);
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+    return rc < 0 ? rc : 0;
+}
+
+static int look_at(struct mirror *m, usec now, struct due *d)
+{
+    enum verdict v = judge(m, d);
+    int rc = v == SEND ? send_again(m, now, d) : 0;
+
+    if (rc < 0 || v == WAIT ||
+        (v == SEND && engine_has(m->engine, d->target, d->key, d->of.key_len)))
+        return rc;
+    return let_go(m, d);
+}
+
+static int look_at_page(struct mirror *m, usec now, const struct page *p)
+{
+    struct suspects *x = &m->suspects;
+    const char *at = p->bytes.data;
+    int64_t version;
+    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+
+    if (rc == SQLITE_OK && version != m->schema_version)
+        m->attached = false;
+    for (int i = 0; rc == SQLITE_OK && m->attached && i < p->count; i++) {
+        struct due d = {0};
+        memcpy(&d.of, at, sizeof d.of);
+        d.key = at + sizeof d.of;
+        d.row_key = d.key + d.of.key_len;
+        at = d.row_key + d.of.row_key_len;
+        int looked = look_at(m, now, &d);
+        if (looked < 0)
+            return looked == -ENOMEM ? SQLITE_NOMEM : STATE_FAILED;
+        buf_clear(&x->after_key);
+        buf_append(&x->after_key, d.key, d.of.key_len);
+        x->after = d.of;
+    }
+    return buf_ok(&x->after_key) ? rc : SQLITE_NOMEM;
+}
+
+/* A pass over all of them is over: those that were offered settle meanwhile. */
+static void begin_anew(struct mirror *m, usec now)
+{
+    m->suspects.after = (struct store_suspect){.until = INT64_MIN};
+    buf_clear(&m->suspects.after_key);
+    m->suspects.next_look = now + LOOK_AGAIN;
+}
+
+/* The windows of a killed process close. */
+static void close_window(struct mirror *m)
+{
+    if (m->suspects.begun && m->suspects.window_until && !shaky(m)) {
+        records_kept(m, forget_window(m));
+        if (m->first_record == USEC_NEVER)
+            m->first_record = m->now;
+    }
+}
+
+unsigned suspects_slice(struct mirror *m, usec now)
+{
+    struct suspects *x = &m->suspects;
+    struct engine_stats stats;
+    struct page p = {0};
+
+    if (now < x->next_look || m->state_broken)
+        return 0;
+    close_window(m);
+    engine_stats(m->engine, &stats);
+    if (m->paused || m->held || !suspects_due(m)) {
+        begin_anew(m, now);
+        return 0;
+    }
+    if (stats.items >= HALF_ROOM || !mirror_room(m))
+        return 0;
+    x->after.key = x->after_key.data;
+    int n =
+        store_suspect_page(m->store, service_time(m, false), &x->after, READ_LIMIT, collect, &p);
+    _cleanup_buf_ struct buf bytes = p.bytes;
+    if (n < 0 || !buf_ok(&bytes)) {
+        records_store_failed(m, now);
+        return 0;
+    }
+    int rc = source_exec(m->source, "BEGIN");
+    if (rc == SQLITE_OK) {
+        rc = look_at_page(m, now, &p);
+        source_exec(m->source, "COMMIT");
+    }
+    if (rc == STATE_FAILED)
+        records_store_failed(m, now);
+    else if ((rc & 0xff) == SQLITE_BUSY || rc == SQLITE_NOMEM)
+        return MIRROR_BUSY;
+    else if (rc != SQLITE_OK)
+        mirror_fail(m, rc, "reading rows again");
+    if (rc == SQLITE_OK && n == READ_LIMIT)
+        return MIRROR_MORE;
+    begin_anew(m, now);
+    return 0;
+}
