@@ -63,13 +63,7 @@ int mirror_compare_all(struct mirror *m, const char *why)
         return rc;
     if (rc == SQLITE_ROW)
         journal_max(m->journal, &max);
-    mirror_note(m, LOG_EV_WARNING, "journal_unknown", "%s: every table is being compared", why);
-    track_clear(&m->track);
-    m->sentinel = rc == SQLITE_ROW && head.sentinel;
-    m->acked = rc == SQLITE_ROW ? (head.sentinel ? head.seq : head.seq - 1) : 0;
-    m->watermark = m->acked;
-    m->force_upto = max;
-    track_init(&m->track, (uint64_t)m->acked);
+    /* The orders first: until they are on disk the journal looks as strange as before. */
     if (suspects_shake_all(m) < 0)
         return STATE_FAILED;
     for (size_t i = 0; i < m->table_count; i++) {
@@ -79,7 +73,16 @@ int mirror_compare_all(struct mirror *m, const char *why)
         if (t->plan && mirror_load_again(m, t, false) < 0)
             return STATE_FAILED;
     }
-    return store_sync(m->store, NULL) < 0 ? STATE_FAILED : SQLITE_OK;
+    if (store_sync(m->store, NULL) < 0)
+        return STATE_FAILED;
+    mirror_note(m, LOG_EV_WARNING, "journal_unknown", "%s: every table is being compared", why);
+    track_clear(&m->track);
+    m->sentinel = rc == SQLITE_ROW && head.sentinel;
+    m->acked = rc == SQLITE_ROW ? (head.sentinel ? head.seq : head.seq - 1) : 0;
+    m->watermark = m->acked;
+    m->force_upto = max;
+    track_init(&m->track, (uint64_t)m->acked);
+    return SQLITE_OK;
 }
 
 /* An older nonce is forgotten only when the one that came after it cannot be taken back by a power

@@ -391,6 +391,8 @@ int suspects_shake_all(struct mirror *m);
 int suspects_loose(struct mirror *m);
 /* The main reader is about to read behind `after`: see that it may. An SQLite result code. */
 int suspects_reserve(struct mirror *m, int64_t after);
+/* Does the reader wait for what is being reserved? */
+bool suspects_hold_reader(const struct mirror *m);
 /* Around a commit of the store. */
 int suspects_flush(struct mirror *m);
 void suspects_flushed(struct mirror *m);

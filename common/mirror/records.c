@@ -212,6 +212,8 @@ usec mirror_flush_due(const struct mirror *m)
         return USEC_NEVER;
     if (m->state_broken)
         return m->state_retry;
+    if (suspects_hold_reader(m))
+        return 0;
     struct engine_stats stats;
     engine_stats(m->engine, &stats);
     return stats.items == 0 || m->record_count >= RECORDS_MAX ? 0 : m->first_record + FLUSH_DELAY;

@@ -222,6 +222,12 @@ int suspects_reserve(struct mirror *m, int64_t after)
     return SQLITE_OK;
 }
 
+bool suspects_hold_reader(const struct mirror *m)
+{
+    return m->suspects.reserve_wanted > m->suspects.reserved &&
+           m->watermark >= m->suspects.reserved;
+}
+
 int suspects_flush(struct mirror *m)
 {
     struct suspects *x = &m->suspects;
