@@ -2,8 +2,8 @@
  * and capture), resolve.c (tables and the store), identity.c and place.c (whose database and
  * journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
  * (tables that are gone), offer.c (a row becomes a write), owner.c (rows that meet at one key),
- * records.c (outcomes), suspects.c (writes of uncertain outcome), ack.c, targets.c, orders.c,
- * view.c. */
+ * records.c (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed
+ * process), ack.c, targets.c, orders.c, view.c. */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
 
@@ -125,7 +125,7 @@ struct record {
     char *column, *reason, *message; /* of REFUSED and FAULT */
 };
 
-/* See suspects.c. */
+/* See suspects.c and windows.c. */
 struct suspects {
     bool begun;            /* a target was opened: from then on a kill leaves writes behind */
     bool killed;           /* the process before this one left some */
@@ -369,7 +369,7 @@ int loader_remember(struct mirror *m, const struct table_slot *t);
 /* Open targets that waited for the state file to say that they are new. */
 void targets_open_fresh(struct mirror *m, usec now);
 
-/* suspects.c */
+/* windows.c: what a killed process may have left on its way */
 /* What the process before this one left; what it may have sent. */
 int suspects_recall(struct mirror *m);
 /* Of a target's, when it is first known. */
@@ -396,6 +396,14 @@ bool suspects_hold_reader(const struct mirror *m);
 /* Around a commit of the store. */
 int suspects_flush(struct mirror *m);
 void suspects_flushed(struct mirror *m);
+/* May anything that a killed process sent still be carried out? */
+bool suspects_shaky(const struct mirror *m);
+/* When nothing can, forget its windows. */
+void suspects_close_window(struct mirror *m);
+
+/* suspects.c */
+/* What time it is for the service, at the latest or at the earliest; Unix us. */
+usec suspects_time(const struct mirror *m, bool latest);
 void suspects_sent(struct mirror *m, const struct request *r);
 /* The outcome of this write is open. */
 void suspects_left_open(void *arg, const struct payload *p);
