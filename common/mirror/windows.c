@@ -44,12 +44,15 @@ int suspects_recall(struct mirror *m)
 
     rc = rc < 0 ? rc : get_int(m, "window", &x->window);
     rc = rc < 0 ? rc : get_int(m, "window_until", &until);
-    rc = rc < 0 ? rc : get_int(m, "reserved", &x->reserved);
+    int known = store_get_int(m->store, "reserved", &x->reserved);
+    rc = rc < 0 || known == -ENOENT ? rc : known;
     rc = rc < 0 ? rc : get_int(m, "loose", &loose);
     x->killed = clean == 0;
     x->window_until = x->killed ? USEC_NEVER : until;
     x->was_loose = x->killed && loose != 0;
-    if (x->killed && x->reserved > x->window)
+    if (x->killed && known == -ENOENT) /* nothing was reserved, or by a version that did not */
+        x->window = INT64_MAX;
+    else if (x->killed && x->reserved > x->window)
         x->window = x->reserved;
     x->reserve_wanted = x->reserved;
     return rc;
