@@ -264,6 +264,13 @@ static void note(void *arg, enum log_level level, const char *code, const char *
     log_event(level, code, text, NULL);
 }
 
+static usec service_time(void *arg, bool latest)
+{
+    struct daemon *d = arg;
+
+    return ddb_service_time(d->ddb, latest);
+}
+
 /* --- reload ----------------------------------------------------------------------------------- */
 
 struct difference {
@@ -414,7 +421,8 @@ static int start_mirror(struct daemon *d, struct err *err)
                                .retrying = retrying,
                                .dead_letter = dead_letter,
                                .note = note,
-                               .targets_changed = targets_changed};
+                               .targets_changed = targets_changed,
+                               .service_time = service_time};
     uint64_t seed = 0;
     const char *text;
 

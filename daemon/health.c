@@ -134,6 +134,12 @@ void health_look(struct daemon *d, const struct mirror_view *v, struct health_re
         add(out, HEALTH_WARNING, "dead_letters",
             "%lld row%s cannot be held by DynamoDB; see `syncctl dead-letters`",
             (long long)v->dead_letters, v->dead_letters == 1 ? "" : "s");
+    if (v->overdue > d->config->unconfirmed_horizon && !v->paused && !v->held)
+        add(out, HEALTH_WARNING, "unconfirmed",
+            "%lld item%s of uncertain outcome could not be sent again for %lld s; see the reasons "
+            "beside this one",
+            (long long)v->unconfirmed, v->unconfirmed == 1 ? "" : "s",
+            (long long)(v->overdue / USEC_PER_SEC));
     if (d->state == DAEMON_STARTING && out->level == HEALTH_OK)
         add(out, now - d->started > STARTING_GRACE ? HEALTH_CRITICAL : HEALTH_WARNING, "starting",
             "syncd has not looked at the database and every DynamoDB table yet");

@@ -145,6 +145,8 @@ void metrics_text(struct daemon *d, struct buf *out)
            v.engine.in_flight);
     metric(out, "syncd_dead_letters", "gauge", "Rows that DynamoDB cannot hold, standing now.",
            (double)v.dead_letters);
+    metric(out, "syncd_unconfirmed", "gauge",
+           "Items of which a write may yet be carried out, standing now.", (double)v.unconfirmed);
     metric(out, "syncd_last_success_timestamp_seconds", "gauge",
            "Unix time of the last request that went well; 0: none yet.",
            (double)d->last_success_wall / 1e6);

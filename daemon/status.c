@@ -129,7 +129,7 @@ static json_t *totals_json(const struct daemon *d, const struct mirror_view *v)
     json_object_set_new(o, "throttled", json_integer((json_int_t)v->engine.throttled));
     json_object_set_new(o, "unprocessed", json_integer((json_int_t)v->engine.unprocessed));
     json_object_set_new(o, "dead_letters", json_integer(v->dead_letters));
-    json_object_set_new(o, "unconfirmed", json_integer(0));
+    json_object_set_new(o, "unconfirmed", json_integer(v->unconfirmed));
     json_object_set_new(o, "spared", json_integer((json_int_t)v->spared));
     json_object_set_new(o, "discarded", json_integer((json_int_t)v->discarded));
     json_object_set_new(o, "bytes_sent", json_integer((json_int_t)d->sent_bytes));

@@ -14,7 +14,8 @@ struct ddb {
     struct credentials credentials;
     bool has_credentials;
     usec timeout;
-    int64_t offset; /* seconds */
+    int64_t offset;       /* seconds */
+    usec dated, dated_at; /* the last Date header, and when it came (monotonic); 0: none yet */
 };
 
 struct ddb_call {
@@ -79,6 +80,14 @@ int64_t ddb_clock_offset(const struct ddb *d)
     return d->offset;
 }
 
+usec ddb_service_time(const struct ddb *d, bool latest)
+{
+    usec signs = clock_wall() + d->offset * USEC_PER_SEC;
+    usec counts = d->dated_at ? d->dated + clock_monotonic() - d->dated_at : signs;
+
+    return latest == (counts > signs) ? counts : signs;
+}
+
 /* Date says whole seconds, so that differences of a second or two are noise. */
 static void learn_clock(struct ddb *d, const char *date)
 {
@@ -86,7 +95,9 @@ static void learn_clock(struct ddb *d, const char *date)
 
     if (!date[0] || !strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &tm))
         return;
-    int64_t offset = (int64_t)timegm(&tm) - clock_wall() / USEC_PER_SEC;
+    d->dated = (usec)timegm(&tm) * USEC_PER_SEC;
+    d->dated_at = clock_monotonic();
+    int64_t offset = d->dated / USEC_PER_SEC - clock_wall() / USEC_PER_SEC;
     d->offset = offset > 2 || offset < -2 ? offset : 0;
 }
 

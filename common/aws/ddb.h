@@ -26,6 +26,10 @@ bool ddb_has_credentials(const struct ddb *d);
 /* The service's clock minus ours, in seconds, as far as known. */
 int64_t ddb_clock_offset(const struct ddb *d);
 
+/* What time it is for the service, Unix us: the later or the earlier of what the clock that
+ * requests are signed by says, and of the last Date header with the time since. */
+usec ddb_service_time(const struct ddb *d, bool latest);
+
 typedef void ddb_done_fn(void *arg, const struct http_reply *reply);
 
 /* `operation` such as "BatchWriteItem". `body` is taken over (emptied), also on failure. `done`

@@ -74,7 +74,8 @@ struct config {
     int64_t max_requests_in_flight, write_units_per_second;
 
     /* [sync]; durations are microseconds */
-    usec linger, backoff_base, backoff_max, request_timeout, lag_warning, lag_critical;
+    usec linger, backoff_base, backoff_max, request_timeout, unconfirmed_horizon, lag_warning,
+        lag_critical;
     int64_t journal_limit;
     int64_t hold_deletes; /* percent */
 

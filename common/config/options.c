@@ -128,7 +128,11 @@ const struct config_option config_options[] = {
     {.section = "sync", .key = "request_timeout",
      TIME(CONFIG, request_timeout, 100 * MSEC, 5 * MINUTE), .initial = "10s", .reloadable = true,
      .help = "A request without an answer for this long counts as uncertain and is repeated."},
-    LATER("sync", "unconfirmed_horizon"),
+    {.section = "sync", .key = "unconfirmed_horizon",
+     TIME(CONFIG, unconfirmed_horizon, SEC, 60 * MINUTE), .initial = "16m", .reloadable = true,
+     .help = "A write without a certain answer may still be carried out this long after it was sent\n"
+             "(DynamoDB admits a request for 15 minutes): its item is unconfirmed until then, and is\n"
+             "then sent again."},
     {.section = "sync", .key = "journal_limit",
      INT(CONFIG, journal_limit, 1000, 1000000000000), .initial = "100000000", .reloadable = true,
      .help = "Changes that the journal may hold while DynamoDB is away. Past it the oldest go,\n"

@@ -49,7 +49,7 @@ struct engine_config {
 struct request {
     uint64_t id;
     unsigned count;
-    const struct payload *writes[BATCH_MAX_ITEMS];
+    struct payload *writes[BATCH_MAX_ITEMS];
 };
 
 enum event_kind {

@@ -23,6 +23,9 @@ struct payload {
     uint32_t units;  /* write units it will cost */
     uint8_t digest[DIGEST_SIZE]; /* of json; puts only */
     usec read_at;                /* monotonic */
+    /* When it was sent last, in the service's time: at the earliest and at the latest, as far as
+     * that can be told. Set by whoever sends it. */
+    usec sent_after, sent_before;
     struct span *journal, *load; /* references, given back with payload_free() */
     const char *key;             /* canonical remote key */
     const char *row_key;         /* encoded row key (mapping/value.h) */

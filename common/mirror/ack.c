@@ -99,7 +99,6 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
 
 void mirror_farewell(struct mirror *m)
 {
-    struct engine_stats stats;
     int64_t max = m->acked;
 
     if (m->attached && (!m->journal || journal_max(m->journal, &max) == SQLITE_ROW) &&
@@ -108,8 +107,6 @@ void mirror_farewell(struct mirror *m)
         store_put_int(m->store, "seen", max);
     }
     mirror_abandon(m);
-    /* Nothing is on its way, and no outcome is unknown. */
-    engine_stats(m->engine, &stats);
-    store_put_int(m->store, "clean", stats.items == 0);
+    suspects_end(m);
     store_sync(m->store, NULL);
 }

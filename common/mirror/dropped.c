@@ -84,6 +84,7 @@ static int add(struct look *l, const struct store_table *t)
     struct dropped *d = &more[l->count];
     *d = (struct dropped){.due = known ? known->due : l->now + ADOPT_DELAY,
                           .deleting = known && known->deleting,
+                          .lingering = known && known->lingering,
                           .is_new = !known};
     d->table.id = t->id;
     d->table.plan = calloc(1, sizeof *d->table.plan);
@@ -93,7 +94,11 @@ static int add(struct look *l, const struct store_table *t)
     if (!p || !d->table.name || !(p->target = strdup(t->target)) || !(p->table = strdup(t->name)))
         return -ENOMEM;
     int rc = decode_key(&t->key, &p->schema);
-    return rc < 0 ? rc : mirror_find_target(m, p, &d->table.target);
+    rc = rc < 0 ? rc : mirror_find_target(m, p, &d->table.target);
+    /* Its load, or the deletion of its items, was under way at a kill. */
+    if (rc == 0 && m->unclean && m->suspects.killed && t->load != LOAD_DONE)
+        rc = suspects_shake(m, m->targets[d->table.target], SHAKEN_ENTRIES);
+    return rc;
 }
 
 static void look_at(void *arg, const struct store_table *t)
@@ -179,7 +184,7 @@ int dropped_decide(struct mirror *m, usec now)
 bool dropped_pending(const struct mirror *m)
 {
     for (size_t i = 0; i < m->dropped_count; i++)
-        if (m->dropped[i].deleting)
+        if (m->dropped[i].deleting && !m->dropped[i].lingering)
             return true;
     return false;
 }
@@ -241,12 +246,28 @@ static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
         if (engine_has(m->engine, t->target, m->key.data, m->key.len))
             continue;
         rc = item_key_json(&t->plan->schema, m->key.data, m->key.len, &m->json);
-        if (rc == 0)
+        if (rc == 0) {
+            suspects_key(m, t, SHAKEN_ENTRIES);
             rc = offer_leave(m, now, t, NULL);
+        }
     }
     d->found += (size_t)p.count;
     *end = n < READ_LIMIT;
     return rc;
+}
+
+/* All items are deleted. It is over when none can come back. */
+static bool end_delete(struct mirror *m, size_t at)
+{
+    struct dropped *d = &m->dropped[at];
+
+    d->lingering = store_suspect_count_of(m->store, d->table.id) > 0;
+    if (d->lingering)
+        return false;
+    mirror_note(m, LOG_EV_INFO, "items_deleted",
+                "the items of the dropped table \"%s\" are deleted from %s", d->table.name,
+                d->table.plan->target);
+    return records_kept(m, forget(m, at)) == 0;
 }
 
 bool dropped_slice(struct mirror *m, usec now)
@@ -262,18 +283,16 @@ bool dropped_slice(struct mirror *m, usec now)
         if (!d->deleting || !m->targets[d->table.target]->view.open ||
             engine_oldest(m->engine, d->table.target) < d->pass_serial)
             continue;
+        if (d->lingering)
+            return end_delete(m, i);
         if (delete_page(m, now, d, &end) < 0)
             return false; /* tried again at the next turn */
         if (!end)
             return true;
         buf_clear(&d->table.cursor);
         d->pass_serial = engine_serial(m->engine);
-        if (d->found == 0) {
-            mirror_note(m, LOG_EV_INFO, "items_deleted",
-                        "the items of the dropped table \"%s\" are deleted from %s", d->table.name,
-                        d->table.plan->target);
-            return records_kept(m, forget(m, i)) == 0;
-        }
+        if (d->found == 0)
+            return end_delete(m, i);
         d->found = 0;
     }
     return false;

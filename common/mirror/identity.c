@@ -62,6 +62,20 @@ static int compare_all(struct mirror *m, const char *why, bool full)
         return rc;
     if (rc == SQLITE_ROW)
         journal_max(m->journal, &max);
+    /* The orders first: until they are on disk the journal looks as strange as before. */
+    if (suspects_shake_all(m) < 0)
+        return STATE_FAILED;
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        t->skipped = t->lag_tracked = t->let_go = false;
+        track_clear(&t->lag_track);
+        if (t->plan && mirror_load_again(m, t, full) < 0)
+            return STATE_FAILED;
+    }
+    FAILPOINT("comparing_all");
+    if (store_sync(m->store, NULL) < 0)
+        return STATE_FAILED;
+    FAILPOINT("comparing_all_ordered");
     mirror_note(m, LOG_EV_WARNING, "journal_unknown", "%s: every table is being compared", why);
     track_clear(&m->track);
     m->barrier.watermark = m->barrier.acked = 0; /* of another journal */
@@ -71,17 +85,7 @@ static int compare_all(struct mirror *m, const char *why, bool full)
     m->force_upto = max;
     m->doubt_upto = m->doubt_upto < max ? m->doubt_upto : max;
     track_init(&m->track, (uint64_t)m->acked);
-    for (size_t i = 0; i < m->table_count; i++) {
-        struct table_slot *t = &m->tables[i];
-        t->skipped = t->lag_tracked = t->let_go = false;
-        track_clear(&t->lag_track);
-        if (t->plan && mirror_load_again(m, t, full) < 0)
-            return STATE_FAILED;
-    }
-    FAILPOINT("comparing_all");
-    int kept = store_sync(m->store, NULL);
-    FAILPOINT("comparing_all_ordered");
-    return kept < 0 ? STATE_FAILED : SQLITE_OK;
+    return SQLITE_OK;
 }
 
 int mirror_compare_all(struct mirror *m, const char *why)
@@ -148,6 +152,7 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     track_clear(&m->track);
     track_init(&m->track, (uint64_t)m->acked);
     journal_max(m->journal, &m->force_upto);
+    suspects_narrow(m, m->force_upto);
     const char *why = m->stranger;
     if (!why && behind)
         why = "the state file is older than the database's journal (a copy of it was put back)";
@@ -158,7 +163,10 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
                               "tool removed it)";
     else if (!why && known && (head.seq < stored_ack || m->force_upto < seen))
         why = "the database is older than the state file (a restored backup)";
+    bool lost = journal_was_there && !ever_knew(m);
     rc = why ? compare_all(m, why, behind) : SQLITE_OK;
+    if (rc == SQLITE_OK && lost && suspects_unknown(m, m->force_upto) < 0)
+        rc = STATE_FAILED;
     if (rc == SQLITE_OK && store_nonces(m, &head) < 0)
         rc = STATE_FAILED;
     return rc;

@@ -2,8 +2,9 @@
  * and capture), resolve.c (tables and the store), identity.c and place.c (whose database and
  * journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
  * (tables that are gone), barrier.c (what was read is durable before it is sent), offer.c (a row
- * becomes a write), owner.c (rows that meet at one key), records.c (outcomes), ack.c, targets.c,
- * orders.c, view.c. */
+ * becomes a write), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes
+ * of uncertain outcome), windows.c (those of a killed process), ack.c, targets.c, orders.c, view.c.
+ */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
 
@@ -53,6 +54,14 @@ enum { PARKED_ENTRIES = 100000 };
 /* Among SQLite's result codes of the user's database: our own state file failed. */
 enum { STATE_FAILED = SQLITE_INTERNAL };
 
+/* What a process that was killed may have left on its way to a target besides what its window of
+ * the journal tells. */
+enum shaken {
+    SHAKEN_NOT,
+    SHAKEN_ENTRIES, /* older contents of rows, whose change is in the journal */
+    SHAKEN_ROWS,    /* and of rows whose change is not */
+};
+
 struct target_slot {
     struct mirror_target view;
     char *name;
@@ -64,6 +73,8 @@ struct target_slot {
     char then[500]; /* why it is parked, and that it will be compared */
     bool shared;    /* by several tables */
     bool contested; /* rows may meet at one key: see owner.c */
+    bool waiting;   /* to be opened once the state file can be written */
+    enum shaken shaken;
 };
 
 struct table_slot {
@@ -109,6 +120,7 @@ struct dropped {
     struct table_slot table; /* id, name, target, a plan with no more than names and key, cursor */
     usec due;                /* when it is decided what becomes of its items */
     bool is_new, deleting;
+    bool lingering;       /* all are deleted; a write may yet put one back */
     size_t found;         /* items met in this pass over them */
     uint64_t pass_serial; /* the next pass waits for what was offered before */
 };
@@ -119,8 +131,9 @@ enum record_kind {
     RECORD_REFUSED,
     RECORD_FAULT,
     RECORD_SETTLED,
-    RECORD_SUSPECT, /* an item of which only the key is known: a comparison looks at it */
-    RECORD_DOUBT,   /* the same, and what is known of it counts no more */
+    RECORD_UNCONFIRMED, /* a write of the key may yet be carried out, until payload.sent_before */
+    RECORD_SUSPECT,     /* an item of which only the key is known: a comparison looks at it */
+    RECORD_DOUBT,       /* the same, and what is known of it counts no more */
 };
 
 /* An outcome on its way to the store, and the span references it lets go of afterwards. */
@@ -148,6 +161,21 @@ struct barrier {
     uint64_t serial; /* offers before it */
     usec retry;
     struct err error;
+};
+
+/* See suspects.c and windows.c. */
+struct suspects {
+    bool begun;            /* a target was opened: from then on a kill leaves writes behind */
+    bool killed;           /* the process before this one left some */
+    int64_t window;        /* it may have sent the journal's entries up to here */
+    usec window_until;     /* and none of its writes is carried out from here on (service's time);
+                              USEC_NEVER: not known yet; 0: there are none */
+    bool loose, was_loose; /* writes of no entry and no load may be on their way (were, then) */
+    /* Entries up to `reserved` may be sent, because a state file that says so is on disk. */
+    int64_t reserved, reserve_wanted, reserve_syncing;
+    usec next_look;       /* at those whose time is over */
+    struct buf after_key; /* of the one that was looked at last in this pass */
+    struct store_suspect after;
 };
 
 struct seen_table {
@@ -234,6 +262,7 @@ struct mirror {
     size_t next_load;
 
     struct barrier barrier;
+    struct suspects suspects;
 
     /* outcomes */
     struct list records, syncing;
@@ -372,6 +401,10 @@ int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *l
 int offer_suspect(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
                   struct span *journal);
 
+/* Send the item in m->key once more, whatever is known of it, if the row of `t` with that row key
+ * has it. 1 when it has (which may also make it a dead letter), 0, -ENOMEM or -EIO. */
+int offer_again(struct mirror *m, usec now, struct table_slot *t, const void *row_key, size_t n);
+
 /* owner.c: of the item in m->key, asked for by the row of `t` with the key in m->row_key. */
 /* Does another row have it, as of this snapshot? 1, with that row described in `who`; 0; negative
  * when it cannot be known. */
@@ -402,6 +435,60 @@ bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i);
 /* On disk: those tables will be compared. From then on nothing is held for them. All their entries
  * up to m->watermark that may have been on their way are suspects. 0 or negative. */
 int targets_let_go(struct mirror *m, uint32_t i);
+
+/* windows.c: what a killed process may have left on its way */
+/* What the process before this one left; what it may have sent. */
+int suspects_recall(struct mirror *m);
+/* Of a target's, when it is first known. */
+void suspects_recall_target(struct mirror *m, struct target_slot *t);
+/* Before the first target is opened: on disk that writes may be left behind from now on. 0, or
+ * negative: the target must wait. */
+int suspects_begin(struct mirror *m);
+/* At a clean stop, after mirror_abandon(): nothing but suspects is left behind. */
+void suspects_end(struct mirror *m);
+/* The journal's first look: no entry behind `max` can have been sent by the process before. */
+void suspects_narrow(struct mirror *m, int64_t max);
+/* The state file is new, the journal (up to `max`) is not. */
+int suspects_unknown(struct mirror *m, int64_t max);
+int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how);
+/* The journal is not the one that was left: while writes of a killed process may be on their way,
+ * every row may be other than they have it. */
+int suspects_shake_all(struct mirror *m);
+/* Before an offer of no entry and no load. 0 or -EIO. */
+int suspects_loose(struct mirror *m);
+/* The main reader is about to read behind `after`: see that it may. An SQLite result code. */
+int suspects_reserve(struct mirror *m, int64_t after);
+/* Does the reader wait for what is being reserved? */
+bool suspects_hold_reader(const struct mirror *m);
+/* Around a commit of the store. */
+int suspects_flush(struct mirror *m);
+void suspects_flushed(struct mirror *m);
+/* May anything that a killed process sent still be carried out? */
+bool suspects_shaky(const struct mirror *m);
+/* When nothing can, forget its windows. */
+void suspects_close_window(struct mirror *m);
+
+/* suspects.c */
+/* What time it is for the service, at the latest or at the earliest; Unix us. */
+usec suspects_time(const struct mirror *m, bool latest);
+void suspects_sent(struct mirror *m, const struct request *r);
+/* The outcome of this write is open. */
+void suspects_left_open(void *arg, const struct payload *p);
+/* May a killed process have sent what this entry, or this row, or the deletion of an item without
+ * one, is of? Then its key (of `entry`, or in m->key) is a suspect. The row key is in m->row_key.
+ */
+void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,
+                    const struct value *entry);
+void suspects_row(struct mirror *m, const struct table_slot *t, const struct value *entry);
+void suspects_key(struct mirror *m, const struct table_slot *t, enum shaken at_least);
+/* Is the time of one over? */
+bool suspects_due(const struct mirror *m);
+/* How long the time of the first is over; 0: it is not. */
+usec suspects_overdue(const struct mirror *m);
+/* And is it time to look at them? */
+bool suspects_call(const struct mirror *m);
+/* Send some of those again. MIRROR_* bits. */
+unsigned suspects_slice(struct mirror *m, usec now);
 
 /* orders.c */
 /* Where taking the triggers out failed, the store's word for it goes too. 0 or negative. */

@@ -71,9 +71,9 @@ int loader_sweep_later(struct mirror *m, struct table_slot *t)
     load_track_reset(m, t);
     buf_clear(&t->cursor);
     t->load = LOAD_SWEEP;
-    return records_kept(m, store_table_progress(m->store, t->id, LOAD_SWEEP, &none, t->cookie)) < 0
-               ? -EIO
-               : 0;
+    /* On disk before any of it is sent: what a load sends is in no window of the journal. */
+    int rc = store_table_progress(m->store, t->id, LOAD_SWEEP, &none, t->cookie);
+    return records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL)) < 0 ? -EIO : 0;
 }
 
 /* What a span covers is settled and durable: remember how far the load has come. */
@@ -120,6 +120,8 @@ static bool page_full(const struct page *p)
 static int take_row(struct page *p, int found, const struct value *key)
 {
     struct mirror *m = p->m;
+
+    suspects_row(m, p->t, key);
     int rc = offer_row(m, p->now, p->t, key, found, p->t->full, NULL, p->span);
 
     p->rows++;
@@ -290,6 +292,7 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     if (item_key_json(&p->t->plan->schema, d->key, d->key_len, &m->json) < 0 || !buf_ok(&m->key) ||
         !buf_ok(&m->row_key))
         return SQLITE_NOMEM;
+    suspects_key(m, p->t, SHAKEN_ROWS);
     return offer_leave(m, p->now, p->t, p->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
 }
 
@@ -440,6 +443,9 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         mirror_fail(m, rc, log_msg("reading table \"%s\"", t->name));
         return 0;
     }
+    /* A sweep that waits for the reader, which waits for the state file. */
+    if (!p.span && m->attached && suspects_hold_reader(m))
+        return 0;
     return MIRROR_MORE;
 }
 

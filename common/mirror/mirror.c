@@ -140,6 +140,7 @@ static void carry_out(struct mirror *m, usec now, const struct action *a)
 {
     switch (a->kind) {
     case ACTION_SEND:
+        suspects_sent(m, a->request);
         m->edge.send(m->edge.arg, a->request);
         break;
     case ACTION_WRITTEN:
@@ -181,31 +182,10 @@ void mirror_act(struct mirror *m, usec now, const struct event *ev)
     carry_out_all(m, now);
 }
 
-/* A put that may have been carried out leaves an item that nothing would know of, should its row go
- * unseen before the outcome is certain. */
-static void suspect(void *arg, const struct payload *p)
-{
-    struct mirror *m = arg;
-    static const struct buf none = {.data = (char *)""};
-    const struct buf key = {.data = (char *)p->key, .len = p->key_len};
-    const struct buf row_key = {.data = (char *)p->row_key, .len = p->row_key_len};
-
-    if (p->op != WRITE_PUT)
-        return;
-    struct payload *about = payload_new(WRITE_DELETE, &key, &row_key, &none);
-    if (!about)
-        return;
-    about->table = p->table;
-    about->target = p->target;
-    if (record_add(m, m->now, RECORD_SUSPECT, about, NULL, NULL, NULL, NULL) < 0)
-        payload_free(about);
-    FAILPOINT("suspect_noted");
-}
-
 void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r)
 {
     m->now = now;
-    engine_left_open(m->engine, request, r, suspect, m);
+    engine_left_open(m->engine, request, r, suspects_left_open, m);
     mirror_act(m, now, &(struct event){.kind = EVENT_REPLY, .request_id = request, .reply = r});
 }
 
@@ -238,7 +218,8 @@ static bool holds(void *arg, struct payload *p)
 {
     struct mirror *m = arg;
 
-    if (m->state_broken)
+    if (m->state_broken ||
+        store_suspect_has(m->store, m->targets[p->target]->store_id, p->key, p->key_len))
         return false;
     enum digest_match match =
         store_digest_match(m->store, m->targets[p->target]->store_id, p->key, p->key_len, p->digest,
@@ -291,6 +272,8 @@ bool mirror_changed(struct mirror *m)
         return identity_held_changed(m);
     if (m->barrier.syncing)
         return false; /* nothing is read before that is over; then there is a look */
+    if (suspects_call(m))
+        return true;
     if (m->attached && !m->source)
         return rest_calls(m);
     if (!m->source || m->problem != SOURCE_OK || m->adopt_at <= clock_monotonic() || m->postponed ||
@@ -385,6 +368,7 @@ static unsigned work(struct mirror *m, usec now)
         m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
         bits |= loader_slice(m, now);
         bits |= dropped_slice(m, now) ? MIRROR_MORE : 0;
+        bits |= bits & MIRROR_LATER || !m->attached ? 0 : suspects_slice(m, now);
     } else {
         err_set(&m->problem_text, 0,
                 "database %s is locked by another process; if this lasts, look for "
@@ -453,7 +437,7 @@ int mirror_lock_database(struct mirror *m, struct err *err)
 
 void mirror_abandon(struct mirror *m)
 {
-    engine_left_open(m->engine, 0, NULL, suspect, m);
+    engine_left_open(m->engine, 0, NULL, suspects_left_open, m);
 }
 
 static struct engine_config engine_settings(const struct config *c)
@@ -486,6 +470,7 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     m->database_lock = -1;
     m->adopt_at = m->first_record = m->idle_since = USEC_NEVER;
     m->seen_kept = -1;
+    m->suspects.after.until = INT64_MIN;
     m->problem = SOURCE_MISSING;
     list_init(&m->records);
     list_init(&m->syncing);
@@ -504,7 +489,9 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     }
     store_get_int(m->store, "discarded", &discarded);
     m->unclean = store_get_int(m->store, "clean", &clean) == 0 && clean == 0;
-    if (store_put_int(m->store, "clean", 0) < 0 || (rc = store_sync(m->store, err)) < 0) {
+    if (suspects_recall(m) < 0 ||
+        store_put_int(m->store, "discarded", discarded) < 0 || /* can it be written? */
+        (rc = store_sync(m->store, err)) < 0) {
         rc = err_set(err, -EIO, "state file %s cannot be written: %s", c->state_path,
                      store_error(m->store));
         mirror_free(m);
@@ -562,6 +549,7 @@ void mirror_free(struct mirror *m)
     buf_free(&m->row_key);
     buf_free(&m->entry);
     buf_free(&m->json);
+    buf_free(&m->suspects.after_key);
     free(m);
 }
 

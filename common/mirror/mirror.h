@@ -39,6 +39,9 @@ struct mirror_edge {
     void (*note)(void *arg, enum log_level level, const char *code, const char *text);
     /* The set of targets changed: see mirror_target_count(). */
     void (*targets_changed)(void *arg);
+    /* What time it is for the service, Unix us: at the latest, or at the earliest, as far as can be
+     * told. NULL: the wall clock. */
+    usec (*service_time)(void *arg, bool latest);
 };
 
 /* Opens the state file (-EBUSY: a second daemon) and remembers the configuration, which must
@@ -176,6 +179,8 @@ struct mirror_view {
     int64_t journal_max, journal_low, watermark;
     int64_t journal_entries;
     int64_t dead_letters;
+    int64_t unconfirmed; /* keys of which a write may yet be carried out */
+    usec overdue;        /* how long the time of the first of them is over; 0: it is not */
     uint64_t discarded;
     usec oldest_pending; /* monotonic, or USEC_NEVER */
     usec converged_at;   /* monotonic, when it was last known */

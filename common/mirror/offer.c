@@ -241,17 +241,64 @@ int offer_suspect(struct mirror *m, usec now, struct table_slot *t, const struct
     return rc == 0 ? remember(&o, RECORD_SUSPECT, true, NULL) : rc == -ENOMEM ? rc : 0;
 }
 
-/* --- a row ------------------------------------------------------------------------------------ */
+/* Does the row that was found have the key in m->key? 1, with its own row key in m->row_key; 0;
+ * -ENOMEM. */
+static int found_has_key(struct mirror *m, struct table_slot *t, int found, struct value *values)
+{
+    const struct table_plan *p = t->plan;
+    const struct value *row = t->rows->values;
+    _cleanup_buf_ struct buf bytes = {0}, key = {0};
+    struct item_fault fault;
+
+    if (found == SQLITE_TOOBIG) {
+        if (rows_found_key(t->rows, values, &bytes) != SQLITE_ROW || !buf_ok(&bytes) ||
+            values_decode(bytes.data, bytes.len, values, p->entry_count) < 0)
+            return -ENOMEM;
+        row = values;
+    }
+    int rc = item_key(p, row, &key, NULL, &fault);
+    if (rc < 0)
+        return rc == -ENOMEM ? rc : 0;
+    if (key.len != m->key.len || memcmp(key.data, m->key.data, key.len) != 0)
+        return 0;
+    buf_clear(&m->row_key);
+    for (size_t i = 0; i < p->row_key_count; i++)
+        value_encode(&m->row_key, &row[i]);
+    return buf_ok(&m->row_key) ? 1 : -ENOMEM;
+}
+
+int offer_again(struct mirror *m, usec now, struct table_slot *t, const void *row_key, size_t n)
+{
+    const struct offer o = {.m = m, .now = now, .t = t, .force = true};
+    _cleanup_free_ struct value *values = calloc(t->plan->entry_count, sizeof *values);
+
+    if (!values || mirror_rows(m, t) != SQLITE_OK)
+        return -ENOMEM;
+    if (values_decode(row_key, n, values, t->plan->row_key_count) < 0)
+        return 0; /* of another key layout */
+    int found = rows_lookup(t->rows, values);
+    int rc = found == SQLITE_ROW || found == SQLITE_TOOBIG ? found_has_key(m, t, found, values)
+             : found == SQLITE_DONE                        ? 0
+                                                           : -EIO;
+    bool has = rc > 0;
+    if (has && found == SQLITE_ROW) /* one that is too long is a dead letter already */
+        rc = put_if_free(&o);
+    rows_end(t->rows->lookup);
+    return rc < 0 ? rc : has;
+}
+
+/* --- a row
+ * ------------------------------------------------------------------------------------ */
 
 static bool same_bytes(const struct buf *a, const struct buf *b)
 {
     return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
 }
 
-/* The remote key of the row that was found, appended to `key`: 0, -EINVAL with the fault (it has
- * none), -ENOMEM. *same_row: it is the row of m->row_key, and not one that its collation takes for
- * it (a NOCASE key finds 'abc' for 'ABC'). Of a row whose values are too long to read only the key
- * is read. */
+/* The remote key of the row that was found, appended to `key`: 0, -EINVAL with the fault (it
+ * has none), -ENOMEM. *same_row: it is the row of m->row_key, and not one that its collation
+ * takes for it (a NOCASE key finds 'abc' for 'ABC'). Of a row whose values are too long to read
+ * only the key is read. */
 static int found_key(const struct offer *o, int found, const struct value *entry, struct buf *key,
                      bool *same_row, struct item_fault *fault)
 {
@@ -313,7 +360,8 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
         return unholdable(&o, &fault);
     }
     if (entry_rc == 0) {
-        /* A row that comes to have no key is told of here as well, whichever entry came of it. */
+        /* A row that comes to have no key is told of here as well, whichever entry came of it.
+         */
         if (there && !mapped && same_row && (rc = outcome(&o, &fault, false)) < 0)
             return rc;
         return leave(&o, there && same_row);

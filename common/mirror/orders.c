@@ -235,7 +235,7 @@ static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table,
     struct letters l = {.keys = &keys, .table = table};
     int n = store_dead_letters(m->store, id, collect_letter, &l), done = 0;
 
-    if (n < 0 || !buf_ok(&keys))
+    if (n < 0 || !buf_ok(&keys) || (l.count && suspects_loose(m) < 0))
         return -EIO;
     const char *at = keys.data;
     for (int i = 0; i < l.count; i++) {

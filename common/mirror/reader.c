@@ -61,6 +61,19 @@ static void met_free(struct slice *s)
     map_free(&s->met);
 }
 
+/* What was on its way of a table that is gone, under keys that can no longer be told. */
+static int shake_target_of(struct mirror *m, uint32_t id)
+{
+    struct store_table known = {0};
+    int rc = store_table_by_id(m->store, id, &known);
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        if (strcmp(m->targets[i]->name, known.target) == 0)
+            rc = suspects_shake(m, m->targets[i], SHAKEN_ENTRIES);
+    store_table_clear(&known);
+    return rc == -ENOENT ? 0 : rc;
+}
+
 /* An entry of an id that is nobody's any more: the table was dropped, or its key changed and it is
  * being compared under its new id. One from before the start may have been on its way at a crash,
  * and its item may come to be another table's. */
@@ -70,6 +83,8 @@ static int nobodys_entry(struct mirror *m, usec now, const struct journal_entry 
 
     if (e->seq > m->force_upto)
         return SQLITE_OK;
+    if (e->seq <= m->suspects.window && shake_target_of(m, e->table) < 0)
+        return STATE_FAILED;
     for (unsigned i = 0; i < n && i < m->doubted_count; i++)
         if (m->doubted[i] == e->table)
             return SQLITE_OK;
@@ -121,6 +136,7 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
     if (rc == SQLITE_OK)
         rc = rows_lookup(t->rows, key);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG) {
+        suspects_entry(m, t, e->seq, key);
         int offered = offer_row(m, s->now, t, key, rc, force, s->span, NULL);
         s->bytes += m->json.len;
         rc = offered == -EIO ? STATE_FAILED : offered < 0 ? SQLITE_NOMEM : SQLITE_OK;
@@ -146,6 +162,8 @@ static int read_entries(struct slice *s, int64_t after, int64_t until)
 
     s->last = after;
     while ((rc = journal_next(entries, &e)) == SQLITE_ROW) {
+        if (!s->only && e.seq > m->suspects.reserved)
+            break;
         if ((rc = read_entry(s, entries, &e)) != SQLITE_OK)
             break;
         s->last = e.seq;
@@ -214,6 +232,8 @@ static int slice_body(struct slice *s, int64_t after, int64_t until, struct trac
         return rc;
     if (stranger)
         return identity_stranger(m, stranger);
+    if (!s->only && (rc = suspects_reserve(m, after)) != SQLITE_OK)
+        return rc;
     s->span = track_open(track, (uint64_t)after, s->now);
     if (!s->span)
         return SQLITE_NOMEM;

@@ -81,6 +81,38 @@ static int put_digest(struct mirror *m, const struct payload *p)
                             records_owner(m, p), p->row_key_len);
 }
 
+/* A put that may be carried out leaves an item that nothing would know of, should its row go
+ * unseen.
+ */
+static int put_suspect(struct mirror *m, const struct payload *p)
+{
+    const struct store_suspect x = {.target = m->targets[p->target]->store_id,
+                                    .key = p->key,
+                                    .key_len = p->key_len,
+                                    .table = p->table,
+                                    .row_key = p->row_key,
+                                    .row_key_len = p->row_key_len,
+                                    .until = p->sent_before};
+    int rc = store_suspect_put(m->store, &x);
+
+    if (rc < 0 || p->op != WRITE_PUT)
+        return rc;
+    return store_digest_suspect(m->store, x.target, p->key, p->key_len, p->table, p->row_key,
+                                p->row_key_len);
+}
+
+/* A write that was refused leaves what is there, and nobody knows what that is. */
+static int settle_suspect(struct mirror *m, const struct payload *p, enum record_kind kind)
+{
+    uint32_t target = m->targets[p->target]->store_id;
+    int rc = store_suspect_clear(m->store, target, p->key, p->key_len, p->sent_after);
+
+    if (rc <= 0 || kind != RECORD_REFUSED)
+        return rc;
+    return store_digest_doubt_item(m->store, target, p->key, p->key_len, p->table, p->row_key,
+                                   p->row_key_len);
+}
+
 static int write_record(struct mirror *m, const struct record *r)
 {
     const struct payload *p = r->payload;
@@ -88,6 +120,11 @@ static int write_record(struct mirror *m, const struct record *r)
 
     if (!p)
         return 0;
+    if (r->kind == RECORD_UNCONFIRMED)
+        return put_suspect(m, p);
+    if ((r->kind == RECORD_WRITTEN || r->kind == RECORD_REFUSED) &&
+        (rc = settle_suspect(m, p, r->kind)) < 0)
+        return rc;
     if (r->kind == RECORD_SUSPECT)
         return store_digest_suspect(m->store, m->targets[p->target]->store_id, p->key, p->key_len,
                                     p->table, p->row_key, p->row_key_len);
@@ -191,6 +228,8 @@ usec mirror_flush_due(const struct mirror *m)
         return USEC_NEVER;
     if (m->state_broken)
         return m->state_retry;
+    if (suspects_hold_reader(m))
+        return 0;
     struct engine_stats stats;
     engine_stats(m->engine, &stats);
     return stats.items == 0 || m->record_count >= RECORDS_MAX ? 0 : m->first_record + FLUSH_DELAY;
@@ -212,7 +251,7 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
         }
     }
     FAILPOINT("store_committing");
-    if (ack_remember_seen(m) < 0 || store_commit(m->store, NULL) < 0) {
+    if (ack_remember_seen(m) < 0 || suspects_flush(m) < 0 || store_commit(m->store, NULL) < 0) {
         records_store_failed(m, now);
         return -EIO;
     }
@@ -256,6 +295,7 @@ void mirror_flushed(struct mirror *m, usec now, bool durable)
         return;
     }
     FAILPOINT("store_durable");
+    suspects_flushed(m);
     while (!list_empty(&m->syncing)) {
         struct list *first = m->syncing.next;
         list_remove(first);

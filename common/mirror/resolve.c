@@ -106,6 +106,11 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
      * carried out: nothing of it is spared. */
     t->full = known->full || (m->unclean && t->load != LOAD_DONE && !t->let_go);
     t->cookie = known->cookie;
+    if (known->load != LOAD_DONE && m->suspects.killed && m->unclean &&
+        suspects_shake(m, m->targets[t->target], same ? SHAKEN_ENTRIES : SHAKEN_ROWS) < 0) {
+        sqlite3_free(mark);
+        return -EIO;
+    }
     if (same)
         buf_append(&t->cursor, known->cursor.data, known->cursor.len);
     int rc = 0;

@@ -29,9 +29,9 @@ static bool tables_done(const struct mirror *m)
 static bool nothing_to_do(const struct mirror *m)
 {
     return m->attached && m->problem == SOURCE_OK && m->sentinel && m->nonce_stored &&
-           !m->state_broken && !m->sync_pending && !m->fresh_waiting && m->adopt_at == USEC_NEVER &&
-           m->watermark == m->acked && mirror_low(m) == m->acked && tables_done(m) &&
-           !dropped_pending(m) && mirror_idle(m) && barrier_open(m);
+           !m->state_broken && !m->sync_pending && !suspects_due(m) && !m->fresh_waiting &&
+           m->adopt_at == USEC_NEVER && m->watermark == m->acked && mirror_low(m) == m->acked &&
+           tables_done(m) && !dropped_pending(m) && mirror_idle(m) && barrier_open(m);
 }
 
 static void take(const struct mirror *m, struct stamp *out)
@@ -124,7 +124,7 @@ bool mirror_resting(const struct mirror *m)
 
 bool rest_calls(const struct mirror *m)
 {
-    return !m->attached || !tables_done(m) || !rest_undisturbed(m);
+    return !m->attached || !tables_done(m) || !rest_undisturbed(m) || suspects_call(m);
 }
 
 enum source_problem rest_wake(struct mirror *m)

@@ -85,7 +85,7 @@ static void open_target(struct mirror *m, usec now, uint32_t i)
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    t->opening = (t->fresh && forget_items(m, i) < 0) || take_up(m, i) < 0;
+    t->opening = (t->fresh && forget_items(m, i) < 0) || take_up(m, i) < 0 || suspects_begin(m) < 0;
     if (t->opening) {
         m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
         return;

@@ -122,6 +122,8 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .state_broken = m->state_broken,
                             .state_error = m->state_error.text,
                             .dead_letters = letters_of(m, 0),
+                            .unconfirmed = store_suspect_count(m->store),
+                            .overdue = suspects_overdue(m),
                             .discarded = m->discarded,
                             .changes = m->changes,
                             .items_put = m->items_put,
@@ -145,7 +147,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
     v.converged = v.attached && !v.held && !v.detached && !v.uninstalled && !v.paused &&
                   !v.loading && !v.state_broken && !m->barrier.failed && all_open(m) &&
                   v.journal_entries == 0 && v.watermark >= v.journal_max && v.engine.items == 0 &&
-                  !m->probation && !dropped_to_delete(m);
+                  !m->probation && !dropped_to_delete(m) && v.unconfirmed == 0;
     if (v.converged || !m->converged_at)
         m->converged_at = now;
     v.converged_at = m->converged_at;

@@ -30,6 +30,14 @@ enum store_statement {
     ST_DIGEST_COUNT_OF,
     ST_DIGEST_SUSPECT,
     ST_DIGEST_DOUBT_ITEM,
+    ST_SUSPECT_NEW,
+    ST_SUSPECT_AGAIN,
+    ST_SUSPECT_HAS,
+    ST_SUSPECT_CLEAR,
+    ST_SUSPECT_FIRST,
+    ST_SUSPECT_PAGE,
+    ST_SUSPECT_RAISE,
+    ST_SUSPECT_COUNT_OF,
     ST_DEAD_FIND,
     ST_DEAD_INSERT,
     ST_DEAD_UPDATE,
@@ -46,7 +54,7 @@ struct store {
     char *path, *lock_path;
     int lock_fd, wal_fd;
     bool dirty; /* a transaction is open */
-    int64_t dead_letters;
+    int64_t dead_letters, suspects;
     char error[200]; /* what SQLite said when a write failed last */
     sqlite3_stmt *statements[ST_COUNT];
 };
@@ -56,6 +64,8 @@ sqlite3_stmt *store_statement(struct store *s, enum store_statement which);
 /* Open the transaction if none is, step a statement that returns no row, reset it. */
 int store_run(struct store *s, sqlite3_stmt *stmt);
 int store_errno(int sqlite_rc);
+/* Reads the table: for when the count kept in `suspects` is not known. */
+int64_t store_count_suspects(struct store *s);
 int store_bind_blob(sqlite3_stmt *stmt, int at, const void *bytes, size_t n);
 
 #endif

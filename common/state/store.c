@@ -11,6 +11,12 @@
 #include "base/lockfile.h"
 #include "state/internal.h"
 
+/* Time first in the index: those whose time is over are paged through by it. */
+#define SUSPECTS                                                                                   \
+    "CREATE TABLE suspect(g INTEGER, k BLOB, t INTEGER NOT NULL, o BLOB NOT NULL,"                 \
+    " until INTEGER NOT NULL, PRIMARY KEY(g, k)) WITHOUT ROWID;"                                   \
+    "CREATE INDEX suspect_until ON suspect(until, g, k);"
+
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
     "CREATE TABLE target(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL,"
@@ -27,7 +33,7 @@ static const char schema[] =
     " col TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, first INTEGER NOT NULL,"
     " last INTEGER NOT NULL, attempts INTEGER NOT NULL, serial INTEGER NOT NULL DEFAULT 0,"
     " g INTEGER, k BLOB, UNIQUE(t, row_key));"
-    "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;";
+    "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;" SUSPECTS;
 
 /* From each earlier version to the next. */
 static const char *const upgrades[STORE_SCHEMA_VERSION] = {
@@ -38,6 +44,7 @@ static const char *const upgrades[STORE_SCHEMA_VERSION] = {
           "ALTER TABLE dead_letter ADD COLUMN g INTEGER;"
           "ALTER TABLE dead_letter ADD COLUMN k BLOB;"
           "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;",
+    [2] = SUSPECTS,
 };
 
 #define TABLE_COLUMNS "id, name, layout, fingerprint, mark, load, cursor, cookie, full, target, key"
@@ -73,6 +80,16 @@ static const char *const sql[ST_COUNT] = {
     [ST_DIGEST_DOUBT_ITEM] =
         "INSERT INTO digest(g, k, d, t, o) VALUES(?1, ?2, zeroblob(16), ?3, ?4) "
         "ON CONFLICT(g, k) DO UPDATE SET d=excluded.d",
+    [ST_SUSPECT_NEW] =
+        "INSERT OR IGNORE INTO suspect(g, k, t, o, until) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [ST_SUSPECT_AGAIN] = "UPDATE suspect SET t=?3, o=?4, until=max(until, ?5) WHERE g=?1 AND k=?2",
+    [ST_SUSPECT_HAS] = "SELECT 1 FROM suspect WHERE g=?1 AND k=?2",
+    [ST_SUSPECT_CLEAR] = "DELETE FROM suspect WHERE g=?1 AND k=?2 AND until<=?3",
+    [ST_SUSPECT_FIRST] = "SELECT until FROM suspect ORDER BY until LIMIT 1",
+    [ST_SUSPECT_PAGE] = "SELECT g, k, t, o, until FROM suspect WHERE until<=?1 AND "
+                        "(until, g, k)>(?2, ?3, ?4) ORDER BY until, g, k LIMIT ?5",
+    [ST_SUSPECT_RAISE] = "UPDATE suspect SET until=?1 WHERE until<?1",
+    [ST_SUSPECT_COUNT_OF] = "SELECT count(*) FROM suspect WHERE t=?1",
     [ST_DEAD_FIND] = "SELECT id, serial FROM dead_letter WHERE t=?1 AND row_key=?2",
     [ST_DEAD_INSERT] =
         "INSERT INTO dead_letter(t, row_key, tbl, target, key, col, reason, message, "
@@ -154,6 +171,7 @@ void store_rollback(struct store *s)
         exec(s, "ROLLBACK");
     s->dirty = false;
     s->dead_letters = store_dead_letter_count(s, 0);
+    s->suspects = store_count_suspects(s);
 }
 
 bool store_dirty(const struct store *s)
@@ -342,6 +360,7 @@ int store_open(const char *path, struct store **out, struct err *err)
         return rc;
     }
     s->dead_letters = store_dead_letter_count(s, 0);
+    s->suspects = store_count_suspects(s);
     if (s->dead_letters < 0 ||
         (s->dead_letters && exec(s, "UPDATE dead_letter SET serial=0") != SQLITE_OK)) {
         rc = err_set(err, -EIO, "state file %s cannot be used: %s", path, store_error(s));

@@ -1,10 +1,10 @@
 /* The daemon's own SQLite file: what must outlive the process and is not in the user's database.
  *
  * Who the database is (identity, journal nonces), tables (id, plan, progress of their load), a
- * digest of every item that DynamoDB is known to hold, dead letters. Writes collect in one open
- * transaction until store_commit(); in WAL mode with synchronous=NORMAL a commit is durable once
- * the -wal file has been fdatasync'ed, which the caller does off the loop (store_wal_fd()), or here
- * by store_sync().
+ * digest of every item that DynamoDB is known to hold, writes of uncertain outcome, dead letters.
+ * Writes collect in one open transaction until store_commit(); in WAL mode with synchronous=NORMAL
+ * a commit is durable once the -wal file has been fdatasync'ed, which the caller does off the loop
+ * (store_wal_fd()), or here by store_sync().
  *
  * One process at a time: the file beside it, PATH.lock, is locked for life and holds our pid. */
 #ifndef SYNCD_STATE_STORE_H
@@ -16,7 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 2 };
+enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 3 };
 
 struct store;
 
@@ -150,6 +150,37 @@ int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor
 int64_t store_digest_count(struct store *s, uint32_t target);
 /* Of one table alone, where several share the target. Looks at all of them. */
 int64_t store_digest_count_of(struct store *s, uint32_t target, uint32_t table);
+
+/* --- suspects: keys of which a write may yet be carried out ------------------------------------
+ */
+
+struct store_suspect {
+    uint32_t target;
+    const void *key;
+    size_t key_len;
+    uint32_t table; /* the row that the write was of: its table's id, and its key (may be empty) */
+    const void *row_key;
+    size_t row_key_len;
+    int64_t until; /* no write sent before is carried out from here on: service's time, Unix us */
+};
+/* Add; one that stands already keeps the later `until`, and is of the newer row. */
+int store_suspect_put(struct store *s, const struct store_suspect *x);
+/* A write of the key that was sent at `sent` was carried out, or the key is of no concern any more
+ * (INT64_MAX). Returns 1 when a suspect went by that. Cheap when there are none. */
+int store_suspect_clear(struct store *s, uint32_t target, const void *key, size_t n, int64_t sent);
+/* Is the key one? What cannot be known is. Cheap when there are none. */
+bool store_suspect_has(struct store *s, uint32_t target, const void *key, size_t n);
+int64_t store_suspect_count(const struct store *s);
+int64_t store_suspect_count_of(struct store *s, uint32_t table);
+/* The earliest `until`, or INT64_MAX. */
+int64_t store_suspect_first(struct store *s);
+/* Those whose time is over by `now`, behind `after` (one of which until, target and key count), the
+ * earliest first. Returns how many were given, or negative. */
+typedef void store_suspect_fn(void *arg, const struct store_suspect *x);
+int store_suspect_page(struct store *s, int64_t now, const struct store_suspect *after, int limit,
+                       store_suspect_fn *fn, void *arg);
+/* None ends before `until`. */
+int store_suspect_raise(struct store *s, int64_t until);
 
 /* --- dead letters ----------------------------------------------------------------------------- */
 

@@ -25,7 +25,7 @@ static const struct command commands[] = {
     {"wait", STEER, "[--timeout 60s]", "until all that is committed is in DynamoDB",
      "Returns 0 once every change committed before the call, and any unfinished load, is in\n"
      "DynamoDB or a dead letter; 1 when the time is over, or at once when that cannot happen\n"
-     "(paused, parked), naming it.\n"
+     "(paused, parked), naming it. Unconfirmed items (status) do not hold it.\n"
      "  --timeout DURATION    60s when not given\n",
      true, cmd_wait},
     {"pause", STEER, "[--for 2h]", "stop sending; capture goes on",

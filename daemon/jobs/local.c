@@ -71,8 +71,8 @@ static void no_change(void *arg)
 static int with_mirror(const struct config *c, int (*order)(struct mirror *m, struct err *err),
                        struct err *err)
 {
-    const struct mirror_edge edge = {NULL,     no_send,   no_sync, no_park,  no_reply,
-                                     no_retry, no_letter, no_note, no_change};
+    const struct mirror_edge edge = {NULL,     no_send,   no_sync, no_park,   no_reply,
+                                     no_retry, no_letter, no_note, no_change, NULL};
     struct mirror *m = NULL;
     int rc = mirror_new(c, &edge, 1, &m, err);
 

@@ -86,6 +86,37 @@ def test_a_request_that_failed_may_have_been_applied(fault, running):
     running.settle()
 
 
+def test_what_was_left_open_is_unconfirmed_until_the_horizon(fault, running):
+    running.configure({"sync": {"unconfirmed_horizon": "1h"}})
+    assert running.ctl("reload").returncode == 0
+    left_open = fault.faults.add(Fault("reset_after_read", times=1))
+    running.sql("UPDATE t SET v = 'second' WHERE id < 10")
+    running.wait()
+    assert left_open.fired > 0
+    running.assert_equal()
+    status = running.status()
+    assert status["totals"]["unconfirmed"] == 10
+    assert status["converged"] is False and status["health"] == "ok"
+    assert "syncd_unconfirmed 10" in running.ctl("metrics").stdout
+
+    # A restart does not forget it.
+    running.stop()
+    running.start().wait()
+    status = running.status()
+    assert status["totals"]["unconfirmed"] == 10 and status["converged"] is False
+
+
+def test_what_was_left_open_is_sent_again_after_the_horizon(fault, running):
+    left_open = fault.faults.add(Fault("reset_after_read", times=1))
+    running.sql("UPDATE t SET v = 'second' WHERE id < 10")
+    running.wait()
+    assert left_open.fired > 0
+    written = running.status()["totals"]["items_put"]
+    running.settle()
+    totals = running.status()["totals"]
+    assert totals["unconfirmed"] == 0 and totals["items_put"] == written + 10
+
+
 def test_a_request_too_large_for_the_service_is_halved(fault, running):
     large = fault.faults.add(Fault("too_large", times=None, when=lambda writes: len(writes) > 6))
     running.sql("UPDATE t SET v = 'second'")

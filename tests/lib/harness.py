@@ -120,7 +120,13 @@ class Mirror:
                 "create_tables": "yes",
                 "table_name": self.prefix + "{table}",
             },
-            "sync": {"backoff_base": "5ms", "backoff_max": "200ms", "hold_deletes": "100%"},
+            # Whoever waits for what was left open (a kill, a reset) waits for a second.
+            "sync": {
+                "backoff_base": "5ms",
+                "backoff_max": "200ms",
+                "hold_deletes": "100%",
+                "unconfirmed_horizon": "1s",
+            },
             "state": {"path": self.state},
             "control": {"socket": self.socket},
             "log": {"format": "text"},

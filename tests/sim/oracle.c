@@ -358,8 +358,10 @@ void oracle_converged(struct world *w)
 
     mirror_view(w->mirror, w->now, &v);
     sim_trace(w, "converged: %d", v.converged);
-    if (v.converged)
-        oracle_compare(w, "I9: converged");
+    if (!v.converged)
+        return;
+    oracle_compare(w, "I9: converged");
+    service_check_late(w, "I9: converged");
 }
 
 bool oracle_journal_empty(struct world *w)

@@ -99,12 +99,15 @@ static void pass_time(struct world *w)
         w->now += sim_pick(w, 200) * USEC_PER_MSEC;
     else if (dice < 995)
         w->now += sim_pick(w, 5000) * USEC_PER_MSEC;
-    else
+    else if (dice < 999)
         w->now += 61 * USEC_PER_SEC;
+    else
+        w->now += sim_pick(w, 20 * 60) * USEC_PER_SEC;
 }
 
 static void step(struct world *w)
 {
+    service_late(w);
     if (disturb(w) || !w->mirror)
         return;
     switch (sim_pick(w, 14)) {
@@ -195,6 +198,8 @@ static void check_rest(struct world *w)
         sim_settle(w);
         if (!w->failure[0])
             oracle_compare(w, "after a rest");
+        if (!w->failure[0])
+            service_check_late(w, "after a rest");
     }
 }
 
@@ -256,6 +261,8 @@ static void go(struct world *w, unsigned most)
         sim_settle(w);
     if (!w->failure[0])
         oracle_compare(w, "at rest");
+    if (!w->failure[0])
+        service_check_late(w, "at rest");
     if (!w->failure[0])
         check_clean_restart(w);
     if (!w->failure[0])

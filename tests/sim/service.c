@@ -1,5 +1,7 @@
-/* The model DynamoDB. A request arrives when it is sent or when it is answered, by chance; nothing
- * of it is carried out after its answer. */
+/* The model DynamoDB. A request arrives when it is sent or when it is answered, by chance. When its
+ * answer was no use, or the process that sent it died, each of its writes is carried out then,
+ * never, or at any later moment while the service would still admit the request: after newer writes
+ * of the same key too. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +11,22 @@
 
 struct sim_write {
     uint32_t target;
+    struct sim_table *table;
     bool put;
     struct buf key, json;
+};
+
+/* A write that is on its way though nobody waits for it any more. */
+struct sim_late {
+    struct list link; /* in world.late, the next one first */
+    usec due;
+    struct sim_write write;
 };
 
 struct sim_flight {
     struct list link;
     uint64_t id;
-    usec due;
+    usec sent, due;
     bool arrived;
     struct reply reply;
     unsigned count;
@@ -88,9 +98,18 @@ static void flight_free(struct sim_flight *f)
     free(f);
 }
 
+static void late_free(struct sim_late *l)
+{
+    buf_free(&l->write.key);
+    buf_free(&l->write.json);
+    list_remove(&l->link);
+    free(l);
+}
+
 void service_free(struct world *w)
 {
     list_for_each(pos, after, &w->flights) flight_free(container_of(pos, struct sim_flight, link));
+    list_for_each(late, after_late, &w->late) late_free(container_of(late, struct sim_late, link));
     for (size_t i = 0; i < w->table_count; i++) {
         items_clear(&w->tables[i]);
         map_free(&w->tables[i].items);
@@ -100,23 +119,19 @@ void service_free(struct world *w)
 
 /* --- a request arrives ------------------------------------------------------------------------ */
 
-static struct sim_table *table_of(struct world *w, const struct sim_write *x)
+static void carry_out_write(struct sim_write *x)
 {
-    return service_table(w, mirror_target(w->mirror, x->target)->name);
+    if (x->put)
+        item_put(x->table, &x->key, &x->json);
+    else
+        item_remove(x->table, service_item(x->table, x->key.data, x->key.len));
 }
 
-static void apply(struct world *w, struct sim_flight *f, uint32_t but)
+static void apply(struct sim_flight *f, uint32_t but)
 {
-    for (unsigned i = 0; i < f->count; i++) {
-        struct sim_write *x = &f->writes[i];
-        struct sim_table *t = table_of(w, x);
-        if (but >> i & 1)
-            continue;
-        if (x->put)
-            item_put(t, &x->key, &x->json);
-        else
-            item_remove(t, service_item(t, x->key.data, x->key.len));
-    }
+    for (unsigned i = 0; i < f->count; i++)
+        if (!(but >> i & 1))
+            carry_out_write(&f->writes[i]);
 }
 
 static void answer(struct sim_flight *f, enum reply_class class, int status, const char *code)
@@ -126,11 +141,16 @@ static void answer(struct sim_flight *f, enum reply_class class, int status, con
     snprintf(f->reply.message, sizeof f->reply.message, "simulated %s", code);
 }
 
+static bool is_poison(const struct sim_write *x)
+{
+    return x->put && memmem(x->json.data, x->json.len, SIM_POISON, strlen(SIM_POISON));
+}
+
 /* What the service itself refuses. */
-static bool refused(struct world *w, struct sim_flight *f)
+static bool refused(struct sim_flight *f)
 {
     for (unsigned i = 0; i < f->count; i++) {
-        struct sim_table *t = table_of(w, &f->writes[i]);
+        struct sim_table *t = f->writes[i].table;
         if (!t->exists || t->denied) {
             answer(f, t->exists ? REPLY_DENIED : REPLY_NO_TABLE, 400,
                    t->exists ? "AccessDeniedException" : "ResourceNotFoundException");
@@ -138,8 +158,7 @@ static bool refused(struct world *w, struct sim_flight *f)
         }
     }
     for (unsigned i = 0; i < f->count; i++)
-        if (f->writes[i].put &&
-            memmem(f->writes[i].json.data, f->writes[i].json.len, SIM_POISON, strlen(SIM_POISON))) {
+        if (is_poison(&f->writes[i])) {
             answer(f, REPLY_INVALID, 400, "ValidationException");
             return true;
         }
@@ -152,19 +171,69 @@ static void accept(struct world *w, struct sim_flight *f)
 
     if (sim_chance(w, w->faults.unprocessed))
         mask = (uint32_t)rng_next(&w->rng) & ((UINT32_C(1) << f->count) - 1);
-    apply(w, f, mask);
+    apply(f, mask);
     answer(f, REPLY_OK, 200, "");
     f->reply.message[0] = '\0';
     f->reply.unprocessed = mask;
     f->reply.write_units = f->count;
 }
 
-/* The service carries it out or not, and then the answer is no use. */
+/* How late a write may be: soon or at any time, while the service admits its request. */
+static usec some_lateness(struct world *w)
+{
+    usec most = w->lateness;
+
+    for (unsigned i = sim_pick(w, 12); i > 0 && most > USEC_PER_MSEC; i--)
+        most /= 2;
+    return (usec)rng_upto(&w->rng, (uint64_t)most);
+}
+
+static void leave_for_later(struct world *w, struct sim_write *x, usec due)
+{
+    struct sim_late *l = calloc(1, sizeof *l);
+    struct list *at = &w->late;
+
+    if (!l)
+        abort();
+    l->due = due;
+    l->write = *x;
+    x->key = x->json = (struct buf){0};
+    list_init(&l->link);
+    list_for_each(pos, after, &w->late)
+    {
+        at = pos;
+        if (container_of(pos, struct sim_late, link)->due > due)
+            break;
+        at = &w->late;
+    }
+    list_push_back(at, &l->link); /* before `at` */
+}
+
+/* Of a request whose answer nobody gets: each write is carried out now, later or never. */
+static void let_go(struct world *w, struct sim_flight *f)
+{
+    bool together = sim_chance(w, 500);
+    unsigned fate = sim_pick(w, 3);
+    usec late = some_lateness(w);
+
+    for (unsigned i = 0; i < f->count; i++) {
+        struct sim_write *x = &f->writes[i];
+        if (!together) {
+            fate = sim_pick(w, 3);
+            late = some_lateness(w);
+        }
+        if (fate == 0 && x->table->exists && !x->table->denied && !is_poison(x))
+            carry_out_write(x);
+        else if (fate == 1 && f->sent + late > w->now)
+            leave_for_later(w, x, f->sent + late);
+    }
+}
+
+/* The service carries it out now, later or not at all, and the answer is no use. */
 static void garble(struct world *w, struct sim_flight *f, enum reply_class class, int status,
                    const char *code)
 {
-    if (sim_chance(w, 500) && !refused(w, f))
-        apply(w, f, 0);
+    let_go(w, f);
     answer(f, class, status, code);
 }
 
@@ -183,7 +252,7 @@ static void arrive(struct world *w, struct sim_flight *f)
         garble(w, f, REPLY_TRANSIENT, 500, "InternalServerError");
     else if (sim_chance(w, w->faults.other))
         answer(f, sim_chance(w, 500) ? REPLY_CREDENTIALS : REPLY_CLOCK, 400, "Signature");
-    else if (!refused(w, f))
+    else if (!refused(f))
         accept(w, f);
 }
 
@@ -258,11 +327,13 @@ void service_send(void *arg, const struct request *r)
     check_request(w, r);
     list_init(&f->link);
     f->id = r->id;
+    f->sent = w->now;
     f->count = r->count;
     for (unsigned i = 0; i < r->count; i++) {
         const struct payload *p = r->writes[i];
         struct sim_write *x = &f->writes[i];
         x->target = p->target;
+        x->table = service_table(w, mirror_target(w->mirror, p->target)->name);
         x->put = p->op == WRITE_PUT;
         buf_append(&x->key, p->key, p->key_len);
         buf_append(&x->json, p->json, p->json_len);
@@ -325,9 +396,51 @@ void service_orphan(struct world *w)
     list_for_each(pos, after, &w->flights)
     {
         struct sim_flight *f = container_of(pos, struct sim_flight, link);
-        if (!f->arrived && sim_chance(w, 500))
-            arrive(w, f);
+        if (!f->arrived)
+            let_go(w, f);
         flight_free(f);
+    }
+}
+
+usec service_late_due(const struct world *w)
+{
+    return list_empty(&w->late) ? USEC_NEVER : list_first(&w->late, struct sim_late, link)->due;
+}
+
+void service_late(struct world *w)
+{
+    while (service_late_due(w) <= w->now) {
+        struct sim_late *l = list_first(&w->late, struct sim_late, link);
+        struct sim_write *x = &l->write;
+        bool admitted = x->table->exists && !x->table->denied && !is_poison(x);
+        sim_trace(w, "late %s %s %.*s%s", x->put ? "put" : "delete", x->table->name,
+                  (int)x->json.len, x->json.data, admitted ? "" : ": refused");
+        if (admitted)
+            carry_out_write(x);
+        late_free(l);
+    }
+}
+
+/* Would it change what is there now? */
+static bool would_change(const struct sim_write *x)
+{
+    const struct sim_item *item = service_item(x->table, x->key.data, x->key.len);
+
+    if (!x->put)
+        return item != NULL;
+    return !is_poison(x) && (!item || item->json_len != x->json.len ||
+                             memcmp(item->bytes + item->key_len, x->json.data, x->json.len) != 0);
+}
+
+void service_check_late(struct world *w, const char *when)
+{
+    list_for_each(pos, after, &w->late)
+    {
+        const struct sim_late *l = container_of(pos, struct sim_late, link);
+        if (would_change(&l->write))
+            sim_fail(w, "%s: I3: a %s of %s may yet arrive: %.*s", when,
+                     l->write.put ? "put" : "delete", l->write.table->name, (int)l->write.json.len,
+                     l->write.json.data);
     }
 }
 
@@ -339,7 +452,7 @@ static bool touched(struct world *w, const struct sim_table *t)
     {
         struct sim_flight *f = container_of(pos, struct sim_flight, link);
         for (unsigned i = 0; f->arrived && i < f->count; i++)
-            if (table_of(w, &f->writes[i]) == t)
+            if (f->writes[i].table == t)
                 return true;
     }
     return false;

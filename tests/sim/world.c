@@ -19,6 +19,7 @@ enum { SETTLE_TURNS = 200000 };
  */
 #define SETTLE_TIME (6 * 3600 * USEC_PER_SEC)
 #define TICK        (1 * USEC_PER_SEC)
+#define SIM_EPOCH   (1700000000 * USEC_PER_SEC)
 
 /* --- clock ------------------------------------------------------------------------------------ */
 
@@ -26,13 +27,11 @@ static struct world *alive; /* clock_gettime() has no other way to know */
 
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
-    const usec epoch = 1700000000 * USEC_PER_SEC;
-
     if (!alive)
         return (int)syscall(SYS_clock_gettime, id, ts);
     if (alive->slow)
         alive->now += sim_pick(alive, (unsigned)alive->slow);
-    usec t = alive->now + (id == CLOCK_REALTIME ? epoch : 0);
+    usec t = alive->now + (id == CLOCK_REALTIME ? SIM_EPOCH : 0);
     ts->tv_sec = t / USEC_PER_SEC;
     ts->tv_nsec = t % USEC_PER_SEC * 1000;
     return 0;
@@ -144,6 +143,15 @@ static void edge_note(void *arg, enum log_level level, const char *code, const c
         fprintf(stderr, "                  %s\n", text);
 }
 
+/* The service's clock is another than the mirror's, and known within limits. */
+static usec edge_service_time(void *arg, bool latest)
+{
+    struct world *w = arg;
+    usec t = SIM_EPOCH + w->now + w->skew;
+
+    return latest ? t + w->vagueness : t - w->vagueness;
+}
+
 static void edge_targets_changed(void *arg)
 {
     struct world *w = arg;
@@ -164,7 +172,8 @@ bool sim_start(struct world *w)
                                      .retrying = edge_retrying,
                                      .dead_letter = edge_dead_letter,
                                      .note = edge_note,
-                                     .targets_changed = edge_targets_changed};
+                                     .targets_changed = edge_targets_changed,
+                                     .service_time = edge_service_time};
     struct err err = {0};
 
     sim_trace(w, "start");
@@ -349,11 +358,13 @@ static usec next_due(struct world *w)
 
     for (uint32_t i = 0; i < w->probe_count; i++)
         due = earlier(due, w->probes[i].due);
-    return earlier(due, earlier(w->credentials_due, service_due(w)));
+    due = earlier(due, earlier(w->credentials_due, service_due(w)));
+    return earlier(due, service_late_due(w));
 }
 
 static void serve(struct world *w)
 {
+    service_late(w);
     while (service_answer(w, true))
         ;
     if (w->credentials_due <= w->now) {
@@ -490,6 +501,11 @@ static bool write_config(struct world *w)
             "[source]\ndatabase=%s\n[state]\npath=%s\n[dynamodb]\nregion=us-west-2\n"
             "max_requests_in_flight=%u\n[sync]\nlinger=%ums\nbackoff_max=%us\n",
             w->database, w->state, 1 + sim_pick(w, 8), sim_pick(w, 20), 1 + sim_pick(w, 20));
+    unsigned horizon = sim_chance(w, 500) ? 16 * 60 : 2 + sim_pick(w, 60);
+    fprintf(f, "unconfirmed_horizon=%us\n", horizon);
+    w->lateness = (usec)horizon * USEC_PER_SEC / 16 * 15;
+    w->vagueness = sim_chance(w, 500) ? 0 : (usec)horizon * USEC_PER_SEC / 64;
+    w->skew = ((int)sim_pick(w, 1200) - 600) * USEC_PER_SEC;
     fprintf(f, "hold_deletes=%u%%\n", sim_chance(w, 500) ? 100 : sim_pick(w, 60));
     if (!w->faults.crash && !w->faults.power && !w->faults.restart && sim_chance(w, 200))
         fprintf(f, "journal_limit=%u\n", 1000 + sim_pick(w, 2000));
@@ -525,6 +541,7 @@ struct world *world_new(uint64_t seed, bool tracing)
     w->now = 1000 * USEC_PER_SEC;
     list_init(&w->flights);
     vfs_start(seed);
+    list_init(&w->late);
     snprintf(w->dir, sizeof w->dir, "%s/syncd-sim-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(w->dir)) {

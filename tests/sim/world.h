@@ -111,6 +111,10 @@ struct world {
     struct sim_table tables[SIM_TABLES];
     size_t table_count;
     struct list flights; /* requests not yet answered */
+    struct list late;    /* writes whose answer nobody awaits, and that are yet to arrive */
+    usec skew;           /* the service's clock minus ours */
+    usec vagueness;      /* it is known within this */
+    usec lateness;       /* how long after it was sent a request may arrive */
     uint64_t requests;
     uint64_t comparison;
     bool dropped_items_go; /* on_drop = delete, for every table */
@@ -159,8 +163,13 @@ void service_send(void *arg, const struct request *r);
 /* Answer a request: any (`due` false), or one whose time has come. False: there is none. */
 bool service_answer(struct world *w, bool due);
 usec service_due(const struct world *w);
-/* Requests of a process that is no more: each arrives or does not. */
+/* Requests of a process that is no more: each arrives now, later or never. */
 void service_orphan(struct world *w);
+/* What arrives late by now; and when the next one does. */
+void service_late(struct world *w);
+usec service_late_due(const struct world *w);
+/* Nothing that may yet arrive would change anything. */
+void service_check_late(struct world *w, const char *when);
 void service_trouble(struct world *w); /* a table is lost, denied, or allowed again */
 /* All is allowed again, and tables that were lost unnoticed are looked at. */
 void service_heal(struct world *w);

@@ -77,6 +77,7 @@ static struct world *rollback_world(void)
     app_run(w, "PRAGMA journal_mode=DELETE");
     app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY)");
     assert_true(sim_start(w));
+    app_run(w, "INSERT INTO mine VALUES(0)"); /* the first one waits for the state file */
     sim_settle(w);
     assert_string_equal(w->failure, "");
     return w;

@@ -1,0 +1,370 @@
+/* Writes of uncertain outcome. A request that timed out, or that a killed process had sent, may be
+ * carried out as long as the service admits it, also after newer writes of its keys. Each of its
+ * keys is a suspect in the state file until then: newer values go at once as always, but what is
+ * known of the key is not believed; and once no older write can come any more, the key is sent
+ * again as its row is then.
+ *
+ *     unanswered ------> suspect until sent + horizon -----> sent again ---> written: settled
+ *                          |  ^ unanswered again: until later
+ *                          `--- (a write sent after `until` settles it as well)
+ *
+ * What a killed process left behind: windows.c. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/failpoint.h"
+#include "base/plant.h"
+#include "mirror/internal.h"
+
+#define LOOK_AGAIN (1 * USEC_PER_SEC)
+
+usec suspects_time(const struct mirror *m, bool latest)
+{
+    return m->edge.service_time ? m->edge.service_time(m->edge.arg, latest) : clock_wall();
+}
+
+/* --- becoming one ----------------------------------------------------------------------------- */
+
+void suspects_sent(struct mirror *m, const struct request *r)
+{
+    usec after = suspects_time(m, false), before = suspects_time(m, true);
+
+    for (unsigned i = 0; i < r->count; i++) {
+        r->writes[i]->sent_after = after;
+        r->writes[i]->sent_before = before;
+    }
+}
+
+static void add(struct mirror *m, enum write_op op, const struct buf *key,
+                const struct buf *row_key, uint32_t table, uint32_t target, usec until)
+{
+    static const struct buf none = {.data = (char *)""};
+    struct payload *about = payload_new(op, key, row_key, &none);
+
+    if (!about)
+        abort(); /* systemd starts us anew, and then it is known as one of a killed process */
+    about->table = table;
+    about->target = target;
+    about->sent_before = until;
+    if (record_add(m, m->now, RECORD_UNCONFIRMED, about, NULL, NULL, NULL, NULL) < 0)
+        abort();
+}
+
+void suspects_left_open(void *arg, const struct payload *p)
+{
+    struct mirror *m = arg;
+    const struct buf key = {.data = (char *)p->key, .len = p->key_len};
+    const struct buf row_key = {.data = (char *)p->row_key, .len = p->row_key_len};
+
+    add(m, p->op, &key, &row_key, p->table, p->target,
+        p->sent_before + m->config->unconfirmed_horizon);
+    FAILPOINT("suspect_noted");
+}
+
+void suspects_key(struct mirror *m, const struct table_slot *t, enum shaken at_least)
+{
+    if (m->targets[t->target]->shaken >= at_least && suspects_shaky(m))
+        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, m->suspects.window_until);
+}
+
+static void add_entry(struct mirror *m, const struct table_slot *t, const struct value *entry)
+{
+    struct item_fault fault;
+
+    buf_clear(&m->key);
+    if (item_key(t->plan, entry, &m->key, NULL, &fault) == 0 && buf_ok(&m->key))
+        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, m->suspects.window_until);
+}
+
+void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,
+                    const struct value *entry)
+{
+    bool sent = seq <= m->suspects.window || m->targets[t->target]->shaken;
+
+    if (m->suspects.window_until && sent && suspects_shaky(m))
+        add_entry(m, t, entry);
+}
+
+void suspects_row(struct mirror *m, const struct table_slot *t, const struct value *entry)
+{
+    if (m->targets[t->target]->shaken == SHAKEN_ROWS && suspects_shaky(m))
+        add_entry(m, t, entry);
+}
+
+/* --- being sent again ------------------------------------------------------------------------- */
+
+bool suspects_due(const struct mirror *m)
+{
+    return store_suspect_count(m->store) > 0 &&
+           store_suspect_first(m->store) <= suspects_time(m, false);
+}
+
+usec suspects_overdue(const struct mirror *m)
+{
+    usec first = store_suspect_first(m->store), now = suspects_time(m, false);
+
+    return first < now ? now - first : 0;
+}
+
+bool suspects_call(const struct mirror *m)
+{
+    return store_suspect_count(m->store) > 0 && m->attached && !m->paused && !m->held &&
+           clock_monotonic() >= m->suspects.next_look && suspects_due(m);
+}
+
+/* One whose time is over, with bytes of its own. */
+struct due {
+    struct store_suspect of;
+    const char *key, *row_key;
+    struct dropped *dropped;  /* its table is, and its items go */
+    struct table_slot *table; /* its own table, or the one that answers for its item now; or NULL */
+    uint32_t target;
+};
+
+struct page {
+    struct buf bytes; /* struct store_suspect, key, row key ... */
+    int count;
+};
+
+static void collect(void *arg, const struct store_suspect *x)
+{
+    struct page *p = arg;
+
+    buf_append(&p->bytes, x, sizeof *x);
+    buf_append(&p->bytes, x->key, x->key_len);
+    buf_append(&p->bytes, x->row_key, x->row_key_len);
+    p->count++;
+}
+
+static bool is_of(const struct mirror *m, const struct table_slot *t, uint32_t store_id)
+{
+    return t && m->targets[t->target]->store_id == store_id;
+}
+
+/* The table that an item of an id that is nobody's any more falls to: as a comparison has it. */
+static struct table_slot *heir(struct mirror *m, uint32_t store_id, uint32_t id)
+{
+    struct table_slot *any = NULL, *named = NULL;
+    struct store_table known = {0};
+    bool is_known = store_table_by_id(m->store, id, &known) == 0;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->plan || !is_of(m, t, store_id))
+            continue;
+        any = t;
+        if (is_known && strcasecmp(known.name, t->name) == 0)
+            named = t;
+    }
+    store_table_clear(&known);
+    return named ? named : any && !m->targets[any->target]->shared ? any : NULL;
+}
+
+static bool find_target(const struct mirror *m, struct due *d)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].plan && is_of(m, &m->tables[i], d->of.target)) {
+            d->target = m->tables[i].target;
+            return true;
+        }
+    for (size_t i = 0; i < m->dropped_count; i++)
+        if (is_of(m, &m->dropped[i].table, d->of.target)) {
+            d->target = m->dropped[i].table.target;
+            return true;
+        }
+    return false;
+}
+
+enum verdict { WAIT, SEND, LET_GO };
+
+static enum verdict judge(struct mirror *m, struct due *d)
+{
+    if (!find_target(m, d))
+        return LET_GO; /* of a table that is mirrored no more: its items stay as they are */
+    for (size_t i = 0; i < m->dropped_count; i++)
+        if (m->dropped[i].table.id == d->of.table)
+            d->dropped = &m->dropped[i];
+    d->table = mirror_table_by_id(m, d->of.table);
+    if (!is_of(m, d->table, d->of.target))
+        d->table = heir(m, d->of.target, d->of.table);
+    if (d->table)
+        d->target = d->table->target;
+    else if (d->dropped)
+        d->target = d->dropped->table.target;
+    const struct target_slot *target = m->targets[d->target];
+    if (!target->view.open || (d->dropped && !d->dropped->deleting) ||
+        engine_has(m->engine, d->target, d->key, d->of.key_len))
+        return WAIT;
+    /* A row that has the key may not have been loaded yet. */
+    for (size_t i = 0; target->contested && i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].target == d->target && m->tables[i].load == LOAD_ROWS)
+            return WAIT;
+    return SEND;
+}
+
+/* Is it the item of that row? As offer_again(). An empty row key is in the remote key. */
+static int again(struct mirror *m, usec now, struct table_slot *t, const struct due *d,
+                 const void *row_key, size_t n)
+{
+    _cleanup_buf_ struct buf store = {0}, key = {0};
+
+    buf_clear(&m->key);
+    buf_append(&m->key, d->key, d->of.key_len);
+    if (!buf_ok(&m->key))
+        return -ENOMEM;
+    if (n)
+        return offer_again(m, now, t, row_key, n);
+    if (!t->plan->plain_key)
+        return 0;
+    _cleanup_free_ struct value *values = calloc(t->plan->entry_count, sizeof *values);
+    int rc = values ? item_row_key(t->plan, d->key, d->of.key_len, values, &store) : -ENOMEM;
+    for (size_t i = 0; rc == 0 && i < t->plan->row_key_count; i++)
+        value_encode(&key, &values[i]);
+    if (rc == -ENOMEM || !buf_ok(&key))
+        return -ENOMEM;
+    return rc < 0 ? 0 : offer_again(m, now, t, key.data, key.len);
+}
+
+/* No row that we know of has it: it goes, or falls to a row that waits for the key. */
+static int leave(struct mirror *m, usec now, struct table_slot *t, const struct due *d)
+{
+    buf_clear(&m->key);
+    buf_append(&m->key, d->key, d->of.key_len);
+    buf_clear(&m->row_key);
+    buf_append(&m->row_key, d->row_key, d->of.row_key_len);
+    buf_clear(&m->json);
+    int rc = item_key_json(&t->plan->schema, d->key, d->of.key_len, &m->json);
+    if (rc == -ENOMEM || !buf_ok(&m->key) || !buf_ok(&m->row_key))
+        return -ENOMEM;
+    return rc < 0 ? 0 /* such a key cannot be there */ : offer_leave(m, now, t, NULL);
+}
+
+static int send_again(struct mirror *m, usec now, const struct due *d)
+{
+    _cleanup_buf_ struct buf row_key = {0};
+    uint32_t id = 0;
+    int rc = store_digest_owner(m->store, d->of.target, d->key, d->of.key_len, &id, &row_key);
+    struct table_slot *owner = rc > 0 ? mirror_table_by_id(m, id) : NULL;
+
+    if (rc < 0)
+        return rc;
+    rc = owner && owner->target == d->target ? again(m, now, owner, d, row_key.data, row_key.len)
+                                             : 0;
+    if (rc == 0 && d->table && d->table->id == d->of.table)
+        rc = again(m, now, d->table, d, d->row_key, d->of.row_key_len);
+    else if (rc == 0 && d->table)
+        rc = again(m, now, d->table, d, NULL, 0);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    struct table_slot *t = d->table ? d->table : d->dropped ? &d->dropped->table : NULL;
+    return t ? leave(m, now, t, d) : 0;
+}
+
+/* No write comes of it: its row cannot be written, or nobody mirrors it any more. What is there is
+ * not known from now on, and a table that comes back is compared. */
+static int let_go(struct mirror *m, const struct due *d)
+{
+    static const struct buf none;
+    const struct store_suspect *x = &d->of;
+    struct store_table known = {0};
+    int rc = store_digest_doubt_item(m->store, x->target, d->key, x->key_len, x->table,
+                                     x->row_key_len ? d->row_key : NULL, x->row_key_len);
+
+    if (rc == 0 && !mirror_table_by_id(m, x->table) &&
+        store_table_by_id(m->store, x->table, &known) == 0 && known.load != LOAD_GONE)
+        rc = store_table_progress(m->store, x->table, LOAD_ROWS, &none, 0);
+    store_table_clear(&known);
+    if (rc == 0)
+        rc = store_suspect_clear(m->store, x->target, d->key, x->key_len, INT64_MAX);
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+    return rc < 0 ? rc : 0;
+}
+
+static int look_at(struct mirror *m, usec now, struct due *d)
+{
+    enum verdict v = judge(m, d);
+    int rc = v == SEND ? send_again(m, now, d) : 0;
+
+    if (rc < 0 || v == WAIT ||
+        (v == SEND && engine_has(m->engine, d->target, d->key, d->of.key_len)))
+        return rc;
+    return let_go(m, d);
+}
+
+static int look_at_page(struct mirror *m, usec now, const struct page *p)
+{
+    struct suspects *x = &m->suspects;
+    const char *at = p->bytes.data;
+    int64_t version;
+    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+
+    if (rc == SQLITE_OK && version != m->schema_version)
+        m->attached = false;
+    for (int i = 0; rc == SQLITE_OK && m->attached && i < p->count; i++) {
+        struct due d = {0};
+        memcpy(&d.of, at, sizeof d.of);
+        d.key = at + sizeof d.of;
+        d.row_key = d.key + d.of.key_len;
+        at = d.row_key + d.of.row_key_len;
+        int looked = look_at(m, now, &d);
+        if (looked < 0)
+            return looked == -ENOMEM ? SQLITE_NOMEM : STATE_FAILED;
+        buf_clear(&x->after_key);
+        buf_append(&x->after_key, d.key, d.of.key_len);
+        x->after = d.of;
+    }
+    return buf_ok(&x->after_key) ? rc : SQLITE_NOMEM;
+}
+
+/* A pass over all of them is over: those that were offered settle meanwhile. */
+static void begin_anew(struct mirror *m, usec now)
+{
+    m->suspects.after = (struct store_suspect){.until = INT64_MIN};
+    buf_clear(&m->suspects.after_key);
+    m->suspects.next_look = now + LOOK_AGAIN;
+}
+
+unsigned suspects_slice(struct mirror *m, usec now)
+{
+    struct suspects *x = &m->suspects;
+    struct engine_stats stats;
+    struct page p = {0};
+
+    if (now < x->next_look || m->state_broken)
+        return 0;
+    suspects_close_window(m);
+    engine_stats(m->engine, &stats);
+    if (m->paused || m->held || !suspects_due(m)) {
+        begin_anew(m, now);
+        return 0;
+    }
+    if (stats.items >= HALF_ROOM || !mirror_room(m))
+        return 0;
+    x->after.key = x->after_key.data;
+    int n =
+        store_suspect_page(m->store, suspects_time(m, false), &x->after, READ_LIMIT, collect, &p);
+    _cleanup_buf_ struct buf bytes = p.bytes;
+    if (n < 0 || !buf_ok(&bytes)) {
+        records_store_failed(m, now);
+        return 0;
+    }
+    int rc = source_exec(m->source, "BEGIN");
+    if (rc == SQLITE_OK) {
+        rc = look_at_page(m, now, &p);
+        source_end(m->source, SQLITE_OK); /* it has only read */
+        barrier_read(m);
+    }
+    if (rc == STATE_FAILED)
+        records_store_failed(m, now);
+    else if ((rc & 0xff) == SQLITE_BUSY || rc == SQLITE_NOMEM)
+        return MIRROR_BUSY;
+    else if (rc != SQLITE_OK)
+        mirror_fail(m, rc, "reading rows again");
+    if (rc == SQLITE_OK && n == READ_LIMIT)
+        return MIRROR_MORE;
+    begin_anew(m, now);
+    return 0;
+}

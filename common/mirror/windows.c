@@ -1,0 +1,247 @@
+/* What a killed process left behind is known by windows that were on disk before it was sent:
+ * - the journal's entries up to `reserved`, which is moved on in large steps;
+ * - tables whose load was not complete. What was on its way was of a row as it was: harmful only
+ * once the row changes, and then its change is, or comes to be, in the journal. So for a horizon
+ * every entry of such a target makes a suspect; where triggers were missing, every row and item
+ * met;
+ * - writes of neither (dead letters tried again), announced by `loose`, likewise;
+ * - suspects that were being sent again: none of them ends before the horizon is over. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "mirror/internal.h"
+
+enum { RESERVE_STEP = 10000 };
+
+/* Several slices are left to be read while the successor of a step is being synced. */
+_Static_assert(RESERVE_STEP / 2 > READ_LIMIT, "reserved well before it is needed");
+
+static usec horizon_from_now(const struct mirror *m)
+{
+    return suspects_time(m, true) + m->config->unconfirmed_horizon;
+}
+
+/* --- what a killed process left --------------------------------------------------------------- */
+
+static void shaken_name(const struct target_slot *t, char name[32])
+{
+    snprintf(name, 32, "shaken:%u", t->store_id);
+}
+
+static int get_int(struct mirror *m, const char *name, int64_t *out)
+{
+    int rc = store_get_int(m->store, name, out);
+
+    return rc == -ENOENT ? 0 : rc;
+}
+
+int suspects_recall(struct mirror *m)
+{
+    struct suspects *x = &m->suspects;
+    int64_t clean = 1, loose = 0, until = 0;
+    int rc = get_int(m, "clean", &clean);
+
+    rc = rc < 0 ? rc : get_int(m, "window", &x->window);
+    rc = rc < 0 ? rc : get_int(m, "window_until", &until);
+    int known = store_get_int(m->store, "reserved", &x->reserved);
+    rc = rc < 0 || known == -ENOENT ? rc : known;
+    rc = rc < 0 ? rc : get_int(m, "loose", &loose);
+    x->killed = clean == 0;
+    x->window_until = x->killed ? USEC_NEVER : until;
+    x->was_loose = x->killed && loose != 0;
+    if (x->killed && known == -ENOENT) /* nothing was reserved, or by a version that did not */
+        x->window = INT64_MAX;
+    else if (x->killed && x->reserved > x->window)
+        x->window = x->reserved;
+    x->reserve_wanted = x->reserved;
+    return rc;
+}
+
+void suspects_recall_target(struct mirror *m, struct target_slot *t)
+{
+    char name[32];
+    int64_t how = 0;
+
+    shaken_name(t, name);
+    if (get_int(m, name, &how) < 0)
+        how = SHAKEN_ROWS;
+    t->shaken = (enum shaken)how;
+    if (m->suspects.was_loose)
+        suspects_shake(m, t, SHAKEN_ENTRIES);
+}
+
+/* May anything that a killed process sent still be carried out? */
+bool suspects_shaky(const struct mirror *m)
+{
+    usec until = m->suspects.window_until;
+
+    return until && (until == USEC_NEVER || suspects_time(m, false) < until);
+}
+
+int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how)
+{
+    char name[32];
+
+    if (!suspects_shaky(m) || t->shaken >= how)
+        return 0;
+    t->shaken = how;
+    shaken_name(t, name);
+    return records_kept(m, store_put_int(m->store, name, how));
+}
+
+int suspects_shake_all(struct mirror *m)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        rc = suspects_shake(m, m->targets[i], SHAKEN_ROWS);
+    return rc;
+}
+
+void suspects_narrow(struct mirror *m, int64_t max)
+{
+    if (m->suspects.killed && max < m->suspects.window)
+        m->suspects.window = max;
+}
+
+static int keep_window(struct mirror *m)
+{
+    int rc = store_put_int(m->store, "window", m->suspects.window);
+
+    return rc < 0 ? rc : store_put_int(m->store, "window_until", m->suspects.window_until);
+}
+
+int suspects_unknown(struct mirror *m, int64_t max)
+{
+    int rc = 0;
+
+    m->suspects.window = max;
+    m->suspects.window_until = m->suspects.begun ? horizon_from_now(m) : USEC_NEVER;
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        rc = suspects_shake(m, m->targets[i], SHAKEN_ENTRIES);
+    return rc < 0 ? rc : keep_window(m);
+}
+
+/* None of it can come any more. */
+static int forget_window(struct mirror *m)
+{
+    char name[32];
+    int rc = 0;
+
+    m->suspects.window = m->suspects.window_until = 0;
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
+        if (!m->targets[i]->shaken)
+            continue;
+        m->targets[i]->shaken = SHAKEN_NOT;
+        shaken_name(m->targets[i], name);
+        rc = store_put_int(m->store, name, SHAKEN_NOT);
+    }
+    return rc < 0 ? rc : keep_window(m);
+}
+
+int suspects_begin(struct mirror *m)
+{
+    struct suspects *x = &m->suspects;
+    int rc = 0;
+
+    if (x->begun)
+        return 0;
+    if (m->state_broken)
+        return -EIO;
+    if (x->window_until == USEC_NEVER) {
+        usec until = horizon_from_now(m);
+        rc = store_suspect_raise(m->store, until);
+        rc = rc < 0 ? rc : store_put_int(m->store, "window", x->window);
+        rc = rc < 0 ? rc : store_put_int(m->store, "window_until", until);
+        rc = rc < 0 ? rc : store_put_int(m->store, "clean", 0);
+        rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+        if (rc == 0)
+            x->window_until = until;
+    } else {
+        rc = store_put_int(m->store, "clean", 0);
+        rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+    }
+    x->begun = rc == 0;
+    return rc;
+}
+
+void suspects_end(struct mirror *m)
+{
+    if (!m->suspects.begun || m->state_broken)
+        return;
+    if (store_put_int(m->store, "reserved", 0) == 0 && store_put_int(m->store, "loose", 0) == 0)
+        store_put_int(m->store, "clean", 1);
+}
+
+int suspects_loose(struct mirror *m)
+{
+    if (m->suspects.loose)
+        return 0;
+    if (m->state_broken)
+        return -EIO;
+    int rc = store_put_int(m->store, "loose", 1);
+    rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+    m->suspects.loose = rc == 0;
+    return rc;
+}
+
+/* --- what may be read ------------------------------------------------------------------------- */
+
+int suspects_reserve(struct mirror *m, int64_t after)
+{
+    struct suspects *x = &m->suspects;
+    int64_t max = 0;
+
+    if (x->reserved - after > RESERVE_STEP / 2)
+        return SQLITE_OK;
+    int rc = journal_max(m->journal, &max);
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    if (max <= after || after + RESERVE_STEP <= x->reserve_wanted)
+        return SQLITE_OK;
+    x->reserve_wanted = after + RESERVE_STEP;
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+    return SQLITE_OK;
+}
+
+bool suspects_hold_reader(const struct mirror *m)
+{
+    return m->suspects.reserve_wanted > m->suspects.reserved &&
+           m->watermark >= m->suspects.reserved;
+}
+
+int suspects_flush(struct mirror *m)
+{
+    struct suspects *x = &m->suspects;
+    struct engine_stats stats;
+    int rc = 0;
+
+    if (x->reserve_wanted > x->reserved)
+        rc = store_put_int(m->store, "reserved", x->reserve_wanted);
+    x->reserve_syncing = x->reserve_wanted;
+    if (!x->loose || rc < 0)
+        return rc;
+    engine_stats(m->engine, &stats);
+    if (stats.items)
+        return 0;
+    x->loose = false;
+    return store_put_int(m->store, "loose", 0);
+}
+
+void suspects_flushed(struct mirror *m)
+{
+    if (m->suspects.reserve_syncing > m->suspects.reserved)
+        m->suspects.reserved = m->suspects.reserve_syncing;
+}
+
+/* The windows of a killed process close. */
+void suspects_close_window(struct mirror *m)
+{
+    if (m->suspects.begun && m->suspects.window_until && !suspects_shaky(m)) {
+        records_kept(m, forget_window(m));
+        if (m->first_record == USEC_NEVER)
+            m->first_record = m->now;
+    }
+}

@@ -1,0 +1,424 @@
+/* Writes of uncertain outcome, one at a time, in a simulated world: what is left open is
+ * unconfirmed, is not taken for known, and is sent again once no older write can come any more. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../sim/application.c"
+#include "../sim/oracle.c"
+#include "../sim/service.c"
+#include "../sim/vfs.c"
+#include "../sim/world.c"
+
+enum { TURNS = 5000 };
+
+/* --- a world at rest, and what is asked of it ------------------------------------------------- */
+
+static void at_rest_again(struct world *w)
+{
+    sim_settle(w);
+    if (!w->failure[0])
+        oracle_compare(w, "at rest");
+    assert_string_equal(w->failure, "");
+}
+
+/* One in which the places of seats are keys that rows pass on to one another, if `meeting`. */
+static struct world *calm_world(bool meeting)
+{
+    for (uint64_t seed = 1;; seed++) {
+        struct world *w = world_new(seed, false);
+        assert_non_null(w);
+        assert_true(world_build(w));
+        if ((config_table(w->config, "seats") && config_table(w->config, "seats")->target) !=
+            meeting) {
+            world_free(w);
+            continue;
+        }
+        assert_true(sim_start(w));
+        app_run(w, "DELETE FROM people; DELETE FROM seats; DELETE FROM desks");
+        at_rest_again(w);
+        return w;
+    }
+}
+
+static int64_t unconfirmed(struct world *w)
+{
+    struct mirror_view v;
+
+    mirror_view(w->mirror, w->now, &v);
+    assert_false(v.converged && v.unconfirmed);
+    return v.unconfirmed;
+}
+
+static void note_until(void *arg, const struct store_suspect *x)
+{
+    *(int64_t *)arg = x->until;
+}
+
+static int64_t only_until(struct world *w)
+{
+    const struct store_suspect first = {.until = INT64_MIN};
+    int64_t until = 0;
+
+    assert_int_equal(
+        store_suspect_page(mirror_store(w->mirror), INT64_MAX, &first, 9, note_until, &until), 1);
+    return until;
+}
+
+static bool every_target_open(struct world *w)
+{
+    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
+        if (!mirror_target(w->mirror, i)->open)
+            return false;
+    return true;
+}
+
+/* Turns until everything read is settled, which waits for no suspect. */
+static void settled(struct world *w)
+{
+    struct mirror_view v;
+    int turns = 0;
+
+    do {
+        sim_turn(w);
+        mirror_view(w->mirror, w->now, &v);
+        assert_true(++turns < TURNS);
+    } while (v.journal_entries || !mirror_settled(w->mirror, v.journal_max) || v.engine.items ||
+             !every_target_open(w));
+}
+
+/* The application's statement, whose write is sent and left open: none of it is carried out. */
+static void leave_open(struct world *w, const char *sql)
+{
+    struct mirror_view v;
+    uint64_t before = w->requests;
+    int turns = 0;
+
+    app_run(w, "%s", sql);
+    w->pumping = true;
+    do {
+        sim_turn(w);
+        assert_true(++turns < TURNS);
+    } while (w->requests == before);
+    struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
+    f->arrived = true;
+    answer(f, REPLY_AMBIGUOUS, 0, "timeout");
+    while (service_answer(w, false))
+        ;
+    mirror_view(w->mirror, w->now, &v);
+    assert_true(v.unconfirmed > 0);
+}
+
+/* Rewrites the only item of a table, or puts `item` back when there is none: what a write that
+ * comes late does. */
+static struct sim_item *only_item(struct world *w, const char *table)
+{
+    struct sim_table *t = service_table(w, table);
+    struct sim_item *found = NULL;
+
+    for (size_t i = 0; t->items.slots && i <= t->items.mask; i++)
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
+            assert_null(found);
+            found = container_of(n, struct sim_item, node);
+        }
+    return found;
+}
+
+static void item_is(struct world *w, const char *table, const char *part)
+{
+    const struct sim_item *item = only_item(w, table);
+
+    assert_non_null(item);
+    assert_non_null(memmem(item->bytes + item->key_len, item->json_len, part, strlen(part)));
+}
+
+/* What a write does that was left open and is carried out after all. */
+static void come_late(struct world *w, const char *table, const struct buf *key, const char *json)
+{
+    struct buf text = {0};
+
+    buf_append(&text, json, strlen(json));
+    item_put(service_table(w, table), key, &text);
+    buf_free(&text);
+}
+
+static void key_of_only_item(struct world *w, const char *table, struct buf *key)
+{
+    const struct sim_item *item = only_item(w, table);
+
+    assert_non_null(item);
+    buf_append(key, item->bytes, item->key_len);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+#define OLD "{\"id\":{\"N\":\"1\"},\"name\":{\"S\":\"old\"}}"
+
+static void a_write_left_open_is_sent_again_after_the_horizon(void **state)
+{
+    struct world *w = calm_world(false);
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    leave_open(w, "INSERT INTO people(id,name) VALUES(1,'old')");
+    assert_int_equal(unconfirmed(w), 1);
+    app_run(w, "UPDATE people SET name='new'");
+    settled(w); /* the newer one went at once */
+    item_is(w, "people", "new");
+    assert_int_equal(unconfirmed(w), 1);
+    int64_t until = only_until(w);
+    assert_true(until > edge_service_time(w, false));
+
+    key_of_only_item(w, "people", &key);
+    come_late(w, "people", &key, OLD);
+    w->now += until - edge_service_time(w, false) - 1;
+    settled(w);
+    item_is(w, "people", "old"); /* not a moment too early */
+    w->now += 2 * USEC_PER_SEC;
+    at_rest_again(w);
+    item_is(w, "people", "new");
+    assert_int_equal(unconfirmed(w), 0);
+    world_free(w);
+}
+
+static void another_one_moves_the_time_on(void **state)
+{
+    struct world *w = calm_world(false);
+
+    (void)state;
+    leave_open(w, "INSERT INTO people(id,name) VALUES(1,'old')");
+    int64_t until = only_until(w);
+    settled(w);
+    w->now += w->config->unconfirmed_horizon / 2;
+    leave_open(w, "UPDATE people SET name='new'");
+    assert_true(only_until(w) >= until + w->config->unconfirmed_horizon / 2);
+    at_rest_again(w);
+    assert_int_equal(unconfirmed(w), 0);
+    world_free(w);
+}
+
+/* What the row says again is what the state file says it holds. */
+static void nothing_is_spared_for_one(void **state)
+{
+    struct world *w = calm_world(false);
+
+    (void)state;
+    app_run(w, "INSERT INTO people(id,name) VALUES(1,'same')");
+    at_rest_again(w);
+    leave_open(w, "UPDATE people SET name='other'");
+    settled(w);
+    leave_open(w, "UPDATE people SET name='same'");
+    settled(w);
+    uint64_t before = w->requests;
+    app_run(w, "UPDATE people SET name='same'");
+    settled(w);
+    assert_true(w->requests > before);
+    at_rest_again(w);
+    before = w->requests;
+    app_run(w, "UPDATE people SET name='same'");
+    at_rest_again(w);
+    assert_int_equal(w->requests, before);
+    world_free(w);
+}
+
+static void it_outlives_a_restart_and_a_crash(void **state)
+{
+    struct world *w = calm_world(false);
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    leave_open(w, "INSERT INTO people(id,name) VALUES(1,'old')");
+    app_run(w, "UPDATE people SET name='new'");
+    settled(w);
+    int64_t until = only_until(w);
+    sim_stop(w);
+    assert_true(sim_start(w));
+    assert_int_equal(only_until(w), until);
+    settled(w);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    settled(w);
+    /* It may have been sent again by the process that died. */
+    assert_true(only_until(w) > until);
+    key_of_only_item(w, "people", &key);
+    come_late(w, "people", &key, OLD);
+    at_rest_again(w);
+    item_is(w, "people", "new");
+    world_free(w);
+}
+
+static void what_a_stop_leaves_open_is_one(void **state)
+{
+    struct world *w = calm_world(false);
+    uint64_t before = w->requests;
+
+    (void)state;
+    app_run(w, "INSERT INTO people(id,name) VALUES(1,'old')");
+    w->pumping = true;
+    while (w->requests == before)
+        sim_turn(w);
+    w->quiet = false;
+    mirror_stop(w->mirror, w->now);
+    mirror_farewell(w->mirror);
+    service_orphan(w);
+    mirror_free(w->mirror);
+    assert_true(sim_start(w));
+    assert_int_equal(unconfirmed(w), 1);
+    at_rest_again(w);
+    assert_int_equal(unconfirmed(w), 0);
+    world_free(w);
+}
+
+/* Its entry is in the journal, within what was reserved. */
+static void what_a_killed_process_may_have_sent_is_one(void **state)
+{
+    struct world *w = calm_world(false);
+    uint64_t before = w->requests;
+
+    (void)state;
+    app_run(w, "INSERT INTO people(id,name) VALUES(1,'old')");
+    w->pumping = true;
+    while (w->requests == before)
+        sim_turn(w);
+    sim_crash(w);
+    app_run(w, "UPDATE people SET name='new'");
+    assert_true(sim_start(w));
+    settled(w);
+    assert_int_equal(unconfirmed(w), 1);
+    assert_true(only_until(w) >= edge_service_time(w, false));
+    /* What was written after the start is none. */
+    app_run(w, "INSERT INTO people(id,name) VALUES(2,'later')");
+    settled(w);
+    assert_int_equal(unconfirmed(w), 1);
+    at_rest_again(w);
+    world_free(w);
+}
+
+static void a_row_that_is_gone_has_its_item_deleted_again(void **state)
+{
+    struct world *w = calm_world(false);
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    app_run(w, "INSERT INTO people(id,name) VALUES(1,'first')");
+    at_rest_again(w);
+    key_of_only_item(w, "people", &key);
+    leave_open(w, "UPDATE people SET name='old'");
+    app_run(w, "DELETE FROM people");
+    settled(w);
+    assert_null(only_item(w, "people"));
+    assert_int_equal(unconfirmed(w), 1);
+    come_late(w, "people", &key, OLD);
+    at_rest_again(w);
+    assert_null(only_item(w, "people"));
+    world_free(w);
+}
+
+/* A delete that comes late takes the item of a row that has the key again. */
+static void a_delete_left_open_is_no_less_one(void **state)
+{
+    struct world *w = calm_world(false);
+
+    (void)state;
+    app_run(w, "INSERT INTO people(id,name) VALUES(1,'first')");
+    at_rest_again(w);
+    leave_open(w, "DELETE FROM people");
+    app_run(w, "INSERT INTO people(id,name) VALUES(1,'new')");
+    settled(w);
+    item_remove(service_table(w, "people"), only_item(w, "people"));
+    at_rest_again(w);
+    item_is(w, "people", "new");
+    world_free(w);
+}
+
+/* The key has come to be another row's: that one's item is what is sent again. */
+static void a_key_that_another_row_has_now_gets_its_item(void **state)
+{
+    struct world *w = calm_world(true);
+    struct sim_table *t = service_table(w, "single");
+    _cleanup_buf_ struct buf key = {0};
+    struct sim_item *item;
+
+    (void)state;
+    leave_open(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','one')");
+    settled(w);
+    for (size_t i = 0; i <= t->items.mask; i++)
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
+            item = container_of(n, struct sim_item, node);
+            if (memmem(item->bytes, item->key_len + item->json_len, "PLACE#here", 10))
+                buf_append(&key, item->bytes, item->key_len);
+        }
+    assert_true(key.len > 0);
+    app_run(w, "UPDATE seats SET place='there' WHERE id=1");
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'here','two')");
+    settled(w);
+    assert_int_equal(unconfirmed(w), 1);
+    come_late(w, "single", &key, "{\"stale\":{\"BOOL\":true}}");
+    at_rest_again(w);
+    item = service_item(t, key.data, key.len);
+    assert_non_null(item);
+    assert_non_null(memmem(item->bytes, item->key_len + item->json_len, "two", 3));
+    world_free(w);
+}
+
+/* A row that cannot be written leaves nothing to wait for; what is there is not known any more. */
+static void a_row_that_cannot_be_written_ends_it(void **state)
+{
+    struct world *w = calm_world(false);
+
+    (void)state;
+    leave_open(w, "INSERT INTO people(id,name) VALUES(1,'old')");
+    settled(w);
+    app_run(w, "UPDATE people SET name=9e999");
+    at_rest_again(w);
+    assert_int_equal(unconfirmed(w), 0);
+    app_run(w, "UPDATE people SET name='old'");
+    uint64_t before = w->requests;
+    at_rest_again(w);
+    assert_true(w->requests > before);
+    world_free(w);
+}
+
+/* A daemon with nothing to do has let go of the database; it takes it up again by itself. */
+static void rest_is_left_for_one(void **state)
+{
+    struct world *w = calm_world(false);
+    int turns = 0;
+
+    (void)state;
+    leave_open(w, "INSERT INTO people(id,name) VALUES(1,'old')");
+    while (!mirror_resting(w->mirror) && only_until(w) > edge_service_time(w, false)) {
+        sim_turn(w);
+        assert_true(++turns < TURNS);
+    }
+    if (w->config->unconfirmed_horizon > 30 * USEC_PER_SEC)
+        assert_true(mirror_resting(w->mirror));
+    at_rest_again(w);
+    assert_int_equal(unconfirmed(w), 0);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_write_left_open_is_sent_again_after_the_horizon),
+        cmocka_unit_test(another_one_moves_the_time_on),
+        cmocka_unit_test(nothing_is_spared_for_one),
+        cmocka_unit_test(it_outlives_a_restart_and_a_crash),
+        cmocka_unit_test(what_a_stop_leaves_open_is_one),
+        cmocka_unit_test(what_a_killed_process_may_have_sent_is_one),
+        cmocka_unit_test(a_row_that_is_gone_has_its_item_deleted_again),
+        cmocka_unit_test(a_delete_left_open_is_no_less_one),
+        cmocka_unit_test(a_key_that_another_row_has_now_gets_its_item),
+        cmocka_unit_test(a_row_that_cannot_be_written_ends_it),
+        cmocka_unit_test(rest_is_left_for_one),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
