@@ -253,10 +253,11 @@ static int has_row(struct page *p, const struct swept *d, struct value *key, boo
     if (rc < 0)
         return SQLITE_OK;
     rc = rows_lookup(t->rows, key);
-    if (rc == SQLITE_ROW)
-        *yes = item_key(t->plan, t->rows->values, &found, NULL, &fault) < 0 ||
-               (found.len == d->key_len && memcmp(found.data, d->key, found.len) == 0);
-    else if (rc == SQLITE_TOOBIG)
+    if (rc == SQLITE_ROW) { /* one that has come to have no key has left this item, too */
+        int keyed = item_key(t->plan, t->rows->values, &found, NULL, &fault);
+        *yes = keyed == -ENOMEM || (keyed == 0 && found.len == d->key_len &&
+                                    memcmp(found.data, d->key, found.len) == 0);
+    } else if (rc == SQLITE_TOOBIG)
         *yes = true;
     rows_end(t->rows->lookup);
     return rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG ? SQLITE_OK : rc;
