@@ -145,21 +145,21 @@ struct record {
     char *column, *reason, *message; /* of REFUSED and FAULT */
 };
 
-/* Is what was read on the disk (barrier.c)? Of a sync under way what it will have covered. */
+/* Is what was read on the disk (barrier.c)? */
 struct barrier {
-    bool read;            /* something was read, and the sync that covers it has not begun */
-    bool syncing;         /* the edge is at it */
-    bool failed;          /* the last one did */
-    bool wal;             /* the database's mode when it was read last */
-    bool known;           /* the state of `version` is durable */
-    int64_t version;      /* data_version: counts commits of others */
-    int64_t watermark;    /* the journal is durable up to here, */
-    int64_t acked;        /* and this acknowledgement of ours */
-    bool known_next;      /* of the sync under way: */
-    int64_t version_next; /* */
-    int64_t watermark_next, acked_next;
-    uint64_t serial; /* offers before it */
-    usec retry;
+    bool read;         /* something was read, and the sync that covers it has not begun */
+    bool syncing;      /* the edge is at it */
+    bool failed;       /* the last one did */
+    bool wal;          /* the database's mode when it was read last */
+    bool known;        /* the state of `version` is durable */
+    int64_t version;   /* data_version: counts commits of others */
+    int64_t watermark; /* the journal is durable up to here, */
+    int64_t acked;     /* and this acknowledgement of ours */
+    /* The same, once the sync under way is over; and the offers before `serial` may be sent. */
+    bool known_next;
+    int64_t version_next, watermark_next, acked_next;
+    uint64_t serial;
+    usec retry; /* a sync that failed is tried again then */
     struct err error;
 };
 

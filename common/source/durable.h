@@ -31,7 +31,8 @@ struct durable {
 
 /* Blocks for as long as the disk needs. To be called after the read transaction has ended; needs no
  * lock, and any thread may, but one at a time for a `d`. 0, or a negative errno: then nothing is
- * known to be durable. Try again; whatever the kernel has dropped since stays unnoticed by it. */
+ * known to be durable. It may be tried again; that the kernel may by then have given up what it
+ * could not write is not seen by the next call. */
 int durable_sync(struct durable *d, const char *database, bool wal);
 void durable_close(struct durable *d);
 
