@@ -219,7 +219,8 @@ static bool holds(void *arg, struct payload *p)
     struct mirror *m = arg;
 
     if (m->state_broken ||
-        store_suspect_has(m->store, m->targets[p->target]->store_id, p->key, p->key_len))
+        (!PLANTED(SPARED_IN_DOUBT) &&
+         store_suspect_has(m->store, m->targets[p->target]->store_id, p->key, p->key_len)))
         return false;
     enum digest_match match =
         store_digest_match(m->store, m->targets[p->target]->store_id, p->key, p->key_len, p->digest,

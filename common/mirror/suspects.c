@@ -59,7 +59,8 @@ void suspects_left_open(void *arg, const struct payload *p)
     const struct buf row_key = {.data = (char *)p->row_key, .len = p->row_key_len};
 
     add(m, p->op, &key, &row_key, p->table, p->target,
-        p->sent_before + m->config->unconfirmed_horizon);
+        p->sent_before + (PLANTED(SHORT_HORIZON) ? m->config->unconfirmed_horizon / 16
+                                                 : m->config->unconfirmed_horizon));
     FAILPOINT("suspect_noted");
 }
 

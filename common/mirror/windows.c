@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/plant.h"
 #include "mirror/internal.h"
 
 enum { RESERVE_STEP = 10000 };
@@ -47,7 +48,7 @@ int suspects_recall(struct mirror *m)
     int known = store_get_int(m->store, "reserved", &x->reserved);
     rc = rc < 0 || known == -ENOENT ? rc : known;
     rc = rc < 0 ? rc : get_int(m, "loose", &loose);
-    x->killed = clean == 0;
+    x->killed = clean == 0 && !PLANTED(NO_WINDOW);
     x->window_until = x->killed ? USEC_NEVER : until;
     x->was_loose = x->killed && loose != 0;
     if (x->killed && known == -ENOENT) /* nothing was reserved, or by a version that did not */

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/lockfile.h"
+#include "base/plant.h"
 #include "state/internal.h"
 
 /* Time first in the index: those whose time is over are paged through by it. */
@@ -171,6 +172,8 @@ void store_rollback(struct store *s)
         exec(s, "ROLLBACK");
     s->dirty = false;
     s->dead_letters = store_dead_letter_count(s, 0);
+    if (PLANTED(SUSPECTS_FORGOTTEN))
+        exec(s, "DELETE FROM suspect");
     s->suspects = store_count_suspects(s);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/plant.h"
 #include "vfs.h"
 #include "world.h"
 
@@ -165,6 +166,23 @@ static bool refused(struct sim_flight *f)
     return false;
 }
 
+static usec some_lateness(struct world *w);
+static void leave_for_later(struct world *w, struct sim_write *x, usec due);
+
+/* A planted fault: the request had been sent once before, and that is carried out late. */
+static void sent_before(struct world *w, struct sim_flight *f)
+{
+    usec late = some_lateness(w);
+
+    for (unsigned i = 0; i < f->count; i++) {
+        struct sim_write x = f->writes[i];
+        x.key = x.json = (struct buf){0};
+        buf_append(&x.key, f->writes[i].key.data, f->writes[i].key.len);
+        buf_append(&x.json, f->writes[i].json.data, f->writes[i].json.len);
+        leave_for_later(w, &x, w->now + late);
+    }
+}
+
 static void accept(struct world *w, struct sim_flight *f)
 {
     uint32_t mask = 0;
@@ -172,6 +190,8 @@ static void accept(struct world *w, struct sim_flight *f)
     if (sim_chance(w, w->faults.unprocessed))
         mask = (uint32_t)rng_next(&w->rng) & ((UINT32_C(1) << f->count) - 1);
     apply(f, mask);
+    if (PLANTED(RESENT_UNSEEN) && sim_chance(w, 100))
+        sent_before(w, f);
     answer(f, REPLY_OK, 200, "");
     f->reply.message[0] = '\0';
     f->reply.unprocessed = mask;
