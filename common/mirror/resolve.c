@@ -61,6 +61,21 @@ static int find_id(struct mirror *m, const struct capture_state *st, struct tabl
     return rc < 0 ? rc : store_table_by_id(m->store, id, known);
 }
 
+/* Of an unfinished load writes of rows may still be on their way that no entry speaks of, after a
+ * kill; when the table is not as it was, then or while they may come, rows have changed without
+ * entries. */
+static int shake(struct mirror *m, const struct table_slot *t, const struct store_table *known,
+                 bool same)
+{
+    struct target_slot *target = m->targets[t->target];
+
+    if (!same && target->shaken)
+        return suspects_shake(m, target, SHAKEN_ROWS);
+    if (known->load == LOAD_DONE || !m->suspects.killed || !m->unclean)
+        return 0;
+    return suspects_shake(m, target, same ? SHAKEN_ENTRIES : SHAKEN_ROWS);
+}
+
 /* Take over what the store knows, and decide whether the table's items may differ from the plan. */
 /* What is to be known of the table from now on, where it differs from what was. */
 static int save_table(struct mirror *m, const struct table_slot *t, struct store_table *known,
@@ -106,8 +121,7 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
      * carried out: nothing of it is spared. */
     t->full = known->full || (m->unclean && t->load != LOAD_DONE && !t->let_go);
     t->cookie = known->cookie;
-    if (known->load != LOAD_DONE && m->suspects.killed && m->unclean &&
-        suspects_shake(m, m->targets[t->target], same ? SHAKEN_ENTRIES : SHAKEN_ROWS) < 0) {
+    if (shake(m, t, known, same) < 0) {
         sqlite3_free(mark);
         return -EIO;
     }

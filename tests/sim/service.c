@@ -7,13 +7,14 @@
 #include <string.h>
 
 #include "base/plant.h"
+#include "state/store.h"
 #include "vfs.h"
 #include "world.h"
 
 struct sim_write {
     uint32_t target;
     struct sim_table *table;
-    bool put;
+    bool put, unentered, orphan;
     struct buf key, json;
 };
 
@@ -68,7 +69,7 @@ static void item_remove(struct sim_table *t, struct sim_item *item)
     free(item);
 }
 
-static void item_put(struct sim_table *t, const struct buf *key, const struct buf *json)
+static struct sim_item *item_put(struct sim_table *t, const struct buf *key, const struct buf *json)
 {
     struct sim_item *item = malloc(sizeof *item + key->len + json->len);
 
@@ -80,6 +81,29 @@ static void item_put(struct sim_table *t, const struct buf *key, const struct bu
     memcpy(item->bytes + key->len, json->data, json->len);
     if (map_insert(&t->items, &item->node, map_hash(key->data, key->len, 0)) < 0)
         abort();
+    return item;
+}
+
+void service_unknown(struct world *w)
+{
+    struct store *s = mirror_store(w->mirror);
+    uint8_t digest[STORE_DIGEST_SIZE];
+    uint32_t id, owner;
+
+    for (size_t i = 0; i < w->table_count; i++) {
+        struct sim_table *t = &w->tables[i];
+        if (!t->items.slots || store_target(s, t->name, &id) < 0)
+            continue;
+        for (size_t k = 0; k <= t->items.mask; k++)
+            for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
+                struct sim_item *item = container_of(n, struct sim_item, node);
+                item->unknown |=
+                    item->unentered &&
+                    !store_digest_get(s, id, item->bytes, item->key_len, digest, &owner) &&
+                    !store_suspect_has(s, id, item->bytes, item->key_len);
+                item->unentered = false;
+            }
+    }
 }
 
 static void items_clear(struct sim_table *t)
@@ -122,9 +146,11 @@ void service_free(struct world *w)
 
 static void carry_out_write(struct sim_write *x)
 {
-    if (x->put)
-        item_put(x->table, &x->key, &x->json);
-    else
+    if (x->put) {
+        struct sim_item *item = item_put(x->table, &x->key, &x->json);
+        item->unentered = x->unentered && !x->orphan;
+        item->unknown = x->unentered && x->orphan;
+    } else
         item_remove(x->table, service_item(x->table, x->key.data, x->key.len));
 }
 
@@ -355,6 +381,7 @@ void service_send(void *arg, const struct request *r)
         x->target = p->target;
         x->table = service_table(w, mirror_target(w->mirror, p->target)->name);
         x->put = p->op == WRITE_PUT;
+        x->unentered = !p->journal;
         buf_append(&x->key, p->key, p->key_len);
         buf_append(&x->json, p->json, p->json_len);
         sim_trace(w, "  %s %s %.*s", x->put ? "put" : "delete",
@@ -416,6 +443,8 @@ void service_orphan(struct world *w)
     list_for_each(pos, after, &w->flights)
     {
         struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        for (unsigned i = 0; i < f->count; i++)
+            f->writes[i].orphan = !w->stopping; /* a clean stop keeps that they were on their way */
         if (!f->arrived)
             let_go(w, f);
         flight_free(f);

@@ -187,6 +187,7 @@ bool sim_start(struct world *w)
         sim_fail(w, "the mirror does not start: %s", err.text);
         return false;
     }
+    service_unknown(w);
     mirror_attach(w->mirror, w->now);
     w->pumping = true;
     return true;

@@ -49,6 +49,11 @@ struct sim_commit {
 struct sim_item {
     struct map_node node;
     uint64_t seen; /* by the comparison of that number */
+    /* Put by a load, or another that no entry of the journal speaks of; and so by a process that
+     * was killed before it could keep that it had: what is known of DynamoDB is known from the
+     * state file, so that such an item stays when its row goes unseen. README names it as a limit.
+     */
+    bool unentered, unknown;
     size_t key_len, json_len;
     char bytes[]; /* key, then JSON */
 };
@@ -163,6 +168,8 @@ void service_send(void *arg, const struct request *r);
 /* Answer a request: any (`due` false), or one whose time has come. False: there is none. */
 bool service_answer(struct world *w, bool due);
 usec service_due(const struct world *w);
+/* After a start: items of which the state file does not tell. */
+void service_unknown(struct world *w);
 /* Requests of a process that is no more: each arrives now, later or never. */
 void service_orphan(struct world *w);
 /* What arrives late by now; and when the next one does. */
