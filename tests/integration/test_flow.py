@@ -137,7 +137,7 @@ def test_the_wait_that_the_service_asks_for_is_kept(fault, faulty):
     fault.faults.add(Fault("unavailable", times=1, headers={"x-amz-retry-after": "1500"}))
     faulty.sql("INSERT INTO t VALUES(1, 'x')")
     faulty.settle()
-    failed, again = fault.batches()[before:]
+    failed, again = fault.batches()[before:][:2]  # a third one settles what the failure left open
     assert again.at - failed.at > 1.4  # backoff_max is 200 ms
 
 
