@@ -130,7 +130,7 @@ tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS) $(SIM)
 sample-config: $(BUILD)/tests/print_sample
 	$(Q)$< > etc/syncd.conf
 
-check: all tests-build
+check: all $(PURE_TESTS) $(UNIT_TESTS)
 	$(Q)scripts/run-unit-tests $(BUILD)/tests
 
 # Migration tools from their registries at a mirrored database; scripts/test tries three of them.

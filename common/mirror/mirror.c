@@ -358,10 +358,11 @@ static unsigned work(struct mirror *m, usec now)
         return 0;
     targets_open_fresh(m, now);
     bits = reader_slice(m, now);
-    if (PLANTED(LATE_LOAD) && m->late)
-        engine_step(m->engine, now,
-                    &(struct event){.kind = EVENT_OFFER, .payload = take_ptr(m->late)},
-                    &m->actions);
+    if (PLANTED(LATE_LOAD) && m->late) {
+        struct event ev = {.kind = EVENT_OFFER, .payload = m->late};
+        m->late = NULL;
+        engine_step(m->engine, now, &ev, &m->actions);
+    }
     if (!m->attached) /* the schema moved */
         return bits | (m->problem == SOURCE_OK ? MIRROR_MORE : 0);
     if (!(bits & MIRROR_BUSY)) {

@@ -1,6 +1,6 @@
 /* Simulated worlds by the thousand.
  *
- *     sim [--seeds FROM-TO | --count N | --seconds S --first-seed N] [--jobs N] [--keep-going]
+ *     sim [--seeds FROM-TO | --count N] [--seconds S] [--first-seed N] [--jobs N] [--keep-going]
  *     sim --seed N [--steps N] [--without TROUBLE,TROUBLE]    one of them, with its trace
  *     sim --planted [NAME] [--count N]       each planted fault (base/plant.h) must be found
  *
@@ -301,7 +301,7 @@ static bool parse(struct options *o, int argc, char **argv)
                                           {"planted", optional_argument, NULL, 'p'},
                                           {0}};
     unsigned long long from, to;
-    uint64_t count = 1000;
+    uint64_t count = 0;
     bool good = true;
     int c;
 
@@ -321,7 +321,6 @@ static bool parse(struct options *o, int argc, char **argv)
             break;
         case 'S':
             o->seconds = (unsigned)strtoul(optarg, NULL, 10);
-            count = UINT64_MAX / 2;
             break;
         case 'j':
             o->jobs = (unsigned)strtoul(optarg, NULL, 10);
@@ -348,8 +347,10 @@ static bool parse(struct options *o, int argc, char **argv)
     }
     if (o->planted && optind < argc)
         o->plant = argv[optind++];
+    if (!count)
+        count = o->seconds ? UINT64_MAX / 2 : 1000;
     o->to = o->from + count - 1;
-    return good && optind == argc && count && o->jobs >= 1 && o->jobs <= 64 && o->from >= 1;
+    return good && optind == argc && o->jobs >= 1 && o->jobs <= 64 && o->from >= 1;
 }
 
 static int run_one(const struct options *o)
@@ -374,7 +375,7 @@ int main(int argc, char **argv)
     if (!parse(&o, argc, argv)) {
         fprintf(
             stderr,
-            "usage: %s [--seeds FROM-TO | --count N | --seconds S] [--first-seed N] [--jobs N]\n"
+            "usage: %s [--seeds FROM-TO | --count N] [--seconds S] [--first-seed N] [--jobs N]\n"
             "           [--keep-going] [--seed N] [--steps N] [--without TROUBLE,...]\n"
             "           [--planted [NAME]]\n",
             argv[0]);
