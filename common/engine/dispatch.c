@@ -90,7 +90,7 @@ static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *byt
         entry_hold(e, n);
         return true;
     }
-    if (p->op == WRITE_PUT && !p->force && (!n->uncertain || PLANTED(SPARED_IN_DOUBT)) &&
+    if (p->op == WRITE_PUT && (PLANTED(SPARED_IN_DOUBT) || (!p->force && !n->uncertain)) &&
         !e->doubt_all && e->config.holds && e->config.holds(e->config.arg, p)) {
         if (action_push(out, &(struct action){.kind = ACTION_SPARED, .payload = p}) == 0) {
             e->bytes -= payload_memory(p);

@@ -77,6 +77,8 @@ static bool same_target(const struct batch *b)
 /* May the writes of a request have been carried out although it failed? */
 static bool is_uncertain(enum reply_class class)
 {
+    if (PLANTED(TIMEOUT_IS_SUCCESS) && class == REPLY_AMBIGUOUS)
+        return false;
     return class == REPLY_TRANSIENT || class == REPLY_AMBIGUOUS || class == REPLY_UNEXPECTED;
 }
 

@@ -4,6 +4,7 @@
 #include <openssl/rand.h>
 
 #include "base/failpoint.h"
+#include "base/plant.h"
 #include "mirror/internal.h"
 
 static bool nonce_is_ours(struct mirror *m, const uint8_t *nonce)
@@ -145,7 +146,8 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
         return STATE_FAILED;
     /* An acknowledgement never passes what the store durably says was read. Where it does, this is
      * an older copy of the state file, and items are no longer what it says that they are. */
-    bool behind = known_seen == 0 && head.sentinel && head.seq > seen;
+    bool behind =
+        known_seen == 0 && head.sentinel && head.seq > seen && !PLANTED(ACK_BEFORE_DIGEST);
     m->sentinel = head.sentinel;
     m->acked = m->watermark = head.sentinel ? head.seq : head.seq - 1;
     memcpy(m->old_nonce, head.nonce, CAPTURE_NONCE_SIZE);
