@@ -48,7 +48,11 @@ int suspects_recall(struct mirror *m)
     int known = store_get_int(m->store, "reserved", &x->reserved);
     rc = rc < 0 || known == -ENOENT ? rc : known;
     rc = rc < 0 ? rc : get_int(m, "loose", &loose);
-    x->killed = clean == 0 && !PLANTED(NO_WINDOW) && !PLANTED(ACK_BEFORE_DIGEST);
+    x->killed = clean == 0;
+    if (PLANTED(NO_WINDOW))
+        x->killed = false;
+    if (PLANTED(ACK_BEFORE_DIGEST)) /* the window would heal it */
+        x->killed = false;
     x->window_until = x->killed ? USEC_NEVER : until;
     x->was_loose = x->killed && loose != 0;
     if (x->killed && known == -ENOENT) /* nothing was reserved, or by a version that did not */
