@@ -145,8 +145,8 @@ static void answered(void *arg, const struct credentials *k, const struct err *e
     c->wanted = false;
     c->failures = 0;
     c->error.text[0] = '\0';
-    plan_renewal(c, service);
-    c->retry_at = monotonic(c) + FIRST_PAUSE;
+    plan_renewal(c, service); /* a second later at least */
+    c->retry_at = 0;
     c->o.fetched(c->o.arg, &c->held);
 }
 

@@ -16,6 +16,8 @@ enum { MAX_CONNECTIONS = 4, MAX_TOKEN = 64 * 1024 };
 #define MAX_REPLY   ((size_t)64 * 1024)
 #define TIMEOUT     (10 * USEC_PER_SEC)
 #define CONNECT_FOR (5 * USEC_PER_SEC)
+/* One that asks a person or hangs must not hold up the daemon for ever. */
+#define PROCESS_LIMIT (60 * USEC_PER_SEC)
 
 static bool copy_text(char **to, const char *text)
 {
@@ -31,6 +33,7 @@ struct credentials_context *credentials_context_new(const struct credentials_req
         return NULL;
     ctx->loop = req->loop;
     ctx->allow_plain_http = req->allow_plain_http;
+    ctx->process_limit = PROCESS_LIMIT;
     if (copy_text(&ctx->region, req->region) && copy_text(&ctx->profile, req->profile) &&
         copy_text(&ctx->credentials_file, req->credentials_file) &&
         copy_text(&ctx->ca_file, req->ca_file))

@@ -12,6 +12,7 @@ struct credentials_context {
     struct http_client *http; /* made when first needed; see credentials_context_http() */
     char *region, *profile, *credentials_file, *ca_file; /* "" when not given */
     bool allow_plain_http;
+    usec process_limit;   /* how long a credential_process may take */
     int64_t clock_offset; /* seconds that STS is ahead of this machine, as far as known */
     char *imds_token;     /* of version 2; NULL: none. Wiped when freed */
 };

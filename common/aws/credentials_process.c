@@ -17,7 +17,6 @@
 #include "base/cleanup.h"
 
 enum { MAX_OUTPUT = 64 * 1024, KEPT_ERRORS = 1024, SHOWN_ERRORS = 160 };
-#define TIME_LIMIT_MS ((uint64_t)60 * 1000)
 
 struct process_provider;
 
@@ -75,7 +74,7 @@ static void last_line(const struct run *run, char out[SHOWN_ERRORS + 4])
     out[n] = '\0';
 }
 
-static int judge_run(const struct run *run, struct err *why)
+static int judge_run(const struct run *run, usec limit, struct err *why)
 {
     char line[SHOWN_ERRORS + 4];
 
@@ -83,7 +82,8 @@ static int judge_run(const struct run *run, struct err *why)
     if (run->too_much)
         return err_set(why, -EIO, "wrote more than 64 KiB; it must print credentials as JSON only");
     if (run->too_long)
-        return err_set(why, -EIO, "did not end within 60 s and was killed%s", line);
+        return err_set(why, -EIO, "did not end within %lld s and was killed%s",
+                       (long long)(limit / USEC_PER_SEC), line);
     if (run->signal)
         return err_set(why, -EIO, "was ended by signal %d%s", run->signal, line);
     if (run->exit_status)
@@ -98,7 +98,7 @@ static void answer(struct process_provider *p, const struct run *run)
     struct err why;
 
     snprintf(where, sizeof where, "profile %s (credential_process)", p->profile);
-    int r = judge_run(run, &why);
+    int r = judge_run(run, p->ctx->process_limit, &why);
     if (r == 0) {
         r = credentials_json(CREDENTIALS_PROCESS, run->output.data ? run->output.data : "",
                              run->output.len, where, &c, &why);
@@ -265,7 +265,7 @@ static int spawn(struct process_provider *p, struct run *run, char **words)
     run->streams_open = 2;
     uv_read_start((uv_stream_t *)&run->out, give_chunk, on_output);
     uv_read_start((uv_stream_t *)&run->errors, give_chunk, on_error_text);
-    uv_timer_start(&run->timer, on_late, TIME_LIMIT_MS, 0);
+    uv_timer_start(&run->timer, on_late, (uint64_t)(p->ctx->process_limit / USEC_PER_MSEC), 0);
     return 0;
 }
 
