@@ -1,8 +1,8 @@
 /* The events worth an alarm: name, MESSAGE_ID, and what they say in a few words.
  *
  * An id belongs to its event for good: monitors, `journalctl MESSAGE_ID=…` and the entries of
- * systemd/syncd.catalog rely on it (systemd.journal-fields(7), "MESSAGE_ID="). A new event takes the
- * next id and an entry in the catalog; a test holds the two together. */
+ * systemd/syncd.catalog rely on it (systemd.journal-fields(7), "MESSAGE_ID="). A new event takes
+ * the next id and an entry in the catalog; a test holds the two together. */
 #ifndef SYNCD_BASE_EVENTS_H
 #define SYNCD_BASE_EVENTS_H
 
