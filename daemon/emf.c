@@ -75,7 +75,10 @@ void emf_look(struct daemon *d, const struct mirror_view *v, const struct health
     gethostname(host, sizeof host - 1);
     json_t *root = json_object();
     json_object_set_new(root, "_aws", head(d, metrics, n));
+    json_object_set_new(root, "ts", json_string(log_time()));
+    json_object_set_new(root, "level", json_string("info"));
     json_object_set_new(root, "event", json_string("emf"));
+    json_object_set_new(root, "msg", json_string("numbers"));
     json_object_set_new(root, "Host", json_string(host));
     json_object_set_new(root, "Name", json_string(d->config->name));
     for (unsigned i = 0; i < n; i++)

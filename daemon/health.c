@@ -149,9 +149,11 @@ static void look_throttling(struct daemon *d, const struct mirror_view *v, usec 
 
 static const char *span(usec t, char out[32])
 {
-    long long minutes = t / (60 * USEC_PER_SEC);
+    long long minutes = t / MINUTE;
 
-    if (minutes < 120)
+    if (minutes < 2)
+        snprintf(out, 32, "%lld s", (long long)(t / USEC_PER_SEC));
+    else if (minutes < 120)
         snprintf(out, 32, "%lld min", minutes);
     else
         snprintf(out, 32, "%lld h", minutes / 60);

@@ -123,16 +123,17 @@ const char *log_msg(const char *fmt, ...)
     return text;
 }
 
-static void append_time(struct buf *out)
+const char *log_time(void)
 {
+    static char text[40];
     usec now = clock_wall();
     time_t seconds = (time_t)(now / USEC_PER_SEC);
     struct tm tm;
-    char text[40];
 
     gmtime_r(&seconds, &tm);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    buf_printf(out, "%s.%03dZ", text, (int)(now % USEC_PER_SEC / 1000));
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + n, sizeof text - n, ".%03dZ", (int)(now % USEC_PER_SEC / 1000));
+    return text;
 }
 
 static void append_upper(struct buf *out, const char *s)
@@ -146,7 +147,7 @@ static void format_text(struct buf *out, const struct event *e)
     if (state.format == LOG_JOURNAL)
         buf_printf(out, "<%d>", syslog_levels[e->level]);
     else
-        append_time(out);
+        buf_puts(out, log_time());
     if (state.format != LOG_JOURNAL)
         buf_printf(out, " %-7s ", level_names[e->level]);
     for (const char *p = e->msg; *p; p++)
@@ -169,7 +170,7 @@ static void append_json_pair(struct buf *out, const char *name, const char *valu
 static void format_json(struct buf *out, const struct event *e)
 {
     buf_lit(out, "{\"ts\":\"");
-    append_time(out);
+    buf_puts(out, log_time());
     buf_lit(out, "\",");
     append_json_pair(out, "level", level_names[e->level]);
     buf_putc(out, ',');

@@ -43,6 +43,9 @@ void log_flush(void);
  */
 void log_raw(const char *event, const char *line);
 
+/* Now, as log lines have it; a static buffer, valid until the next call. */
+const char *log_time(void);
+
 /* For messages with arguments: log_msg("%s is gone", path) returns a static buffer, valid until the
  * next call. */
 const char *log_msg(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -66,7 +66,7 @@ static void test_what_stands_still_or_shrinks_reaches_nothing(void **state)
     assert_true(growth_reaches(&shrinking, 100000) == USEC_NEVER);
     /* More than a minute ago, but on its way down. */
     int64_t value = grow(&drained, &now, 0, 100, 40);
-    grow(&drained, &now, value, -10, 8);
+    grow(&drained, &now, value, -10, 14);
     assert_true(growth_reaches(&drained, 100000) == USEC_NEVER);
 }
 
