@@ -283,6 +283,10 @@ struct mirror {
     uint32_t lag[LAG_SAMPLES]; /* microseconds / 64, a ring */
     uint64_t lag_count;
     struct histogram lags;
+    struct lag_ranks {
+        uint64_t of; /* lag_count when they were found: looked for anew only when it has grown */
+        uint32_t p50, p99, max;
+    } lag_ranks;
 };
 
 extern const usec mirror_ack_bounds[MIRROR_ACK_BOUNDS]; /* ack.c */
