@@ -188,7 +188,7 @@ static void format_json(struct buf *out, const struct event *e)
     buf_lit(out, "}\n");
 }
 
-static void send_journal(const struct event *e)
+static bool send_journal(const struct event *e)
 {
     struct buf store[MAX_FIELDS + 4] = {0};
     const char *fields[MAX_FIELDS + 4];
@@ -206,9 +206,10 @@ static void send_journal(const struct event *e)
     }
     for (int i = 0; i < n; i++)
         fields[i] = store[i].data ? store[i].data : "MESSAGE=out of memory";
-    state.journal(fields, n);
+    bool taken = state.journal(fields, n);
     for (int i = 0; i < n; i++)
         buf_free(&store[i]);
+    return taken;
 }
 
 /* A reader of stderr that does not read must not stop the mirror: what cannot be written at once is
@@ -233,37 +234,12 @@ static void format(struct buf *out, const struct event *e)
         format_text(out, e);
 }
 
-static void put_lost(void)
-{
-    _cleanup_buf_ struct buf out = {0};
-    char msg[80], count[24];
-    struct event e = {.level = LOG_EV_WARNING, .name = "log_lost", .msg = msg, .count = 1};
-
-    snprintf(count, sizeof count, "%lu", state.lost);
-    snprintf(msg, sizeof msg, "%s line%s of this log could not be written", count,
-             state.lost == 1 ? "" : "s");
-    e.fields[0] = (struct field){"lost", count};
-    format(&out, &e);
-    if (buf_ok(&out) && put(&out))
-        state.lost = 0;
-}
-
-static void put_line(const struct buf *out)
-{
-    if (state.lost)
-        put_lost();
-    if (!buf_ok(out) || !put(out))
-        state.lost++;
-}
-
-static void emit(const struct event *e)
+static bool deliver(const struct event *e)
 {
     _cleanup_buf_ struct buf out = {0};
 
-    if (state.format == LOG_JOURNAL && state.journal) {
-        send_journal(e);
-        return;
-    }
+    if (state.format == LOG_JOURNAL && state.journal)
+        return send_journal(e);
     format(&out, e);
     if (out.len > PIPE_BUF) {
         char msg[SHORT_MSG];
@@ -272,7 +248,29 @@ static void emit(const struct event *e)
         buf_clear(&out);
         format(&out, &brief);
     }
-    put_line(&out);
+    return buf_ok(&out) && put(&out);
+}
+
+static void tell_lost(void)
+{
+    char msg[80], count[24];
+    struct event e = {.level = LOG_EV_WARNING, .name = "log_lost", .msg = msg, .count = 1};
+
+    if (!state.lost)
+        return;
+    snprintf(count, sizeof count, "%lu", state.lost);
+    snprintf(msg, sizeof msg, "%s line%s of this log could not be written", count,
+             state.lost == 1 ? "" : "s");
+    e.fields[0] = (struct field){"lost", count};
+    if (deliver(&e))
+        state.lost = 0;
+}
+
+static void emit(const struct event *e)
+{
+    tell_lost();
+    if (!deliver(e))
+        state.lost++;
 }
 
 static void sum_up(struct repeat *r)
@@ -396,11 +394,13 @@ void log_raw(const char *name, const char *line)
     struct event e = {.level = LOG_EV_INFO, .name = name, .msg = line};
 
     if (state.format == LOG_JOURNAL && state.journal) {
-        send_journal(&e);
+        emit(&e);
         return;
     }
+    tell_lost();
     buf_printf(&out, "%s\n", line);
-    put_line(&out);
+    if (!buf_ok(&out) || !put(&out))
+        state.lost++;
 }
 
 void log_event(enum log_level level, const char *event, const char *msg, ...)

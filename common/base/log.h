@@ -23,9 +23,9 @@ void log_set_level(enum log_level level);
 bool log_wants(enum log_level level);
 
 /* A sink for the journal's native protocol, set by the daemon, so that this file links without
- * libsystemd. `fields` are "KEY=value" strings. Without one, LOG_JOURNAL falls back to text with
- * syslog's level prefixes (sd-daemon(3)). */
-typedef void log_journal_fn(const char *const *fields, int n);
+ * libsystemd. `fields` are "KEY=value" strings; false: the entry is lost, and counted. Without one,
+ * LOG_JOURNAL falls back to text with syslog's level prefixes (sd-daemon(3)). */
+typedef bool log_journal_fn(const char *const *fields, int n);
 void log_set_journal(log_journal_fn *fn);
 
 /* `event` is a stable lower_case name. After the format's own arguments (already formatted by the

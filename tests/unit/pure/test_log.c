@@ -168,10 +168,13 @@ static void test_journal_without_a_sink_is_text_with_levels(void **state)
 
 static struct buf journal;
 
-static void sink(const char *const *fields, int n)
+static bool journal_full;
+
+static bool sink(const char *const *fields, int n)
 {
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && !journal_full; i++)
         buf_printf(&journal, "%s|", fields[i]);
+    return !journal_full;
 }
 
 static void test_journal_fields_and_message_ids(void **state)
@@ -374,6 +377,23 @@ static void test_json_carries_the_ids_of_events(void **state)
     json_decref(o);
 }
 
+static void test_entries_that_the_journal_does_not_take_are_counted(void **state)
+{
+    (void)state;
+    log_setup(LOG_EV_INFO, LOG_JOURNAL);
+    log_set_journal(sink);
+    journal_full = true;
+    for (int i = 0; i < 7; i++)
+        log_event(LOG_EV_INFO, "e", log_msg("event %d", i), NULL);
+    assert_null(journal.data);
+    journal_full = false;
+    log_event(LOG_EV_INFO, "e", "m", NULL);
+    assert_string_equal(journal.data,
+                        "MESSAGE=7 lines of this log could not be written|PRIORITY=4|"
+                        "SYNCD_EVENT=log_lost|SYNCD_LOST=7|MESSAGE=m|PRIORITY=6|SYNCD_EVENT=e|");
+    buf_free(&journal);
+}
+
 static void test_raw_lines_are_written_as_they_are(void **state)
 {
     (void)state;
@@ -413,6 +433,7 @@ int main(void)
         captured(test_a_reader_that_does_not_read_stops_nobody),
         captured(test_a_line_too_long_to_be_written_at_once_is_shortened),
         captured(test_json_carries_the_ids_of_events),
+        captured(test_entries_that_the_journal_does_not_take_are_counted),
         captured(test_raw_lines_are_written_as_they_are),
     };
 
