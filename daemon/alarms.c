@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-/* A requests' answer may be twenty seconds away (backoff_max); throttling that goes on is heard of
+/* A request's answer may be twenty seconds away (backoff_max); throttling that goes on is heard of
  * again within this. */
 #define THROTTLE_QUIET (30 * USEC_PER_SEC)
 
@@ -23,20 +23,15 @@ void alarms_note(struct daemon *d, const struct mirror_view *v, usec now)
         d->throttled_since = 0;
 }
 
-static bool starts_with(const char *text, const char *head)
+static bool is_journal(const struct reason *r)
 {
-    return strncmp(text, head, strlen(head)) == 0;
+    return strcmp(r->code, "journal_filling") == 0 || strcmp(r->code, "journal_full") == 0;
 }
 
 /* Changes do not reach DynamoDB; a full journal is told by its own event. */
 static bool is_stall(const struct reason *r)
 {
-    return r->level == HEALTH_CRITICAL && !starts_with(r->code, "journal_");
-}
-
-static bool is_journal(const struct reason *r)
-{
-    return starts_with(r->code, "journal_");
+    return r->level == HEALTH_CRITICAL && !is_journal(r);
 }
 
 static bool is_throttling(const struct reason *r)
@@ -46,7 +41,7 @@ static bool is_throttling(const struct reason *r)
 
 static bool is_credentials(const struct reason *r)
 {
-    return starts_with(r->code, "credentials_");
+    return strncmp(r->code, "credentials_", 12) == 0;
 }
 
 static const struct {

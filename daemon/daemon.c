@@ -136,8 +136,7 @@ static void settle(struct daemon *d)
     ack_due = mirror_ack(d->mirror, now, false);
     look_ready(d);
     api_turn(d, now);
-    if (d->paused_until <= now)
-        daemon_resume(d, "the pause is over: sending goes on");
+    daemon_pause_turn(d, now);
     if (d->state == DAEMON_STOPPING) {
         finish_stop(d);
         if (d->closing)

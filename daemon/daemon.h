@@ -67,8 +67,9 @@ struct daemon {
     struct watcher *watcher;
     struct control *control, *listener; /* `listener`: over TCP, or NULL */
     enum daemon_state state;
-    usec started;      /* monotonic */
-    usec paused_until; /* USEC_NEVER: until resumed */
+    usec started;        /* monotonic */
+    usec paused_until;   /* monotonic; USEC_NEVER: until resumed */
+    bool pause_recalled; /* ordered before this start, until a time of the wall clock */
 
     /* turns */
     uv_idle_t pump;   /* a slice of work in each turn of the loop while there is more */
@@ -135,6 +136,8 @@ bool daemon_pause(struct daemon *d, int64_t seconds);
 bool daemon_resume(struct daemon *d, const char *why);
 /* At the start: a pause that was ordered before it. */
 void daemon_recall_pause(struct daemon *d);
+/* End it when its time is over. */
+void daemon_pause_turn(struct daemon *d, usec now);
 
 /* source_sync.c */
 void source_sync_start(void *arg, uint64_t serial, bool wal);
