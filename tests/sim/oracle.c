@@ -229,8 +229,8 @@ static void compare_meeting(struct comparing *c, const struct wanted *rows, size
         unwritten |= !rows[i].written;
     }
     if (!owner && !unwritten)
-        sim_fail(c->w, "%s: of %zu rows of %s that meet at one key none has it", c->when, n,
-                 rows->table->name);
+        sim_fail(c->w, "%s: of %zu rows of %s that meet at one key none has it, as %.*s", c->when,
+                 n, rows->table->name, (int)rows->json.len, rows->json.data);
     if (owner && !owner->written)
         add_letter(&c->letters, owner);
     compare_item(c, owner ? owner : rows, !owner || !owner->written);
