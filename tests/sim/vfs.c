@@ -29,6 +29,8 @@ struct node {
     } data, disk;         /* as the processes see it; as it is after a power failure */
     unsigned char *dirty; /* of each sector: differs from the disk */
     size_t dirty_cap, dirty_from, dirty_to;
+    uint64_t cut; /* the last operation that made it shorter and is not durable, or 0 */
+    size_t cut_to;
     struct list handles;
     void *regions[SHM_REGIONS];
 };
@@ -38,6 +40,7 @@ struct entry_name {
     struct list link;
     char *name;
     struct node *now, *disk;
+    uint64_t changed; /* the first operation that is not durable, or 0 */
 };
 
 struct handle {
@@ -114,7 +117,7 @@ static void clean(struct node *n)
     if (n->dirty_to > n->dirty_from)
         memset(n->dirty + n->dirty_from, 0, n->dirty_to - n->dirty_from);
     n->dirty_from = n->dirty_to = 0;
-    n->oldest_unsynced = 0;
+    n->oldest_unsynced = n->cut = 0;
 }
 
 static void sync_node(struct node *n)
@@ -186,9 +189,11 @@ static void name_set(struct node **at, struct node *n)
     *at = n;
 }
 
-static void directory_changed(void)
+static void name_changed(struct entry_name *e)
 {
     files.operations++;
+    if (!e->changed)
+        e->changed = files.operations;
     if (!files.directory_unsynced)
         files.directory_unsynced = files.operations;
 }
@@ -204,7 +209,7 @@ static struct node *node_create(const char *name)
         list_push_back(&files.names, &e->link);
     }
     name_set(&e->now, node_new());
-    directory_changed();
+    name_changed(e);
     return e->now;
 }
 
@@ -214,6 +219,7 @@ static void sync_directory_entries(void)
     {
         struct entry_name *e = container_of(pos, struct entry_name, link);
         name_set(&e->disk, e->now);
+        e->changed = 0;
     }
     files.directory_unsynced = 0;
 }
@@ -273,6 +279,10 @@ static int memory_truncate(sqlite3_file *f, sqlite3_int64 size)
         return SQLITE_OK;
     resize(&node->data, (size_t)size);
     touch(node, (size_t)size, before > (size_t)size ? before : (size_t)size);
+    if ((size_t)size < before) {
+        node->cut_to = node->cut && node->cut_to < (size_t)size ? node->cut_to : (size_t)size;
+        node->cut = node->written;
+    }
     return SQLITE_OK;
 }
 
@@ -458,10 +468,10 @@ static int fs_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags,
     list_init(&h->link);
     if (!n && !(flags & SQLITE_OPEN_CREATE) && name)
         return SQLITE_CANTOPEN;
-    if (!n) {
+    if (!n)
         n = name ? node_create(name) : node_new();
-        h->sync_directory = flags & journals;
-    }
+    /* As SQLite's own does: also for a journal that is there already. */
+    h->sync_directory = (flags & SQLITE_OPEN_CREATE) && (flags & journals);
     h->node = node_ref(n);
     h->base.pMethods = &methods;
     list_push_back(&n->handles, &h->link);
@@ -480,7 +490,7 @@ static int fs_delete(sqlite3_vfs *v, const char *name, int sync_directory)
     if (files.dying)
         return SQLITE_OK;
     name_set(&e->now, NULL);
-    directory_changed();
+    name_changed(e);
     if (sync_directory)
         sync_directory_entries();
     return SQLITE_OK;
@@ -707,6 +717,19 @@ static bool chance_of(struct rng *rng, unsigned percent)
     return rng_upto(rng, 99) < percent;
 }
 
+/* File systems with a journal keep the order of what is no file's content. SQLite relies on it,
+ * with any `synchronous` short of EXTRA: it ends a VACUUM by deleting the rollback journal and
+ * cutting the database short, syncs neither, and the journal does not hold the pages that were cut
+ * off (pager_end_transaction() in its pager.c). So no file is shorter on a disk where an earlier
+ * change of a name was taken back. */
+static void undo_cut(struct node *n)
+{
+    for (size_t i = (n->cut_to + SECTOR - 1) / SECTOR; i < n->dirty_to; i++)
+        n->dirty[i] = 0;
+    if (n->data.size < n->disk.size)
+        resize(&n->data, n->disk.size);
+}
+
 static void tear(struct node *n, struct rng *rng, unsigned sector)
 {
     static const unsigned kept_percents[] = {0, 50, 90, 100};
@@ -732,15 +755,26 @@ static void tear(struct node *n, struct rng *rng, unsigned sector)
 
 void vfs_power_failure(struct rng *rng, unsigned sector)
 {
+    uint64_t undone = UINT64_MAX;
+
     list_for_each(pos, after, &files.names)
     {
         struct entry_name *e = container_of(pos, struct entry_name, link);
         if (e->now != e->disk && chance_of(rng, 50))
             name_set(&e->disk, e->now);
+        else if (e->now != e->disk && e->changed < undone)
+            undone = e->changed;
         name_set(&e->now, e->disk);
+        e->changed = 0;
+    }
+    list_for_each(pos, after, &files.names)
+    {
+        struct entry_name *e = container_of(pos, struct entry_name, link);
         struct node *n = e->now;
         if (!n)
             continue;
+        if (n->cut > undone)
+            undo_cut(n);
         tear(n, rng, sector);
         resize(&n->data, 0);
         resize(&n->data, n->disk.size);
