@@ -199,8 +199,12 @@ static int leave(const struct offer *o, bool left)
         rc = owner_in_the_way(m, o->t, &who);
         if (rc < 0)
             return rc;
-        if (rc > 0 && !PLANTED(LEAVER_TAKES_ALL))
-            return 0; /* another row's item by now */
+        if (rc > 0 && !PLANTED(LEAVER_TAKES_ALL)) {
+            /* Another row's item by now, or to be: of a dead letter tried again nothing else tells.
+             */
+            engine_tie(m->engine, o->t->target, m->key.data, m->key.len, o->journal, o->load);
+            return 0;
+        }
         if (owner_unknown(m, o->t)) {
             /* It may be the item of a row that has not been loaded yet: looked at afterwards. */
             rc = remember(o, RECORD_SUSPECT, true, NULL);
