@@ -69,8 +69,9 @@ int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *o
     if (!t)
         return -ENOMEM;
     more[m->target_count] = t;
+    /* Its id is committed at once: one that a rollback took back would be given to another. */
     if (!(t->name = strdup(p->target)) || copy_schema(&t->schema, &p->schema) < 0 ||
-        store_target(m->store, p->target, &t->store_id) < 0 ||
+        store_target(m->store, p->target, &t->store_id) < 0 || store_commit(m->store, NULL) < 0 ||
         engine_grow(m->engine, m->target_count + 1) < 0) {
         for (size_t i = 0; i < 2; i++)
             free(t->schema.parts[i].name);

@@ -208,7 +208,8 @@ static int rewrite(struct mirror *m)
     for (size_t i = 0; i < m->table_count; i++) {
         const struct table_slot *t = &m->tables[i];
         static const struct buf none;
-        if (t->plan && t->load == LOAD_DONE &&
+        /* Unless attached, there may be orders to compare that these tables do not know of. */
+        if (t->plan && t->load == LOAD_DONE && m->attached &&
             (store_table_progress(m->store, t->id, LOAD_DONE, &none, t->cookie) < 0 ||
              loader_remember(m, t) < 0))
             return -EIO;
