@@ -147,10 +147,6 @@ bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t
 /* The newest write of this key that is pending or in flight, until the next step; NULL: none. */
 const struct payload *engine_newest(const struct engine *e, uint32_t target, const void *key,
                                     size_t n);
-/* That write stands also for this entry of the journal and this page of a load, where so far it
- * stands for none (either may be NULL): if it is forgotten, they are read again. */
-void engine_tie(struct engine *e, uint32_t target, const void *key, size_t n, struct span *journal,
-                struct span *load);
 /* A changed configuration; `arg`, `holds` and `barrier` stay as they are. */
 void engine_configure(struct engine *e, const struct engine_config *c);
 

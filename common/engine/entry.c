@@ -323,18 +323,6 @@ const struct payload *engine_newest(const struct engine *e, uint32_t target, con
     return found ? entry_payload(found) : NULL;
 }
 
-void engine_tie(struct engine *e, uint32_t target, const void *key, size_t n, struct span *journal,
-                struct span *load)
-{
-    struct entry *found = entry_find(e, target, key, n);
-    struct payload *p = !found ? NULL : found->pending ? found->pending : found->sent;
-
-    if (p && !p->journal)
-        p->journal = span_ref(journal);
-    if (p && !p->load)
-        p->load = span_ref(load);
-}
-
 uint64_t engine_serial(const struct engine *e)
 {
     return e->next_serial;
