@@ -195,6 +195,23 @@ int records_kept(struct mirror *m, int rc)
     return rc;
 }
 
+int records_commit(struct mirror *m, struct err *err)
+{
+    int rc = barrier_open(m) || !store_dirty(m->store) ? 0 : barrier_sync_now(m);
+
+    if (rc < 0)
+        return err_set(err, rc, "what the application wrote to database %s cannot be made durable",
+                       m->config->database);
+    return store_commit(m->store, err);
+}
+
+int records_sync(struct mirror *m, struct err *err)
+{
+    int rc = records_commit(m, err);
+
+    return rc < 0 ? rc : store_sync(m->store, err);
+}
+
 /* After the store failed: everything since the last commit once more, how far the loads are, and
  * which tables it speaks of. */
 static int rewrite(struct mirror *m)

@@ -39,7 +39,7 @@ static int forget_items(struct mirror *m, uint32_t i)
     for (size_t k = 0; rc == 0 && k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i)
             rc = mirror_load_again(m, &m->tables[k], true);
-    return records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+    return records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
 }
 
 /* Is it the table that the store knows under this name? */
@@ -70,7 +70,7 @@ static int take_up(struct mirror *m, uint32_t i)
                      ? -EIO
                      : store_table_progress(m->store, m->tables[k].id, LOAD_ROWS, &none, 0);
         }
-    if (any && records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL)) < 0)
+    if (any && records_kept(m, rc < 0 ? rc : records_sync(m, NULL)) < 0)
         return -EIO;
     for (size_t k = 0; any && k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && m->tables[k].let_go) {
@@ -219,7 +219,7 @@ int targets_let_go(struct mirror *m, uint32_t i)
     for (size_t k = 0; rc == 0 && k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && !m->tables[k].let_go)
             rc = order_comparison(m, &m->tables[k], full);
-    if (records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL)) < 0)
+    if (records_kept(m, rc < 0 ? rc : records_sync(m, NULL)) < 0)
         return -EIO;
     for (size_t k = 0; k < m->table_count; k++) {
         struct table_slot *t = &m->tables[k];
