@@ -133,7 +133,7 @@ static void keep_outcome(struct mirror *m, usec now, const struct action *a)
         a->payload->force = true;
         if (engine_step(m->engine, now, &ev, &m->actions) < 0)
             abort(); /* systemd starts us anew; the journal still has the change */
-        barrier_read(m); /* for the engine it was, anew */
+        barrier_read(m);
     }
 }
 

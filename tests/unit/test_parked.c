@@ -264,6 +264,28 @@ static void what_may_come_late_is_suspect_though_no_entry_is_read(void **state)
     }
 }
 
+/* While the application writes, triggers cannot be installed; what is said of DynamoDB's tables
+ * meanwhile is remembered. */
+static void a_table_made_anew_before_the_database_is_attached_is_filled(void **state)
+{
+    struct world *w = two_tables();
+    struct sim_table *mine = service_table(w, "mine");
+
+    (void)state;
+    sim_stop(w);
+    mine->exists = false;
+    items_clear(mine);
+    app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "BEGIN IMMEDIATE");
+    app_run(w, "INSERT INTO new VALUES(1,'first')");
+    assert_true(sim_start(w));
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_true(mine->exists);
+    assert_int_equal(mirror_table_count(w->mirror), 0);
+    app_run(w, "COMMIT");
+    all_is_equal_again(w);
+}
+
 /* A timed-out write may have been carried out; what the store knows of the item is no ground to
  * spare one, not even for the next process. */
 static void a_doubt_outlives_a_long_time_parked_and_a_crash(void **state)
@@ -344,6 +366,7 @@ int main(void)
         cmocka_unit_test(a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped),
         cmocka_unit_test(what_a_crash_left_open_is_found_after_a_long_time_parked),
         cmocka_unit_test(what_a_crash_left_open_may_come_after_the_comparison),
+        cmocka_unit_test(a_table_made_anew_before_the_database_is_attached_is_filled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
