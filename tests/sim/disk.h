@@ -13,7 +13,7 @@
 #include "base/list.h"
 #include "base/rng.h"
 
-enum { SHM_REGIONS = 16, DESCRIPTORS = 1024 };
+enum { SHM_REGIONS = 128, DESCRIPTORS = 1024 };
 
 /* A file, by whatever names it has and had. */
 struct node {
