@@ -132,6 +132,7 @@ static void settle(struct daemon *d)
     flush(d, now);
     ack_due = mirror_ack(d->mirror, now, false);
     look_ready(d);
+    canary_turn(d, now);
     api_turn(d, now);
     if (d->paused_until <= now) {
         d->paused_until = USEC_NEVER;
@@ -144,6 +145,7 @@ static void settle(struct daemon *d)
     }
     usec due = earliest(mirror_deadline(d->mirror), mirror_flush_due(d->mirror));
     due = earliest(due, earliest(ack_due, targets_due(d)));
+    due = earliest(due, canary_due(d));
     due = earliest(
         due, earliest(d->paused_until, d->state == DAEMON_STOPPING ? d->stop_by : USEC_NEVER));
     arm(d, now, due);
@@ -214,6 +216,7 @@ static void report(struct daemon *d)
     d->reported_at = now;
     mirror_view(d->mirror, now, &v);
     report_health(d, &v);
+    heartbeat_say(d->heartbeat, d->health == HEALTH_OK && d->state == DAEMON_RUNNING);
     give_back_memory(d, &v);
 }
 
@@ -308,6 +311,7 @@ int daemon_reload(struct daemon *d, struct buf *changed, struct err *err)
     }
     mirror_configure(d->mirror, fresh);
     ddb_set_timeout(d->ddb, fresh->request_timeout);
+    heartbeat_interval(d->heartbeat, fresh->heartbeat_interval);
     log_setup((enum log_level)fresh->log_level, (enum log_format)fresh->log_format);
     config_free(d->config);
     d->config = fresh;
@@ -344,10 +348,13 @@ static void close_all(struct daemon *d)
     d->closing = true;
     targets_stop(d);
     sender_stop(d);
+    canary_stop(d);
     if (d->watcher)
         watcher_stop(take_ptr(d->watcher));
     if (d->control)
         control_stop(take_ptr(d->control), part_closed, d);
+    heartbeat_stop(take_ptr(d->heartbeat));
+    loop_stall_stop(take_ptr(d->loop_stall));
     if (d->http)
         http_client_close(take_ptr(d->http), part_closed, d);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -454,6 +461,10 @@ static int start(struct daemon *d, struct err *err)
         return rc;
     if ((rc = watcher_start(&d->loop, d->config->database, &cb, &d->watcher, err)) < 0)
         return rc;
+    if (d->config->heartbeat_url[0] &&
+        (rc = heartbeat_start(&d->loop, d->config->heartbeat_url, d->config->heartbeat_interval,
+                              &d->heartbeat, err)) < 0)
+        return rc;
     notify_ready();
     log_event(LOG_EV_INFO, "started",
               log_msg("syncd %s watches %s", SYNCD_VERSION, d->config->database), "region",
@@ -468,6 +479,7 @@ int daemon_run(struct daemon *d, struct err *err)
 
     if (rc < 0)
         return err_set(err, rc, "the event loop cannot be made: %s", uv_strerror(rc));
+    d->loop_stall = loop_stall_start(&d->loop);
     d->started = clock_monotonic();
     d->paused_until = USEC_NEVER;
     d->source_sync.files = DURABLE_INIT;

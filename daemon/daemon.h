@@ -6,7 +6,10 @@
  *     source_sync.c  what was read is made durable before it is sent
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     targets.c   are the DynamoDB tables there; credentials
- *     health.c    is all well, and if not, why
+ *     health.c    is all well, and if not, why; stall.c judges whether things move
+ *     canary.c    a row of our own goes all the way and is read back
+ *     heartbeat.c tells somebody elsewhere that all is well
+ *     loop_stall.c  how long the loop is busy without looking up
  *     api.c       the control socket's answers; status.c and metrics.c write two of them
  *     notify.c    systemd: readiness, watchdog, journal */
 #ifndef SYNCD_DAEMON_DAEMON_H
@@ -16,11 +19,15 @@
 
 #include "aws/ddb.h"
 #include "base/list.h"
+#include "canary.h"
 #include "config/config.h"
 #include "control.h"
+#include "heartbeat.h"
 #include "jobs/table_check.h"
+#include "loop_stall.h"
 #include "mirror/mirror.h"
 #include "source/durable.h"
+#include "stall.h"
 #include "watcher.h"
 
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_STOPPING };
@@ -94,6 +101,11 @@ struct daemon {
     uint64_t trimmed_at; /* requests sent when memory was last given back */
     usec reported_at;
 
+    struct canary canary;
+    struct stall_watch stall;
+    usec detached_since; /* monotonic, since when the database is not taken up; 0: it is */
+    struct heartbeat *heartbeat;
+    struct loop_stall *loop_stall;
     usec locked_since;  /* monotonic, 0: the database is not locked */
     enum health health; /* as logged last */
     struct list waiters;
@@ -119,6 +131,8 @@ void sender_turn(struct daemon *d);
 /* Forget all requests; their replies do not come any more. */
 void sender_stop(struct daemon *d);
 void daemon_note_success(struct daemon *d);
+/* Either, by what the reply is. */
+void daemon_note_reply(struct daemon *d, const struct reply *r);
 void daemon_note_failure(struct daemon *d, const char *code, const char *message,
                          const char *request_id);
 

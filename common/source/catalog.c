@@ -211,6 +211,16 @@ static int read_table(struct source *s, struct table_info *t)
     return lookups_read(s, t);
 }
 
+int catalog_add_table(struct source *s, struct catalog *c, const char *name, const char *sql)
+{
+    struct table_info *t = grow((void **)&c->tables, &c->count, sizeof *t);
+
+    if (!t || !(t->name = strdup(name)) || !(t->sql = strdup(sql)))
+        return SQLITE_NOMEM;
+    t->kind = TABLE_ROWID;
+    return read_table(s, t);
+}
+
 static int read_all(struct source *s, struct catalog *c)
 {
     sqlite3_stmt *stmt = NULL;

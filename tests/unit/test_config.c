@@ -295,7 +295,7 @@ static void unknown_names_find_the_nearest(void **state)
 static void settings_of_later_versions_are_refused_unless_empty(void **state)
 {
     static const char *const keys[][2] = {
-        {"dynamodb", "meta_table"},   {"control", "operator_group"}, {"control", "listen"},
+        {"control", "listen"},
         {"table \"t\"", "convert.c"}, {"table \"t\"", "default.c"},  {"table \"t\"", "add.c"},
         {"table \"t\"", "index.c"},   {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
     };
