@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +11,8 @@
 #include "control_call.h"
 
 #define MAX_CONNECTIONS  64u
+#define SPARE            16u /* accepted beyond, while others are being cut */
+#define MAX_GROUPS       65536u
 #define MAX_BODY         (64u << 10)
 #define MAX_DISCARD      (1u << 20) /* read past MAX_BODY, so that the client gets to hear its 413 */
 #define MEMORY_LIMIT     ((size_t)32 << 10)
@@ -17,9 +20,38 @@
 #define PATH_IN_MESSAGES 120
 
 /* Reading is the socket's mode and group; changing is for root and the daemon's own user. */
-static bool may_change(bool known, uid_t peer, uid_t own)
+static bool may(enum control_right right, const struct client *peer, uid_t own)
 {
-    return known && (peer == 0 || peer == own);
+    return right == CONTROL_READ || (peer->known && (peer->uid == 0 || peer->uid == own)) ||
+           (right == CONTROL_OPERATE && peer->operates);
+}
+
+/* What the caller would have to be. */
+static void refuse_right(struct control_call *call, enum control_right right)
+{
+    const struct control *c = call->control;
+    struct err message;
+
+    if (right == CONTROL_OPERATE && c->operators != (gid_t)-1)
+        err_set(&message, 0,
+                "only root, the daemon's own user and members of the group %s may do this: join it "
+                "(usermod -aG %s USER, then log in again) or use sudo",
+                c->operator_group, c->operator_group);
+    else if (right == CONTROL_OPERATE)
+        err_set(&message, 0,
+                "only root and the daemon's own user may do this, and members of the group that "
+                "[control] operator_group names, but it names none; use sudo");
+    else
+        err_set(&message, 0, "only root and the daemon's own user may do this; use sudo");
+    control_reply_error(call, 403, "forbidden", message.text);
+}
+
+bool control_permit(struct control_call *call, enum control_right right)
+{
+    if (may(right, call->client, geteuid()))
+        return true;
+    refuse_right(call, right);
+    return false;
 }
 
 void control_handle_closed(struct control *c)
@@ -116,11 +148,8 @@ static void dispatch(struct control_call *call, const char *path, const char *me
         control_reply_error(call, 400, "bad_argument", "an argument is not valid UTF-8 text");
         return;
     }
-    if (route->changes && !may_change(call->client->known, call->client->uid, geteuid())) {
-        control_reply_error(call, 403, "forbidden",
-                            "only root and the daemon's own user may do this; use sudo");
+    if (!control_permit(call, route->right))
         return;
-    }
     call->state = CALL_RUNNING;
     route->handler(c->arg, call);
     if (call->state == CALL_RUNNING)
@@ -179,7 +208,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return MHD_YES;
     if (call->state == CALL_GONE || !call->response)
         return MHD_NO;
-    call->client->deadline = uv_now(call->control->loop) + CONTROL_PHASE_MSEC;
+    control_client_began(call->control, call->client);
+    call->client->answering = true;
     return MHD_queue_response(connection, (unsigned)call->status, call->response);
 }
 
@@ -193,11 +223,88 @@ static void on_request_completed(void *cls, struct MHD_Connection *connection, v
     if (!call)
         return;
     assert(call->state != CALL_PENDING);
-    call->client->deadline = uv_now(call->control->loop) + CONTROL_PHASE_MSEC;
+    control_client_began(call->control, call->client);
+    call->client->answering = false;
     if (call->response)
         MHD_destroy_response(call->response);
     ((struct control *)cls)->call_count--;
     free(call);
+}
+
+/* Is the peer in the group, as its first or any other? The kernel kept them at connect(). */
+static bool in_group(int fd, const struct ucred *cred, gid_t group)
+{
+    _cleanup_free_ gid_t *groups = NULL;
+    socklen_t n = 0;
+
+    if (group == (gid_t)-1)
+        return false;
+    if (cred->gid == group)
+        return true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &n) == 0 || errno != ERANGE ||
+        n > MAX_GROUPS * sizeof *groups || !(groups = malloc(n)) ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &n) != 0)
+        return false;
+    for (size_t i = 0; i < n / sizeof *groups; i++)
+        if (groups[i] == group)
+            return true;
+    return false;
+}
+
+/* Clients of one user. */
+static unsigned held_by(const struct control *c, uid_t uid)
+{
+    unsigned n = 0;
+
+    list_for_each(pos, after, &c->clients)
+    {
+        const struct client *client = container_of(pos, struct client, node);
+        n += client->uid == uid && !client->cut;
+    }
+    return n;
+}
+
+/* Of the user with the most connections, the one that has taken longest; of those that are being
+ * answered none, unless they may go too. */
+static struct client *find_dawdler(struct control *c, bool answering_too)
+{
+    struct client *found = NULL;
+    unsigned most = 0;
+
+    list_for_each(pos, after, &c->clients)
+    {
+        struct client *client = container_of(pos, struct client, node);
+        if (client->cut || client->waiting || (client->answering && !answering_too) ||
+            (found && client->uid == found->uid))
+            continue;
+        unsigned n = held_by(c, client->uid);
+        if (n > most) {
+            most = n;
+            found = client;
+        }
+    }
+    return found;
+}
+
+/* libmicrohttpd sees the hang-up, and lets go of it in its next run. */
+static void cut(struct control *c, struct client *client)
+{
+    shutdown(client->fd, SHUT_RDWR);
+    client->deadline = CONTROL_NEVER;
+    if (!client->cut)
+        c->client_count--;
+    client->cut = true;
+}
+
+static void make_room(struct control *c)
+{
+    struct client *dawdler = find_dawdler(c, false);
+
+    if (!dawdler)
+        dawdler = find_dawdler(c, true);
+    if (dawdler)
+        cut(c, dawdler);
+    c->run_again = true;
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -207,8 +314,10 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     struct client *client = *context;
 
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-        if (client)
+        if (client) {
+            c->client_count -= !client->cut;
             list_remove(&client->node);
+        }
         free(client);
         *context = NULL;
         /* At its limit libmicrohttpd takes the listening socket out of its epoll set, and puts it
@@ -226,9 +335,12 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     client->known = getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0;
     client->uid = client->known ? cred.uid : (uid_t)-1;
     client->pid = client->known ? cred.pid : 0;
-    client->deadline = uv_now(c->loop) + CONTROL_PHASE_MSEC;
-    list_push_back(&c->clients, &client->node);
+    client->operates = client->known && in_group(client->fd, &cred, c->operators);
+    list_init(&client->node);
+    control_client_began(c, client);
     *context = client;
+    if (++c->client_count > MAX_CONNECTIONS)
+        make_room(c);
 }
 
 /* Cut whoever is late; the time of the next one, or CONTROL_NEVER. libmicrohttpd sees the hang-up.
@@ -240,10 +352,8 @@ static uint64_t cut_late_clients(struct control *c, uint64_t now)
     list_for_each(pos, after, &c->clients)
     {
         struct client *client = container_of(pos, struct client, node);
-        if (client->deadline <= now) {
-            shutdown(client->fd, SHUT_RDWR);
-            client->deadline = CONTROL_NEVER;
-        }
+        if (client->deadline <= now)
+            cut(c, client);
         if (client->deadline < next)
             next = client->deadline;
     }
@@ -300,10 +410,10 @@ static int start_http(struct control *c, struct err *err)
     /* libmicrohttpd would close the listening socket with its daemon; quiescing takes it back. */
     c->http = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, c,
-        MHD_OPTION_LISTEN_SOCKET, c->socket.fd, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_LIMIT, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_NOTIFY_COMPLETED, on_request_completed, c, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, c, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, c->socket.fd, MHD_OPTION_CONNECTION_LIMIT,
+        MAX_CONNECTIONS + SPARE, MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_LIMIT,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_request_completed, c,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, c, MHD_OPTION_END);
     if (!c->http)
         return err_set(err, -EIO, "cannot start the HTTP server on %s", c->socket.addr.sun_path);
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(c->http, MHD_DAEMON_INFO_EPOLL_FD);
@@ -323,7 +433,19 @@ static void stop_http(struct control *c)
     c->http = NULL;
 }
 
-int control_start(uv_loop_t *loop, const char *path, const char *group,
+static int find_operators(struct control *c, const char *group, struct err *err)
+{
+    c->operators = (gid_t)-1;
+    snprintf(c->operator_group, sizeof c->operator_group, "%s", group);
+    return *group ? control_socket_group(group, "operator_group", &c->operators, err) : 0;
+}
+
+const char *control_unreachable(const struct control *c)
+{
+    return c->unreachable.text;
+}
+
+int control_start(uv_loop_t *loop, const char *path, const struct control_groups *groups,
                   const struct control_route *routes, void *arg, struct control **out,
                   struct err *err)
 {
@@ -336,11 +458,14 @@ int control_start(uv_loop_t *loop, const char *path, const char *group,
     c->arg = arg;
     list_init(&c->clients);
     list_init(&c->pending);
-    int r = control_socket_listen(path, group, &c->socket, err);
+    int r = find_operators(c, groups->operators, err);
+    if (r == 0)
+        r = control_socket_listen(path, groups->socket, &c->socket, err);
     if (r < 0) {
         free(c);
         return r;
     }
+    control_socket_reachable(&c->socket, &c->unreachable);
     r = start_http(c, err);
     if (r < 0) {
         stop_http(c);

@@ -456,9 +456,12 @@ static int start(struct daemon *d, struct err *err)
 
     if ((rc = targets_start(d, err)) < 0 || (rc = start_mirror(d, err)) < 0)
         return rc;
-    if ((rc = control_start(&d->loop, d->config->socket, d->config->socket_group, api_routes, d,
-                            &d->control, err)) < 0)
+    const struct control_groups groups = {d->config->socket_group, d->config->operator_group};
+    if ((rc = control_start(&d->loop, d->config->socket, &groups, api_routes, d, &d->control,
+                            err)) < 0)
         return rc;
+    if (control_unreachable(d->control)[0])
+        log_event(LOG_EV_WARNING, "socket_unreachable", control_unreachable(d->control), NULL);
     if ((rc = watcher_start(&d->loop, d->config->database, &cb, &d->watcher, err)) < 0)
         return rc;
     if (d->config->heartbeat_url[0] &&

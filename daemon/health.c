@@ -6,8 +6,6 @@
 #define LOCKED_GRACE      (5 * USEC_PER_SEC)
 #define UNREACHABLE_GRACE (30 * USEC_PER_SEC)
 #define STARTING_GRACE    (30 * USEC_PER_SEC)
-#define UNATTACHED_GRACE  (30 * USEC_PER_SEC)
-#define ACK_GRACE         (45 * USEC_PER_SEC)
 /* Signatures follow DynamoDB's time anyway; a clock that is a minute off is set by nobody. */
 enum { SKEW_SECONDS = 60 };
 
@@ -123,10 +121,11 @@ static void look_stalls(struct daemon *d, const struct mirror_view *v, usec now,
 {
     bool excused = !mirror_on_duty(d->mirror) || d->state != DAEMON_RUNNING;
     enum mirror_motion_kind which = MOTION_READ;
+    usec limit = stall_limit(d->config->lag_warning);
 
     stall_look(&d->stall, v->motion, excused, now);
     usec stalled = stall_longest(&d->stall, now, &which);
-    if (stalled > stall_limit(d->config->lag_warning))
+    if (stalled > limit)
         add(r, HEALTH_CRITICAL, "stalled",
             "%s for %lld s; see the reasons beside this one and the log", stall_words(which),
             (long long)(stalled / USEC_PER_SEC));
@@ -134,12 +133,12 @@ static void look_stalls(struct daemon *d, const struct mirror_view *v, usec now,
         d->detached_since = 0;
     else if (!d->detached_since)
         d->detached_since = now;
-    if (d->detached_since && now - d->detached_since > UNATTACHED_GRACE)
+    if (d->detached_since && now - d->detached_since > limit)
         add(r, HEALTH_CRITICAL, "not_attached",
             "triggers and journal of database %s are not as they should be for %lld s: changes may "
             "go unseen; see the reasons beside this one and the log",
             d->config->database, (long long)((now - d->detached_since) / USEC_PER_SEC));
-    if (!excused && v->ack_refused && now - v->ack_refused > ACK_GRACE)
+    if (!excused && v->ack_refused && now - v->ack_refused > limit)
         add(r, HEALTH_CRITICAL, "journal_locked",
             "the journal in database %s cannot be emptied for %lld s: another process keeps the "
             "database locked; look for a transaction left open",

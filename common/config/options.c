@@ -173,9 +173,10 @@ const struct config_option config_options[] = {
      .help = "Group whose members may also wait, detach, attach and resync; they must be able to\n"
              "reach the socket besides. Empty: nobody but root and the daemon's own user."},
     {.section = "control", .key = "heartbeat_url", STRING(CONFIG, heartbeat_url),
-     .check = option_check_heartbeat, .example = "https://example.org/ping/app",
-     .help = "Asked for (GET) every heartbeat_interval while health is \"ok\", so that somebody else\n"
-             "notices silence. https, or http to this machine. Empty: none."},
+     .check = option_check_heartbeat,
+     .help = "Such as https://example.org/ping/app: asked for (GET) every heartbeat_interval while\n"
+             "health is \"ok\", so that somebody else notices silence. https, or http to this machine.\n"
+             "Empty: none."},
     {.section = "control", .key = "heartbeat_interval",
      TIME(CONFIG, heartbeat_interval, SEC, DAY), .initial = "60s", .reloadable = true,
      .help = "How often."},
