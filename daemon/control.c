@@ -11,7 +11,8 @@
 #include "control_call.h"
 
 #define MAX_CONNECTIONS  64u
-#define SPARE            16u /* accepted beyond, while others are being cut */
+#define SPARE            64u /* accepted beyond, until those are cut that dawdle */
+#define GRACE_MSEC       100u
 #define MAX_GROUPS       65536u
 #define MAX_BODY         (64u << 10)
 #define MAX_DISCARD      (1u << 20) /* read past MAX_BODY, so that the client gets to hear its 413 */
@@ -296,15 +297,25 @@ static void cut(struct control *c, struct client *client)
     client->cut = true;
 }
 
-static void make_room(struct control *c)
+/* Where too many are there, all go that dawdle; the time to look again, or CONTROL_NEVER. Who has
+ * just come is given the time to speak: at libmicrohttpd's limit others wait in the queue. */
+static uint64_t make_room(struct control *c, uint64_t now)
 {
-    struct client *dawdler = find_dawdler(c, false);
+    bool crowded = c->client_count > MAX_CONNECTIONS;
 
-    if (!dawdler)
-        dawdler = find_dawdler(c, true);
-    if (dawdler)
+    while (crowded) {
+        bool still = c->client_count > MAX_CONNECTIONS;
+        struct client *dawdler = find_dawdler(c, false);
+        if (!dawdler && still)
+            dawdler = find_dawdler(c, true);
+        if (!dawdler)
+            break;
+        if (dawdler->since + GRACE_MSEC > now)
+            return still ? dawdler->since + GRACE_MSEC : CONTROL_NEVER;
         cut(c, dawdler);
-    c->run_again = true;
+        c->run_again = true;
+    }
+    return CONTROL_NEVER;
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -339,8 +350,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     list_init(&client->node);
     control_client_began(c, client);
     *context = client;
-    if (++c->client_count > MAX_CONNECTIONS)
-        make_room(c);
+    c->client_count++;
 }
 
 /* Cut whoever is late; the time of the next one, or CONTROL_NEVER. libmicrohttpd sees the hang-up.
@@ -376,7 +386,9 @@ static void step(struct control *c)
     uint64_t now = uv_now(c->loop), next;
 
     run_http(c);
+    uint64_t crowded = make_room(c, now);
     next = cut_late_clients(c, now);
+    next = crowded < next ? crowded : next;
     if (MHD_get_timeout(c->http, &msec) == MHD_YES && msec < next - now)
         next = now + msec;
     if (c->run_again)

@@ -4,8 +4,9 @@
  * handlers' business. Unknown path 404, wrong method 405 (with Allow), body over 64 KiB 413, too
  * many calls waiting 503; each as JSON {"error":{"code","message"}}. Bounds: 48 calls that wait for
  * their answer, 32 KiB of memory a connection, 30 s for a client to send its next request whole and
- * 30 s to take the answer, 64 connections: one more, and of the user who has most of them the one
- * goes that has taken longest, so that however many dawdle, whoever asks is answered. */
+ * 30 s to take the answer, 64 connections (128 for moments): where there are more, those go that
+ * have taken longer than 0.1 s, first of the user who has most of them, so that however many
+ * dawdle, whoever asks is answered. */
 #ifndef SYNCD_DAEMON_CONTROL_H
 #define SYNCD_DAEMON_CONTROL_H
 

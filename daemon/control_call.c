@@ -184,7 +184,8 @@ const char *control_query_nth(struct control_call *call, const char *name, unsig
 
 void control_client_began(struct control *c, struct client *client)
 {
-    client->deadline = uv_now(c->loop) + CONTROL_PHASE_MSEC;
+    client->since = uv_now(c->loop);
+    client->deadline = client->since + CONTROL_PHASE_MSEC;
     list_remove(&client->node);
     list_push_back(&c->clients, &client->node);
 }

@@ -48,6 +48,7 @@ struct client {
     bool answering;    /* an answer is on its way to it */
     bool waiting;      /* its call is suspended */
     bool cut;          /* hung up on */
+    uint64_t since;    /* loop time in ms at which its phase began */
     uint64_t deadline; /* loop time in ms at which the connection is cut, or NEVER */
 };
 

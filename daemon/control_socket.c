@@ -13,7 +13,7 @@
 
 #include "base/cleanup.h"
 
-#define BACKLOG     512
+#define BACKLOG     1024
 #define USUAL_GROUP "syncd" /* systemd/syncd.sysusers makes it */
 #define SOCKET_PATH sizeof((struct sockaddr_un *)NULL)->sun_path
 
