@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 
 #define MAX_CONNECTIONS  64u
 #define SPARE            64u /* accepted beyond, until those are cut that dawdle */
+#define TURN             (5 * USEC_PER_MSEC)
+#define TAKEN_UP         8u
 #define GRACE_MSEC       100u
 #define MAX_GROUPS       65536u
 #define MAX_BODY         (64u << 10)
@@ -130,6 +133,30 @@ static const struct control_route *find_route(struct control_call *call, const c
     return NULL;
 }
 
+/* Answers take time, and who sends many requests in one go would have the loop for as long as all
+ * of them take. */
+static void put_off(struct control_call *call)
+{
+    struct control *c = call->control;
+
+    list_push_back(&c->later, &call->node);
+    call->client->waiting = true;
+    c->run_again = true;
+    MHD_suspend_connection(call->connection);
+}
+
+/* libmicrohttpd comes to on_request() again, and that to dispatch(). */
+static void take_up(struct control *c, unsigned most)
+{
+    for (; most > 0 && !list_empty(&c->later); most--) {
+        struct control_call *call = list_first(&c->later, struct control_call, node);
+        list_remove(&call->node);
+        call->client->waiting = false;
+        MHD_resume_connection(call->connection);
+    }
+    c->run_again |= !list_empty(&c->later);
+}
+
 static void dispatch(struct control_call *call, const char *path, const char *method)
 {
     struct control *c = call->control;
@@ -151,6 +178,10 @@ static void dispatch(struct control_call *call, const char *path, const char *me
     }
     if (!control_permit(call, route->right))
         return;
+    if (clock_monotonic() - c->turn_began > TURN) {
+        put_off(call);
+        return;
+    }
     call->state = CALL_RUNNING;
     route->handler(c->arg, call);
     if (call->state == CALL_RUNNING)
@@ -205,12 +236,14 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     } else if (call->state == CALL_RECEIVING) {
         dispatch(call, url, method);
     }
-    if (call->state == CALL_PENDING)
+    if (call->state == CALL_PENDING || call->state == CALL_RECEIVING)
         return MHD_YES;
     if (call->state == CALL_GONE || !call->response)
         return MHD_NO;
     control_client_began(call->control, call->client);
     call->client->answering = true;
+    if (call->control->client_count > MAX_CONNECTIONS) /* one question each, while others wait */
+        MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONNECTION, "close");
     return MHD_queue_response(connection, (unsigned)call->status, call->response);
 }
 
@@ -371,11 +404,14 @@ static uint64_t cut_late_clients(struct control *c, uint64_t now)
 }
 
 static void on_timer(uv_timer_t *timer);
+static void on_soon(uv_idle_t *handle);
 
 static void run_http(struct control *c)
 {
     c->run_again = false;
     c->running = true;
+    c->turn_began = clock_monotonic();
+    take_up(c, TAKEN_UP);
     MHD_run(c->http);
     c->running = false;
 }
@@ -391,12 +427,19 @@ static void step(struct control *c)
     next = crowded < next ? crowded : next;
     if (MHD_get_timeout(c->http, &msec) == MHD_YES && msec < next - now)
         next = now + msec;
-    if (c->run_again)
-        next = now;
-    if (next == CONTROL_NEVER)
+    if (c->run_again || next <= now)
+        uv_idle_start(&c->soon, on_soon);
+    else
+        uv_idle_stop(&c->soon);
+    if (next == CONTROL_NEVER || next <= now)
         uv_timer_stop(&c->timer);
     else
         uv_timer_start(&c->timer, on_timer, next - now, 0);
+}
+
+static void on_soon(uv_idle_t *handle)
+{
+    step(handle->data);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -406,8 +449,8 @@ static void on_timer(uv_timer_t *timer)
 
 void control_run_soon(struct control *c)
 {
-    c->run_again = true; /* for step(), which sets the timer anew */
-    uv_timer_start(&c->timer, on_timer, 0, 0);
+    c->run_again = true;
+    uv_idle_start(&c->soon, on_soon);
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)
@@ -470,6 +513,7 @@ int control_start(uv_loop_t *loop, const char *path, const struct control_groups
     c->arg = arg;
     list_init(&c->clients);
     list_init(&c->pending);
+    list_init(&c->later);
     int r = find_operators(c, groups->operators, err);
     if (r == 0)
         r = control_socket_listen(path, groups->socket, &c->socket, err);
@@ -487,8 +531,9 @@ int control_start(uv_loop_t *loop, const char *path, const struct control_groups
         return r;
     }
     uv_timer_init(loop, &c->timer);
-    c->timer.data = c->ready.data = c;
-    c->open_handles = 2;
+    uv_idle_init(loop, &c->soon);
+    c->timer.data = c->ready.data = c->soon.data = c;
+    c->open_handles = 3;
     uv_poll_start(&c->ready, UV_READABLE, on_ready);
     *out = c;
     return 0;
@@ -510,10 +555,12 @@ void control_stop(struct control *c, void (*closed)(void *arg), void *arg)
         control_call_lost(call);
         control_reply_error(call, 503, "stopping", "the daemon is stopping");
     }
+    take_up(c, UINT_MAX);
     for (int i = 0; i < STOP_ROUNDS && c->call_count > 0; i++)
         run_http(c);
     uv_close((uv_handle_t *)&c->ready, on_own_handle_closed);
     uv_close((uv_handle_t *)&c->timer, on_own_handle_closed);
+    uv_close((uv_handle_t *)&c->soon, on_own_handle_closed);
     MHD_stop_daemon(c->http);
     c->http = NULL;
 }

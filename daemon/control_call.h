@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "control.h"
 #include "control_socket.h"
@@ -19,6 +20,8 @@ struct control {
     struct MHD_Daemon *http;
     uv_poll_t ready; /* libmicrohttpd's epoll descriptor */
     uv_timer_t timer;
+    uv_idle_t
+        soon; /* runs once in the next turn: a timer of no time may run again in the same one */
     struct control_socket socket;
     const struct control_route *routes;
     void *arg;
@@ -28,6 +31,8 @@ struct control {
     char operator_group[64];
     struct err unreachable;
     struct list pending; /* struct control_call, CALL_PENDING */
+    struct list later;   /* suspended before their handlers ran: the turn was over */
+    usec turn_began;
     unsigned pending_count, call_count;
     unsigned open_handles; /* the memory goes with the last one closed */
     bool running;          /* inside libmicrohttpd */
