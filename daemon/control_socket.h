@@ -23,6 +23,7 @@ struct control_socket {
     bool inherited; /* systemd's: not ours to take away */
     dev_t dev;      /* which file is ours, so that a successor's is left alone */
     ino_t ino;
+    bool internet; /* of TCP: no file; addr.sun_path says where, for people */
 };
 
 /* Listen on `path`; `group` may be "". 0 or a negative errno with a sentence. */
@@ -35,6 +36,9 @@ void control_socket_reachable(const struct control_socket *s, struct err *out);
 
 /* The id of a group that the [control] `option` names. 0 or -EINVAL with a sentence. */
 int control_socket_group(const char *group, const char *option, gid_t *out, struct err *err);
+
+/* Listen on a loopback address ([control] listen). 0 or a negative errno with a sentence. */
+int control_socket_listen_tcp(const char *address, struct control_socket *out, struct err *err);
 
 /* Remove the file if it is still the one that was made. */
 void control_socket_unlink(const struct control_socket *s);
