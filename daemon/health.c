@@ -129,7 +129,7 @@ static void look_stalls(struct daemon *d, const struct mirror_view *v, usec now,
 {
     bool excused = !mirror_on_duty(d->mirror) || d->state != DAEMON_RUNNING;
     enum mirror_motion_kind which = MOTION_READ;
-    usec limit = stall_limit(d->config->lag_warning);
+    usec limit = stall_limit(d->config->lag_critical);
 
     stall_look(&d->stall, v->motion, excused, now);
     usec stalled = stall_longest(&d->stall, now, &which);

@@ -26,9 +26,9 @@ usec stall_longest(const struct stall_watch *w, usec now, enum mirror_motion_kin
     return longest;
 }
 
-usec stall_limit(usec lag_warning)
+usec stall_limit(usec lag_critical)
 {
-    usec limit = lag_warning / 4 * 3;
+    usec limit = lag_critical / 4 * 3;
 
     return limit < STALL_AT_MOST ? limit : STALL_AT_MOST;
 }

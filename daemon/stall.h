@@ -15,7 +15,7 @@ void stall_look(struct stall_watch *w, const struct mirror_motion *m, bool excus
 /* How long the one has stood still that has done so for longest, and which; 0: none. */
 usec stall_longest(const struct stall_watch *w, usec now, enum mirror_motion_kind *which);
 /* How long that may be. */
-usec stall_limit(usec lag_warning);
+usec stall_limit(usec lag_critical);
 /* What it is that stands still, for people. */
 const char *stall_words(enum mirror_motion_kind which);
 

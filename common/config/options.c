@@ -146,11 +146,11 @@ const struct config_option config_options[] = {
              "`syncctl approve`. 100%: never wait."},
     {.section = "sync", .key = "lag_warning", TIME(CONFIG, lag_warning, SEC, 30 * DAY),
      .initial = "60s", .reloadable = true,
-     .help = "Health is \"warning\" once the oldest pending change is older than this; \"critical\"\n"
-             "when changes wait and nothing moves for three quarters of it (at most 45 s)."},
+     .help = "Health is \"warning\" once the oldest pending change is older than this."},
     {.section = "sync", .key = "lag_critical", TIME(CONFIG, lag_critical, SEC, 30 * DAY),
      .initial = "10m", .reloadable = true,
-     .help = "Health is \"critical\" once the oldest pending change is older than this."},
+     .help = "Health is \"critical\" once the oldest pending change is older than this, or changes wait\n"
+             "and nothing at all moves for three quarters of it (at most 45 s)."},
     {.section = "sync", .key = "canary", TIME(CONFIG, canary, 0, 60 * MINUTE), .initial = "0s",
      .check = option_check_canary,
      .help = "Such as 60s: a row of syncd's own (table _syncd_canary) goes through trigger, journal\n"

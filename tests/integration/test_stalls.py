@@ -10,8 +10,8 @@ import pytest
 from fault_rules import Fault
 from harness import eventually
 
-# Three quarters of lag_warning are what something may stand still for.
-QUICK = {"sync": {"lag_warning": "2s", "request_timeout": "5m"}}
+# Three quarters of lag_critical are what something may stand still for.
+QUICK = {"sync": {"lag_warning": "1s", "lag_critical": "2s", "request_timeout": "5m"}}
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_load_that_stands_still(fault, running):
 
 
 def test_slow_is_not_stalled(fault, running):
-    running.configure({"sync": {"lag_warning": "4s"}, "dynamodb": {"max_requests_in_flight": "1"}})
+    running.configure({"sync": {"lag_critical": "4s"}, "dynamodb": {"max_requests_in_flight": "1"}})
     assert running.ctl("reload").returncode == 0
     slow = fault.faults.add(Fault("delay", times=None, seconds=0.4))
     running.many("INSERT INTO t VALUES(?, 'x')", [(n,) for n in range(300)])
