@@ -76,8 +76,8 @@ class RudeClients:
             one.connect(self.path)
         except OSError as error:
             one.close()
-            if error.errno in (errno.EAGAIN, errno.ECONNREFUSED):
-                return False  # the queue is full
+            if error.errno in (errno.EAGAIN, errno.ECONNREFUSED, errno.ENOENT):
+                return False  # the queue is full, or the daemon is gone
             raise
         rude = Rude(self.random.choice(KINDS))
         self._open[one] = rude
