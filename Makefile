@@ -123,6 +123,10 @@ tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS) $(SIM)
 sample-config: $(BUILD)/tests/print_sample
 	$(Q)$< > etc/syncd.conf
 
+# etc/iam is what the program prints of made-up tables; a test holds it to that.
+sample-policies: $(BUILD)/tests/pure/print_policies
+	$(Q)$< etc/iam
+
 check: all $(PURE_TESTS) $(UNIT_TESTS)
 	$(Q)scripts/run-unit-tests $(BUILD)/tests
 
@@ -166,7 +170,8 @@ lint:
 install: all
 	install -D -m 0755 $(BUILD)/syncd $(DESTDIR)$(PREFIX)/sbin/syncd
 	install -D -m 0755 $(BUILD)/syncctl $(DESTDIR)$(PREFIX)/bin/syncctl
-	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
+	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service \
+	  $(BUILD)/systemd/syncd.socket $(BUILD)/systemd/syncd@.socket
 	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
 	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
 	install -D -m 0644 systemd/syncd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
@@ -180,6 +185,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/syncd $(DESTDIR)$(PREFIX)/bin/syncctl
 	rm -f $(DESTDIR)$(UNITDIR)/syncd.service $(DESTDIR)$(UNITDIR)/syncd@.service
+	rm -f $(DESTDIR)$(UNITDIR)/syncd.socket $(DESTDIR)$(UNITDIR)/syncd@.socket
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
 	cd etc && find cloudwatch prometheus grafana -type f -exec sh -c 'rm -f "$$0/$$1"' $(DESTDIR)$(PREFIX)/share/syncd {} \;
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
@@ -197,4 +203,4 @@ help:
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+.PHONY: all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config sample-policies
