@@ -51,11 +51,6 @@ struct table_slot *mirror_table_named(struct mirror *m, const char *name)
     return NULL;
 }
 
-bool mirror_room(const struct mirror *m)
-{
-    return engine_room(m->engine) && m->record_count < 2 * RECORDS_MAX && !m->state_broken;
-}
-
 int64_t mirror_low(const struct mirror *m)
 {
     uint64_t low = m->track.low;
@@ -365,6 +360,7 @@ static unsigned work(struct mirror *m, usec now)
     }
     if (!m->attached) /* the schema moved */
         return bits | (m->problem == SOURCE_OK ? MIRROR_MORE : 0);
+    bits |= reread_slice(m, now, !(bits & (MIRROR_BUSY | MIRROR_LATER)));
     if (!(bits & MIRROR_BUSY)) {
         m->woken = false;
         m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
@@ -387,7 +383,13 @@ unsigned mirror_work(struct mirror *m, usec now)
 {
     m->now = now;
     barrier_step(m, now); /* of a slice that came to nothing, or a sync that failed */
+    bool open = barrier_open(m);
+    m->reread = false;
     unsigned bits = work(m, now);
+    if (open && !m->reread) /* nothing can be read now */
+        reread_slice(m, now, false);
+    if (engine_asks(m->engine) && barrier_open(m))
+        bits |= MIRROR_MORE;
     /* There is no more to do before the sync is over. */
     return m->barrier.syncing ? bits & ~(unsigned)MIRROR_MORE : bits;
 }
@@ -396,6 +398,8 @@ usec mirror_deadline(const struct mirror *m)
 {
     usec due = engine_deadline(m->engine), retry = m->barrier.retry;
 
+    if (engine_asks(m->engine) && barrier_open(m))
+        return m->now; /* mirror_work() answers it */
     return m->barrier.failed && !m->barrier.syncing && retry < due ? retry : due;
 }
 
@@ -453,6 +457,7 @@ static struct engine_config engine_settings(const struct config *c)
         .backoff_max = c->backoff_max,
         .throttle_base = USEC_PER_SEC,
         .write_units_per_second = c->write_units_per_second,
+        .reread = true,
         .barrier = true,
     };
 }
