@@ -139,7 +139,7 @@ int engine_step(struct engine *e, usec now, const struct event *ev, struct actio
 enum engine_share { SHARE_CHANGES, SHARE_LOADS };
 bool engine_room(struct engine *e, usec now, enum engine_share share);
 /* And for one more write of this target? Where engine_limited(), which may change with every step,
- * only while it has less than an eighth (loads: a sixteenth) of what is free. */
+ * only while it has less than a part of what is free (loads: half of that). */
 bool engine_room_for(struct engine *e, usec now, uint32_t target, enum engine_share share);
 /* Do the target's own limits hold its writes back: throttling, keys that wait, the cap? */
 bool engine_limited(struct engine *e, usec now, uint32_t target);

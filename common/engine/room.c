@@ -2,10 +2,12 @@
  *
  * What a table's own limits hold back must neither fill the room, or the others would have to wait
  * for it, nor go without, or it would not use what it is given. So each such table may grow while
- * it has less than a fixed part of what is free: the more of them there are, the less each has, and
- * some of the room is always free for the next (dynamic thresholds: Choudhury and Hahne, "Dynamic
- * Queue Length Thresholds for Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking
- * 6(2), 1998). A few hundred writes last until the source is asked again.
+ * it has less than a fixed part of what is free of three quarters of the room: the more of them
+ * there are, the less each has, and something is free for the next (dynamic thresholds: Choudhury
+ * and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", IEEE/ACM
+ * Transactions on Networking 6(2), 1998). A few hundred writes last until the source is asked
+ * again. Beyond that, up to seven eighths, one may have a single write, or it would never find out
+ * that it is throttled no more.
  *
  * The other tables share one bottleneck, the requests in flight. Among them the order of the source
  * is fair, so they have one room in common: as much as is free besides. Should such a table come to
@@ -63,19 +65,24 @@ static struct load unlimited(struct engine *e, usec now)
     return l;
 }
 
-/* Is it less than one of so many parts of what is free? */
-static bool is_less(const struct engine *e, struct load l, size_t parts)
+/* So many eighths of all the room. */
+static struct load eighths(const struct engine *e, size_t n)
+{
+    return (struct load){e->config.max_items * n / 8, e->config.max_bytes * n / 8};
+}
+
+/* Is it less than one of so many parts of what is free of that room? */
+static bool is_less(const struct engine *e, struct load l, struct load room, size_t parts)
 {
     struct load all = all_of(e);
 
-    return all.items < e->config.max_items && all.bytes < e->config.max_bytes &&
-           l.items * parts < e->config.max_items - all.items &&
-           l.bytes * parts < e->config.max_bytes - all.bytes;
+    return all.items < room.items && all.bytes < room.bytes &&
+           l.items * parts < room.items - all.items && l.bytes * parts < room.bytes - all.bytes;
 }
 
 bool engine_room(struct engine *e, usec now, enum engine_share share)
 {
-    return is_less(e, unlimited(e, now), share == SHARE_LOADS ? 2 : 1);
+    return is_less(e, unlimited(e, now), eighths(e, 8), share == SHARE_LOADS ? 2 : 1);
 }
 
 bool engine_room_for(struct engine *e, usec now, uint32_t target, enum engine_share share)
@@ -85,5 +92,6 @@ bool engine_room_for(struct engine *e, usec now, uint32_t target, enum engine_sh
 
     if (!engine_limited(e, now, target))
         return engine_room(e, now, share);
-    return is_less(e, (struct load){t->items, t->bytes}, parts);
+    return is_less(e, (struct load){t->items, t->bytes}, eighths(e, 6), parts) ||
+           (!t->items && is_less(e, (struct load){0}, eighths(e, 7), parts));
 }
