@@ -394,8 +394,9 @@ void room_fall_behind(struct table_slot *t, int64_t seq);
 void room_is_level(struct table_slot *t);
 
 /* reread.c */
-/* Read again what the engine asks for; `can`: the database can be read now. MIRROR_* bits. */
-unsigned reread_slice(struct mirror *m, usec now, bool can);
+/* Read again what the engine asks for; `reader`: what the reader came to in this turn, or
+ * MIRROR_BUSY where nothing can be read. MIRROR_* bits. */
+unsigned reread_slice(struct mirror *m, usec now, unsigned reader);
 
 /* reader.c */
 unsigned reader_slice(struct mirror *m, usec now);

@@ -360,7 +360,7 @@ static unsigned work(struct mirror *m, usec now)
     }
     if (!m->attached) /* the schema moved */
         return bits | (m->problem == SOURCE_OK ? MIRROR_MORE : 0);
-    bits |= reread_slice(m, now, !(bits & (MIRROR_BUSY | MIRROR_LATER)));
+    bits |= reread_slice(m, now, bits);
     if (!(bits & MIRROR_BUSY)) {
         m->woken = false;
         m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
@@ -387,8 +387,8 @@ unsigned mirror_work(struct mirror *m, usec now)
     m->reread = false;
     unsigned bits = work(m, now);
     if (open && !m->reread) /* nothing can be read now */
-        reread_slice(m, now, false);
-    if (engine_asks(m->engine) && barrier_open(m))
+        reread_slice(m, now, MIRROR_BUSY);
+    if (engine_asks(m->engine) && barrier_open(m) && !(bits & MIRROR_LATER))
         bits |= MIRROR_MORE;
     /* There is no more to do before the sync is over. */
     return m->barrier.syncing ? bits & ~(unsigned)MIRROR_MORE : bits;
@@ -398,7 +398,7 @@ usec mirror_deadline(const struct mirror *m)
 {
     usec due = engine_deadline(m->engine), retry = m->barrier.retry;
 
-    if (engine_asks(m->engine) && barrier_open(m))
+    if (engine_asks(m->engine) && barrier_open(m) && !m->postponed)
         return m->now; /* mirror_work() answers it */
     return m->barrier.failed && !m->barrier.syncing && retry < due ? retry : due;
 }

@@ -7,9 +7,10 @@
  * of what may have been sent hold for what is read here, too.
  *
  * Some go as they are:
- * - where the database cannot be read at the moment: it is locked, held, detached or gone, a table
- *   is not looked at yet, or in rollback mode somebody is writing, whom reading would keep from
- *   committing. A write must not wait for that: it was true when it was read, and is durable;
+ * - where the database cannot be read at the moment: it is locked, held, detached or gone, or a
+ *   table is not looked at yet. A write must not wait for that: it was true when it was read, and
+ *   is durable. In rollback mode it waits with the reader for a pause of the writers, whom reading
+ *   would keep from committing; that is half a second at most;
  * - while the state file cannot be written, because it tells whose an item is;
  * - those of tables that are mirrored no more, whose rows nobody reads;
  * - a delete whose row has not come back: there is nothing newer to be said of it. Where rows may
@@ -95,15 +96,15 @@ static bool readable(const struct mirror *m)
            (m->source->wal || !source_being_written(m->source));
 }
 
-unsigned reread_slice(struct mirror *m, usec now, bool can)
+unsigned reread_slice(struct mirror *m, usec now, unsigned reader)
 {
     uint64_t ticket = 0, serial = engine_serial(m->engine);
     int rc = -EIO;
 
     m->reread = true;
-    if (!engine_asks(m->engine))
+    if (!engine_asks(m->engine) || reader & MIRROR_LATER)
         return 0;
-    if (can && readable(m) && source_exec(m->source, "BEGIN") == SQLITE_OK) {
+    if (!(reader & MIRROR_BUSY) && readable(m) && source_exec(m->source, "BEGIN") == SQLITE_OK) {
         rc = read_all(m, now, &ticket);
         source_end(m->source, SQLITE_OK); /* it has only read */
     }
