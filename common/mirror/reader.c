@@ -107,7 +107,7 @@ static bool no_room(struct slice *s, struct table_slot *t)
         return false;
     if (s->only)
         s->full = true;
-    else
+    else if (!PLANTED(BEHIND_FORGOTTEN))
         room_fall_behind(t, s->last);
     return true;
 }
