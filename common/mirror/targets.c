@@ -220,9 +220,6 @@ int targets_let_go(struct mirror *m, uint32_t i)
 
     for (size_t k = 0; k < m->table_count; k++)
         full |= m->tables[k].target == i && m->tables[k].plan && m->tables[k].in_doubt;
-    /* Entries that nobody reads tell of no change: as where triggers were missing. */
-    if (m->targets[i]->shaken)
-        rc = suspects_shake(m, m->targets[i], SHAKEN_ROWS);
     for (size_t k = 0; rc == 0 && k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && !m->tables[k].let_go)
             rc = order_comparison(m, &m->tables[k], full);
