@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "../sim/application.c"
+#include "../sim/disk.c"
+#include "../sim/libc.c"
 #include "../sim/oracle.c"
 #include "../sim/service.c"
 #include "../sim/vfs.c"
