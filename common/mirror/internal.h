@@ -236,7 +236,7 @@ struct mirror {
     int64_t seen_kept; /* "seen" in the store */
 
     struct table_slot *tables;
-    size_t table_count;
+    size_t table_count, found; /* the one that was asked for last */
     struct target_slot **targets;
     uint32_t target_count, announced_targets;
     struct seen_table *seen;

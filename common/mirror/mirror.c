@@ -37,9 +37,12 @@ void mirror_fail(struct mirror *m, int rc, const char *doing)
 
 struct table_slot *mirror_table_by_id(struct mirror *m, uint32_t id)
 {
+    /* Changes come in runs of one table, of which there may be a thousand. */
+    if (m->found < m->table_count && m->tables[m->found].id == id && m->tables[m->found].plan)
+        return &m->tables[m->found];
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].id == id && m->tables[i].plan)
-            return &m->tables[i];
+            return &m->tables[m->found = i];
     return NULL;
 }
 
