@@ -174,6 +174,7 @@ const struct payload *engine_newest(const struct engine *e, uint32_t target, con
  * nothing came of. */
 uint64_t engine_asked(const struct engine *e, uint64_t from, unsigned most, engine_write_fn *fn,
                       void *arg);
+/* Is any wanted? Not after EVENT_STOP. */
 bool engine_asks(const struct engine *e);
 /* A changed configuration; `arg`, `holds`, `barrier` and `reread` stay as they are. */
 void engine_configure(struct engine *e, const struct engine_config *c);

@@ -147,7 +147,7 @@ uint64_t engine_asked(const struct engine *e, uint64_t from, unsigned most, engi
 
 bool engine_asks(const struct engine *e)
 {
-    return e->asked.next != &e->asked;
+    return !e->stopped && e->asked.next != &e->asked;
 }
 
 /* --- what is durable -------------------------------------------------------------------------- */

@@ -275,7 +275,7 @@ bool dropped_slice(struct mirror *m, usec now)
     for (size_t i = 0; i < m->dropped_count; i++) {
         struct dropped *d = &m->dropped[i];
         bool end = false;
-        if (!room_to_begin(m, now, d->table.target, SHARE_LOADS))
+        if (!room_to_begin(m, now, d->table.target, mirror_room(m, now, SHARE_LOADS)))
             continue;
         if (!d->deleting || !m->targets[d->table.target]->view.open ||
             engine_oldest(m->engine, d->table.target) < d->pass_serial)

@@ -389,8 +389,9 @@ void dropped_clear(struct dropped *d);
 /* May anything be read, for changes or for loads and the like? */
 bool mirror_room(const struct mirror *m, usec now, enum engine_share share);
 /* And for one target: to begin a slice, and to go on with it. One that its own limits hold back
- * has a small part of the room, and is asked for more when half of that is used up. */
-bool room_to_begin(const struct mirror *m, usec now, uint32_t target, enum engine_share share);
+ * has a small part of the room, and is asked for more when half of that is used up; `common` is
+ * what mirror_room() said of the others. */
+bool room_to_begin(const struct mirror *m, usec now, uint32_t target, bool common);
 bool room_to_go_on(const struct mirror *m, usec now, uint32_t target);
 /* The main reader passes over the table's entries behind `seq`. */
 void room_fall_behind(struct table_slot *t, int64_t seq);

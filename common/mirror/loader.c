@@ -462,10 +462,10 @@ static bool may_sweep(struct mirror *m, const struct table_slot *t)
            engine_oldest(m->engine, t->target) >= t->load_serial;
 }
 
-static bool wants_page(struct mirror *m, usec now, const struct table_slot *t)
+static bool wants_page(struct mirror *m, usec now, const struct table_slot *t, bool common)
 {
     return t->plan && t->load != LOAD_DONE && !t->reading_done && !t->skipped && !t->held &&
-           m->targets[t->target]->view.open && room_to_begin(m, now, t->target, SHARE_LOADS) &&
+           m->targets[t->target]->view.open && room_to_begin(m, now, t->target, common) &&
            may_sweep(m, t);
 }
 
@@ -481,9 +481,10 @@ unsigned loader_slice(struct mirror *m, usec now)
             if (m->first_record == USEC_NEVER)
                 m->first_record = now;
         }
+    bool common = mirror_room(m, now, SHARE_LOADS);
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[(m->next_load + i) % m->table_count];
-        if (!wants_page(m, now, t))
+        if (!wants_page(m, now, t, common))
             continue;
         m->next_load = (m->next_load + i) % m->table_count;
         return load_page(m, t, now);

@@ -413,6 +413,7 @@ static unsigned catch_up_all(struct mirror *m, usec now)
 {
     usec began = clock_monotonic();
     size_t first = m->next_behind, count = m->table_count;
+    bool common = mirror_room(m, now, SHARE_CHANGES);
     unsigned bits = 0;
 
     for (size_t i = 0; i < count && m->attached; i++) {
@@ -420,12 +421,13 @@ static unsigned catch_up_all(struct mirror *m, usec now)
         if (t->lag_tracked && !t->skipped && track_idle(&t->lag_track))
             room_is_level(t);
         if (!t->plan || !t->skipped || !m->targets[t->target]->view.open ||
-            !room_to_begin(m, now, t->target, SHARE_CHANGES))
+            !room_to_begin(m, now, t->target, common))
             continue;
         m->next_behind = (first + i + 1) % count;
         if (clock_monotonic() - began > READ_TIME)
             return bits | MIRROR_MORE;
         bits |= catch_up(m, now, t);
+        common = mirror_room(m, now, SHARE_CHANGES);
     }
     return bits;
 }

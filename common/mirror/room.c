@@ -16,13 +16,14 @@ bool mirror_room(const struct mirror *m, usec now, enum engine_share share)
            engine_room(m->engine, now, share);
 }
 
-bool room_to_begin(const struct mirror *m, usec now, uint32_t target, enum engine_share share)
+bool room_to_begin(const struct mirror *m, usec now, uint32_t target, bool common)
 {
     if (m->record_count >= 2 * RECORDS_MAX || m->state_broken)
         return false;
-    if (engine_limited(m->engine, now, target)) /* else there would be a slice for each reply */
-        share = SHARE_LOADS;
-    return engine_room_for(m->engine, now, target, share);
+    if (!engine_limited(m->engine, now, target))
+        return common;
+    /* With the share of changes there would be a slice for each reply. */
+    return engine_room_for(m->engine, now, target, SHARE_LOADS);
 }
 
 bool room_to_go_on(const struct mirror *m, usec now, uint32_t target)
