@@ -473,10 +473,11 @@ static void describe_unrest(struct world *w)
         w,
         "I8: no rest: attached %d, loading %d, journal %lld of %lld to %lld, items %zu, in "
         "flight %u, state broken %d, converged %d, journal empty %d, all mirrored %d, dropped %d, "
-        "problem %d %s",
+        "problem %d %s, unconfirmed %lld, paused %d, held %d",
         v.attached, v.loading, (long long)v.journal_low, (long long)v.watermark,
         (long long)v.journal_max, v.engine.items, v.engine.in_flight, v.state_broken, v.converged,
-        oracle_journal_empty(w), oracle_all_mirrored(w), any_dropped(w), problem, text);
+        oracle_journal_empty(w), oracle_all_mirrored(w), any_dropped(w), problem, text,
+        (long long)v.unconfirmed, v.paused, v.held);
 }
 
 void sim_settle(struct world *w)
