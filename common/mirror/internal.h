@@ -26,6 +26,7 @@ enum {
     SCAN_LIMIT = 50000, /* entries passed over in one slice for those of one table */
     RECORDS_MAX = 4000, /* outcomes in one store transaction */
     LAG_SAMPLES = 1024,
+    MIRROR_ACK_BOUNDS = 10,
 };
 #define READ_TIME       (20 * USEC_PER_MSEC)
 #define FLUSH_DELAY     (100 * USEC_PER_MSEC)
@@ -200,6 +201,7 @@ struct mirror {
     enum source_problem problem;
     struct err problem_text;
     bool attached, detached, uninstalled, paused, ever_attached;
+    usec paused_until;    /* Unix us; USEC_NEVER: until resumed; 0: not paused */
     bool unclean;         /* the last process of this state file was killed */
     bool fresh_waiting;   /* some target is opening */
     const char *stranger; /* why every table is to be compared once attached; NULL: no reason */
@@ -261,7 +263,7 @@ struct mirror {
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];
     bool nonce_stored;
     usec last_change, last_ack, ack_retry;
-    struct mirror_ack_locks ack_locks;
+    struct histogram ack_locks;
     size_t next_load, next_behind;
 
     struct barrier barrier;
@@ -283,11 +285,14 @@ struct mirror {
     usec converged_at;
     uint32_t lag[LAG_SAMPLES]; /* microseconds / 64, a ring */
     uint64_t lag_count;
+    struct histogram lags;
     struct lag_ranks {
         uint64_t of; /* lag_count when they were found: looked for anew only when it has grown */
         uint32_t p50, p99, max;
     } lag_ranks;
 };
+
+extern const usec mirror_ack_bounds[MIRROR_ACK_BOUNDS]; /* ack.c */
 
 /* mirror.c */
 int mirror_lock_database(struct mirror *m, struct err *err);
