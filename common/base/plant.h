@@ -24,6 +24,7 @@
     X(SUSPECTS_FORGOTTEN, "writes of uncertain outcome are forgotten at a start")                  \
     X(NO_WINDOW, "what a killed process had sent is taken for certain")                            \
     X(RESENT_UNSEEN, "a request is sent twice, and nobody knows")                                  \
+    X(BEHIND_FORGOTTEN, "a table without room loses the entries that are passed over")             \
     X(RESTART_SEQUENCE, "the journal's sequence begins anew when it is emptied")
 
 enum plant {

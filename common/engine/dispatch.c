@@ -79,7 +79,7 @@ static size_t payload_size(const struct payload *p)
 }
 
 /* Put one ready entry into the batch; false when it does not fit. A put that DynamoDB already holds
- * is settled on the spot; what is not durable yet goes aside. */
+ * is settled on the spot; what is not durable yet, or is to be read again, goes aside. */
 static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *bytes, usec now,
                  struct actions *out)
 {
@@ -90,10 +90,14 @@ static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *byt
         entry_hold(e, n);
         return true;
     }
+    if (n->stale) {
+        entry_ask(e, n);
+        return true;
+    }
     if (p->op == WRITE_PUT && (PLANTED(SPARED_IN_DOUBT) || (!p->force && !n->uncertain)) &&
         !e->doubt_all && e->config.holds && e->config.holds(e->config.arg, p)) {
         if (action_push(out, &(struct action){.kind = ACTION_SPARED, .payload = p}) == 0) {
-            e->bytes -= payload_memory(p);
+            payload_uncount(e, p);
             /* The key's bytes live in the payload that now is the receiver's, but an entry is
              * unlinked by its hash alone. */
             n->pending = NULL;
@@ -112,6 +116,12 @@ static bool take(struct engine *e, struct batch *b, struct entry *n, size_t *byt
     return true;
 }
 
+/* What becomes of it must say nothing of other tables, which would share its wait. */
+static bool goes_alone(const struct target *t)
+{
+    return t->alone || t->failures;
+}
+
 static void fill(struct engine *e, struct batch *b, usec now, struct actions *out)
 {
     size_t bytes = 0;
@@ -120,7 +130,7 @@ static void fill(struct engine *e, struct batch *b, usec now, struct actions *ou
     for (uint32_t k = 0; k < e->target_count && !full; k++) {
         uint32_t at = (e->next_target + k) % e->target_count;
         struct target *t = &e->targets[at];
-        if (!t->ready_count || (t->alone && b->request.count) || !target_open(e, t, now))
+        if (!t->ready_count || (goes_alone(t) && b->request.count) || !target_open(e, t, now))
             continue;
         size_t before = b->request.count;
         /* One write may overdraw a bucket, else those that cost more than its rate never went. */
@@ -129,7 +139,7 @@ static void fill(struct engine *e, struct batch *b, usec now, struct actions *ou
                 !take(e, b, list_first(&t->ready, struct entry, link), &bytes, now, out))
                 full = true;
         }
-        if (b->request.count > before && t->alone)
+        if (b->request.count > before && goes_alone(t))
             break;
     }
     e->next_target = (e->next_target + 1) % (e->target_count ? e->target_count : 1);
@@ -248,7 +258,7 @@ static int next_batch(struct engine *e, usec now, struct batch **out_batch, stru
     list_init(&b->link);
     fill(e, b, now, out);
     e->partial_since = 0;
-    if (b->request.count == 0) { /* all of it was spared or is held */
+    if (b->request.count == 0) { /* all of it was spared, is held or asked for */
         free(b);
         return sendable(e, now) ? next_batch(e, now, out_batch, out) : 0;
     }

@@ -82,6 +82,7 @@ static void park(struct engine *e, uint32_t target)
     list_for_each(held_pos, held_after, &t->held)
         entry_forget(e, container_of(held_pos, struct entry, link));
     entry_forget_waiting(e, target);
+    entry_forget_asked(e, target);
     forget_pending(e, target);
 }
 
@@ -132,6 +133,9 @@ int engine_step(struct engine *e, usec now, const struct event *ev, struct actio
     case EVENT_CREDENTIALS:
         e->waiting_credentials = false;
         e->credentials++;
+        break;
+    case EVENT_KEEP:
+        entry_keep_asked(e, ev->serial);
         break;
     case EVENT_DURABLE:
         if (ev->serial > e->durable) {
@@ -201,6 +205,7 @@ struct engine *engine_new(const struct engine_config *c, uint32_t targets)
     e->deadline = USEC_NEVER;
     list_init(&e->flying);
     list_init(&e->bound);
+    list_init(&e->asked);
     for (uint32_t i = 0; i < targets; i++)
         target_init(&e->targets[i]);
     return e;
@@ -235,12 +240,8 @@ void engine_configure(struct engine *e, const struct engine_config *c)
     e->config.arg = keep.arg;
     e->config.holds = keep.holds;
     e->config.barrier = keep.barrier;
+    e->config.reread = keep.reread;
     e->config.seed = keep.seed; /* keys are hashed with it */
-}
-
-bool engine_room(const struct engine *e)
-{
-    return e->keys.count < e->config.max_items && e->bytes < e->config.max_bytes;
 }
 
 usec engine_deadline(const struct engine *e)

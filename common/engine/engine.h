@@ -4,10 +4,10 @@
  *              HELD (what was read is not durable)
  *               ^v
  *     offered -> READY -> SENT -> written                    (settled)
- *                  ^        |---> unprocessed -> WAITING -> READY
- *                  |        |---> failed, to be sent again -> READY
- *                  |        `---> refused whole -> BOUND (in halves) -> SENT ... -> refused
- * (settled)
+ *               ^  ^        |---> unprocessed -> WAITING -> READY
+ *               v  |        |---> failed, to be sent again -> READY
+ *            ASKED |        `---> refused whole -> BOUND (in halves) -> SENT ... -> refused
+ * (sent before)    |                                                            (settled)
  *                  `-- spared: DynamoDB is known to hold it already (settled)
  *
  * Rules it keeps:
@@ -16,6 +16,17 @@
  * - at most 25 writes and 16 MB in a request, over several tables;
  * - with a barrier, no write goes before EVENT_DURABLE has covered its offer; a newer read of a key
  * is covered later than the one whose place it takes;
+ * - room is dealt out by table (room.c): what its own limits hold back takes a small part of what
+ * is free, so that the others flow on whatever waits in front of them;
+ * - what was sent and came back (unprocessed, throttled, failed) is sent again as its row is then.
+ * With `reread`, its key is asked for when its turn has come, so that there is one reading a try,
+ * whenever the gates open. Order and safety do not need it: an older write never goes after a newer
+ * read of its key, and a row that changed has an entry in the journal that is yet to be read. It
+ * buys that a table which was throttled is not written what has been out of date for minutes, then
+ * once more; that what no entry speaks of (a connection without triggers) is not overwritten with
+ * older contents; and that the mapping of today is used. Not read again: the halves of a refused
+ * request, which must be the same to find out which write it is; and what EVENT_KEEP names, because
+ * its row cannot be read now (mirror/reread.c lists them);
  * - nothing is ever given up: a write ends as written, spared, superseded by a newer one of its
  * key, or refused by DynamoDB for good;
  * - a write is spared only by what the store knows for sure, never while an earlier write of the
@@ -32,13 +43,14 @@ struct engine;
 
 struct engine_config {
     unsigned max_in_flight; /* requests */
-    size_t max_items;       /* pending writes beyond which engine_room() is false */
+    size_t max_items;       /* pending writes: see engine_room() */
     size_t max_bytes;       /* memory of pending writes, likewise */
     usec linger;            /* wait for a fuller batch while requests are in flight */
     usec backoff_base, backoff_max;
     usec throttle_base;             /* first wait after a throttled request */
     int64_t write_units_per_second; /* 0: no cap */
     uint64_t seed;                  /* of the jitter */
+    bool reread;                    /* what came back is asked for before it goes again */
     bool barrier;                   /* from the start on: what is offered waits for EVENT_DURABLE */
     void *arg;
     /* Does DynamoDB hold exactly this item, for sure? Asked for puts, when about to be sent. */
@@ -64,6 +76,7 @@ enum event_kind {
     EVENT_PARK,        /* .target is not written; its pending writes are forgotten (the source reads
                           them again later) and in-flight ones when their replies come */
     EVENT_CREDENTIALS, /* credentials are there (again) */
+    EVENT_KEEP,        /* what was asked for before .serial (see engine_asked()) goes as it is */
     EVENT_DURABLE,     /* what was offered before .serial (see engine_serial()) may be sent */
 };
 
@@ -120,8 +133,16 @@ int engine_grow(struct engine *e, uint32_t targets);
  * offer (its payload is still the caller's). */
 int engine_step(struct engine *e, usec now, const struct event *ev, struct actions *out);
 
-/* Room for another slice of work (a thousand items, a few megabytes)? */
-bool engine_room(const struct engine *e);
+/* Is there room for another slice of work (a thousand items, a few megabytes)? Of changes, which
+ * have the half of what is free to themselves; or of a load, a comparison or the like. Never beyond
+ * max_items and max_bytes. */
+enum engine_share { SHARE_CHANGES, SHARE_LOADS };
+bool engine_room(struct engine *e, usec now, enum engine_share share);
+/* And for one more write of this target? Where engine_limited(), which may change with every step,
+ * only while it has less than a part of what is free (loads: half of that). */
+bool engine_room_for(struct engine *e, usec now, uint32_t target, enum engine_share share);
+/* Do the target's own limits hold its writes back: throttling, keys that wait, the cap? */
+bool engine_limited(struct engine *e, usec now, uint32_t target);
 /* When EVENT_TIMER is due, or USEC_NEVER. */
 usec engine_deadline(const struct engine *e);
 void engine_stats(const struct engine *e, struct engine_stats *out);
@@ -147,7 +168,15 @@ bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t
 /* The newest write of this key that is pending or in flight, until the next step; NULL: none. */
 const struct payload *engine_newest(const struct engine *e, uint32_t target, const void *key,
                                     size_t n);
-/* A changed configuration; `arg`, `holds` and `barrier` stay as they are. */
+/* Of which keys is a fresh read wanted? `fn` for at most so many of those writes, from that ticket
+ * on, in the order in which they were asked for. Returns the ticket to go on from, which is `from`
+ * when there are no more: offer what their rows are, then send EVENT_KEEP with it for those that
+ * nothing came of. */
+uint64_t engine_asked(const struct engine *e, uint64_t from, unsigned most, engine_write_fn *fn,
+                      void *arg);
+/* Is any wanted? Not after EVENT_STOP. */
+bool engine_asks(const struct engine *e);
+/* A changed configuration; `arg`, `holds`, `barrier` and `reread` stay as they are. */
 void engine_configure(struct engine *e, const struct engine_config *c);
 
 void actions_clear(struct actions *a);

@@ -50,6 +50,7 @@ static void heap_remove(struct engine *e, struct entry *n)
     size_t at = n->heap_at;
     struct entry *last = e->heap[--e->heap_count];
 
+    e->targets[n->target].waiting--;
     if (last == n)
         return;
     heap_set(e, at, last);
@@ -91,6 +92,66 @@ void entry_hold(struct engine *e, struct entry *n)
     list_push_back(&t->held, &n->link);
 }
 
+/* --- asked for again -------------------------------------------------------------------------- */
+
+void entry_ask(struct engine *e, struct entry *n)
+{
+    list_remove(&n->link);
+    e->targets[n->target].ready_count--;
+    n->state = ENTRY_ASKED;
+    n->ticket = e->next_ticket++;
+    list_push_back(&e->asked, &n->link);
+}
+
+/* Its place was at the front: there it goes back. */
+static void entry_answered(struct engine *e, struct entry *n)
+{
+    list_remove(&n->link);
+    n->stale = false;
+    entry_ready(e, n, true);
+}
+
+void entry_keep_asked(struct engine *e, uint64_t before)
+{
+    for (struct list *pos = e->asked.prev, *prev; pos != &e->asked; pos = prev) {
+        struct entry *n = container_of(pos, struct entry, link);
+        prev = pos->prev;
+        if (n->ticket < before)
+            entry_answered(e, n);
+    }
+}
+
+void entry_forget_asked(struct engine *e, uint32_t target)
+{
+    list_for_each(pos, after, &e->asked)
+    {
+        struct entry *n = container_of(pos, struct entry, link);
+        if (n->target == target)
+            entry_forget(e, n);
+    }
+}
+
+uint64_t engine_asked(const struct engine *e, uint64_t from, unsigned most, engine_write_fn *fn,
+                      void *arg)
+{
+    for (const struct list *l = e->asked.next; l != &e->asked && most > 0; l = l->next) {
+        const struct entry *n = container_of(l, const struct entry, link);
+        if (n->ticket < from)
+            continue;
+        fn(arg, n->pending);
+        from = n->ticket + 1;
+        most--;
+    }
+    return from;
+}
+
+bool engine_asks(const struct engine *e)
+{
+    return !e->stopped && e->asked.next != &e->asked;
+}
+
+/* --- what is durable -------------------------------------------------------------------------- */
+
 /* Whoever reads waits for what it read before to be durable, so that all that is held becomes free
  * at once, and no entry is looked at here more than once or twice. */
 void entry_release_held(struct engine *e)
@@ -122,6 +183,7 @@ void entry_wait(struct engine *e, struct entry *n, usec until)
     }
     n->state = ENTRY_WAITING;
     n->not_before = until;
+    e->targets[n->target].waiting++;
     e->heap[e->heap_count] = n;
     heap_up(e, e->heap_count++);
 }
@@ -129,7 +191,7 @@ void entry_wait(struct engine *e, struct entry *n, usec until)
 void payload_drop(struct engine *e, struct payload *p)
 {
     if (p)
-        e->bytes -= payload_memory(p);
+        payload_uncount(e, p);
     payload_free(p);
 }
 
@@ -144,7 +206,7 @@ void entry_free(struct engine *e, struct entry *n)
     if (n->state == ENTRY_READY) {
         list_remove(&n->link);
         e->targets[n->target].ready_count--;
-    } else if (n->state == ENTRY_HELD) {
+    } else if (n->state == ENTRY_HELD || n->state == ENTRY_ASKED) {
         list_remove(&n->link);
     } else if (n->state == ENTRY_WAITING) {
         heap_remove(e, n);
@@ -249,6 +311,7 @@ void entry_forget_waiting(struct engine *e, uint32_t target)
     for (size_t i = 0; i < count; i++) {
         struct entry *n = e->heap[i];
         if (n->target == target) {
+            e->targets[target].waiting--;
             n->state = ENTRY_BOUND; /* in no list and in no heap */
             entry_forget(e, n);
         } else {
@@ -261,12 +324,16 @@ void entry_forget_waiting(struct engine *e, uint32_t target)
 /* --- offers ----------------------------------------------------------------------------------- */
 
 /* `newer` takes the place of `older`: it keeps the older place in the journal, because the journal
- * may only be forgotten up to there, and the duty to be sent. A page of a load need not be kept:
- * what replaced it stands in the journal, or in a later page, until it is settled. */
+ * may only be forgotten up to there, and the duty to be sent. A page of a load need not be kept
+ * where what replaced it stands in the journal, or in a later page, until it is settled. */
 static void payload_supersede(struct engine *e, struct payload *older, struct payload *newer)
 {
     struct span *kept = older->journal;
 
+    if (!newer->journal && !newer->load) {
+        newer->load = older->load;
+        older->load = NULL;
+    }
     /* Spans of two tracks cannot stand for one another: then the newer read counts, whose entry
      * would be read again. */
     if (kept && (!newer->journal || newer->journal->track == kept->track)) {
@@ -290,8 +357,10 @@ void entry_unsend(struct engine *e, struct entry *n)
         n->pending = sent;
     } else if (n->pending)
         payload_supersede(e, sent, n->pending);
-    else
+    else {
         n->pending = sent;
+        n->stale = e->config.reread && !PLANTED(STALE_UNPROCESSED);
+    }
 }
 
 static uint64_t key_hash(const struct engine *e, uint32_t target, const void *key, size_t n)
@@ -345,11 +414,29 @@ uint64_t engine_oldest(const struct engine *e, uint32_t target)
     return oldest;
 }
 
+/* The row that was asked for is as it was: the write that came back goes again, without waiting for
+ * a sync that nothing of it needs. */
+static bool answers_the_same(const struct entry *n, const struct payload *p)
+{
+    const struct payload *old = n->pending;
+
+    return n->state == ENTRY_ASKED && !p->journal && !p->load && p->op == old->op &&
+           p->table == old->table && p->left == old->left && p->force <= old->force &&
+           p->row_key_len == old->row_key_len && p->json_len == old->json_len &&
+           memcmp(p->row_key, old->row_key, p->row_key_len) == 0 &&
+           memcmp(p->json, old->json, p->json_len) == 0;
+}
+
 int entry_offer(struct engine *e, struct payload *p)
 {
-    p->serial = e->next_serial++;
     struct entry *n = entry_find(e, p->target, p->key, p->key_len);
 
+    if (n && answers_the_same(n, p)) {
+        payload_free(p);
+        entry_answered(e, n);
+        return 0;
+    }
+    p->serial = e->next_serial++;
     if (PLANTED(KEY_TWICE) && n && n->state == ENTRY_SENT)
         n = NULL;
     if (n) {
@@ -360,7 +447,10 @@ int entry_offer(struct engine *e, struct payload *p)
         if (n->pending)
             payload_supersede(e, n->pending, p);
         n->pending = p;
-        e->bytes += payload_memory(p);
+        payload_count(e, p);
+        n->stale = false;
+        if (n->state == ENTRY_ASKED)
+            entry_answered(e, n);
         return 0;
     }
     n = calloc(1, sizeof *n);
@@ -372,7 +462,7 @@ int entry_offer(struct engine *e, struct payload *p)
     n->target = p->target;
     n->pending = p;
     n->uncertain = doubt_take(e, p, n->node.hash);
-    e->bytes += payload_memory(p);
+    payload_count(e, p);
     e->targets[n->target].items++;
     entry_ready(e, n, false);
     return 0;

@@ -1,5 +1,5 @@
 /* Shared by the engine's files only: engine.c (events), entry.c (keys and their payloads),
- * dispatch.c (what is sent when), outcome.c (what a reply means). */
+ * dispatch.c (what is sent when), outcome.c (what a reply means), room.c (how much may wait). */
 #ifndef SYNCD_ENGINE_INTERNAL_H
 #define SYNCD_ENGINE_INTERNAL_H
 
@@ -19,13 +19,14 @@ enum entry_state {
     ENTRY_HELD,    /* its turn came before EVENT_DURABLE: in its target's held list */
     ENTRY_WAITING, /* in the heap, until not_before */
     ENTRY_SENT,    /* in a request in flight */
+    ENTRY_ASKED,   /* its turn came: in engine.asked, until its row was read again */
     ENTRY_BOUND,   /* in a request that waits to be sent exactly as it is (half of a refused one) */
 };
 
 /* A remote key that has something pending or in flight. */
 struct entry {
     struct map_node node;
-    struct list link; /* READY, HELD: the target's list */
+    struct list link; /* READY, HELD: the target's list; ASKED: the engine's */
     enum entry_state state;
     uint32_t target;
     struct payload *pending; /* the newest read, not yet sent */
@@ -33,6 +34,8 @@ struct entry {
     unsigned attempts;       /* unprocessed this often in a row */
     unsigned retry;          /* tokens that sending it again takes; 0: it is no retry */
     bool uncertain;          /* an earlier write of the key may yet have been carried out */
+    bool stale;              /* `pending` was sent, came back, and was not read again since */
+    uint64_t ticket;         /* ASKED */
     usec not_before;         /* WAITING */
     size_t heap_at;          /* WAITING: place in the heap */
 };
@@ -58,6 +61,8 @@ struct target {
     struct list ready, held;
     size_t ready_count; /* in `ready`, also such as are not durable yet */
     size_t items;       /* entries of it */
+    size_t waiting;     /* of these, in the heap */
+    size_t bytes;       /* memory of its payloads */
 };
 
 struct engine {
@@ -71,6 +76,8 @@ struct engine {
     struct entry **heap; /* WAITING entries, the earliest first */
     size_t heap_count, heap_cap;
     struct list flying, bound; /* batches */
+    struct list asked;         /* entries, in the order in which they came to be there */
+    uint64_t next_ticket;
     unsigned in_flight, probes;
     unsigned window; /* requests in flight that the endpoint is trusted with after failures */
     unsigned quota;  /* tokens for retries */
@@ -104,6 +111,11 @@ static inline bool entry_durable(const struct engine *e, const struct entry *n)
 }
 /* A READY entry whose turn has come is held back, and keeps its turn. */
 void entry_hold(struct engine *e, struct entry *n);
+/* A READY entry whose turn has come is to be read again first. */
+void entry_ask(struct engine *e, struct entry *n);
+/* Those asked for with a lesser ticket go as they are, in their order and before all others. */
+void entry_keep_asked(struct engine *e, uint64_t before);
+void entry_forget_asked(struct engine *e, uint32_t target);
 /* Those that are durable by now are ready again, before all others and in their order. */
 void entry_release_held(struct engine *e);
 /* The entry that has waited long enough, out of the heap; NULL: none. */
@@ -117,6 +129,17 @@ void entry_forget_waiting(struct engine *e, uint32_t target);
 /* The sent payload goes back to being pending, unless a newer one is. */
 void entry_unsend(struct engine *e, struct entry *n);
 void payload_drop(struct engine *e, struct payload *p);
+/* Its memory is the engine's, or no longer. */
+static inline void payload_count(struct engine *e, const struct payload *p)
+{
+    e->bytes += payload_memory(p);
+    e->targets[p->target].bytes += payload_memory(p);
+}
+static inline void payload_uncount(struct engine *e, const struct payload *p)
+{
+    e->bytes -= payload_memory(p);
+    e->targets[p->target].bytes -= payload_memory(p);
+}
 /* The next write of the key is not spared. */
 void doubt_keep(struct engine *e, const struct entry *n, const struct payload *p);
 void doubts_free(struct engine *e);

@@ -123,7 +123,7 @@ static int settle(struct engine *e, struct entry *n, enum action_kind kind,
         entry_ready(e, n, false);
         return rc;
     }
-    e->bytes -= payload_memory(p);
+    payload_uncount(e, p);
     n->sent = NULL;
     n->attempts = 0;
     if (kind == ACTION_WRITTEN)

@@ -292,6 +292,7 @@ static void carry_over(struct mirror *m, struct draft *d)
         to->items_deleted = from->items_deleted;
         if (from->id == to->id && from->plan) {
             to->skipped = from->skipped;
+            to->behind = from->behind;
             to->lag_seq = from->lag_seq;
             to->behind_since = from->behind_since;
             to->waiting = from->waiting;

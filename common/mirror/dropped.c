@@ -281,14 +281,11 @@ static bool end_delete(struct mirror *m, size_t at)
 
 bool dropped_slice(struct mirror *m, usec now)
 {
-    struct engine_stats stats;
-
     for (size_t i = 0; i < m->dropped_count; i++) {
         struct dropped *d = &m->dropped[i];
         bool end = false;
-        engine_stats(m->engine, &stats);
-        if (stats.items >= HALF_ROOM || !mirror_room(m))
-            return false;
+        if (!room_to_begin(m, now, d->table.target, mirror_room(m, now, SHARE_LOADS)))
+            continue;
         if (!d->deleting || !m->targets[d->table.target]->view.open ||
             engine_oldest(m->engine, d->table.target) < d->pass_serial)
             continue;

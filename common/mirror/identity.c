@@ -68,7 +68,7 @@ static int compare_all(struct mirror *m, const char *why, bool full)
         return STATE_FAILED;
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];
-        t->skipped = t->lag_tracked = t->let_go = false;
+        t->skipped = t->behind = t->lag_tracked = t->let_go = false;
         track_clear(&t->lag_track);
         if (t->plan && mirror_load_again(m, t, full) < 0)
             return STATE_FAILED;

@@ -2,7 +2,8 @@
  * and capture), resolve.c (tables and the store), identity.c and place.c (whose database and
  * journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
  * (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable before it
- * is sent), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
+ * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
+ * tried again), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
  * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
  * ack.c, targets.c, orders.c, view.c.
  */
@@ -21,9 +22,9 @@
 enum {
     READ_LIMIT = 1000,            /* entries or rows of one slice */
     READ_BYTES = 4 * 1024 * 1024, /* encoded */
-    ENGINE_ITEMS = 8000,
-    HALF_ROOM = ENGINE_ITEMS / 2, /* loads and sweeps leave the other half to live changes */
-    ENGINE_BYTES = 16 * 1024 * 1024,
+    ENGINE_ITEMS = 12000,
+    ENGINE_BYTES = 24 * 1024 * 1024,
+    SCAN_LIMIT = 50000, /* entries passed over in one slice for those of one table */
     RECORDS_MAX = 4000, /* outcomes in one store transaction */
     LAG_SAMPLES = 1024,
     MIRROR_ACK_BOUNDS = 10,
@@ -104,6 +105,7 @@ struct table_slot {
     struct track load_track;
 
     bool skipped;     /* the reader passes over its entries; they are read again from lag_seq */
+    bool behind;      /* for lack of room: what was read of it is still pending (room.c) */
     bool lag_tracked; /* lag_track holds back the journal */
     int64_t lag_seq;
     struct track lag_track;
@@ -195,6 +197,7 @@ struct mirror {
     struct journal *journal;
     struct engine *engine;
     struct actions actions;
+    bool reread; /* this turn has seen to what the engine asks for */
     bool acting; /* actions are being carried out; those that follow join the end */
 
     enum source_problem problem;
@@ -237,10 +240,10 @@ struct mirror {
     int64_t seen_kept; /* "seen" in the store */
 
     struct table_slot *tables;
-    size_t table_count;
-    size_t canary;        /* index of the canary's table; table_count: it is not mirrored */
-    size_t trigger_count; /* triggers of ours when they were whole */
-    uint64_t moved;       /* counts what was read of tables */
+    size_t table_count, found; /* the one that was asked for last */
+    size_t canary;             /* index of the canary's table; table_count: it is not mirrored */
+    size_t trigger_count;      /* triggers of ours when they were whole */
+    uint64_t moved;            /* counts what was read of tables */
     struct target_slot **targets;
     uint32_t target_count, announced_targets;
     struct seen_table *seen;
@@ -267,7 +270,7 @@ struct mirror {
     usec last_change, last_ack, ack_retry;
     usec ack_refused; /* since when an acknowledgement fails, monotonic; 0: it does not */
     struct histogram ack_locks;
-    size_t next_load;
+    size_t next_load, next_behind;
 
     struct barrier barrier;
     struct suspects suspects;
@@ -305,7 +308,6 @@ void mirror_note(struct mirror *m, enum log_level level, const char *code, const
     __attribute__((format(printf, 4, 5)));
 struct table_slot *mirror_table_by_id(struct mirror *m, uint32_t id);
 struct table_slot *mirror_table_named(struct mirror *m, const char *name);
-bool mirror_room(const struct mirror *m);
 int64_t mirror_low(const struct mirror *m);
 
 /* No reply is awaited any more. */
@@ -394,8 +396,29 @@ bool dropped_pending(const struct mirror *m);
 bool dropped_to_delete(const struct mirror *m);
 void dropped_clear(struct dropped *d);
 
+/* room.c */
+/* May anything be read, for changes or for loads and the like? */
+bool mirror_room(const struct mirror *m, usec now, enum engine_share share);
+/* And for one target: to begin a slice, and to go on with it. One that its own limits hold back
+ * has a small part of the room, and is asked for more when half of that is used up; `common` is
+ * what mirror_room() said of the others. */
+bool room_to_begin(const struct mirror *m, usec now, uint32_t target, bool common);
+bool room_to_go_on(const struct mirror *m, usec now, uint32_t target);
+/* The main reader passes over the table's entries behind `seq`. */
+void room_fall_behind(struct table_slot *t, int64_t seq);
+/* All of it is settled. */
+void room_is_level(struct table_slot *t);
+
+/* reread.c */
+/* Read again what the engine asks for; `reader`: what the reader came to in this turn, or
+ * MIRROR_BUSY where nothing can be read. MIRROR_* bits. */
+unsigned reread_slice(struct mirror *m, usec now, unsigned reader);
+
 /* reader.c */
 unsigned reader_slice(struct mirror *m, usec now);
+/* Is the database as it was attached, and its journal ours? Inside a transaction; an SQLite result
+ * code. Where not, the reader's next slice sees to it. */
+int reader_check(struct mirror *m, bool *same);
 
 /* Is the journal's first row the sentinel we left? An SQLite result code, with the sentence when it
  * is not. An empty journal ends the attachment. */
@@ -416,9 +439,18 @@ int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *l
 int offer_suspect(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
                   struct span *journal);
 
-/* Send the item in m->key once more, whatever is known of it, if the row of `t` with that row key
- * has it. 1 when it has (which may also make it a dead letter), 0, -ENOMEM or -EIO. */
-int offer_again(struct mirror *m, usec now, struct table_slot *t, const void *row_key, size_t n);
+/* An item by its remote key, as its row is now. */
+struct offered_item {
+    const char *key, *row_key;
+    size_t key_len, row_key_len; /* no row key: it is in the remote key */
+    bool force;                  /* send it whatever the digests say */
+};
+/* Offer it if the row of `t` with that row key has it. 1 when it has (which may also make it a dead
+ * letter), 0, -ENOMEM or -EIO. */
+int offer_again(struct mirror *m, usec now, struct table_slot *t, const struct offered_item *i);
+/* No row of `t` that we know of has it: it goes, or falls to a row that waits for the key. 0,
+ * -ENOMEM or -EIO. */
+int offer_gone(struct mirror *m, usec now, struct table_slot *t, const struct offered_item *i);
 
 /* owner.c: of the item in m->key, asked for by the row of `t` with the key in m->row_key. */
 /* Does another row have it, as of this snapshot? 1, with that row described in `who`; 0; negative

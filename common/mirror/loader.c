@@ -117,7 +117,7 @@ struct page {
 
 static bool page_full(const struct page *p)
 {
-    return p->bytes >= READ_BYTES ||
+    return p->bytes >= READ_BYTES || !room_to_go_on(p->m, p->now, p->t->target) ||
            (p->rows % 64 == 0 && p->rows && clock_monotonic() - p->started > READ_TIME);
 }
 
@@ -471,16 +471,15 @@ static bool may_sweep(struct mirror *m, const struct table_slot *t)
            engine_oldest(m->engine, t->target) >= t->load_serial;
 }
 
-static bool wants_page(struct mirror *m, const struct table_slot *t)
+static bool wants_page(struct mirror *m, usec now, const struct table_slot *t, bool common)
 {
     return t->plan && t->load != LOAD_DONE && !t->reading_done && !t->skipped && !t->held &&
-           m->targets[t->target]->view.open && may_sweep(m, t);
+           m->targets[t->target]->view.open && room_to_begin(m, now, t->target, common) &&
+           may_sweep(m, t);
 }
 
 unsigned loader_slice(struct mirror *m, usec now)
 {
-    struct engine_stats stats;
-
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].plan && m->tables[i].recheck) {
             if (orders_recheck_letters(m, now, m->tables[i].id) < 0)
@@ -491,12 +490,10 @@ unsigned loader_slice(struct mirror *m, usec now)
             if (m->first_record == USEC_NEVER)
                 m->first_record = now;
         }
-    engine_stats(m->engine, &stats);
-    if (stats.items >= HALF_ROOM || !mirror_room(m))
-        return 0;
+    bool common = mirror_room(m, now, SHARE_LOADS);
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[(m->next_load + i) % m->table_count];
-        if (!wants_page(m, t))
+        if (!wants_page(m, now, t, common))
             continue;
         m->next_load = (m->next_load + i) % m->table_count;
         return load_page(m, t, now);

@@ -37,9 +37,12 @@ void mirror_fail(struct mirror *m, int rc, const char *doing)
 
 struct table_slot *mirror_table_by_id(struct mirror *m, uint32_t id)
 {
+    /* Changes come in runs of one table, of which there may be a thousand. */
+    if (m->found < m->table_count && m->tables[m->found].id == id && m->tables[m->found].plan)
+        return &m->tables[m->found];
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].id == id && m->tables[i].plan)
-            return &m->tables[i];
+            return &m->tables[m->found = i];
     return NULL;
 }
 
@@ -49,11 +52,6 @@ struct table_slot *mirror_table_named(struct mirror *m, const char *name)
         if (strcasecmp(m->tables[i].name, name) == 0)
             return &m->tables[i];
     return NULL;
-}
-
-bool mirror_room(const struct mirror *m)
-{
-    return engine_room(m->engine) && m->record_count < 2 * RECORDS_MAX && !m->state_broken;
 }
 
 int64_t mirror_low(const struct mirror *m)
@@ -391,6 +389,7 @@ static unsigned work(struct mirror *m, usec now)
     }
     if (!m->attached) /* the schema moved */
         return bits | (m->problem == SOURCE_OK ? MIRROR_MORE : 0);
+    bits |= reread_slice(m, now, bits);
     if (!(bits & MIRROR_BUSY)) {
         m->woken = false;
         m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
@@ -413,7 +412,13 @@ unsigned mirror_work(struct mirror *m, usec now)
 {
     m->now = now;
     barrier_step(m, now); /* of a slice that came to nothing, or a sync that failed */
+    bool open = barrier_open(m);
+    m->reread = false;
     unsigned bits = work(m, now);
+    if (open && !m->reread) /* nothing can be read now */
+        reread_slice(m, now, MIRROR_BUSY);
+    if (engine_asks(m->engine) && barrier_open(m) && !(bits & MIRROR_LATER))
+        bits |= MIRROR_MORE;
     /* There is no more to do before the sync is over. */
     return m->barrier.syncing ? bits & ~(unsigned)MIRROR_MORE : bits;
 }
@@ -422,6 +427,8 @@ usec mirror_deadline(const struct mirror *m)
 {
     usec due = engine_deadline(m->engine), retry = m->barrier.retry;
 
+    if (engine_asks(m->engine) && barrier_open(m) && !m->postponed)
+        return m->now; /* mirror_work() answers it */
     if (!m->barrier.read || m->barrier.syncing)
         return due;
     retry = retry > m->now ? retry : m->now;
@@ -482,6 +489,7 @@ static struct engine_config engine_settings(const struct config *c)
         .backoff_max = c->backoff_max,
         .throttle_base = USEC_PER_SEC,
         .write_units_per_second = c->write_units_per_second,
+        .reread = true,
         .barrier = true,
     };
 }

@@ -297,15 +297,34 @@ static int found_has_key(struct mirror *m, struct table_slot *t, int found, stru
     return buf_ok(&m->row_key) ? 1 : -ENOMEM;
 }
 
-int offer_again(struct mirror *m, usec now, struct table_slot *t, const void *row_key, size_t n)
+/* The values of its row key, which may borrow from `store`: 0, -EINVAL when it is of another key
+ * layout, -ENOMEM. */
+static int row_key_of(const struct table_slot *t, const struct offered_item *i,
+                      struct value *values, struct buf *store)
 {
-    const struct offer o = {.m = m, .now = now, .t = t, .force = true};
-    _cleanup_free_ struct value *values = calloc(t->plan->entry_count, sizeof *values);
+    if (i->row_key_len)
+        return values_decode(i->row_key, i->row_key_len, values, t->plan->row_key_count);
+    return t->plan->plain_key ? item_row_key(t->plan, i->key, i->key_len, values, store) : -EINVAL;
+}
 
-    if (!values || mirror_rows(m, t) != SQLITE_OK)
+static int set_key(struct mirror *m, const struct offered_item *i)
+{
+    buf_clear(&m->key);
+    buf_append(&m->key, i->key, i->key_len);
+    return buf_ok(&m->key) ? 0 : -ENOMEM;
+}
+
+int offer_again(struct mirror *m, usec now, struct table_slot *t, const struct offered_item *i)
+{
+    const struct offer o = {.m = m, .now = now, .t = t, .force = i->force};
+    _cleanup_free_ struct value *values = calloc(t->plan->entry_count, sizeof *values);
+    _cleanup_buf_ struct buf store = {0};
+
+    if (!values || mirror_rows(m, t) != SQLITE_OK || set_key(m, i) < 0)
         return -ENOMEM;
-    if (values_decode(row_key, n, values, t->plan->row_key_count) < 0)
-        return 0; /* of another key layout */
+    int decoded = row_key_of(t, i, values, &store);
+    if (decoded < 0)
+        return decoded == -ENOMEM ? decoded : 0;
     int found = rows_lookup(t->rows, values);
     int rc = found == SQLITE_ROW || found == SQLITE_TOOBIG ? found_has_key(m, t, found, values)
              : found == SQLITE_DONE                        ? 0
@@ -315,6 +334,17 @@ int offer_again(struct mirror *m, usec now, struct table_slot *t, const void *ro
         rc = put_if_free(&o);
     rows_end(t->rows->lookup);
     return rc < 0 ? rc : has;
+}
+
+int offer_gone(struct mirror *m, usec now, struct table_slot *t, const struct offered_item *i)
+{
+    buf_clear(&m->row_key);
+    buf_append(&m->row_key, i->row_key, i->row_key_len);
+    buf_clear(&m->json);
+    int rc = item_key_json(&t->plan->schema, i->key, i->key_len, &m->json);
+    if (rc == -ENOMEM || set_key(m, i) < 0 || !buf_ok(&m->row_key))
+        return -ENOMEM;
+    return rc < 0 ? 0 /* such a key cannot be there */ : offer_leave(m, now, t, NULL);
 }
 
 /* --- a row

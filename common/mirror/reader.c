@@ -26,7 +26,8 @@ struct slice {
     int64_t last;            /* entry that was dealt with last */
     unsigned entries;
     size_t bytes;
-    bool all; /* nothing was left unread */
+    bool full; /* there is no room for the entry at hand */
+    bool all;  /* nothing was left unread */
     struct span *span;
 };
 
@@ -96,18 +97,36 @@ static int nobodys_entry(struct mirror *m, usec now, const struct journal_entry 
     return SQLITE_OK;
 }
 
-/* SQLITE_OK when the entry is dealt with. */
+/* Is there no room for what the entry may come to? Then the table falls behind; one that is behind
+ * already is not read on. */
+static bool no_room(struct slice *s, struct table_slot *t)
+{
+    if (t->skipped && (!s->only || s->leaving))
+        return false; /* nothing comes of it */
+    if (room_to_go_on(s->m, s->now, t->target))
+        return false;
+    if (s->only)
+        s->full = true;
+    else if (!PLANTED(BEHIND_FORGOTTEN))
+        room_fall_behind(t, s->last);
+    return true;
+}
+
+/* SQLITE_OK when the entry is dealt with, or s->full. */
 static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journal_entry *e)
 {
     struct mirror *m = s->m;
     struct table_slot *t = s->only ? s->only : mirror_table_by_id(m, e->table);
-    bool force = e->seq <= m->force_upto || s->only;
+    /* What was pending of a parked table was forgotten, whatever had become of it. */
+    bool force = e->seq <= m->force_upto || (s->only && !t->behind);
 
     if (e->table == 0)
         return SQLITE_OK;
     m->changes += s->only ? 0 : 1;
     if (!t || !t->plan)
         return nobodys_entry(m, s->now, e);
+    if (no_room(s, t))
+        return SQLITE_OK;
     t->waiting += t->skipped && !s->only;
     if (t->skipped && !s->only && !(t->let_go && t->unsure))
         return SQLITE_OK;
@@ -165,7 +184,7 @@ static int read_entries(struct slice *s, int64_t after, int64_t until)
     while ((rc = journal_next(entries, &e)) == SQLITE_ROW) {
         if (!s->only && e.seq > m->suspects.reserved)
             break;
-        if ((rc = read_entry(s, entries, &e)) != SQLITE_OK)
+        if ((rc = read_entry(s, entries, &e)) != SQLITE_OK || s->full)
             break;
         s->last = e.seq;
         s->entries++;
@@ -217,6 +236,22 @@ static int check_schema(struct mirror *m)
 
     if (rc == SQLITE_OK && version != m->schema_version)
         m->attached = false; /* the caller attaches again */
+    return rc;
+}
+
+int reader_check(struct mirror *m, bool *same)
+{
+    const char *stranger = NULL;
+    int64_t version;
+    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+    bool attached = m->attached;
+
+    *same = false;
+    if (rc != SQLITE_OK || version != m->schema_version)
+        return rc;
+    if ((rc = reader_check_head(m, &stranger)) == SQLITE_OK)
+        *same = m->attached && !stranger;
+    m->attached = attached;
     return rc;
 }
 
@@ -294,16 +329,20 @@ static unsigned result(struct mirror *m, int rc, const struct slice *s, bool fou
     return bits;
 }
 
+/* One slice passes over so many entries of other tables at most. */
 static unsigned catch_up(struct mirror *m, usec now, struct table_slot *t)
 {
     struct slice s = {.m = m, .now = now, .only = t};
+    int64_t until = m->watermark;
 
+    if (until - t->lag_seq > SCAN_LIMIT)
+        until = t->lag_seq + SCAN_LIMIT;
     if (!t->lag_tracked) {
         track_clear(&t->lag_track);
         track_init(&t->lag_track, (uint64_t)t->lag_seq);
         t->lag_tracked = true;
     }
-    int rc = run_slice(&s, t->lag_seq, m->watermark, &t->lag_track);
+    int rc = run_slice(&s, t->lag_seq, until, &t->lag_track);
     if (rc == SQLITE_OK && m->attached && s.span) {
         t->lag_seq = s.last;
         t->skipped = t->lag_seq < m->watermark; /* level: the main reader takes over */
@@ -369,12 +408,36 @@ static bool gives_way(struct mirror *m, usec now)
     return !quiet && now - m->postponed < READ_POSTPONED;
 }
 
+/* Each table that is behind in its turn, for as long as one slice may take. */
+static unsigned catch_up_all(struct mirror *m, usec now)
+{
+    usec began = clock_monotonic();
+    size_t first = m->next_behind, count = m->table_count;
+    bool common = mirror_room(m, now, SHARE_CHANGES);
+    unsigned bits = 0;
+
+    for (size_t i = 0; i < count && m->attached; i++) {
+        struct table_slot *t = &m->tables[(first + i) % count];
+        if (t->lag_tracked && !t->skipped && track_idle(&t->lag_track))
+            room_is_level(t);
+        if (!t->plan || !t->skipped || !m->targets[t->target]->view.open ||
+            !room_to_begin(m, now, t->target, common))
+            continue;
+        m->next_behind = (first + i + 1) % count;
+        if (clock_monotonic() - began > READ_TIME)
+            return bits | MIRROR_MORE;
+        bits |= catch_up(m, now, t);
+        common = mirror_room(m, now, SHARE_CHANGES);
+    }
+    return bits;
+}
+
 unsigned reader_slice(struct mirror *m, usec now)
 {
     struct slice s = {.m = m, .now = now};
     unsigned bits = 0;
 
-    if (!mirror_room(m))
+    if (!mirror_room(m, now, SHARE_CHANGES))
         return 0;
     if (gives_way(m, now))
         return MIRROR_LATER;
@@ -384,14 +447,9 @@ unsigned reader_slice(struct mirror *m, usec now)
     bits = result(m, rc, &s, s.entries > 0);
     if (rc == SQLITE_OK && s.all)
         m->postponed = 0;
-    for (size_t i = 0; i < m->table_count && m->attached && mirror_room(m); i++) {
-        struct table_slot *t = &m->tables[i];
-        if (t->lag_tracked && !t->skipped && track_idle(&t->lag_track))
-            t->lag_tracked = false;
-        if (t->plan && t->skipped && m->targets[t->target]->view.open)
-            bits |= catch_up(m, now, t);
-    }
-    for (uint32_t i = 0; i < m->target_count && m->attached && mirror_room(m); i++)
+    bits |= catch_up_all(m, now);
+    for (uint32_t i = 0; i < m->target_count && m->attached && mirror_room(m, now, SHARE_CHANGES);
+         i++)
         if (targets_parked_for_long(m, now, i))
             bits |= let_go(m, now, i);
     return bits;

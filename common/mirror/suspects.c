@@ -189,7 +189,7 @@ static bool find_target(const struct mirror *m, struct due *d)
 
 enum verdict { WAIT, SEND, LET_GO };
 
-static enum verdict judge(struct mirror *m, struct due *d)
+static enum verdict judge(struct mirror *m, usec now, struct due *d)
 {
     if (!find_target(m, d))
         return LET_GO; /* of a table that is mirrored no more: its items stay as they are */
@@ -205,7 +205,8 @@ static enum verdict judge(struct mirror *m, struct due *d)
         d->target = d->dropped->table.target;
     const struct target_slot *target = m->targets[d->target];
     if (!target->view.open || (d->dropped && !d->dropped->deleting) ||
-        engine_has(m->engine, d->target, d->key, d->of.key_len))
+        engine_has(m->engine, d->target, d->key, d->of.key_len) ||
+        !room_to_go_on(m, now, d->target))
         return WAIT;
     /* A row that has the key may not have been loaded yet. */
     for (size_t i = 0; target->contested && i < m->table_count; i++)
@@ -214,45 +215,31 @@ static enum verdict judge(struct mirror *m, struct due *d)
     return SEND;
 }
 
-/* Is it the item of that row? As offer_again(). An empty row key is in the remote key. */
 static int again(struct mirror *m, usec now, struct table_slot *t, const struct due *d,
-                 const void *row_key, size_t n)
+                 const struct buf *row_key)
 {
-    _cleanup_buf_ struct buf store = {0}, key = {0};
+    const struct offered_item i = {.key = d->key,
+                                   .key_len = d->of.key_len,
+                                   .row_key = row_key->data,
+                                   .row_key_len = row_key->len,
+                                   .force = true};
 
-    buf_clear(&m->key);
-    buf_append(&m->key, d->key, d->of.key_len);
-    if (!buf_ok(&m->key))
-        return -ENOMEM;
-    if (n)
-        return offer_again(m, now, t, row_key, n);
-    if (!t->plan->plain_key)
-        return 0;
-    _cleanup_free_ struct value *values = calloc(t->plan->entry_count, sizeof *values);
-    int rc = values ? item_row_key(t->plan, d->key, d->of.key_len, values, &store) : -ENOMEM;
-    for (size_t i = 0; rc == 0 && i < t->plan->row_key_count; i++)
-        value_encode(&key, &values[i]);
-    if (rc == -ENOMEM || !buf_ok(&key))
-        return -ENOMEM;
-    return rc < 0 ? 0 : offer_again(m, now, t, key.data, key.len);
+    return offer_again(m, now, t, &i);
 }
 
-/* No row that we know of has it: it goes, or falls to a row that waits for the key. */
-static int leave(struct mirror *m, usec now, struct table_slot *t, const struct due *d)
+static int gone(struct mirror *m, usec now, struct table_slot *t, const struct due *d)
 {
-    buf_clear(&m->key);
-    buf_append(&m->key, d->key, d->of.key_len);
-    buf_clear(&m->row_key);
-    buf_append(&m->row_key, d->row_key, d->of.row_key_len);
-    buf_clear(&m->json);
-    int rc = item_key_json(&t->plan->schema, d->key, d->of.key_len, &m->json);
-    if (rc == -ENOMEM || !buf_ok(&m->key) || !buf_ok(&m->row_key))
-        return -ENOMEM;
-    return rc < 0 ? 0 /* such a key cannot be there */ : offer_leave(m, now, t, NULL);
+    const struct offered_item i = {.key = d->key,
+                                   .key_len = d->of.key_len,
+                                   .row_key = d->row_key,
+                                   .row_key_len = d->of.row_key_len};
+
+    return offer_gone(m, now, t, &i);
 }
 
 static int send_again(struct mirror *m, usec now, const struct due *d)
 {
+    const struct buf own = {.data = (char *)d->row_key, .len = d->of.row_key_len}, none = {0};
     _cleanup_buf_ struct buf row_key = {0};
     uint32_t id = 0;
     int rc = store_digest_owner(m->store, d->of.target, d->key, d->of.key_len, &id, &row_key);
@@ -260,16 +247,13 @@ static int send_again(struct mirror *m, usec now, const struct due *d)
 
     if (rc < 0)
         return rc;
-    rc = owner && owner->target == d->target ? again(m, now, owner, d, row_key.data, row_key.len)
-                                             : 0;
-    if (rc == 0 && d->table && d->table->id == d->of.table)
-        rc = again(m, now, d->table, d, d->row_key, d->of.row_key_len);
-    else if (rc == 0 && d->table)
-        rc = again(m, now, d->table, d, NULL, 0);
+    rc = owner && owner->target == d->target ? again(m, now, owner, d, &row_key) : 0;
+    if (rc == 0 && d->table)
+        rc = again(m, now, d->table, d, d->table->id == d->of.table ? &own : &none);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     struct table_slot *t = d->table ? d->table : d->dropped ? &d->dropped->table : NULL;
-    return t ? leave(m, now, t, d) : 0;
+    return t ? gone(m, now, t, d) : 0;
 }
 
 /* No write comes of it: its row cannot be written, or nobody mirrors it any more. What is there is
@@ -295,7 +279,7 @@ static int let_go(struct mirror *m, const struct due *d)
 
 static int look_at(struct mirror *m, usec now, struct due *d)
 {
-    enum verdict v = judge(m, d);
+    enum verdict v = judge(m, now, d);
     int rc = v == SEND ? send_again(m, now, d) : 0;
 
     if (rc < 0 || v == WAIT ||
@@ -340,18 +324,16 @@ static void begin_anew(struct mirror *m, usec now)
 unsigned suspects_slice(struct mirror *m, usec now)
 {
     struct suspects *x = &m->suspects;
-    struct engine_stats stats;
     struct page p = {0};
 
     if (now < x->next_look || m->state_broken)
         return 0;
     suspects_close_window(m);
-    engine_stats(m->engine, &stats);
     if (m->paused || m->held || !suspects_due(m)) {
         begin_anew(m, now);
         return 0;
     }
-    if (stats.items >= HALF_ROOM || !mirror_room(m))
+    if (!mirror_room(m, now, SHARE_LOADS))
         return 0;
     x->after.key = x->after_key.data;
     int n =

@@ -134,14 +134,18 @@ void targets_open_fresh(struct mirror *m, usec now)
 /* Its changes stay in the journal and are read again from here on; the others flow past them. */
 static void skip_table(struct mirror *m, usec now, struct table_slot *t)
 {
-    bool level = !t->skipped && !t->lag_tracked;
+    bool level = t->behind || (!t->skipped && !t->lag_tracked);
+    int64_t low = (int64_t)m->track.low;
 
-    if (!t->skipped) {
-        t->lag_seq = t->lag_tracked ? (int64_t)t->lag_track.low : (int64_t)m->track.low;
-        t->skipped = true;
-    } else if (t->lag_tracked) {
+    if (t->lag_tracked)
         t->lag_seq = (int64_t)t->lag_track.low;
-    }
+    else if (!t->skipped)
+        t->lag_seq = low;
+    /* What the main reader read of it before it fell behind may still be pending. */
+    if (t->behind && t->lag_seq > low)
+        t->lag_seq = low;
+    t->skipped = true;
+    t->behind = false;
     track_clear(&t->lag_track);
     track_init(&t->lag_track, (uint64_t)t->lag_seq);
     t->lag_tracked = false;

@@ -170,10 +170,11 @@ class Connection(asyncio.Protocol):
             code, status, message, extra = fault.error
             self.fail(request, Refused(code, message, status, extra=extra))
         elif fault.kind == "unprocessed":
-            count = fault.args.get("count")
+            count, only = fault.args.get("count"), fault.args.get("only")
+            writes = [w for w in request.writes if only in (None, w.table)]
             if count is None:
-                count = round(len(request.writes) * fault.args.get("share", 1.0))
-            chosen = fault.random.sample(request.writes, min(count, len(request.writes)))
+                count = round(len(writes) * fault.args.get("share", 1.0))
+            chosen = fault.random.sample(writes, min(count, len(writes)))
             self.reply(request, self.server.write_batch(request, call, chosen))
         else:
             self.transport_fault(request, fault, carry_out)

@@ -85,8 +85,8 @@ TRANSPORT = {
 
 
 class Fault:
-    """unprocessed takes count= (writes given back) or share= (fraction of them); throttling takes
-    reasons=[...]; slow takes seconds= a byte; delay takes seconds=; huge takes size=; redirect takes
+    """unprocessed takes count= (writes given back) or share= (fraction of them), of only= one table or
+    of all; throttling takes reasons=[...]; slow takes seconds= a byte; delay takes seconds=; huge takes size=; redirect takes
     location=; every error takes message=, code=, status= and headers=."""
 
     def __init__(

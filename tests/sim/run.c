@@ -22,6 +22,7 @@ static void choose_faults(struct world *w)
         .other = trouble(w, 50),
         .table_lost = trouble(w, 100),
         .table_denied = trouble(w, 200),
+        .table_throttled = trouble(w, 200),
         .poison = trouble(w, 200),
         .unmapped = trouble(w, 100),
         .schema = trouble(w, 150),
@@ -42,6 +43,7 @@ static void choose_faults(struct world *w)
     if (w->faults.crash || w->faults.power || w->faults.restart)
         w->faults.journal_emptied = 0;
     w->faults.denied_long = w->faults.table_denied ? trouble(w, 950) : 0;
+    w->room = sim_chance(w, 300) ? 16 + sim_pick(w, 300) : 0;
     w->slow = sim_chance(w, 500) ? 0 : sim_chance(w, 500) ? 500 : 15000;
 }
 
@@ -213,6 +215,7 @@ static const char *const fault_names[] = {
     "other",
     "table_lost",
     "table_denied",
+    "table_throttled",
     "denied_long",
     "poison",
     "unmapped",

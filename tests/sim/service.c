@@ -195,6 +195,15 @@ static bool refused(struct sim_flight *f)
 static usec some_lateness(struct world *w);
 static void leave_for_later(struct world *w, struct sim_write *x, usec due);
 
+static uint32_t throttled_writes(const struct sim_flight *f)
+{
+    uint32_t mask = 0;
+
+    for (unsigned i = 0; i < f->count; i++)
+        mask |= f->writes[i].table->throttled ? UINT32_C(1) << i : 0;
+    return mask;
+}
+
 /* A planted fault: the request had been sent once before, and that is carried out late. */
 static void sent_before(struct world *w, struct sim_flight *f)
 {
@@ -215,6 +224,7 @@ static void accept(struct world *w, struct sim_flight *f)
 
     if (sim_chance(w, w->faults.unprocessed))
         mask = (uint32_t)rng_next(&w->rng) & ((UINT32_C(1) << f->count) - 1);
+    mask |= throttled_writes(f);
     apply(f, mask);
     if (PLANTED(RESENT_UNSEEN) && sim_chance(w, 100))
         sent_before(w, f);
@@ -298,7 +308,11 @@ static void arrive(struct world *w, struct sim_flight *f)
         garble(w, f, REPLY_TRANSIENT, 500, "InternalServerError");
     else if (sim_chance(w, w->faults.other))
         answer(f, sim_chance(w, 500) ? REPLY_CREDENTIALS : REPLY_CLOCK, 400, "Signature");
-    else if (!refused(f))
+    else if (refused(f))
+        return;
+    else if (throttled_writes(f) == (UINT32_C(1) << f->count) - 1)
+        answer(f, REPLY_THROTTLED, 400, "ThrottlingException");
+    else
         accept(w, f);
 }
 
@@ -523,6 +537,9 @@ void service_trouble(struct world *w)
         t->denied = true;
         t->shown = sim_chance(w, 300);
         sim_trace(w, "table %s is denied", t->name);
+    } else if (t->throttled || sim_chance(w, w->faults.table_throttled)) {
+        t->throttled = !t->throttled;
+        sim_trace(w, "table %s is %s", t->name, t->throttled ? "throttled" : "throttled no more");
     } else if (t->exists && sim_chance(w, w->faults.table_lost) && !touched(w, t)) {
         t->exists = false;
         items_clear(t);
@@ -554,7 +571,7 @@ void service_probe(struct world *w, uint32_t target)
 void service_heal(struct world *w)
 {
     for (size_t i = 0; i < w->table_count; i++)
-        w->tables[i].denied = false;
+        w->tables[i].denied = w->tables[i].throttled = false;
     for (uint32_t i = 0; i < w->probe_count; i++)
         if (!service_table(w, mirror_target(w->mirror, i)->name)->exists)
             w->probes[i].due = w->now;

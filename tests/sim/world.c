@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/plant.h"
+#include "engine/internal.h"
+#include "mirror/internal.h"
 #include "source/durable.h"
 #include "state/internal.h"
 #include "vfs.h"
@@ -195,6 +197,8 @@ bool sim_start(struct world *w)
         sim_fail(w, "the mirror does not start: %s", err.text);
         return false;
     }
+    if (w->room)
+        w->mirror->engine->config.max_items = w->room;
     w->paused = mirror_paused_until(w->mirror) != 0; /* a pause outlives the process */
     service_unknown(w);
     mirror_attach(w->mirror, w->now);

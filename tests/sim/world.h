@@ -29,10 +29,11 @@ enum { SIM_TABLES = 32, SIM_SOURCES = 7, SIM_COMMITS = 64 };
 struct sim_faults {
     unsigned unprocessed, throttled, transient, not_sent, ambiguous, expired, other;
     unsigned table_lost, table_denied;
-    unsigned denied_long; /* it stays so, and time passes */
-    unsigned poison;      /* of values: DynamoDB refuses what holds SIM_POISON */
-    unsigned unmapped;    /* of values: no item can be made of the row */
-    unsigned schema;      /* of the application's steps */
+    unsigned table_throttled; /* takes nothing for a while */
+    unsigned denied_long;     /* it stays so, and time passes */
+    unsigned poison;          /* of values: DynamoDB refuses what holds SIM_POISON */
+    unsigned unmapped;        /* of values: no item can be made of the row */
+    unsigned schema;          /* of the application's steps */
     unsigned triggers_dropped, journal_emptied;
     unsigned crash, power, restart, resync, pause, retry_letters;
     unsigned sync_failed, source_sync_failed, state_unwritable;
@@ -62,7 +63,8 @@ struct sim_item {
 struct sim_table {
     char *name;
     bool exists, denied;
-    bool shown;    /* DescribeTable is not denied */
+    bool shown; /* DescribeTable is not denied */
+    bool throttled;
     unsigned made; /* how often it was made: each time another table */
     struct map items;
 };
@@ -77,6 +79,7 @@ struct world {
     struct rng rng;
     usec now;
     unsigned sector; /* of what a power failure keeps or takes back */
+    size_t room;     /* writes that may be pending in the engine; 0: as in the daemon */
     usec slow;       /* a reading of the clock within the mirror moves it on by up to this */
     bool tracing;
     uint64_t hash; /* of the trace */

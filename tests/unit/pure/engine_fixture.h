@@ -37,7 +37,7 @@ struct offered {
     size_t size;
     uint8_t digest;
     bool delete, force;
-    struct span *span; /* one reference is taken */
+    struct span *span, *load; /* one reference is taken */
 };
 
 static inline void name_of(const struct payload *p, struct buf *out)
@@ -193,6 +193,7 @@ static inline void offer_as(struct world *w, struct offered o)
     p->force = o.force;
     p->read_at = w->now;
     p->journal = span_ref(o.span);
+    p->load = span_ref(o.load);
     act(w, &(struct event){.kind = EVENT_OFFER, .payload = p});
 }
 

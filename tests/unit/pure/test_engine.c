@@ -171,20 +171,24 @@ static void test_room_follows_items_and_bytes(void **state)
     _cleanup_world_ struct world w;
 
     (void)state;
-    world_make(&w, 1, NULL);
-    offer_many(&w, 0, "k", 999);
-    assert_true(engine_room(w.engine));
+    world_make(&w, 1, NULL); /* a thousand items, of which what is free is as much as what is not */
+    offer_many(&w, 0, "k", 333);
+    assert_true(engine_room(w.engine, w.now, SHARE_LOADS));
+    offer(&w, "one", 1);
+    assert_false(engine_room(w.engine, w.now, SHARE_LOADS));
+    offer_many(&w, 0, "l", 165);
+    assert_true(engine_room(w.engine, w.now, SHARE_CHANGES));
     offer(&w, "last", 1);
-    assert_false(engine_room(w.engine));
+    assert_false(engine_room(w.engine, w.now, SHARE_CHANGES));
     tick(&w);
     answer(&w, 1, REPLY_OK);
-    assert_true(engine_room(w.engine));
+    assert_true(engine_room(w.engine, w.now, SHARE_CHANGES));
     size_t before = stats(&w).bytes;
     offer_as(&w, (struct offered){.key = "big", .version = 1, .size = 1000});
     assert_in_range(stats(&w).bytes, before + 1000, before + 2000);
-    w.config.max_bytes = before + 1000;
+    w.config.max_bytes = 2 * before + 1000;
     engine_configure(w.engine, &w.config);
-    assert_false(engine_room(w.engine));
+    assert_false(engine_room(w.engine, w.now, SHARE_CHANGES));
 }
 
 static void capped(struct engine_config *c)

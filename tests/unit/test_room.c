@@ -1,0 +1,237 @@
+/* A table that takes nothing for long, with a long backlog, in a simulated world: the others flow
+ * on, its own changes wait in the journal and come in order; and what came back is read again
+ * before it goes again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../sim/application.c"
+#include "../sim/disk.c"
+#include "../sim/libc.c"
+#include "../sim/oracle.c"
+#include "../sim/service.c"
+#include "../sim/vfs.c"
+#include "../sim/world.c"
+
+enum { ROWS = 12000, TURNS = 20000 };
+
+/* A world at rest without troubles, with two tables besides the usual ones. */
+static struct world *two_tables(void)
+{
+    struct world *w = world_new(1, false);
+
+    assert_non_null(w);
+    w->faults.crash = 1; /* no small journal_limit */
+    assert_true(world_build(w));
+    w->faults.crash = 0;
+    app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "CREATE TABLE yours(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "INSERT INTO mine VALUES(1,'first'),(2,'first'),(3,'first')");
+    app_run(w, "INSERT INTO yours VALUES(1,'first'),(2,'first'),(3,'first')");
+    assert_true(sim_start(w));
+    sim_settle(w);
+    assert_string_equal(w->failure, "");
+    return w;
+}
+
+static struct mirror_table_view table_named(struct world *w, const char *name)
+{
+    struct mirror_table_view v = {0};
+
+    for (size_t i = 0; i < mirror_table_count(w->mirror); i++) {
+        mirror_table(w->mirror, i, &v);
+        if (strcmp(v.name, name) == 0)
+            return v;
+    }
+    fail_msg("there is no table %s", name);
+    return v;
+}
+
+static struct mirror_view seen(struct world *w)
+{
+    struct mirror_view v;
+
+    mirror_view(w->mirror, w->now, &v);
+    return v;
+}
+
+/* Turns until the table has had so many writes. */
+static void until_put(struct world *w, const char *table, uint64_t puts)
+{
+    int turns = 0;
+
+    w->pumping = true;
+    while (table_named(w, table).items_put < puts) {
+        sim_turn(w);
+        assert_string_equal(w->failure, "");
+        assert_true(++turns < TURNS);
+    }
+}
+
+static void live_for(struct world *w, usec time)
+{
+    usec until = w->now + time;
+
+    while (w->now < until && !w->failure[0])
+        sim_turn(w);
+    assert_string_equal(w->failure, "");
+}
+
+static void all_is_equal(struct world *w)
+{
+    sim_settle(w);
+    oracle_compare(w, "when it is free again");
+    assert_string_equal(w->failure, "");
+    world_free(w);
+}
+
+/* The first table is throttled, and has a long backlog. */
+static struct world *one_throttled(void)
+{
+    struct world *w = two_tables();
+
+    service_table(w, "mine")->throttled = true;
+    app_run(w,
+            "WITH n(i) AS (SELECT 10 UNION ALL SELECT i+1 FROM n WHERE i<%d) "
+            "INSERT INTO mine SELECT i,'first' FROM n",
+            ROWS);
+    return w;
+}
+
+/* --- room ------------------------------------------------------------------------------------- */
+
+static void the_others_flow_past_a_throttled_table(void **state)
+{
+    struct world *w = one_throttled();
+
+    (void)state;
+    live_for(w, 2 * USEC_PER_SEC);
+    uint64_t puts = table_named(w, "mine").items_put, yours = table_named(w, "yours").items_put;
+    for (unsigned n = 1; n <= 20; n++) {
+        app_run(w, "UPDATE yours SET v='change %u'", n);
+        until_put(w, "yours", yours + 3 * n);
+        app_run(w, "UPDATE mine SET v='change %u' WHERE id<5000", n);
+    }
+    assert_int_equal(table_named(w, "mine").items_put, puts);
+    assert_true(seen(w).engine.items < 8000);
+    assert_true(seen(w).journal_entries >= ROWS - 10);
+    assert_false(seen(w).converged);
+    service_table(w, "mine")->throttled = false;
+    all_is_equal(w);
+}
+
+/* Falling behind is no matter of the process: it may die, stop, let go of the journal, take it up
+ * again. */
+static void what_is_behind_survives_everything(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        struct world *w = one_throttled();
+        live_for(w, 2 * USEC_PER_SEC);
+        app_run(w, "DELETE FROM mine WHERE id%%7=0");
+        app_run(w, "UPDATE mine SET id=id+100000 WHERE id%%7=1");
+        live_for(w, 2 * USEC_PER_SEC);
+        if (how == 0)
+            sim_crash(w);
+        else if (how == 1)
+            sim_stop(w);
+        if (!w->mirror)
+            assert_true(sim_start(w));
+        if (how == 2) { /* and parked, in between */
+            service_table(w, "mine")->denied = true;
+            live_for(w, 30 * USEC_PER_SEC);
+            assert_string_equal(table_named(w, "mine").state, "parked");
+            service_table(w, "mine")->denied = false;
+        }
+        if (how == 3) /* a schema change attaches anew */
+            app_run(w, "CREATE TABLE other(id INTEGER PRIMARY KEY)");
+        live_for(w, 2 * USEC_PER_SEC);
+        service_table(w, "mine")->throttled = false;
+        all_is_equal(w);
+    }
+}
+
+/* A load, too: it neither takes the room of changes nor is it kept from going on. */
+static void a_load_leaves_room_while_it_is_throttled(void **state)
+{
+    struct world *w = one_throttled();
+    struct err err = {0};
+
+    (void)state;
+    service_table(w, "mine")->throttled = false;
+    sim_settle(w);
+    service_table(w, "mine")->throttled = true;
+    assert_true(mirror_resync(w->mirror, "mine", true, &err) > 0);
+    live_for(w, 2 * USEC_PER_SEC);
+    assert_true(seen(w).engine.items < 8000);
+    uint64_t yours = table_named(w, "yours").items_put;
+    app_run(w, "UPDATE yours SET v='second'");
+    until_put(w, "yours", yours + 3);
+    assert_true(mirror_resync(w->mirror, "yours", true, &err) > 0);
+    until_put(w, "yours", yours + 6);
+    assert_string_equal(table_named(w, "mine").state, "loading");
+    service_table(w, "mine")->throttled = false;
+    all_is_equal(w);
+}
+
+/* --- what came back --------------------------------------------------------------------------- */
+
+/* As a connection without triggers: no entry tells of it. */
+static void app_unseen(struct world *w, const char *sql)
+{
+    sqlite3_db_config(w->app, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    app_run(w, "%s", sql);
+    sqlite3_db_config(w->app, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, NULL);
+}
+
+/* Every way to come back: unprocessed, throttled, not sent, left open. */
+static void make_it_come_back(struct world *w, int how, bool yes)
+{
+    service_table(w, "mine")->throttled = yes && how < 2;
+    w->faults.not_sent = yes && how == 2 ? 1000 : 0;
+    w->faults.transient = yes && how == 3 ? 1000 : 0;
+}
+
+static void what_came_back_goes_as_its_row_is_then(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++)
+        for (int gone = 0; gone < 2; gone++) {
+            struct world *w = two_tables();
+            uint64_t requests = w->requests;
+            w->lateness = 0;
+
+            make_it_come_back(w, how, true);
+            app_run(w, "BEGIN; UPDATE mine SET v='older' WHERE id=2; %s; COMMIT",
+                    how == 0 ? "UPDATE yours SET v='older' WHERE id=2" : "SELECT 1");
+            w->pumping = true;
+            for (int turns = 0; w->requests < requests + 3; turns++) {
+                sim_turn(w);
+                assert_true(turns < TURNS);
+            }
+            while (service_answer(w, false))
+                ;
+            app_unseen(w, gone ? "DELETE FROM mine WHERE id=2"
+                               : "UPDATE mine SET v='newer' WHERE id=2");
+            make_it_come_back(w, how, false);
+            all_is_equal(w);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_others_flow_past_a_throttled_table),
+        cmocka_unit_test(what_is_behind_survives_everything),
+        cmocka_unit_test(a_load_leaves_room_while_it_is_throttled),
+        cmocka_unit_test(what_came_back_goes_as_its_row_is_then),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
