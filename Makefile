@@ -29,7 +29,9 @@ endif
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
         -Wvla -Wundef -Wwrite-strings
-HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+# GCC before 12 knows two levels, and says so at every file. Some distributions define one already.
+FORTIFY := $(if $(shell printf '\#if __GNUC__ < 12 && !defined(__clang__)\nold\n\#endif\n' | $(CC) -E -P -x c - | grep old),2,3)
+HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY) -fstack-protector-strong -fstack-clash-protection -fPIE
 ifeq ($(shell uname -m),x86_64)
 HARDEN += -fcf-protection=full
 endif
@@ -188,6 +190,31 @@ $(BUILD)/systemd/%: systemd/%.in
 	@mkdir -p $(@D)
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' $< > $@
 all: $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
+
+# Man pages: etc/man/*.in, the option table's words and what syncctl's commands say of themselves.
+# SOURCE_DATE_EPOCH: the last commit's time, else the changelog's.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+export SOURCE_DATE_EPOCH
+MAN_PAGES := $(patsubst etc/man/%.in,$(BUILD)/man/%,$(wildcard etc/man/*.in))
+man: $(MAN_PAGES)
+all: man
+
+$(BUILD)/man/print_settings: $(BUILD)/etc/man/print_settings.o $(COMMON_LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+$(BUILD)/man/settings.mdoc: $(BUILD)/man/print_settings
+	$(Q)$< > $@.new && mv $@.new $@
+
+$(BUILD)/man/commands.mdoc: $(BUILD)/syncctl etc/man/print_commands etc/man/commands.awk
+	@mkdir -p $(@D)
+	$(Q)etc/man/print_commands $< > $@.new && mv $@.new $@
+
+$(BUILD)/man/%: etc/man/%.in $(BUILD)/man/settings.mdoc $(BUILD)/man/commands.mdoc
+	$(call say,MAN,$@)sed -e "s|@DATE@|$$(LC_ALL=C date -u -d @$(SOURCE_DATE_EPOCH) '+%B %-d, %Y')|" \
+	  -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' \
+	  -e '/^@SETTINGS@$$/{r $(BUILD)/man/settings.mdoc' -e 'd}' \
+	  -e '/^@COMMANDS@$$/{r $(BUILD)/man/commands.mdoc' -e 'd}' $< > $@.new && mv $@.new $@
 
 clean:
 	rm -rf $(BUILD) build-san build-fuzz build-chaos
