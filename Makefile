@@ -155,6 +155,11 @@ asan ubsan:
 	$(Q)$(MAKE) check BUILD=build-san OPT="-O1 -g" WERROR=$(WERROR) \
 	  SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 
+# The daemon and its worker thread under the thread sanitizer.
+tsan:
+	$(Q)$(MAKE) all BUILD=build-tsan OPT="-O1 -g" WERROR=$(WERROR) SAN="-fsanitize=thread -fno-omit-frame-pointer"
+	$(Q)scripts/run-tsan
+
 # Fuzz targets need clang's libFuzzer. FUZZ_SECONDS each.
 FUZZ_SECONDS ?= 60
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)-fuzz/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -172,12 +177,26 @@ format:
 lint:
 	$(Q)scripts/lint
 
+# GCC's own analyzer alone, as part of lint.
+analyze:
+	$(Q)scripts/lint --analyze
+
+SHARE := $(DESTDIR)$(PREFIX)/share
+COMPLETIONS := $(SHARE)/bash-completion/completions
+DOCUMENTS := $(SHARE)/doc/syncd
 install: all
 	install -D -m 0755 $(BUILD)/syncd $(DESTDIR)$(PREFIX)/sbin/syncd
 	install -D -m 0755 $(BUILD)/syncctl $(DESTDIR)$(PREFIX)/bin/syncctl
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
 	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
 	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+	install -D -m 0644 -t $(SHARE)/man/man1 $(BUILD)/man/syncctl.1
+	install -D -m 0644 -t $(SHARE)/man/man5 $(BUILD)/man/syncd.conf.5
+	install -D -m 0644 -t $(SHARE)/man/man8 $(BUILD)/man/syncd.8
+	install -D -m 0644 -t $(COMPLETIONS) etc/completion/syncd etc/completion/syncctl
+	install -D -m 0644 -t $(DOCUMENTS) README.md CHANGELOG.md SECURITY.md LICENSE
+	install -D -m 0644 -t $(DOCUMENTS)/examples etc/syncd.conf $(wildcard etc/examples/*.conf)
+	install -D -m 0644 -t $(DOCUMENTS)/iam $(wildcard etc/iam/*.json)
 	test -e $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf || \
 	  install -D -m 0644 etc/syncd.conf $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf
 
@@ -185,6 +204,22 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/syncd $(DESTDIR)$(PREFIX)/bin/syncctl
 	rm -f $(DESTDIR)$(UNITDIR)/syncd.service $(DESTDIR)$(UNITDIR)/syncd@.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+	rm -f $(SHARE)/man/man1/syncctl.1 $(SHARE)/man/man5/syncd.conf.5 $(SHARE)/man/man8/syncd.8
+	rm -f $(COMPLETIONS)/syncd $(COMPLETIONS)/syncctl
+	rm -rf $(DOCUMENTS)
+
+# Packages: build/packages/syncd_VERSION_ARCH.deb, build/packages/syncd-VERSION-1.ARCH.rpm. PACKAGER is
+# who answers for them. package-test needs root and Debian 12's packages.
+deb rpm:
+	$(Q)scripts/packaging/$@ --version $(VERSION)
+
+package-test:
+	$(Q)tests/packages/run
+
+# What the programs are linked with, exactly, as CycloneDX.
+sbom: $(BUILD)/syncd.cdx.json
+$(BUILD)/syncd.cdx.json: $(PROGRAMS) scripts/sbom
+	$(call say,SBOM,$@)scripts/sbom --version $(VERSION) $(PROGRAMS) > $@.new && mv $@.new $@
 
 $(BUILD)/systemd/%: systemd/%.in
 	@mkdir -p $(@D)
@@ -217,11 +252,13 @@ $(BUILD)/man/%: etc/man/%.in $(BUILD)/man/settings.mdoc $(BUILD)/man/commands.md
 	  -e '/^@COMMANDS@$$/{r $(BUILD)/man/commands.mdoc' -e 'd}' $< > $@.new && mv $@.new $@
 
 clean:
-	rm -rf $(BUILD) build-san build-fuzz build-chaos
+	rm -rf $(BUILD) build-san build-tsan build-fuzz build-chaos
 
 help:
-	@echo 'all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean'
+	@echo 'all check tools bench soak chaos asan ubsan tsan fuzz format lint analyze man sbom deb rpm package-test'
+	@echo 'install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+-include $(shell find $(addprefix $(BUILD)/,common daemon etc fuzz planted tests) -type f -name '*.d' 2>/dev/null)
+.PHONY: all check tools bench soak chaos asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
+        sample-config man sbom deb rpm package-test
