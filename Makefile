@@ -213,6 +213,9 @@ uninstall:
 deb rpm:
 	$(Q)scripts/packaging/$@ --version $(VERSION)
 
+version:
+	@echo $(VERSION)
+
 package-test:
 	$(Q)tests/packages/run
 
@@ -261,4 +264,4 @@ help:
 
 -include $(shell find $(addprefix $(BUILD)/,common daemon etc fuzz planted tests) -type f -name '*.d' 2>/dev/null)
 .PHONY: all check tools bench soak chaos asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
-        sample-config man sbom deb rpm package-test
+        sample-config man sbom deb rpm package-test version

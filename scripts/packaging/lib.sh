@@ -32,7 +32,8 @@ take_arguments() {
 stage() {
     local into=$1 objects=$packages/objects-$version
     shift
-    rm -rf "$into"
+    # What carries the time of a commit may be of another one.
+    rm -rf "$into" "$objects"/man/*.[1-8] "$objects/syncd.cdx.json"
     env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory -j"$(nproc)" WERROR=1 \
         VERSION="$version" BUILD="$objects" PREFIX=/usr SYSCONFDIR=/etc \
         CFLAGS="-ffile-prefix-map=$project=." "$@" all sbom
