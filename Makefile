@@ -34,6 +34,9 @@ FORTIFY := $(if $(shell printf '\#if __GNUC__ < 12 && !defined(__clang__)\nold\n
 HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY) -fstack-protector-strong -fstack-clash-protection -fPIE
 ifeq ($(shell uname -m),x86_64)
 HARDEN += -fcf-protection=full
+# The linker drops the mark where one object lacks it, as the C library's start-up code does in Debian;
+# nothing in that code minds a shadow stack.
+HARDEN_LINK := -Wl,-z,shstk
 endif
 OPT ?= -O2 -g
 SAN ?=
@@ -41,7 +44,7 @@ CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(
             $(if $(FAILPOINTS),-DSYNCD_FAILPOINTS)
 ALL_CFLAGS = -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(if $(SAN),,$(HARDEN)) $(SAN) \
              $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS)) -MMD -MP $(CFLAGS)
-ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack) $(LDFLAGS)
+ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack $(HARDEN_LINK)) $(LDFLAGS)
 LIBS = $(shell $(PKG_CONFIG) --libs $(DAEMON_PKGS)) -lm
 
 # PURE: decides, encodes and parses; links without libuv, libcurl and SQLite (its tests prove it).

@@ -16,8 +16,31 @@ static bool is_name(const char *word)
     return n > 0 && marks < n;
 }
 
-/* Nothing in `text` means anything to the formatter, and each sentence begins a line, so that it
- * sees where they end. */
+/* It means nothing to the formatter. */
+static void put_char(char c)
+{
+    switch (c) {
+    case '\\':
+        fputs("\\e", stdout);
+        break;
+    case '`':
+        fputs("\\(ga", stdout);
+        break;
+    case '\'':
+        fputs("\\(aq", stdout);
+        break;
+    case '-':
+        fputs("\\-", stdout);
+        break;
+    case '~':
+        fputs("\\(ti", stdout);
+        break;
+    default:
+        putchar(c);
+    }
+}
+
+/* Each sentence begins a line, so that the formatter sees where they end. */
 static void put_text(const char *text)
 {
     bool begins = true;
@@ -30,43 +53,23 @@ static void put_text(const char *text)
         }
         if ((p == text || p[-1] == ' ' || p[-1] == '\n') && is_name(p))
             fputs("\\%", stdout);
-        if (begins && (*p == '.' || *p == '\''))
+        if (begins && *p == '.')
             fputs("\\&", stdout);
         begins = *p == '\n';
-        switch (*p) {
-        case '\\':
-            fputs("\\e", stdout);
-            break;
-        case '`':
-            fputs("\\(ga", stdout);
-            break;
-        case '\'':
-            fputs("\\(aq", stdout);
-            break;
-        case '-':
-            fputs("\\-", stdout);
-            break;
-        case '~':
-            fputs("\\(ti", stdout);
-            break;
-        default:
-            putchar(*p);
-        }
+        put_char(*p);
     }
 }
 
 /* An argument of a macro: one word, whatever is in it. */
 static void put_argument(const char *text)
 {
-    fputs(" \"", stdout);
-    for (char one[2] = ""; *text; text++) {
-        *one = *text;
-        if (*one == '"')
-            fputs("\"\"", stdout);
-        else
-            put_text(one);
+    fputs(" \"\\%", stdout);
+    for (; *text; text++) {
+        if (*text == '"')
+            putchar('"');
+        put_char(*text);
     }
-    fputs("\"", stdout);
+    putchar('"');
 }
 
 static void put_value(const char *what, const char *value)

@@ -47,3 +47,6 @@ stage() {
 
 # settle DIRECTORY: everything in it is as old as the last commit.
 settle() { find "$1" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +; }
+
+# with_triggers FILE: a script with the part in its place that both kinds of packages have.
+with_triggers() { sed -e "/^#SAY-TRIGGERS#\$/{r $project/scripts/packaging/say-triggers.sh" -e 'd}' "$1"; }
