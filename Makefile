@@ -30,7 +30,7 @@ endif
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
         -Wvla -Wundef -Wwrite-strings
 # GCC before 12 knows two levels, and says so at every file. Some distributions define one already.
-FORTIFY := $(if $(shell printf '\#if __GNUC__ < 12 && !defined(__clang__)\nold\n\#endif\n' | $(CC) -E -P -x c - | grep old),2,3)
+FORTIFY := $(if $(filter 4 5 6 7 8 9 10 11,$(firstword $(subst ., ,$(shell $(CC) -dumpversion)))),2,3)
 HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY) -fstack-protector-strong -fstack-clash-protection -fPIE
 ifeq ($(shell uname -m),x86_64)
 HARDEN += -fcf-protection=full
@@ -214,7 +214,7 @@ uninstall:
 # Packages: build/packages/syncd_VERSION_ARCH.deb, build/packages/syncd-VERSION-1.ARCH.rpm. PACKAGER is
 # who answers for them. package-test needs root and Debian 12's packages.
 deb rpm:
-	$(Q)scripts/packaging/$@ --version $(VERSION)
+	$(Q)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/packaging/$@ --version $(VERSION)
 
 version:
 	@echo $(VERSION)
@@ -225,7 +225,7 @@ package-test:
 # What the programs are linked with, exactly, as CycloneDX.
 sbom: $(BUILD)/syncd.cdx.json
 $(BUILD)/syncd.cdx.json: $(PROGRAMS) scripts/sbom
-	$(call say,SBOM,$@)scripts/sbom --version $(VERSION) $(PROGRAMS) > $@.new && mv $@.new $@
+	$(call say,SBOM,$@)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/sbom --version $(VERSION) $(PROGRAMS) > $@.new && mv $@.new $@
 
 $(BUILD)/systemd/%: systemd/%.in
 	@mkdir -p $(@D)
@@ -234,8 +234,9 @@ all: $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
 
 # Man pages: etc/man/*.in, the option table's words and what syncctl's commands say of themselves.
 # SOURCE_DATE_EPOCH: the last commit's time, else the changelog's.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
-export SOURCE_DATE_EPOCH
+ifeq ($(origin SOURCE_DATE_EPOCH),undefined)
+SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+endif
 MAN_PAGES := $(patsubst etc/man/%.in,$(BUILD)/man/%,$(wildcard etc/man/*.in))
 man: $(MAN_PAGES)
 all: man
