@@ -85,6 +85,13 @@ void sim_fail(struct world *w, const char *fmt, ...)
     snprintf(w->failure, sizeof w->failure, "%s", text);
 }
 
+sqlite3_stmt *sim_ask(sqlite3 *db, sqlite3_stmt **kept, const char *sql)
+{
+    if (!*kept)
+        sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL);
+    return *kept;
+}
+
 /* --- the mirror's edge ------------------------------------------------------------------------ */
 
 static void sync_source(struct world *w)
@@ -441,13 +448,14 @@ static bool at_rest(struct world *w)
 {
     struct mirror_view v;
 
+    /* What is seen at once first: this is asked at every turn. */
+    if (w->syncing || w->source_syncing || !list_empty(&w->flights) || !mirror_idle(w->mirror))
+        return false;
     for (uint32_t i = 0; i < w->probe_count; i++)
         if (w->probes[i].due != USEC_NEVER)
             return false;
     mirror_view(w->mirror, w->now, &v);
-    return v.converged && mirror_idle(w->mirror) && list_empty(&w->flights) && !w->syncing &&
-           !w->source_syncing && oracle_journal_empty(w) && oracle_all_mirrored(w) &&
-           !any_dropped(w);
+    return v.converged && oracle_journal_empty(w) && oracle_all_mirrored(w) && !any_dropped(w);
 }
 
 static void describe_unrest(struct world *w)
@@ -461,10 +469,11 @@ static void describe_unrest(struct world *w)
         w,
         "I8: no rest: attached %d, loading %d, journal %lld of %lld to %lld, items %zu, in "
         "flight %u, state broken %d, converged %d, journal empty %d, all mirrored %d, dropped %d, "
-        "problem %d %s",
+        "problem %d %s, unconfirmed %lld, paused %d, held %d",
         v.attached, v.loading, (long long)v.journal_low, (long long)v.watermark,
         (long long)v.journal_max, v.engine.items, v.engine.in_flight, v.state_broken, v.converged,
-        oracle_journal_empty(w), oracle_all_mirrored(w), any_dropped(w), problem, text);
+        oracle_journal_empty(w), oracle_all_mirrored(w), any_dropped(w), problem, text,
+        (long long)v.unconfirmed, v.paused, v.held);
 }
 
 void sim_settle(struct world *w)
@@ -485,7 +494,8 @@ void sim_settle(struct world *w)
             describe_unrest(w);
             return;
         }
-        sim_approve(w);
+        if (mirror_idle(w->mirror)) /* what is held is all that is left */
+            sim_approve(w);
         sim_turn(w);
     }
 }
