@@ -187,6 +187,8 @@ analyze:
 SHARE := $(DESTDIR)$(PREFIX)/share
 COMPLETIONS := $(SHARE)/bash-completion/completions
 DOCUMENTS := $(SHARE)/doc/syncd
+# What an operator copies from: every folder of etc/ but those that are installed elsewhere.
+SAMPLES := $(filter-out man completion,$(notdir $(patsubst %/,%,$(wildcard etc/*/))))
 install: all
 	install -D -m 0755 $(BUILD)/syncd $(DESTDIR)$(PREFIX)/sbin/syncd
 	install -D -m 0755 $(BUILD)/syncctl $(DESTDIR)$(PREFIX)/bin/syncctl
@@ -198,8 +200,8 @@ install: all
 	install -D -m 0644 -t $(SHARE)/man/man8 $(BUILD)/man/syncd.8
 	install -D -m 0644 -t $(COMPLETIONS) etc/completion/syncd etc/completion/syncctl
 	install -D -m 0644 -t $(DOCUMENTS) README.md CHANGELOG.md SECURITY.md LICENSE
-	install -D -m 0644 -t $(DOCUMENTS)/examples etc/syncd.conf $(wildcard etc/examples/*.conf)
-	install -D -m 0644 -t $(DOCUMENTS)/iam $(wildcard etc/iam/*.json)
+	install -D -m 0644 -t $(DOCUMENTS)/examples etc/syncd.conf
+	cd etc && find $(SAMPLES) -type f -exec install -D -m 0644 {} $(abspath $(DOCUMENTS))/{} \;
 	test -e $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf || \
 	  install -D -m 0644 etc/syncd.conf $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf
 
