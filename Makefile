@@ -188,13 +188,18 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 COMPLETIONS := $(SHARE)/bash-completion/completions
 DOCUMENTS := $(SHARE)/doc/syncd
 # What an operator copies from: every folder of etc/ but those that are installed elsewhere.
-SAMPLES := $(filter-out man completion,$(notdir $(patsubst %/,%,$(wildcard etc/*/))))
+SAMPLES := $(filter-out man completion cloudwatch prometheus grafana,$(notdir $(patsubst %/,%,$(wildcard etc/*/))))
 install: all
 	install -D -m 0755 $(BUILD)/syncd $(DESTDIR)$(PREFIX)/sbin/syncd
 	install -D -m 0755 $(BUILD)/syncctl $(DESTDIR)$(PREFIX)/bin/syncctl
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
 	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
 	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+	install -D -m 0644 systemd/syncd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
+	for dir in cloudwatch cloudwatch/metric-filters cloudwatch/alarms prometheus grafana; do \
+	  install -d $(DESTDIR)$(PREFIX)/share/syncd/$$dir && \
+	  find etc/$$dir -maxdepth 1 -type f -exec install -m 0644 -t $(DESTDIR)$(PREFIX)/share/syncd/$$dir {} + || exit; \
+	done
 	install -D -m 0644 -t $(SHARE)/man/man1 $(BUILD)/man/syncctl.1
 	install -D -m 0644 -t $(SHARE)/man/man5 $(BUILD)/man/syncd.conf.5
 	install -D -m 0644 -t $(SHARE)/man/man8 $(BUILD)/man/syncd.8
@@ -208,6 +213,8 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/syncd $(DESTDIR)$(PREFIX)/bin/syncctl
 	rm -f $(DESTDIR)$(UNITDIR)/syncd.service $(DESTDIR)$(UNITDIR)/syncd@.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
+	cd etc && find cloudwatch prometheus grafana -type f -exec sh -c 'rm -f "$$0/$$1"' $(DESTDIR)$(PREFIX)/share/syncd {} \;
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
 	rm -f $(SHARE)/man/man1/syncctl.1 $(SHARE)/man/man5/syncd.conf.5 $(SHARE)/man/man8/syncd.8
 	rm -f $(COMPLETIONS)/syncd $(COMPLETIONS)/syncctl

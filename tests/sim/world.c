@@ -186,7 +186,7 @@ bool sim_start(struct world *w)
 
     sim_trace(w, "start");
     w->probe_count = 0;
-    w->stopping = w->syncing = w->paused = w->state_unwritable = false;
+    w->stopping = w->syncing = w->state_unwritable = false;
     w->source_syncing = false;
     w->credentials_due = w->recheck_due = w->ack_due = USEC_NEVER;
     w->tick_due = w->now + TICK;
@@ -195,6 +195,7 @@ bool sim_start(struct world *w)
         sim_fail(w, "the mirror does not start: %s", err.text);
         return false;
     }
+    w->paused = mirror_paused_until(w->mirror) != 0; /* a pause outlives the process */
     service_unknown(w);
     mirror_attach(w->mirror, w->now);
     w->pumping = true;
