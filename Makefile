@@ -263,7 +263,7 @@ $(BUILD)/man/commands.mdoc: $(BUILD)/syncctl etc/man/print_commands etc/man/comm
 
 $(BUILD)/man/%: etc/man/%.in $(BUILD)/man/settings.mdoc $(BUILD)/man/commands.mdoc
 	$(call say,MAN,$@)sed -e "s|@DATE@|$$(LC_ALL=C date -u -d @$(SOURCE_DATE_EPOCH) '+%B %-d, %Y')|" \
-	  -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' \
+	  -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@PREFIX@|$(PREFIX)|g' \
 	  -e '/^@SETTINGS@$$/{r $(BUILD)/man/settings.mdoc' -e 'd}' \
 	  -e '/^@COMMANDS@$$/{r $(BUILD)/man/commands.mdoc' -e 'd}' $< > $@.new && mv $@.new $@
 
