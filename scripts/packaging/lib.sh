@@ -30,8 +30,12 @@ take_arguments() {
 # stage DIRECTORY [VARIABLE=VALUE…]: builds and installs into it. The programs carry no name of the
 # place where they were built, so that it does not matter.
 stage() {
-    local into=$1 objects=$packages/objects-$version
+    local into=$1 objects built
     shift
+    # Objects of another compiler or with other flags are no part of it.
+    built=$({ cat Makefile && "${CC:-gcc}" --version && echo "$@"; } | sha256sum)
+    objects=$packages/objects-$version-${built:0:12}
+    find "$packages" -maxdepth 1 -name "objects-$version-*" ! -path "$objects" -exec rm -rf {} + 2>/dev/null || true
     # What carries the time of a commit may be of another one.
     rm -rf "$into" "$objects"/man/*.[1-8] "$objects/syncd.cdx.json"
     env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory -j"$(nproc)" WERROR=1 \
