@@ -117,17 +117,10 @@ $(SIM): $(SIM_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# Simulated worlds for SOAK seconds on SOAK_JOBS processes, from a first seed that no run has had
-# before; then programs for as long, the other versions of SQLite for a tenth of that each, and real
-# processes under trouble.
-SOAK ?= 3600
-SOAK_JOBS ?= 2
-SOAK_SEED ?= $(shell date +%s)000000
-soak: $(CAPTURE_PROGRAMS) $(SIM)
-	$(Q)$(SIM) --keep-going --seconds $(SOAK) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
-	$(Q)$(CAPTURE_PROGRAMS) --keep-going --seconds $(SOAK) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
-	$(Q)scripts/test-sqlite-versions --seconds $$(($(SOAK) / 10)) --jobs $(SOAK_JOBS) --first-seed $(SOAK_SEED)
-	$(Q)$(MAKE) chaos DURATION=$$(($(SOAK) / 10))
+# Everything that is tested at length, for DURATION (3600, 90s, 30m, 2h): scripts/soak tells how.
+soak: $(CAPTURE_PROGRAMS) $(SIM) $(BUILD)/tests/test_inject
+	$(Q)$(MAKE) all BUILD=build-chaos FAILPOINTS=1 WERROR=$(WERROR)
+	$(Q)scripts/soak $(if $(filter-out 0,$(DURATION)),$(DURATION),1h)
 
 tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS) $(SIM)
 
@@ -143,7 +136,7 @@ check: all $(PURE_TESTS) $(UNIT_TESTS)
 tools: all
 	$(Q)tests/tools/run $(TOOLS)
 
-# Real daemons killed, cut off and out of disk, for DURATION seconds (0: everything once). CHAOS: more
+# Real daemons killed, cut off and out of disk, for DURATION, as above (0: everything once). CHAOS: more
 # options, such as `--seed 7 --only 'failpoint:ack_*'`.
 DURATION ?= 0
 CHAOS ?=

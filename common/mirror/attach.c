@@ -69,8 +69,9 @@ int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *o
     if (!t)
         return -ENOMEM;
     more[m->target_count] = t;
+    /* Its id is committed at once: one that a rollback took back would be given to another. */
     if (!(t->name = strdup(p->target)) || copy_schema(&t->schema, &p->schema) < 0 ||
-        store_target(m->store, p->target, &t->store_id) < 0 ||
+        store_target(m->store, p->target, &t->store_id) < 0 || records_commit(m, NULL) < 0 ||
         engine_grow(m->engine, m->target_count + 1) < 0) {
         for (size_t i = 0; i < 2; i++)
             free(t->schema.parts[i].name);
@@ -338,12 +339,12 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     FAILPOINT("tables_resolved");
     /* The order to compare must be on disk before the triggers are whole again, so that a crash in
      * between cannot forget it. */
-    if (rc == SQLITE_OK && store_sync(m->store, &m->state_error) < 0)
+    if (rc == SQLITE_OK && records_sync(m, &m->state_error) < 0)
         rc = STATE_FAILED;
     FAILPOINT("comparison_ordered");
     if (rc == SQLITE_OK)
         rc = install(m, st, d);
-    if (rc == SQLITE_OK && store_sync(m->store, &m->state_error) < 0)
+    if (rc == SQLITE_OK && records_sync(m, &m->state_error) < 0)
         rc = STATE_FAILED;
     FAILPOINT("marks_saved");
     if (rc != SQLITE_OK)
@@ -357,7 +358,7 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);
     if (contested < 0 || dropped_find(m, now, c) < 0 || dropped_decide(m, now) < 0 ||
-        store_sync(m->store, &m->state_error) < 0)
+        records_sync(m, &m->state_error) < 0)
         return STATE_FAILED;
     records_kept(m, orders_forget_letters(m));
     return rc;

@@ -74,7 +74,7 @@ static int compare_all(struct mirror *m, const char *why, bool full)
             return STATE_FAILED;
     }
     FAILPOINT("comparing_all");
-    if (store_sync(m->store, NULL) < 0)
+    if (records_sync(m, NULL) < 0)
         return STATE_FAILED;
     FAILPOINT("comparing_all_ordered");
     /* The trigger that keeps the limit has taken the beginning, or the journal is another. */
@@ -111,7 +111,7 @@ static int store_nonces(struct mirror *m, const struct journal_head *head)
     if (rc == 0)
         rc = store_put(m->store, "nonce", m->nonce, CAPTURE_NONCE_SIZE);
     if (rc == 0)
-        rc = store_sync(m->store, NULL);
+        rc = records_sync(m, NULL);
     FAILPOINT("nonces_stored");
     m->nonce_stored = rc == 0;
     return rc;

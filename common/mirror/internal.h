@@ -519,6 +519,10 @@ const char *records_owner(struct mirror *m, const struct payload *p);
 /* What came of a write to the store: a failure has rolled back all that was written since the last
  * commit, and is said once and mended in a while. Returns `rc`. */
 int records_kept(struct mirror *m, int rc);
+/* Commit the state file at once, or make it durable too: after what was read from the database, of
+ * which it may tell. */
+int records_commit(struct mirror *m, struct err *err);
+int records_sync(struct mirror *m, struct err *err);
 /* The store cannot be written: roll back, say so once, try again in a while. */
 void records_store_failed(struct mirror *m, usec now);
 

@@ -77,7 +77,7 @@ int loader_sweep_later(struct mirror *m, struct table_slot *t)
     t->load = LOAD_SWEEP;
     /* On disk before any of it is sent: what a load sends is in no window of the journal. */
     int rc = store_table_progress(m->store, t->id, LOAD_SWEEP, &none, t->cookie);
-    return records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL)) < 0 ? -EIO : 0;
+    return records_kept(m, rc < 0 ? rc : records_sync(m, NULL)) < 0 ? -EIO : 0;
 }
 
 /* What a span covers is settled and durable: remember how far the load has come. */

@@ -141,6 +141,7 @@ static void keep_outcome(struct mirror *m, usec now, const struct action *a)
         a->payload->force = true;
         if (engine_step(m->engine, now, &ev, &m->actions) < 0)
             abort(); /* systemd starts us anew; the journal still has the change */
+        barrier_read(m);
     }
 }
 
@@ -421,7 +422,10 @@ usec mirror_deadline(const struct mirror *m)
 {
     usec due = engine_deadline(m->engine), retry = m->barrier.retry;
 
-    return m->barrier.failed && !m->barrier.syncing && retry < due ? retry : due;
+    if (!m->barrier.read || m->barrier.syncing)
+        return due;
+    retry = retry > m->now ? retry : m->now;
+    return retry < due ? retry : due;
 }
 
 enum source_problem mirror_problem(const struct mirror *m, const char **text)

@@ -27,7 +27,7 @@ static int put_order(struct mirror *m, int64_t order, struct err *err)
     if (records_kept(m, store_put_int(m->store, "detached", order)) < 0)
         return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                        store_error(m->store));
-    return records_kept(m, store_sync(m->store, err));
+    return records_kept(m, records_sync(m, err));
 }
 
 int orders_withdraw(struct mirror *m)
@@ -130,7 +130,7 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
         return err_set(err, -ENOENT, "no table \"%s\" is mirrored; see `syncctl tables`",
                        table ? table : "*");
     FAILPOINT("load_ordered");
-    int rc = records_kept(m, store_sync(m->store, err));
+    int rc = records_kept(m, records_sync(m, err));
     return rc < 0 ? rc : count;
 }
 
@@ -139,7 +139,7 @@ static int approve_database(struct mirror *m)
 {
     if (!m->held ||
         records_kept(m, store_put(m->store, "approved", m->held_as, sizeof m->held_as)) < 0 ||
-        records_kept(m, store_sync(m->store, NULL)) < 0)
+        records_kept(m, records_sync(m, NULL)) < 0)
         return 0;
     m->held = m->attached = false;
     return 1;
@@ -307,7 +307,7 @@ int mirror_dead_letters_discard(struct mirror *m, int64_t id)
     if (rc > 0 &&
         records_kept(m, store_put_int(m->store, "discarded", (int64_t)++m->discarded)) < 0)
         return -EIO;
-    if (rc >= 0 && records_kept(m, store_sync(m->store, NULL)) < 0)
+    if (rc >= 0 && records_kept(m, records_sync(m, NULL)) < 0)
         return -EIO;
     return rc;
 }

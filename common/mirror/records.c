@@ -195,6 +195,23 @@ int records_kept(struct mirror *m, int rc)
     return rc;
 }
 
+int records_commit(struct mirror *m, struct err *err)
+{
+    int rc = barrier_open(m) || !store_dirty(m->store) ? 0 : barrier_sync_now(m);
+
+    if (rc < 0)
+        return err_set(err, rc, "what the application wrote to database %s cannot be made durable",
+                       m->config->database);
+    return store_commit(m->store, err);
+}
+
+int records_sync(struct mirror *m, struct err *err)
+{
+    int rc = records_commit(m, err);
+
+    return rc < 0 ? rc : store_sync(m->store, err);
+}
+
 /* After the store failed: everything since the last commit once more, how far the loads are, and
  * which tables it speaks of. */
 static int rewrite(struct mirror *m)
@@ -210,7 +227,8 @@ static int rewrite(struct mirror *m)
     for (size_t i = 0; i < m->table_count; i++) {
         const struct table_slot *t = &m->tables[i];
         static const struct buf none;
-        if (t->plan && t->load == LOAD_DONE &&
+        /* Unless attached, there may be orders to compare that these tables do not know of. */
+        if (t->plan && t->load == LOAD_DONE && m->attached &&
             (store_table_progress(m->store, t->id, LOAD_DONE, &none, t->cookie) < 0 ||
              loader_remember(m, t) < 0))
             return -EIO;

@@ -110,7 +110,10 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
     char *mark = capture_mark(m->source, t->name);
     if (!mark)
         return -EBUSY;
-    bool same = capture_intact(st, &ct, &differ) && strcmp(known->mark, mark) == 0 &&
+    /* With the journal entries are gone. That is seen once only, should attaching fail after the
+     * next one was made. */
+    bool journal = st->journal && st->first_seq >= 0;
+    bool same = capture_intact(st, &ct, &differ) && journal && strcmp(known->mark, mark) == 0 &&
                 strcmp(known->fingerprint, fingerprint) == 0 && known->load != LOAD_GONE;
     t->load = same ? known->load : LOAD_ROWS;
     t->let_go = t->load == LOAD_ROWS &&
@@ -155,14 +158,14 @@ int resolve_save_marks(struct mirror *m, const struct capture *c)
 
     for (size_t i = 0; rc == 0 && i < c->count; i++) {
         struct store_table known = {0};
-        if (store_table_by_id(m->store, c->tables[i].id, &known) < 0)
-            continue;
-        if (strcmp(c->marks[i], known.mark) != 0) {
+        rc = store_table_by_id(m->store, c->tables[i].id, &known);
+        if (rc == 0 && strcmp(c->marks[i], known.mark) != 0) {
             free(known.mark);
             known.mark = strdup(c->marks[i]);
             rc = known.mark ? store_table_save(m->store, &known) : -ENOMEM;
         }
         store_table_clear(&known);
+        rc = rc == -ENOENT ? 0 : rc;
     }
     return rc;
 }

@@ -26,20 +26,29 @@ double mirror_target_limit(const struct mirror *m, uint32_t i)
 static int forget_items(struct mirror *m, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
+    bool any = false;
     int rc;
 
     if (m->state_broken)
         return -EIO;
+    for (size_t k = 0; k < m->table_count; k++)
+        any |= m->tables[k].plan && m->tables[k].target == i;
+    if (!any && !m->attached)
+        return -EAGAIN; /* attaching has come to nothing so far: its tables are not known */
     if ((rc = store_target_identify(m->store, t->store_id, t->identity)) < 0)
         return records_kept(m, rc);
     int64_t count = store_digest_count(m->store, t->store_id);
-    if (count <= 0)
-        return count < 0 ? records_kept(m, -EIO) : 0;
-    rc = store_digest_clear(m->store, t->store_id);
-    for (size_t k = 0; rc == 0 && k < m->table_count; k++)
-        if (m->tables[k].plan && m->tables[k].target == i)
+    if (count < 0)
+        return records_kept(m, -EIO);
+    rc = count ? store_digest_clear(m->store, t->store_id) : 0;
+    for (size_t k = 0; rc == 0 && k < m->table_count; k++) {
+        const struct table_slot *s = &m->tables[k];
+        /* Items without a digest may have been there too, unless none was sent yet. */
+        bool begun = count || s->load != LOAD_ROWS || s->cursor.len;
+        if (s->plan && s->target == i && begun)
             rc = mirror_load_again(m, &m->tables[k], true);
-    return records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+    }
+    return records_kept(m, rc < 0 || !store_dirty(m->store) ? rc : records_sync(m, NULL));
 }
 
 /* Is it the table that the store knows under this name? */
@@ -70,7 +79,7 @@ static int take_up(struct mirror *m, uint32_t i)
                      ? -EIO
                      : store_table_progress(m->store, m->tables[k].id, LOAD_ROWS, &none, 0);
         }
-    if (any && records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL)) < 0)
+    if (any && records_kept(m, rc < 0 ? rc : records_sync(m, NULL)) < 0)
         return -EIO;
     for (size_t k = 0; any && k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && m->tables[k].let_go) {
@@ -219,7 +228,7 @@ int targets_let_go(struct mirror *m, uint32_t i)
     for (size_t k = 0; rc == 0 && k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && !m->tables[k].let_go)
             rc = order_comparison(m, &m->tables[k], full);
-    if (records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL)) < 0)
+    if (records_kept(m, rc < 0 ? rc : records_sync(m, NULL)) < 0)
         return -EIO;
     for (size_t k = 0; k < m->table_count; k++) {
         struct table_slot *t = &m->tables[k];

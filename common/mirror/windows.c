@@ -160,12 +160,12 @@ int suspects_begin(struct mirror *m)
         rc = rc < 0 ? rc : store_put_int(m->store, "window", x->window);
         rc = rc < 0 ? rc : store_put_int(m->store, "window_until", until);
         rc = rc < 0 ? rc : store_put_int(m->store, "clean", 0);
-        rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+        rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
         if (rc == 0)
             x->window_until = until;
     } else {
         rc = store_put_int(m->store, "clean", 0);
-        rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+        rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
     }
     x->begun = rc == 0;
     return rc;
@@ -186,7 +186,7 @@ int suspects_loose(struct mirror *m)
     if (m->state_broken)
         return -EIO;
     int rc = store_put_int(m->store, "loose", 1);
-    rc = records_kept(m, rc < 0 ? rc : store_sync(m->store, NULL));
+    rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
     m->suspects.loose = rc == 0;
     return rc;
 }

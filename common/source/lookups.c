@@ -279,7 +279,8 @@ static void append_value(struct maker *m, sqlite3_str *out, size_t column, bool 
     sqlite3_str_appendf(out, " AS \"%w\"", c->name);
 }
 
-/* (e) = (the same of the row to come): its columns are given to e under their own names. */
+/* (e) = (the same of the row to come): its columns are given to e under their own names. The
+ * index's collation stands on the left, where it counts before any inside e. */
 static void append_expression(struct maker *m, struct draft *d, const struct sql_expression *e,
                               const char *collation)
 {
@@ -287,7 +288,8 @@ static void append_expression(struct maker *m, struct draft *d, const struct sql
     bool first = true;
 
     d->worded = true;
-    sqlite3_str_appendf(d->where, "(%s)=(SELECT %s", e->text.data, e->text.data);
+    sqlite3_str_appendf(d->where, "(%s) COLLATE \"%w\"=(SELECT %s", e->text.data, collation,
+                        e->text.data);
     for (size_t i = 0; i < t->column_count; i++) {
         if (!e->columns[i])
             continue;
@@ -299,7 +301,7 @@ static void append_expression(struct maker *m, struct draft *d, const struct sql
         append_value(m, d->where, i, e->compares);
         first = false;
     }
-    sqlite3_str_appendf(d->where, "%s) COLLATE \"%w\"", first ? "" : ")", collation);
+    sqlite3_str_appendall(d->where, first ? ")" : "))");
 }
 
 static void append_column(struct maker *m, struct draft *d, size_t column, const char *collation)

@@ -190,6 +190,12 @@ int store_run(struct store *s, sqlite3_stmt *stmt)
         return -ENOMEM;
     if (!s->dirty && !sqlite3_get_autocommit(s->db)) /* a rollback had no memory */
         exec(s, "ROLLBACK");
+    if (s->dirty && sqlite3_get_autocommit(s->db)) { /* a read has failed and rolled all back */
+        snprintf(s->error, sizeof s->error, "the transaction was rolled back");
+        sqlite3_clear_bindings(stmt);
+        store_rollback(s);
+        return -EIO;
+    }
     if (!s->dirty)
         rc = exec(s, "BEGIN");
     if (rc == SQLITE_OK) {

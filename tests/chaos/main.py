@@ -5,8 +5,8 @@ the while, and after each of these both sides must come to be equal.
 
     tests/chaos/run [--seed N] [--seconds S] [--lanes N] [--only PATTERN] [--late]
 
-Without --seconds every failpoint and fault comes once; with it, rounds follow one another until the time
-is over. One seed decides what happens, and when, as far as processes can be told; --only (a pattern of
+Without --seconds (600, 10m, 2h) every failpoint and fault comes once; with it, rounds follow one another
+until the time is over. One seed decides what happens, and when, as far as processes can be told; --only (a pattern of
 names such as "failpoint:ack_*") does a part of it. Lanes are worlds side by side: a database, an
 application, a daemon, and a fault server before the engine, which is $SYNCD_TEST_ENDPOINT or one of
 scripts/dynamodb-local's own. --late also carries out requests after newer ones of the same items.
@@ -300,12 +300,18 @@ def horizon(options):
     return {"sync": {"unconfirmed_horizon": "5s" if options.late else "2s"}} if known else {}
 
 
+def duration(text):
+    """Seconds: 600, 600s, 10m, 2h."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in tuple("smh") else (text, "s")
+    return float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--seconds", type=duration, default=0, metavar="S")
     parser.add_argument("--lanes", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--late", action="store_true")

@@ -149,7 +149,10 @@ static void check_schema(struct source *s, struct catalog *c)
     for (size_t i = 0; i < c->count && capture.count < MAX_TABLES; i++) {
         size_t n = capture.count;
         check_lookups(&c->tables[i]);
-        if (plan_make(&c->tables[i], &o, &plans[n], &err) < 0)
+        /* Nor is a table mirrored whose rows SQLite cannot read (a generated column made of
+         * itself). */
+        if (!compiles(s->db, "SELECT * FROM main.\"%w\"", c->tables[i].name) ||
+            plan_make(&c->tables[i], &o, &plans[n], &err) < 0)
             continue;
         before[n] = possible(s->db, &c->tables[i]);
         tables[n] = (struct capture_table){.id = (uint32_t)n + 1, .plan = plans[n]};

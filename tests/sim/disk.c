@@ -52,6 +52,18 @@ void node_touch(struct node *n, size_t from, size_t to)
     n->dirty_to = end > n->dirty_to ? end : n->dirty_to;
 }
 
+void node_truncate(struct node *n, size_t size)
+{
+    size_t before = n->data.size;
+
+    bytes_resize(&n->data, size);
+    node_touch(n, size, before > size ? before : size);
+    if (size >= before)
+        return;
+    n->cut_to = n->cut && n->cut_to < size ? n->cut_to : size;
+    n->cut = n->written;
+}
+
 /* One sector of what the processes see comes to the disk. */
 static void settle_sector(struct node *n, size_t i)
 {
@@ -67,7 +79,7 @@ static void clean(struct node *n)
     if (n->dirty_to > n->dirty_from)
         memset(n->dirty + n->dirty_from, 0, n->dirty_to - n->dirty_from);
     n->dirty_from = n->dirty_to = 0;
-    n->oldest_unsynced = 0;
+    n->oldest_unsynced = n->cut = 0;
 }
 
 void node_sync(struct node *n)
@@ -139,9 +151,11 @@ void name_set(struct node **at, struct node *n)
     *at = n;
 }
 
-void directory_changed(void)
+void name_changed(struct entry_name *e)
 {
     files.operations++;
+    if (!e->changed)
+        e->changed = files.operations;
     if (!files.directory_unsynced)
         files.directory_unsynced = files.operations;
 }
@@ -157,7 +171,7 @@ struct node *node_create(const char *name)
         list_push_back(&files.names, &e->link);
     }
     name_set(&e->now, node_new());
-    directory_changed();
+    name_changed(e);
     return e->now;
 }
 
@@ -167,6 +181,7 @@ void sync_directory_entries(void)
     {
         struct entry_name *e = container_of(pos, struct entry_name, link);
         name_set(&e->disk, e->now);
+        e->changed = 0;
     }
     files.directory_unsynced = 0;
 }
@@ -217,6 +232,19 @@ static bool chance_of(struct rng *rng, unsigned percent)
     return rng_upto(rng, 99) < percent;
 }
 
+/* File systems with a journal keep the order of what is no file's content. SQLite relies on it,
+ * with any `synchronous` short of EXTRA: it ends a VACUUM by deleting the rollback journal and
+ * cutting the database short, syncs neither, and the journal does not hold the pages that were cut
+ * off (pager_end_transaction() in its pager.c). So no file is shorter on a disk where an earlier
+ * change of a name was taken back. */
+static void undo_cut(struct node *n)
+{
+    for (size_t i = (n->cut_to + SECTOR - 1) / SECTOR; i < n->dirty_to; i++)
+        n->dirty[i] = 0;
+    if (n->data.size < n->disk.size)
+        bytes_resize(&n->data, n->disk.size);
+}
+
 static void tear(struct node *n, struct rng *rng, unsigned sector)
 {
     static const unsigned kept_percents[] = {0, 50, 90, 100};
@@ -242,15 +270,26 @@ static void tear(struct node *n, struct rng *rng, unsigned sector)
 
 void vfs_power_failure(struct rng *rng, unsigned sector)
 {
+    uint64_t undone = UINT64_MAX;
+
     list_for_each(pos, after, &files.names)
     {
         struct entry_name *e = container_of(pos, struct entry_name, link);
         if (e->now != e->disk && chance_of(rng, 50))
             name_set(&e->disk, e->now);
+        else if (e->now != e->disk && e->changed < undone)
+            undone = e->changed;
         name_set(&e->now, e->disk);
+        e->changed = 0;
+    }
+    list_for_each(pos, after, &files.names)
+    {
+        struct entry_name *e = container_of(pos, struct entry_name, link);
         struct node *n = e->now;
         if (!n)
             continue;
+        if (n->cut > undone)
+            undo_cut(n);
         tear(n, rng, sector);
         bytes_resize(&n->data, 0);
         bytes_resize(&n->data, n->disk.size);

@@ -13,7 +13,7 @@
 #include "base/list.h"
 #include "base/rng.h"
 
-enum { SHM_REGIONS = 16, DESCRIPTORS = 1024 };
+enum { SHM_REGIONS = 128, DESCRIPTORS = 1024 };
 
 /* A file, by whatever names it has and had. */
 struct node {
@@ -27,6 +27,8 @@ struct node {
     } data, disk;         /* as the processes see it; as it is after a power failure */
     unsigned char *dirty; /* of each sector: differs from the disk */
     size_t dirty_cap, dirty_from, dirty_to;
+    uint64_t cut; /* the last operation that made it shorter and is not durable, or 0 */
+    size_t cut_to;
     struct list handles;
     void *regions[SHM_REGIONS];
 };
@@ -36,6 +38,7 @@ struct entry_name {
     struct list link;
     char *name;
     struct node *now, *disk;
+    uint64_t changed; /* the first operation that is not durable, or 0 */
 };
 
 extern struct files {
@@ -54,6 +57,7 @@ void files_end(void);
 void bytes_resize(struct bytes *b, size_t size);
 /* Bytes [from, to) of what the processes see have changed. */
 void node_touch(struct node *n, size_t from, size_t to);
+void node_truncate(struct node *n, size_t size);
 void node_sync(struct node *n);
 
 /* A file without a name. */
@@ -66,7 +70,7 @@ struct node *node_create(const char *name);
 struct node *node_find(const char *name);
 struct entry_name *name_find(const char *name);
 void name_set(struct node **at, struct node *n);
-void directory_changed(void);
+void name_changed(struct entry_name *e);
 void sync_directory_entries(void);
 
 #endif

@@ -68,13 +68,8 @@ static int memory_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 
 
 static int memory_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
-    struct node *node = handle_of(f)->node;
-    size_t before = node->data.size;
-
-    if (files.dying)
-        return SQLITE_OK;
-    bytes_resize(&node->data, (size_t)size);
-    node_touch(node, (size_t)size, before > (size_t)size ? before : (size_t)size);
+    if (!files.dying)
+        node_truncate(handle_of(f)->node, (size_t)size);
     return SQLITE_OK;
 }
 
@@ -260,10 +255,10 @@ static int fs_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags,
     list_init(&h->link);
     if (!n && !(flags & SQLITE_OPEN_CREATE) && name)
         return SQLITE_CANTOPEN;
-    if (!n) {
+    if (!n)
         n = name ? node_create(name) : node_new();
-        h->sync_directory = flags & journals;
-    }
+    /* As SQLite's own does: also for a journal that is there already. */
+    h->sync_directory = (flags & SQLITE_OPEN_CREATE) && (flags & journals);
     h->node = node_ref(n);
     h->base.pMethods = &methods;
     list_push_back(&n->handles, &h->link);
@@ -282,7 +277,7 @@ static int fs_delete(sqlite3_vfs *v, const char *name, int sync_directory)
     if (files.dying)
         return SQLITE_OK;
     name_set(&e->now, NULL);
-    directory_changed();
+    name_changed(e);
     if (sync_directory)
         sync_directory_entries();
     return SQLITE_OK;

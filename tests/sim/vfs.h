@@ -4,9 +4,10 @@
  * Every file whose name a connection gives is kept here, for all connections of the program, with
  * SQLite's locks between them and a WAL's shared memory. A write is durable once its file was
  * synced, a name once its directory was (SQLite does that with the first sync of a journal that it
- * has made). A power failure keeps or takes back what was not, by sectors of a size, as chance has
- * it, as POSIX allows; a sector is never neither the old nor the new (SQLite's "powersafe
- * overwrite").
+ * has opened). A power failure keeps or takes back what was not, by sectors of a size, as chance
+ * has it, as POSIX allows, but for two things that SQLite relies on: a sector is never neither the
+ * old nor the new ("powersafe overwrite"), and no file becomes shorter before an earlier change of
+ * a name has come to the disk.
  *
  * stat(), access(), realpath(), open(), close() and fdatasync() of the program see these files too,
  * and durable_sync() is answered from here. One world of files lives at a time. */

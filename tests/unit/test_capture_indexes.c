@@ -117,6 +117,8 @@ static char *droppable(struct world *w)
 }
 
 static const char *const living[] = {
+    "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b TEXT); CREATE UNIQUE INDEX i ON t(b||a COLLATE "
+    "NOCASE)",
     INDEXED,
     "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b, c, nocase, x TEXT NOT NULL DEFAULT 'y', z);"
     "CREATE UNIQUE INDEX ta ON t(a COLLATE nocase, CAST(b AS x)) WHERE t.rowid > 1 OR main.t.x=c",

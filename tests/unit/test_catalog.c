@@ -132,16 +132,21 @@ static void lookups_of_every_kind(void **state)
         {"CREATE TABLE t(a INT PRIMARY KEY, b) WITHOUT ROWID; CREATE UNIQUE INDEX i ON "
          "t(lower(\"b\")) WHERE b IN (1, \"b\", \"c\")",
          "[sqlite_autoindex_t_1: r.\"a\"=NEW.\"a\" COLLATE \"BINARY\" <a!a] [i: (lower ( \"b\" "
-         "))=(SELECT lower ( \"b\" ) FROM (SELECT NEW.\"b\" AS \"b\")) COLLATE \"BINARY\" AND (b "
+         ")) COLLATE \"BINARY\"=(SELECT lower ( \"b\" ) FROM (SELECT NEW.\"b\" AS \"b\")) AND (b "
          "IN ( "
          "1 , \"b\" , 'c' )) <b]"},
+        {"CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE UNIQUE INDEX i ON t(b COLLATE NOCASE % "
+         "2)",
+         "[: r.\"a\"=NEW.\"a\" <a*!a] [i: (b COLLATE NOCASE % 2) COLLATE \"BINARY\"=(SELECT b "
+         "COLLATE NOCASE % 2 FROM (SELECT NEW.\"b\" AS \"b\")) <b]"},
         {"CREATE TABLE t(a INT PRIMARY KEY, b INT NOT NULL DEFAULT 7) WITHOUT ROWID; CREATE UNIQUE "
          "INDEX i ON t(b > 5)",
-         "[sqlite_autoindex_t_1: r.\"a\"=NEW.\"a\" COLLATE \"BINARY\" <a!a] [i: (b > 5)=(SELECT b "
+         "[sqlite_autoindex_t_1: r.\"a\"=NEW.\"a\" COLLATE \"BINARY\" <a!a] [i: (b > 5) COLLATE "
+         "\"BINARY\"=(SELECT b "
          "> "
          "5 FROM (SELECT (SELECT coalesce(NEW.\"b\",CASE WHEN (7)=CAST((7) AS NUMERIC) THEN "
          "CAST((7) AS NUMERIC) ELSE (7) END) UNION ALL SELECT \"b\" FROM \"t\" WHERE 0) COLLATE "
-         "\"BINARY\" AS \"b\")) COLLATE \"BINARY\" <b]"},
+         "\"BINARY\" AS \"b\")) <b]"},
         {"CREATE TABLE t(a INTEGER PRIMARY KEY, b, c AS (d||b), d AS (b+a), e); CREATE UNIQUE "
          "INDEX "
          "i ON t(c) WHERE rowid > 1 AND d",

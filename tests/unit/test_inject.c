@@ -8,7 +8,10 @@
  *     INJECT=insert                    every n of that scenario
  *     INJECT="insert memory once 17"   one run, with a trace on stderr
  *     INJECT_SEED=5                    other worlds, and another sample of n
- *     INJECT_SAMPLE=50                 a larger one: so many n of each kind, once and lasting */
+ *     INJECT_SAMPLE=50                 a larger one: so many n of each kind, once and lasting
+ *     INJECT_SECONDS=600               as much of everything as fits, spread evenly over all of it
+ *     INJECT_START=12345               where that begins; without it anywhere, which is printed,
+ *                                      and so is where to go on: each place is come by once */
 #include <signal.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -145,6 +148,78 @@ static void try_scenario(const struct scenario *s, unsigned sample)
         }
 }
 
+/* --- a share of everything -------------------------------------------------------------------- */
+
+/* How many runs a scenario has of each kind, once and lasting: `counts[kind]` of both. */
+struct extent {
+    const struct scenario *scenario;
+    uint64_t counts[INJECT_KINDS], first; /* of all runs, its first one */
+};
+
+static uint64_t measure(struct extent all[SCENARIOS])
+{
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < SCENARIOS; i++) {
+        const struct run r = {.scenario = &scenarios[i], .seed = base_seed()};
+        all[i] = (struct extent){.scenario = r.scenario, .first = total};
+        try_one(&r, false);
+        memcpy(all[i].counts, chances, sizeof chances);
+        for (unsigned kind = 0; kind < INJECT_KINDS; kind++)
+            total += 2 * chances[kind];
+    }
+    return total;
+}
+
+static struct run run_at(const struct extent all[SCENARIOS], uint64_t index)
+{
+    const struct extent *e = &all[SCENARIOS - 1];
+    struct run r = {.seed = base_seed()};
+    unsigned kind = 0;
+
+    while (e->first > index)
+        e--;
+    index -= e->first;
+    while (index >= 2 * e->counts[kind])
+        index -= 2 * e->counts[kind++];
+    r.scenario = e->scenario;
+    r.kind = (enum inject_kind)kind;
+    r.lasting = index >= e->counts[kind];
+    r.nth = 1 + index % e->counts[kind];
+    return r;
+}
+
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+    return b ? common_divisor(b, a % b) : a;
+}
+
+/* Steps of about the golden section of the whole come by each run once, and any few of them lie far
+ * apart. */
+static void try_a_share(time_t seconds)
+{
+    struct extent all[SCENARIOS];
+    const char *given = getenv("INJECT_START");
+    struct timespec t;
+    time_t began = time(NULL);
+    uint64_t total = measure(all), done = 0;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    struct rng rng = {.state = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec};
+    uint64_t start = (given ? strtoull(given, NULL, 10) : rng_next(&rng)) % total;
+    uint64_t step = total * 618 / 1000 + 1;
+    while (common_divisor(step, total) != 1)
+        step++;
+    print_message("%llu runs in all; INJECT_START=%llu\n", (unsigned long long)total,
+                  (unsigned long long)start);
+    for (; done < total && time(NULL) - began < seconds; done++) {
+        struct run r = run_at(all, (uint64_t)((unsigned __int128)(start + done) * step % total));
+        try_one(&r, false);
+    }
+    print_message("%llu of them; the next one is INJECT_START=%llu\n", (unsigned long long)done,
+                  (unsigned long long)((start + done) % total));
+}
+
 static bool one_run(const char *text)
 {
     struct run r = {.seed = base_seed()};
@@ -167,14 +242,17 @@ static bool one_run(const char *text)
 
 static void whatever_fails_both_sides_are_equal_at_last(void **state)
 {
-    const char *which = getenv("INJECT");
+    const char *which = getenv("INJECT"), *seconds = getenv("INJECT_SECONDS");
     bool all = which && strcmp(which, "all") == 0, found = false;
 
     (void)state;
     failures = runs = barren = 0;
     if (which && one_run(which))
         found = true;
-    else
+    else if (!which && seconds) {
+        try_a_share((time_t)strtoll(seconds, NULL, 10));
+        found = true;
+    } else
         for (unsigned i = 0; i < SCENARIOS; i++)
             if (!which || all || strcmp(scenarios[i].name, which) == 0) {
                 try_scenario(&scenarios[i], which ? 0 : sample_size());
@@ -185,6 +263,33 @@ static void whatever_fails_both_sides_are_equal_at_last(void **state)
     print_message("%u runs, of which in %u nothing failed\n", runs, barren);
     if (failures)
         fail_msg("%u of %u runs failed", failures, runs);
+}
+
+/* The last reply comes, and there is no memory to keep what it says: the write goes again, though
+ * nothing else happens any more. */
+static void an_outcome_that_cannot_be_kept_comes_again(void **state)
+{
+    const struct inject nothing = {.nth = 0};
+    uint64_t failed = 0, n = 0;
+
+    (void)state;
+    do {
+        struct world *w = world_new(1, false);
+        assert_true(w && inject_files() && world_build(w) && begin(w));
+        sim_settle(w);
+        app_run(w, "UPDATE people SET v='once more' WHERE id=(SELECT min(id) FROM people)");
+        for (unsigned i = 0; i < 20 && list_empty(&w->flights); i++)
+            sim_turn(w);
+        assert_false(list_empty(&w->flights));
+        inject = (struct inject){.kind = INJECT_MEMORY, .nth = ++n};
+        service_answer(w, false);
+        failed = inject.failed;
+        end_well(w);
+        assert_string_equal(w->failure, "");
+        world_free(w);
+        inject = nothing;
+    } while (failed);
+    assert_true(n > 1);
 }
 
 static void tell(int signal)
@@ -201,6 +306,7 @@ static void tell(int signal)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_outcome_that_cannot_be_kept_comes_again),
         cmocka_unit_test(whatever_fails_both_sides_are_equal_at_last),
     };
 

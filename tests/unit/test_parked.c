@@ -212,6 +212,34 @@ static void what_a_crash_left_open_is_found_after_a_long_time_parked(void **stat
     }
 }
 
+/* It may be carried out even after the comparison that follows. */
+static void what_a_crash_left_open_may_come_after_the_comparison(void **state)
+{
+    struct world *w = two_tables();
+
+    (void)state;
+    w->config->unconfirmed_horizon = 600 * USEC_PER_SEC;
+    app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
+    until_sent(w);
+    struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
+    assert_int_equal(f->count, 1);
+    leave_for_later(w, &f->writes[0], w->now + 200 * USEC_PER_SEC);
+    f->count = 0;
+    sim_crash(w);
+    service_table(w, "mine")->denied = true;
+    app_run(w, "DELETE FROM mine WHERE id=1");
+    assert_true(sim_start(w));
+    live_for(w, 80 * USEC_PER_SEC);
+    assert_int_equal(seen(w).journal_entries, 0);
+    service_table(w, "mine")->denied = false;
+    live_for(w, 60 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "mine").state, "live");
+    assert_false(list_empty(&w->late));
+    live_for(w, 100 * USEC_PER_SEC);
+    assert_true(list_empty(&w->late));
+    all_is_equal_again(w);
+}
+
 /* Nor is it forgotten that it may yet come, where the table's entries are let go of at once because
  * all its rows will be read. */
 static void what_may_come_late_is_suspect_though_no_entry_is_read(void **state)
@@ -234,6 +262,28 @@ static void what_may_come_late_is_suspect_though_no_entry_is_read(void **state)
         service_table(w, "new")->denied = false;
         all_is_equal_again(w);
     }
+}
+
+/* While the application writes, triggers cannot be installed; what is said of DynamoDB's tables
+ * meanwhile is remembered. */
+static void a_table_made_anew_before_the_database_is_attached_is_filled(void **state)
+{
+    struct world *w = two_tables();
+    struct sim_table *mine = service_table(w, "mine");
+
+    (void)state;
+    sim_stop(w);
+    mine->exists = false;
+    items_clear(mine);
+    app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "BEGIN IMMEDIATE");
+    app_run(w, "INSERT INTO new VALUES(1,'first')");
+    assert_true(sim_start(w));
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_true(mine->exists);
+    assert_int_equal(mirror_table_count(w->mirror), 0);
+    app_run(w, "COMMIT");
+    all_is_equal_again(w);
 }
 
 /* A timed-out write may have been carried out; what the store knows of the item is no ground to
@@ -315,6 +365,8 @@ int main(void)
         cmocka_unit_test(a_doubt_outlives_a_long_time_parked_and_a_crash),
         cmocka_unit_test(a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped),
         cmocka_unit_test(what_a_crash_left_open_is_found_after_a_long_time_parked),
+        cmocka_unit_test(what_a_crash_left_open_may_come_after_the_comparison),
+        cmocka_unit_test(a_table_made_anew_before_the_database_is_attached_is_filled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

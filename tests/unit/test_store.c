@@ -1,5 +1,6 @@
 /* The daemon's own file: what is put there is there after a reopening, and nobody else's file is
  * touched. */
+#include "state/internal.h"
 #include "store_fixture.h"
 
 #include <fcntl.h>
@@ -299,6 +300,24 @@ static void a_failed_read_is_not_absence(void **state)
     assert_null(t.name);
 }
 
+/* SQLite takes a transaction back by itself when a statement in it, a read too, has no memory. What
+ * follows must not be kept without what came before. */
+static void what_follows_a_rollback_by_itself_is_not_kept_alone(void **state)
+{
+    struct box *b = *state;
+    int64_t value;
+
+    assert_int_equal(store_put_int(b->store, "first", 1), 0);
+    assert_int_equal(sqlite3_exec(b->store->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_true(store_put_int(b->store, "second", 2) < 0);
+    assert_false(store_dirty(b->store));
+    assert_int_equal(store_get_int(b->store, "second", &value), -ENOENT);
+    assert_int_equal(store_put_int(b->store, "second", 3), 0);
+    assert_int_equal(store_commit(b->store, NULL), 0);
+    assert_int_equal(store_get_int(b->store, "second", &value), 0);
+    assert_int_equal(value, 3);
+}
+
 /* --- names and values, targets, tables -------------------------------------------------------- */
 
 static void values_are_bytes(void **state)
@@ -424,6 +443,7 @@ int main(void)
         box_test(writes_collect_until_the_commit),
         box_test(a_failed_write_leaves_it_usable),
         box_test(a_failed_read_is_not_absence),
+        box_test(what_follows_a_rollback_by_itself_is_not_kept_alone),
         box_test(values_are_bytes),
         box_test(targets_have_one_id_each),
         box_test(ids_of_tables_are_never_given_twice),
