@@ -362,6 +362,7 @@ static int start_on(uv_loop_t *loop, const struct control_socket *socket,
         free(c);
         return r;
     }
+    assert(c); /* which the analyzer cannot see */
     uv_timer_init(loop, &c->timer);
     c->timer.data = c->ready.data = c;
     c->open_handles = 2;
