@@ -543,6 +543,7 @@ static int start_on(uv_loop_t *loop, const struct control_socket *socket, const 
         free(c);
         return r;
     }
+    assert(c); /* which the analyzer cannot see */
     uv_timer_init(loop, &c->timer);
     uv_idle_init(loop, &c->soon);
     c->timer.data = c->ready.data = c->soon.data = c;

@@ -1,6 +1,7 @@
 /* A profile's credential_process: a command, run without a shell, that prints credentials as JSON
  * (AWS SDKs and Tools Reference Guide, "Process credential provider"). Bounded in output and time;
  * it runs in a session of its own, which is killed as a whole. */
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
@@ -251,6 +252,7 @@ static int spawn(struct process_provider *p, struct run *run, char **words)
                                           .stdio = stdio};
     uv_loop_t *loop = p->ctx->loop;
 
+    assert(run); /* which the analyzer cannot see */
     uv_pipe_init(loop, &run->out, 0);
     uv_pipe_init(loop, &run->errors, 0);
     uv_timer_init(loop, &run->timer);
