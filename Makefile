@@ -184,10 +184,15 @@ uninstall:
 	rm -f $(DESTDIR)$(UNITDIR)/syncd.service $(DESTDIR)$(UNITDIR)/syncd@.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
 
-$(BUILD)/systemd/%: systemd/%.in
+# Made anew each time: PREFIX may be another than when the programs were built.
+UNITS := $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
+$(BUILD)/systemd/syncd.service: INSTANCE := syncd
+$(BUILD)/systemd/syncd@.service: INSTANCE := %i
+$(UNITS): systemd/service.in FORCE
 	@mkdir -p $(@D)
-	$(Q)sed 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' $< > $@
-all: $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
+	$(Q)sed '1,/^$$/d; s|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@INSTANCE@|$(INSTANCE)|g' $< > $@
+FORCE:
+all: $(UNITS)
 
 clean:
 	rm -rf $(BUILD) build-san build-fuzz build-chaos
@@ -197,4 +202,4 @@ help:
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+.PHONY: FORCE all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
