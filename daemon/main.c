@@ -9,6 +9,7 @@
 
 #include "daemon.h"
 #include "jobs/local.h"
+#include "jobs/owner.h"
 
 enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
@@ -93,8 +94,10 @@ static int fail(const struct err *err, int code)
 static int check(struct config *c)
 {
     struct err err = {0};
-    int rc = job_check(c, stdout, false, &err);
+    int rc = owner_become(c->database, &err);
 
+    if (rc == 0)
+        rc = job_check(c, stdout, false, &err);
     config_free(c);
     return rc < 0 ? fail(&err, EXIT_USAGE) : 0;
 }
