@@ -176,6 +176,7 @@ install: all
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
 	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
 	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+	install -D -m 0644 systemd/syncd.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-syncd.preset
 	test -e $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf || \
 	  install -D -m 0644 etc/syncd.conf $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf
 
@@ -183,6 +184,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/syncd $(DESTDIR)$(PREFIX)/bin/syncctl
 	rm -f $(DESTDIR)$(UNITDIR)/syncd.service $(DESTDIR)$(UNITDIR)/syncd@.service
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-syncd.preset
 
 # Made anew each time: PREFIX may be another than when the programs were built.
 UNITS := $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
@@ -201,5 +203,5 @@ help:
 	@echo 'all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name systemd-root -prune -o -name '*.d' -type f -print 2>/dev/null)
 .PHONY: FORCE all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config

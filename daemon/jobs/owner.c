@@ -21,6 +21,13 @@ static bool must_become(const char *database, struct stat *st)
     return geteuid() == 0 && stat(database, st) == 0 && st->st_uid != 0;
 }
 
+gid_t owner_group(const struct stat *database)
+{
+    const struct passwd *pw = database->st_gid == 0 ? getpwuid(database->st_uid) : NULL;
+
+    return pw ? pw->pw_gid : database->st_gid;
+}
+
 static int set_groups(const struct passwd *pw, gid_t gid)
 {
     gid_t groups[MAX_GROUPS];
@@ -44,10 +51,10 @@ int owner_become(const char *database, struct err *err)
 
     if (!must_become(database, &st))
         return 0;
+    gid_t gid = owner_group(&st);
     const struct passwd *pw = getpwuid(st.st_uid);
-    int rc = set_groups(pw, st.st_gid);
-    if (rc == 0 && (setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
-                    setresuid(st.st_uid, st.st_uid, st.st_uid) < 0))
+    int rc = set_groups(pw, gid);
+    if (rc == 0 && (setresgid(gid, gid, gid) < 0 || setresuid(st.st_uid, st.st_uid, st.st_uid) < 0))
         rc = -errno;
     if (rc == 0 &&
         (setenv("HOME", pw ? pw->pw_dir : "/", 1) < 0 ||

@@ -3,11 +3,17 @@
 #ifndef SYNCD_DAEMON_JOBS_OWNER_H
 #define SYNCD_DAEMON_JOBS_OWNER_H
 
+#include <sys/stat.h>
+
 #include "base/err.h"
 #include "config/config.h"
 
 /* The group that reaches the directories of the service and its socket. */
 #define SERVICE_GROUP "syncd"
+
+/* The group to work on a database in: the file's, as of all who may share it. Never root's for
+ * another user; his own then. */
+gid_t owner_group(const struct stat *database);
 
 /* For good: the user, his groups and SERVICE_GROUP, the group of the file, and HOME, USER and
  * LOGNAME in the environment. Does nothing for another user than root, nor when the database

@@ -24,14 +24,14 @@ void setup_unit_name(struct buf *out, const char *name)
         buf_printf(out, "syncd@%s.service", name);
 }
 
-/* systemd.exec(5), ProtectHome=: /home, /root and /run/user. */
-bool setup_under_home(const char *path)
+/* systemd.exec(5): /home, /root and /run/user by ProtectHome=, the others by PrivateTmp=. */
+bool setup_hides(const char *path)
 {
-    static const char *const homes[] = {"/home", "/root", "/run/user"};
+    static const char *const hidden[] = {"/home", "/root", "/run/user", "/tmp", "/var/tmp"};
 
-    for (size_t i = 0; i < sizeof homes / sizeof *homes; i++) {
-        size_t n = strlen(homes[i]);
-        if (strncmp(path, homes[i], n) == 0 && (path[n] == '/' || path[n] == '\0'))
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
+        size_t n = strlen(hidden[i]);
+        if (strncmp(path, hidden[i], n) == 0 && (path[n] == '/' || path[n] == '\0'))
             return true;
     }
     return false;
@@ -127,7 +127,7 @@ static int find_owner(const struct setup_request *r, struct setup *s, struct err
 
     if (stat(r->database, &st) == 0) {
         s->uid = st.st_uid;
-        take_user(s, getpwuid(st.st_uid), st.st_gid);
+        take_user(s, getpwuid(st.st_uid), owner_group(&st));
         if (r->user && strcmp(r->user, s->user.data ? s->user.data : "") != 0)
             return err_set(err, -EINVAL,
                            "database %s belongs to %s, so the service must run as %s; leave --user "
@@ -230,11 +230,11 @@ static void write_drop_in(struct setup *s)
            "to whoever makes them.\n");
     buf_printf(b, "User=%s\nGroup=%s\n", s->user.data, s->group.data);
     append_directive(b, "ReadWritePaths", "", s->directory.data);
-    if (setup_under_home(s->directory.data)) {
-        buf_lit(b, "# Of all homes the service sees this directory alone.\n");
+    if (setup_hides(s->directory.data)) {
+        buf_lit(b, "# Of all homes and temporary files the service sees this directory alone.\n");
         append_directive(b, "BindPaths", "", s->directory.data);
     }
-    if (s->home.len && setup_under_home(s->home.data)) {
+    if (s->home.len && setup_hides(s->home.data)) {
         _cleanup_buf_ struct buf aws = {0};
         buf_printf(&aws, "%s/.aws", s->home.data);
         buf_lit(b, "# Profiles and keys of the owner, if there are any.\n");

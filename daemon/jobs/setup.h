@@ -43,7 +43,7 @@ int setup_install(const struct setup *s, bool force, struct err *err);
 
 /* "syncd.service" for the configuration syncd.conf, else "syncd@NAME.service". */
 void setup_unit_name(struct buf *out, const char *name);
-/* Does systemd's ProtectHome= take this path away? */
-bool setup_under_home(const char *path);
+/* Does the unit's ProtectHome= or PrivateTmp= take this path away? */
+bool setup_hides(const char *path);
 
 #endif
