@@ -18,6 +18,7 @@ enum { TRIM_AFTER = 100 }; /* requests */
 /* --- turns ------------------------------------------------------------------------------------ */
 
 static void on_pump(uv_idle_t *h);
+static void stop_sending(struct daemon *d, usec now);
 static void finish_stop(struct daemon *d);
 
 void daemon_pump(struct daemon *d)
@@ -137,6 +138,8 @@ static void settle(struct daemon *d)
         d->paused_until = USEC_NEVER;
         mirror_pause(d->mirror, now, false);
     }
+    if (d->drain.active && drain_over(d, now))
+        stop_sending(d, now);
     if (d->state == DAEMON_STOPPING) {
         finish_stop(d);
         if (d->closing)
@@ -146,6 +149,7 @@ static void settle(struct daemon *d)
     due = earliest(due, earliest(ack_due, targets_due(d)));
     due = earliest(
         due, earliest(d->paused_until, d->state == DAEMON_STOPPING ? d->stop_by : USEC_NEVER));
+    due = earliest(due, d->drain.active ? d->drain.look : USEC_NEVER);
     arm(d, now, due);
 }
 
@@ -377,17 +381,31 @@ static void finish_stop(struct daemon *d)
     close_all(d);
 }
 
+static void stop_sending(struct daemon *d, usec now)
+{
+    d->drain.active = false;
+    d->state = DAEMON_STOPPING;
+    mirror_stop(d->mirror, now);
+    FAILPOINT("stop_begun");
+}
+
 void daemon_stop(struct daemon *d, const char *why)
 {
+    usec now = clock_monotonic();
+
     if (d->state == DAEMON_STOPPING)
         return;
-    d->state = DAEMON_STOPPING;
-    d->stop_by = clock_monotonic() + STOP_LIMIT;
-    notify_stopping();
-    log_event(LOG_EV_INFO, "stopping", log_msg("stopping (%s): finishing what is in flight", why),
-              NULL);
-    mirror_stop(d->mirror, clock_monotonic());
-    FAILPOINT("stop_begun");
+    if (!d->drain.active) {
+        d->stop_by = now + STOP_LIMIT;
+        notify_stopping();
+        log_event(LOG_EV_INFO, "stopping",
+                  log_msg("stopping (%s): finishing what is in flight", why), NULL);
+        drain_begin(d, now);
+    } else {
+        d->drain.active = false; /* asked for twice: at once */
+    }
+    if (!d->drain.active)
+        stop_sending(d, now);
     daemon_turn(d);
 }
 

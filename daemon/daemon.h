@@ -4,6 +4,7 @@
  *     daemon.c    start, turns of work, stop
  *     watcher.c   notices changes of the database
  *     source_sync.c  what was read is made durable before it is sent
+ *     drain.c     before a stop: what is committed is sent, if that gets on
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     targets.c   are the DynamoDB tables there; credentials
  *     health.c    is all well, and if not, why
@@ -48,6 +49,14 @@ struct source_sync {
     int rc;
 };
 
+/* The last sending before a stop: drain.c. */
+struct drain {
+    bool active;
+    int64_t seq; /* the journal's end when the stop was asked for */
+    usec by, look, moved;
+    uint64_t settled;
+};
+
 struct daemon {
     uv_loop_t loop;
     struct config_request request; /* to load the configuration again */
@@ -67,6 +76,7 @@ struct daemon {
     struct source_sync source_sync;
     bool syncing, pumping, closing;
     usec stop_by;
+    struct drain drain;
 
     /* DynamoDB */
     struct endpoint endpoint;
@@ -108,6 +118,12 @@ void daemon_pump(struct daemon *d);
 void daemon_stop(struct daemon *d, const char *why);
 /* Take the configuration anew. 0 or a negative errno with a sentence; `changed` may be NULL. */
 int daemon_reload(struct daemon *d, struct buf *changed, struct err *err);
+
+/* drain.c */
+/* false: nothing to wait for. */
+bool drain_begin(struct daemon *d, usec now);
+/* To be asked again at drain.look. */
+bool drain_over(struct daemon *d, usec now);
 
 /* source_sync.c */
 void source_sync_start(void *arg, uint64_t serial, bool wal);
