@@ -218,6 +218,7 @@ static void report(struct daemon *d)
     d->reported_at = now;
     mirror_view(d->mirror, now, &v);
     report_health(d, &v);
+    watchdog_look(d, &v, now);
     give_back_memory(d, &v);
 }
 
@@ -235,7 +236,7 @@ static void tick(void *arg)
         return;
     mirror_rest(d->mirror, clock_monotonic());
     report(d);
-    notify_watchdog();
+    watchdog_feed(d);
 }
 
 /* --- the mirror's edge ------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@
  *     targets.c   are the DynamoDB tables there; credentials
  *     health.c    is all well, and if not, why
  *     api.c       the control socket's answers; status.c and metrics.c write two of them
+ *     watchdog.c  systemd's watchdog, and when it is not fed; progress.c decides
  *     notify.c    systemd: readiness, watchdog, journal */
 #ifndef SYNCD_DAEMON_DAEMON_H
 #define SYNCD_DAEMON_DAEMON_H
@@ -21,6 +22,7 @@
 #include "control.h"
 #include "jobs/table_check.h"
 #include "mirror/mirror.h"
+#include "progress.h"
 #include "source/durable.h"
 #include "watcher.h"
 
@@ -104,6 +106,8 @@ struct daemon {
     uint64_t trimmed_at; /* requests sent when memory was last given back */
     usec reported_at;
 
+    struct progress progress;
+    bool stalled;       /* nothing moves that should: the watchdog is not fed */
     usec locked_since;  /* monotonic, 0: the database is not locked */
     enum health health; /* as logged last */
     struct list waiters;
@@ -176,6 +180,12 @@ void health_json(struct daemon *d, struct buf *out, enum health *level);
 void tables_json(struct daemon *d, struct buf *out);
 void dead_letters_json(struct daemon *d, struct buf *out);
 void metrics_text(struct daemon *d, struct buf *out);
+
+/* watchdog.c */
+/* Each second: does the work move? */
+void watchdog_look(struct daemon *d, const struct mirror_view *v, usec now);
+/* Feed it, unless nothing moves that should. */
+void watchdog_feed(const struct daemon *d);
 
 /* notify.c */
 void notify_setup(void);
