@@ -117,9 +117,9 @@ static int run(struct daemon *d)
     curl_global_cleanup();
     if (rc == 0)
         return 0;
-    /* A second daemon, a wrong user or a missing region will not go away by starting again. */
-    return fail(&err,
-                rc == -EINVAL || rc == -EBUSY || rc == -EADDRINUSE ? EXIT_USAGE : EXIT_UNREACHABLE);
+    /* A wrong user or a missing region will not go away by starting again. What a job of syncctl
+     * locks for a moment will. */
+    return fail(&err, rc == -EINVAL || rc == -EADDRINUSE ? EXIT_USAGE : EXIT_UNREACHABLE);
 }
 
 int main(int argc, char **argv)
