@@ -501,7 +501,6 @@ int daemon_run(struct daemon *d, struct err *err)
     mirror_free(d->mirror);
     durable_close(&d->source_sync.files);
     ddb_free(d->ddb);
-    credentials_provider_free(d->provider);
     config_free(d->config);
     uv_loop_close(&d->loop);
     return rc;

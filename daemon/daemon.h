@@ -6,7 +6,8 @@
  *     source_sync.c  what was read is made durable before it is sent
  *     drain.c     before a stop: what is committed is sent, if that gets on
  *     sender.c    requests of the engine on their way to DynamoDB and back
- *     targets.c   are the DynamoDB tables there; credentials
+ *     access.c    region, endpoint, credentials
+ *     targets.c   are the DynamoDB tables there
  *     health.c    is all well, and if not, why
  *     api.c       the control socket's answers; status.c and metrics.c write two of them
  *     watchdog.c  systemd's watchdog, and when it is not fed; progress.c decides
@@ -16,6 +17,7 @@
 
 #include <uv.h>
 
+#include "aws/credentials_cache.h"
 #include "aws/ddb.h"
 #include "base/list.h"
 #include "config/config.h"
@@ -84,18 +86,20 @@ struct daemon {
     struct endpoint endpoint;
     struct http_client *http;
     struct ddb *ddb;
-    struct credentials_provider *provider;
-    struct list flying; /* requests under way */
-    struct list unsent; /* requests that could not even be started */
+    struct credentials_cache *credentials; /* NULL while the region is not known */
+    struct imds_region *locating;          /* the instance is being asked for it */
+    usec region_retry;
+    unsigned region_failures;
+    struct err region_error, refusal; /* "": none */
+    struct list flying;               /* requests under way */
+    struct list unsent;               /* requests that could not even be started */
     struct probe **probes;
     uint32_t probe_count;
     unsigned checks_running;
-    bool fetching, credentials_wanted, engine_wants_credentials;
-    usec credentials_retry;
-    unsigned credentials_failures;
+    bool engine_wants_credentials, credentials_warning;
     char provider_name[96];
     int64_t credentials_expire; /* Unix seconds, 0: never or unknown */
-    char credentials_code[32];  /* "" when they work */
+    char credentials_code[32];  /* "" when they work; a warning only if credentials_warning */
     struct err credentials_error;
 
     /* what has been seen of the service */
@@ -142,6 +146,17 @@ void daemon_note_success(struct daemon *d);
 void daemon_note_failure(struct daemon *d, const char *code, const char *message,
                          const char *request_id);
 
+/* access.c */
+int access_start(struct daemon *d, struct err *err);
+void access_turn(struct daemon *d, usec now);
+usec access_due(const struct daemon *d);
+/* The service took, or refused, what was signed with them. `clock`: for its time. */
+void access_worked(struct daemon *d);
+void access_refused(struct daemon *d, bool clock, const char *code, const char *message);
+/* Look for credentials, or the region, now. */
+void access_retry_now(struct daemon *d);
+void access_stop(struct daemon *d);
+
 /* targets.c */
 int targets_start(struct daemon *d, struct err *err);
 void targets_turn(struct daemon *d, usec now);
@@ -150,6 +165,8 @@ usec targets_due(const struct daemon *d);
 void targets_changed(void *arg);
 void targets_parked(void *arg, uint32_t target, const struct reply *why);
 void targets_want_credentials(void *arg, const struct reply *why);
+/* There are credentials: tables that nobody has looked at yet are looked at now. */
+void targets_credentials(struct daemon *d);
 /* Look at parked tables and at credentials now. */
 void targets_retry_now(struct daemon *d);
 void targets_stop(struct daemon *d);

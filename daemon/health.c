@@ -60,7 +60,8 @@ static void look_source(struct daemon *d, const struct mirror_view *v, usec now,
 static void look_target(struct daemon *d, usec now, struct health_report *r)
 {
     if (d->credentials_code[0])
-        add(r, HEALTH_CRITICAL, d->credentials_code, "%s", d->credentials_error.text);
+        add(r, d->credentials_warning ? HEALTH_WARNING : HEALTH_CRITICAL, d->credentials_code, "%s",
+            d->credentials_error.text);
     if (d->failing_since)
         add(r, now - d->failing_since > UNREACHABLE_GRACE ? HEALTH_CRITICAL : HEALTH_WARNING,
             "endpoint_unreachable", "DynamoDB at %s gives no usable answer for %lld s: %s",

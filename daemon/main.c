@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include <curl/curl.h>
 
@@ -106,6 +107,9 @@ static int run(struct daemon *d)
 {
     struct err err = {0};
 
+    /* Credentials are in memory: no core of it, and no look into it by other processes of this
+     * user, which is the application's. */
+    prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a full disk, which is said and waited out */
     notify_setup();

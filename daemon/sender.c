@@ -21,9 +21,7 @@ void daemon_note_success(struct daemon *d)
 {
     d->last_success_wall = clock_wall();
     d->failing_since = 0;
-    d->credentials_failures = 0;
-    if (strcmp(d->credentials_code, "credentials_refused") == 0)
-        d->credentials_code[0] = '\0';
+    access_worked(d);
 }
 
 void daemon_note_failure(struct daemon *d, const char *code, const char *message,

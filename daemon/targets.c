@@ -1,4 +1,4 @@
-/* What must be right before anything is sent: credentials, and each DynamoDB table. */
+/* What must be right before anything is sent: each DynamoDB table, and credentials (access.c). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,6 @@ enum { MAX_CHECKS = 8 };
 #define PARKED_RETRY      (10 * USEC_PER_SEC)
 #define UNREACHABLE_FIRST (500 * USEC_PER_MSEC)
 #define UNREACHABLE_MAX   (15 * USEC_PER_SEC)
-#define CREDENTIALS_FIRST (1 * USEC_PER_SEC)
-#define CREDENTIALS_MAX   (15 * USEC_PER_SEC)
-#define EXPIRY_MARGIN     600 /* seconds before their end that credentials are fetched anew */
 
 static usec backoff(usec first, usec max, unsigned failures)
 {
@@ -24,73 +21,11 @@ static usec backoff(usec first, usec max, unsigned failures)
 
 /* --- credentials ------------------------------------------------------------------------------ */
 
-static void fetched(void *arg, const struct credentials *c, const struct err *err)
+void targets_credentials(struct daemon *d)
 {
-    struct daemon *d = arg;
-    usec now = clock_monotonic();
-
-    d->fetching = false;
-    if (!c || ddb_set_credentials(d->ddb, c) < 0) {
-        d->credentials_retry =
-            now + backoff(CREDENTIALS_FIRST, CREDENTIALS_MAX, ++d->credentials_failures);
-        d->credentials_wanted = true;
-        snprintf(d->credentials_code, sizeof d->credentials_code, "credentials_missing");
-        d->credentials_error = err ? *err : (struct err){"out of memory"};
-        log_event(LOG_EV_ERROR, "credentials_failed", d->credentials_error.text, NULL);
-        return;
-    }
-    d->credentials_expire = c->expires;
-    snprintf(d->provider_name, sizeof d->provider_name, "%s", c->provider);
-    if (strcmp(d->credentials_code, "credentials_missing") == 0)
-        d->credentials_code[0] = '\0';
     for (uint32_t i = 0; i < d->probe_count; i++)
         if (d->probes[i]->due != USEC_NEVER && !mirror_target(d->mirror, i)->looked)
             d->probes[i]->due = 0;
-    if (d->engine_wants_credentials) {
-        d->engine_wants_credentials = false;
-        mirror_credentials(d->mirror, now);
-    }
-    daemon_pump(d);
-}
-
-static void fetch_credentials(struct daemon *d, usec now)
-{
-    int64_t left = d->credentials_expire - clock_wall() / USEC_PER_SEC;
-
-    if (d->credentials_expire && left < EXPIRY_MARGIN && !d->credentials_wanted) {
-        d->credentials_wanted = true;
-        if (d->credentials_retry < now)
-            d->credentials_retry = now;
-    }
-    if (!d->credentials_wanted || d->fetching || now < d->credentials_retry)
-        return;
-    d->credentials_wanted = false;
-    d->fetching = true;
-    /* What comes back too short-lived again is looked at anew only after a while. */
-    d->credentials_retry = now + 30 * USEC_PER_SEC;
-    credentials_fetch(d->provider, fetched, d);
-}
-
-static void refused(struct daemon *d, bool clock, const char *code, const char *message)
-{
-    usec now = clock_monotonic();
-    /* Tokens expire in the normal course of things, and of a clock DynamoDB's time is learnt with
-     * the refusal; only what stays so is worth a word. */
-    bool passing = clock || strncmp(code, "ExpiredToken", 12) == 0;
-
-    if (!passing || d->credentials_failures > 0) {
-        snprintf(d->credentials_code, sizeof d->credentials_code, "credentials_refused");
-        err_set(&d->credentials_error, 0, "DynamoDB does not accept the %s (%s): %s: %s",
-                clock ? "time of our signatures" : "credentials", d->provider_name, code, message);
-        log_event(LOG_EV_ERROR, "credentials_failed", d->credentials_error.text, NULL);
-    }
-    d->credentials_wanted = true;
-    d->credentials_failures++;
-    /* Fresh ones may be there already: the first try is at once, those after it are not. */
-    d->credentials_retry =
-        d->credentials_failures == 1
-            ? now
-            : now + backoff(CREDENTIALS_FIRST, CREDENTIALS_MAX, d->credentials_failures - 1);
 }
 
 void targets_want_credentials(void *arg, const struct reply *why)
@@ -104,7 +39,7 @@ void targets_want_credentials(void *arg, const struct reply *why)
             "this machine's clock differs from DynamoDB's; requests are signed with DynamoDB's "
             "time from now on; check the time synchronisation",
             "request_id", why->request_id, NULL);
-    refused(d, why->class == REPLY_CLOCK, why->code, why->message);
+    access_refused(d, why->class == REPLY_CLOCK, why->code, why->message);
     daemon_pump(d);
 }
 
@@ -149,7 +84,7 @@ static void verdict(void *arg, const struct table_result *r)
         p->due = now + backoff(UNREACHABLE_FIRST, UNREACHABLE_MAX, p->failures);
         daemon_note_failure(d, r->code, r->reason, r->request_id);
         d->failing_since = 0;
-        refused(d, false, r->code, r->reason);
+        access_refused(d, false, r->code, r->reason);
         break;
     }
     if (p->again) {
@@ -174,7 +109,7 @@ static void start_check(struct daemon *d, struct probe *p)
 
 void targets_turn(struct daemon *d, usec now)
 {
-    fetch_credentials(d, now);
+    access_turn(d, now);
     if (!ddb_has_credentials(d->ddb) || d->state == DAEMON_STOPPING)
         return;
     for (uint32_t i = 0; i < d->probe_count && d->checks_running < MAX_CHECKS; i++)
@@ -184,7 +119,7 @@ void targets_turn(struct daemon *d, usec now)
 
 usec targets_due(const struct daemon *d)
 {
-    usec due = d->credentials_wanted && !d->fetching ? d->credentials_retry : USEC_NEVER;
+    usec due = access_due(d);
 
     if (!ddb_has_credentials(d->ddb) || d->checks_running >= MAX_CHECKS)
         return due;
@@ -236,10 +171,7 @@ void targets_retry_now(struct daemon *d)
         else if (p->due != USEC_NEVER)
             p->due = now;
     }
-    if (d->credentials_code[0]) {
-        d->credentials_wanted = true;
-        d->credentials_retry = now;
-    }
+    access_retry_now(d);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -247,31 +179,18 @@ void targets_retry_now(struct daemon *d)
 int targets_start(struct daemon *d, struct err *err)
 {
     const struct config *c = d->config;
-    struct endpoint_request er = {.region = c->region,
-                                  .endpoint_url = c->endpoint_url,
-                                  .profile = c->profile,
-                                  .credentials_file = c->credentials_file,
-                                  .allow_plain_http = c->allow_plain_http};
-    struct credentials_request cr = {.profile = c->profile,
-                                     .credentials_file = c->credentials_file};
     struct http_options ho = {.ca_file = c->ca_file,
                               .max_connections = (unsigned)c->max_requests_in_flight + MAX_CHECKS,
                               .timeout = c->request_timeout,
                               .max_reply = 32 * 1024 * 1024};
-    int rc = endpoint_resolve(&er, &d->endpoint, err);
+    int rc = http_client_new(&d->loop, &ho, &d->http, err);
 
-    if (rc == 0)
-        rc = http_client_new(&d->loop, &ho, &d->http, err);
-    if (rc == 0)
-        rc = credentials_chain_new(&cr, &d->provider, err);
-    if (rc == 0 && !(d->ddb = ddb_new(d->http, &d->endpoint, c->request_timeout)))
-        rc = err_set(err, -ENOMEM, "out of memory");
-    d->credentials_wanted = true;
-    return rc;
+    return rc < 0 ? rc : access_start(d, err);
 }
 
 void targets_stop(struct daemon *d)
 {
+    access_stop(d);
     for (uint32_t i = 0; i < d->probe_count; i++) {
         if (d->probes[i]->check)
             table_check_cancel(d->probes[i]->check);

@@ -6,25 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/crypto.h>
-
+#include "aws/credentials_json.h"
 #include "aws/credentials_provider.h"
 #include "base/buf.h"
 
-enum { MAX_LINKS = 4 };
-
-static void wipe_and_free(char *secret)
-{
-    if (secret)
-        OPENSSL_cleanse(secret, strlen(secret));
-    free(secret);
-}
+enum { MAX_LINKS = 5 };
 
 void credentials_clear(struct credentials *c)
 {
     free(c->access_key_id);
-    wipe_and_free(c->secret_access_key);
-    wipe_and_free(c->session_token);
+    credentials_wipe_text(c->secret_access_key);
+    credentials_wipe_text(c->session_token);
     *c = (struct credentials){0};
 }
 
@@ -80,86 +72,68 @@ int credentials_fill(struct credentials *to, const char *where, const char *id, 
     return 0;
 }
 
-/* The chain is itself a provider, made of others. */
+/* The chain is itself a provider, made of others. One fetch at a time: a walk from link to link. */
 struct chain {
     struct credentials_provider base;
+    struct credentials_context *ctx;
     struct credentials_provider *links[MAX_LINKS];
     size_t count;
-};
 
-/* One walk along the chain. It ends before `done` runs, which may free the chain. */
-struct walk {
-    struct chain *chain;
     size_t next;
-    struct buf tried;
+    struct buf tried; /* what the links passed so far looked at */
     provider_done_fn *done;
     void *arg;
+    credentials_done_fn *caller_done; /* of credentials_fetch() */
+    void *caller_arg;
 };
 
-static void walk_end(struct walk *w, enum provider_result result, const struct credentials *c,
-                     const struct err *err)
-{
-    provider_done_fn *done = w->done;
-    void *arg = w->arg;
-
-    buf_free(&w->tried);
-    free(w);
-    done(arg, result, c, err);
-}
-
-static void walk_nothing_found(struct walk *w)
+static void nothing_found(struct chain *chain)
 {
     struct err err;
 
-    err_set(
-        &err, -ENOENT,
-        "no AWS credentials found: tried %s; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-        "write both keys under a profile (roles of instances and containers are not supported "
-        "by this version)",
-        buf_ok(&w->tried) && w->tried.data ? w->tried.data : "nothing");
-    walk_end(w, PROVIDER_ABSENT, NULL, &err);
+    err_set(&err, -ENOENT,
+            "no AWS credentials found: tried %s; attach a role to the instance, or write both keys "
+            "under a profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            buf_ok(&chain->tried) && chain->tried.data ? chain->tried.data : "nothing");
+    chain->done(chain->arg, PROVIDER_ABSENT, NULL, &err);
 }
 
-static void walk_step(void *arg, enum provider_result result, const struct credentials *c,
-                      const struct err *err);
+static void walk_on(struct chain *chain);
 
-static void walk_on(struct walk *w)
-{
-    if (w->next == w->chain->count) {
-        walk_nothing_found(w);
-        return;
-    }
-    struct credentials_provider *link = w->chain->links[w->next++];
-    link->ops->fetch(link, walk_step, w);
-}
-
-static void walk_step(void *arg, enum provider_result result, const struct credentials *c,
+static void link_done(void *arg, enum provider_result result, const struct credentials *c,
                       const struct err *err)
 {
-    struct walk *w = arg;
+    struct chain *chain = arg;
 
     if (result != PROVIDER_ABSENT) {
-        walk_end(w, result, c, err);
+        chain->done(chain->arg, result, c, err);
         return;
     }
-    if (w->tried.len)
-        buf_lit(&w->tried, ", ");
-    buf_puts(&w->tried, err->text);
-    walk_on(w);
+    if (chain->tried.len)
+        buf_lit(&chain->tried, ", ");
+    buf_puts(&chain->tried, err->text);
+    walk_on(chain);
+}
+
+static void walk_on(struct chain *chain)
+{
+    if (chain->next == chain->count) {
+        nothing_found(chain);
+        return;
+    }
+    struct credentials_provider *link = chain->links[chain->next++];
+    link->ops->fetch(link, link_done, chain);
 }
 
 static void chain_fetch(struct credentials_provider *p, provider_done_fn *done, void *arg)
 {
-    struct walk *w = calloc(1, sizeof *w);
-    struct err err;
+    struct chain *chain = (struct chain *)p;
 
-    if (!w) {
-        err_set(&err, -ENOMEM, "out of memory while looking for AWS credentials");
-        done(arg, PROVIDER_FAILED, NULL, &err);
-        return;
-    }
-    *w = (struct walk){.chain = (struct chain *)p, .done = done, .arg = arg};
-    walk_on(w);
+    chain->next = 0;
+    chain->done = done;
+    chain->arg = arg;
+    buf_clear(&chain->tried);
+    walk_on(chain);
 }
 
 static void chain_free(struct credentials_provider *p)
@@ -168,10 +142,10 @@ static void chain_free(struct credentials_provider *p)
 
     for (size_t i = 0; i < chain->count; i++)
         credentials_provider_free(chain->links[i]);
+    credentials_context_free(chain->ctx);
+    buf_free(&chain->tried);
     free(chain);
 }
-
-static const struct provider_ops chain_ops = {"chain", chain_fetch, chain_free};
 
 static bool chain_add(struct chain *chain, struct credentials_provider *link)
 {
@@ -180,51 +154,56 @@ static bool chain_add(struct chain *chain, struct credentials_provider *link)
     return link != NULL;
 }
 
+/* A profile that the configuration names goes before the environment; one that only AWS_PROFILE
+ * names does not. */
+static bool fill_chain(struct chain *chain, const struct credentials_request *req)
+{
+    struct credentials_context *ctx = chain->ctx;
+    bool profile_configured = req->profile && *req->profile;
+
+    return ctx && (profile_configured || chain_add(chain, environment_provider_new())) &&
+           chain_add(chain, profile_provider_new(ctx)) &&
+           chain_add(chain, web_identity_environment_provider_new(ctx)) &&
+           chain_add(chain, container_provider_new(ctx)) &&
+           chain_add(chain, imds_provider_new(ctx));
+}
+
 int credentials_chain_new(const struct credentials_request *req, struct credentials_provider **out,
                           struct err *err)
 {
+    static const struct provider_ops ops = {"chain", chain_fetch, chain_free};
     struct chain *chain = calloc(1, sizeof *chain);
-    bool profile_configured = req->profile && *req->profile;
 
-    if (!chain)
-        return err_set(err, -ENOMEM, "out of memory while preparing AWS credentials");
-    chain->base.ops = &chain_ops;
-    if ((profile_configured || chain_add(chain, environment_provider_new())) &&
-        chain_add(chain, profile_provider_new(req->profile, req->credentials_file))) {
-        *out = (struct credentials_provider *)chain;
-        return 0;
+    credentials_json_wipe();
+    if (chain) {
+        chain->base.ops = &ops;
+        chain->ctx = credentials_context_new(req);
+        if (fill_chain(chain, req)) {
+            *out = (struct credentials_provider *)chain;
+            return 0;
+        }
+        chain_free((struct credentials_provider *)chain);
     }
-    chain_free((struct credentials_provider *)chain);
     return err_set(err, -ENOMEM, "out of memory while preparing AWS credentials");
 }
 
-/* The caller's callback, which does not tell why there is nothing. */
-struct answer {
-    credentials_done_fn *done;
-    void *arg;
-};
-
+/* The caller is not told why there is nothing. */
 static void pass_on(void *arg, enum provider_result result, const struct credentials *c,
                     const struct err *err)
 {
-    struct answer to = *(struct answer *)arg;
+    struct chain *chain = arg;
 
-    free(arg);
-    to.done(to.arg, result == PROVIDER_FOUND ? c : NULL, result == PROVIDER_FOUND ? NULL : err);
+    chain->caller_done(chain->caller_arg, result == PROVIDER_FOUND ? c : NULL,
+                       result == PROVIDER_FOUND ? NULL : err);
 }
 
 void credentials_fetch(struct credentials_provider *p, credentials_done_fn *done, void *arg)
 {
-    struct answer *to = malloc(sizeof *to);
-    struct err err;
+    struct chain *chain = (struct chain *)p;
 
-    if (!to) {
-        err_set(&err, -ENOMEM, "out of memory while looking for AWS credentials");
-        done(arg, NULL, &err);
-        return;
-    }
-    *to = (struct answer){done, arg};
-    p->ops->fetch(p, pass_on, to);
+    chain->caller_done = done;
+    chain->caller_arg = arg;
+    p->ops->fetch(p, pass_on, chain);
 }
 
 void credentials_provider_free(struct credentials_provider *p)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "aws/http_date.h"
 #include "aws/sigv4.h"
 #include "base/cleanup.h"
 
@@ -52,6 +53,18 @@ void ddb_free(struct ddb *d)
     free(d);
 }
 
+int ddb_set_endpoint(struct ddb *d, const struct endpoint *e)
+{
+    struct sigv4_signer *signer = sigv4_new(e->region, "dynamodb");
+
+    if (!signer)
+        return -ENOMEM;
+    sigv4_free(d->signer);
+    d->signer = signer;
+    d->endpoint = *e;
+    return 0;
+}
+
 void ddb_set_timeout(struct ddb *d, usec timeout)
 {
     d->timeout = timeout;
@@ -91,11 +104,11 @@ usec ddb_service_time(const struct ddb *d, bool latest)
 /* Date says whole seconds, so that differences of a second or two are noise. */
 static void learn_clock(struct ddb *d, const char *date)
 {
-    struct tm tm = {0};
+    int64_t then;
 
-    if (!date[0] || !strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &tm))
+    if (http_date_parse(date, &then) < 0)
         return;
-    d->dated = (usec)timegm(&tm) * USEC_PER_SEC;
+    d->dated = (usec)then * USEC_PER_SEC;
     d->dated_at = clock_monotonic();
     int64_t offset = d->dated / USEC_PER_SEC - clock_wall() / USEC_PER_SEC;
     d->offset = offset > 2 || offset < -2 ? offset : 0;
@@ -181,7 +194,7 @@ static int sign_and_start(struct ddb_call *c, const char *operation, struct err 
     else
         err_set(err, rc, "a request could not be signed");
     for (size_t i = 0; i < n; i++)
-        buf_free(&lines[i]);
+        buf_wipe(&lines[i]);
     return rc;
 }
 

@@ -14,10 +14,13 @@
 struct ddb;
 struct ddb_call;
 
-/* Endpoint copied; `http` must outlive it. NULL: no memory. */
+/* Endpoint copied; `http` must outlive it. Without a region yet it may be empty: nothing can be
+ * started then until ddb_set_endpoint() and ddb_set_credentials(). NULL: no memory. */
 struct ddb *ddb_new(struct http_client *http, const struct endpoint *e, usec timeout);
 /* Calls must have ended or been cancelled. Wipes the credentials. */
 void ddb_free(struct ddb *d);
+/* 0 or -ENOMEM. While no call is under way. */
+int ddb_set_endpoint(struct ddb *d, const struct endpoint *e);
 void ddb_set_timeout(struct ddb *d, usec timeout);
 
 /* Copied. */

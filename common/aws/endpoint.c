@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "aws/endpoint_url.h"
+#include "aws/imds.h"
 #include "aws/profile.h"
 #include "base/cleanup.h"
 
@@ -22,7 +23,7 @@ struct setting {
 struct lookup {
     const struct endpoint_request *req;
     const struct profile_files *files;
-    const char *profile;
+    const char *profile, *service;
 };
 
 static bool from_config(struct setting *s, const char *value, const char *key)
@@ -58,12 +59,12 @@ static bool from_profile(struct setting *s, const struct lookup *l, const char *
 
 static bool from_services(struct setting *s, const struct lookup *l)
 {
-    const char *value = profile_service_get(l->files, l->profile, "dynamodb", "endpoint_url");
+    const char *value = profile_service_get(l->files, l->profile, l->service, "endpoint_url");
 
     if (!value)
         return false;
     s->value = value;
-    snprintf(s->where, sizeof s->where, "dynamodb endpoint_url in the services of profile %s",
+    snprintf(s->where, sizeof s->where, "%s endpoint_url in the services of profile %s", l->service,
              l->profile);
     return true;
 }
@@ -82,12 +83,25 @@ static int read_flag(const struct lookup *l, const char *variable, const char *k
     return 0;
 }
 
-/* The name goes into host names and signatures. */
-static bool region_valid(const char *region, size_t room)
+static bool region_fits(const char *region, size_t room)
 {
     size_t n = strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
     return n > 0 && n < room && region[n] == '\0' && region[0] != '-' && region[n - 1] != '-';
+}
+
+bool endpoint_region_valid(const char *region)
+{
+    return region_fits(region, sizeof((struct endpoint *)0)->region);
+}
+
+static bool from_instance(struct setting *s, const char *region)
+{
+    if (!region || !*region)
+        return false;
+    s->value = region;
+    snprintf(s->where, sizeof s->where, "the region of the instance metadata service");
+    return true;
 }
 
 static int find_region(const struct lookup *l, struct endpoint *out, struct err *err)
@@ -95,13 +109,14 @@ static int find_region(const struct lookup *l, struct endpoint *out, struct err 
     struct setting s = {0};
 
     if (!from_config(&s, l->req->region, "region") && !from_environment(&s, "AWS_REGION") &&
-        !from_environment(&s, "AWS_DEFAULT_REGION") && !from_profile(&s, l, "region"))
+        !from_environment(&s, "AWS_DEFAULT_REGION") && !from_profile(&s, l, "region") &&
+        !from_instance(&s, l->req->instance_region))
         return err_set(
-            err, -EINVAL,
+            err, imds_disabled() ? -EINVAL : -ENODATA,
             "no AWS region: write region = us-west-2 (for instance) under [dynamodb], or "
             "set AWS_REGION (profile %s in %s and %s names none)",
             l->profile, profile_credentials_path(l->files), profile_config_path(l->files));
-    if (!region_valid(s.value, sizeof out->region))
+    if (!region_fits(s.value, sizeof out->region))
         return err_set(err, -EINVAL,
                        "%s is \"%s\", which is no region's name; write lower-case letters, digits "
                        "and dashes, such as us-west-2",
@@ -113,6 +128,7 @@ static int find_region(const struct lookup *l, struct endpoint *out, struct err 
 static int find_custom_url(const struct lookup *l, struct setting *s, struct err *err)
 {
     struct setting flag = {0};
+    char variable[48];
     bool ignore;
 
     if (from_config(s, l->req->endpoint_url, "endpoint_url"))
@@ -121,19 +137,22 @@ static int find_custom_url(const struct lookup *l, struct setting *s, struct err
                       &flag, &ignore, err);
     if (r < 0 || ignore)
         return r;
-    if (!from_environment(s, "AWS_ENDPOINT_URL_DYNAMODB") &&
-        !from_environment(s, "AWS_ENDPOINT_URL") && !from_services(s, l))
+    snprintf(variable, sizeof variable, "AWS_ENDPOINT_URL_%s",
+             strcmp(l->service, "sts") == 0 ? "STS" : "DYNAMODB");
+    if (!from_environment(s, variable) && !from_environment(s, "AWS_ENDPOINT_URL") &&
+        !from_services(s, l))
         from_profile(s, l, "endpoint_url");
     return 0;
 }
 
 /* The host AWS gives the region (the service's published endpoint rules). */
-static int build_default_url(const char *region, bool fips, bool dual_stack, char *url, size_t room)
+static int build_default_url(const char *service, const char *region, bool fips, bool dual_stack,
+                             char *url, size_t room)
 {
     const struct aws_partition *p = aws_partition_of(region);
     bool fips_name = fips && (dual_stack || !p->plain_fips);
 
-    return snprintf(url, room, "https://dynamodb%s.%s.%s/", fips_name ? "-fips" : "", region,
+    return snprintf(url, room, "https://%s%s.%s.%s/", service, fips_name ? "-fips" : "", region,
                     dual_stack ? p->dual_stack_suffix : p->suffix);
 }
 
@@ -159,7 +178,7 @@ static int find_url(const struct lookup *l, struct endpoint *out, struct err *er
             custom.where, fips ? fips_from.where : dual_from.where);
     if (custom.value)
         return endpoint_url_parse(custom.value, custom.where, l->req->allow_plain_http, out, err);
-    build_default_url(out->region, fips, dual_stack, url, sizeof url);
+    build_default_url(l->service, out->region, fips, dual_stack, url, sizeof url);
     return endpoint_url_parse(url, "the region's endpoint", false, out, err);
 }
 
@@ -172,7 +191,8 @@ int endpoint_resolve(const struct endpoint_request *req, struct endpoint *out, s
     int r = profile_files_load(req->credentials_file, NULL, &files, err);
     if (r < 0)
         return r;
-    const struct lookup l = {req, files, profile_choose(req->profile, &named)};
+    const struct lookup l = {req, files, profile_choose(req->profile, &named),
+                             req->service ? req->service : "dynamodb"};
     if (named && !profile_exists(files, l.profile))
         return profile_missing(files, l.profile, err);
     r = find_region(&l, &e, err);

@@ -1,4 +1,5 @@
-/* Region and endpoint of DynamoDB: configuration, environment, profile, then AWS's rule. */
+/* Region and endpoint of DynamoDB, or of STS: configuration, environment, profile, then AWS's rule;
+ * for the region the instance metadata service comes last, which the caller asks (aws/imds.h). */
 #ifndef SYNCD_AWS_ENDPOINT_H
 #define SYNCD_AWS_ENDPOINT_H
 
@@ -10,6 +11,8 @@ struct endpoint_request {
     const char *region, *endpoint_url, *profile,
         *credentials_file; /* configuration; "" or NULL: not set */
     bool allow_plain_http;
+    const char *service;         /* NULL: "dynamodb"; else "sts" */
+    const char *instance_region; /* what the metadata service said, NULL: not asked */
 };
 
 struct endpoint {
@@ -20,7 +23,11 @@ struct endpoint {
 };
 
 /* 0, or -EINVAL with a sentence: region missing, URL malformed, plain http to a host that is
- * neither loopback nor allowed. */
+ * neither loopback nor allowed. -ENODATA, with the sentence as well: no region is named anywhere,
+ * but the instance metadata service has not been asked and may be. */
 int endpoint_resolve(const struct endpoint_request *req, struct endpoint *out, struct err *err);
+
+/* Lower-case letters, digits and dashes: it goes into host names and signatures. */
+bool endpoint_region_valid(const char *region);
 
 #endif

@@ -120,6 +120,37 @@ static int judge_plain_http(const char *text, const char *host, const char *wher
     return 0;
 }
 
+/* Where EC2, ECS and EKS hand out credentials (AWS SDKs and Tools Reference Guide, "Container
+ * credential provider" and "IMDS credential provider"). */
+static bool hands_out_credentials(const char *host)
+{
+    static const char *const hosts[] = {"169.254.169.254", "169.254.170.2", "169.254.170.23",
+                                        "[fd00:ec2::254]", "[fd00:ec2::23]"};
+
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+        if (strcasecmp(host, hosts[i]) == 0)
+            return true;
+    return false;
+}
+
+int endpoint_url_near(const char *text, const char *where, bool plain_http, struct err *err)
+{
+    _cleanup_(pieces_free) struct pieces p = {0};
+
+    if (!pieces_split(&p, text) || !host_clean(p.host) || p.zone || p.user || p.password)
+        return err_set(err, -EINVAL, "%s is not a URL that can be used; write http://HOST/PATH",
+                       where);
+    if (strcmp(p.scheme, "https") == 0)
+        return 0;
+    if (strcmp(p.scheme, "http") == 0 && (loopback(p.host) || hands_out_credentials(p.host) ||
+                                          (plain_http && !belongs_to_aws(p.host))))
+        return 0;
+    return err_set(err, -EINVAL,
+                   "%s names the host %s without TLS: credentials are taken over plain http only "
+                   "from this machine and from AWS's link-local addresses; write https://",
+                   where, p.host);
+}
+
 static int check_pieces(const struct pieces *p, const char *text, const char *where,
                         struct err *err)
 {

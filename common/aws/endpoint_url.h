@@ -22,4 +22,9 @@ const struct aws_partition *aws_partition_of(const char *region);
 int endpoint_url_parse(const char *text, const char *where, bool allow_plain_http,
                        struct endpoint *out, struct err *err);
 
+/* Is this a URL from which credentials may be taken: https, or http to this machine, to the
+ * link-local addresses at which AWS offers them, or, if `plain_http`, anywhere but AWS's hosts? 0,
+ * or -EINVAL with a sentence that names `where`. A path and a query are fine. */
+int endpoint_url_near(const char *text, const char *where, bool plain_http, struct err *err);
+
 #endif

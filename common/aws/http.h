@@ -33,6 +33,7 @@ struct http_request {
     usec timeout;         /* over all; 0: the client's default */
     usec connect_timeout; /* 0: the client's default */
     bool no_proxy;        /* metadata endpoints: never through a proxy; nor is any http: URL */
+    bool secret;          /* the reply's body is wiped after `done` */
 };
 
 struct http_reply {

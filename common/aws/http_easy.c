@@ -11,7 +11,7 @@
 #include "aws/http_internal.h"
 #include "base/cleanup.h"
 
-enum { MAX_HEADER_BYTES = 256 * 1024 };
+enum { MAX_HEADER_BYTES = 256 * 1024, SECRET_ROOM = 16 * 1024 };
 
 static int use_ca(const char *path, const char *where, char **out, struct err *err)
 {
@@ -273,6 +273,10 @@ int http_easy_apply(struct http_call *call, const struct http_request *req, stru
     call->reply = (struct http_reply){0};
     call->curl_error[0] = '\0';
     buf_clear(&call->body);
+    call->secret = req->secret;
+    /* Growing would leave copies behind. */
+    if (req->secret && !buf_reserve(&call->body, SECRET_ROOM))
+        return err_set(err, -ENOMEM, "out of memory while preparing a request");
     if (set_request(call, req) < 0)
         return err_set(err, -ENOMEM, "out of memory while preparing a request");
     return set_headers(call, req, err);
@@ -289,7 +293,9 @@ void http_easy_forget(struct http_call *call)
         OPENSSL_cleanse(h->data, strlen(h->data));
     curl_slist_free_all(call->headers);
     call->headers = NULL;
-    if (call->body.cap > KEEP)
+    if (call->secret)
+        buf_wipe(&call->body);
+    else if (call->body.cap > KEEP)
         buf_free(&call->body);
 }
 

@@ -27,7 +27,7 @@ struct http_call {
     unsigned sends;    /* how often libcurl came to send the request; 2: it wanted to repeat it */
     unsigned restarts; /* nothing was sent, for the kept connection it chose was dead */
     bool stale;        /* that happened just now */
-    bool too_large, no_memory;
+    bool too_large, no_memory, secret;
     size_t header_bytes;
     struct buf body;
     struct http_reply reply;

@@ -67,6 +67,24 @@ static int choose_path(const char *given, const char *variable, const char *usua
     return 0;
 }
 
+/* The shared credentials file: what is configured, else the one that systemd hands to the unit
+ * (LoadCredential=aws-credentials:..., systemd.exec(5)), else the usual one. */
+static int choose_credentials_path(const char *given, char **out)
+{
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    _cleanup_free_ char *loaded = NULL;
+
+    if (!(given && *given) && directory && *directory) {
+        if (asprintf(&loaded, "%s/aws-credentials", directory) < 0) {
+            loaded = NULL;
+            return -ENOMEM;
+        }
+        if (access(loaded, F_OK) == 0)
+            given = loaded;
+    }
+    return choose_path(given, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", out);
+}
+
 static int read_all(int fd, const char *path, struct buf *text, struct err *err)
 {
     struct stat st;
@@ -116,9 +134,7 @@ int profile_files_load(const char *credentials_path, const char *config_path,
 {
     _cleanup_(profile_files_free_cleanup) struct profile_files *f = calloc(1, sizeof *f);
 
-    if (!f ||
-        choose_path(credentials_path, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials",
-                    &f->credentials.path) < 0 ||
+    if (!f || choose_credentials_path(credentials_path, &f->credentials.path) < 0 ||
         choose_path(config_path, "AWS_CONFIG_FILE", "~/.aws/config", &f->config.path) < 0)
         return err_set(err, -ENOMEM, "out of memory while reading the shared AWS files");
     int r = load_file(&f->credentials, false, err);

@@ -12,7 +12,8 @@
 struct profile_files;
 
 /* Missing files are empty files; unreadable or malformed ones are errors naming file and line.
- * NULL or "" takes the environment's path or the home directory's. */
+ * NULL or "" takes $CREDENTIALS_DIRECTORY/aws-credentials where systemd provides that (for the
+ * credentials file), else the environment's path or the home directory's. */
 int profile_files_load(const char *credentials_path, const char *config_path,
                        struct profile_files **out, struct err *err);
 void profile_files_free(struct profile_files *f);

@@ -34,6 +34,13 @@ void buf_free(struct buf *b)
     *b = (struct buf){0};
 }
 
+void buf_wipe(struct buf *b)
+{
+    if (b->data)
+        explicit_bzero(b->data, b->cap);
+    buf_free(b);
+}
+
 void buf_append(struct buf *b, const void *bytes, size_t n)
 {
     if (!buf_reserve(b, n))

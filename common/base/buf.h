@@ -24,6 +24,9 @@ struct buf {
 /* Make room for `more` bytes past len (and the NUL); false when that failed. */
 bool buf_reserve(struct buf *b, size_t more);
 void buf_free(struct buf *b);
+/* The same for secrets: the bytes are wiped first. Reserve room beforehand, for growing may leave a
+ * copy behind. */
+void buf_wipe(struct buf *b);
 void buf_append(struct buf *b, const void *bytes, size_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_append_u64(struct buf *b, uint64_t v);

@@ -74,8 +74,8 @@ const struct config_option config_options[] = {
      .help = "Columns to leave out as TABLE.COLUMN, such as: *.password_hash, user.token"},
 
     {.section = "dynamodb", .key = "region", STRING(CONFIG, region),
-     .help = "AWS region, such as us-west-2. Empty: AWS_REGION, AWS_DEFAULT_REGION or the\n"
-             "profile's."},
+     .help = "AWS region, such as us-west-2. Empty: AWS_REGION, AWS_DEFAULT_REGION, the profile's\n"
+             "or the EC2 instance's own."},
     {.section = "dynamodb", .key = "endpoint_url", STRING(CONFIG, endpoint_url),
      .help = "Another endpoint than the region's own, such as http://127.0.0.1:8000 for DynamoDB\n"
              "Local. Empty: AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL or the region's."},
@@ -84,11 +84,12 @@ const struct config_option config_options[] = {
      .help = "Allow http (no TLS) to another host than this machine, as in a container network.\n"
              "Never allowed to AWS's own hosts."},
     {.section = "dynamodb", .key = "profile", STRING(CONFIG, profile),
-     .help = "Profile in the shared AWS files. Empty: AWS_PROFILE, else \"default\"."},
+     .help = "Profile in the shared AWS files; it goes before keys in the environment. Empty:\n"
+             "AWS_PROFILE, else \"default\"."},
     {.section = "dynamodb", .key = "credentials_file", STRING(CONFIG, credentials_file),
      .check = option_check_path,
-     .help = "Shared credentials file. Empty: AWS_SHARED_CREDENTIALS_FILE, else\n"
-             "~/.aws/credentials."},
+     .help = "Shared credentials file. Empty: aws-credentials of systemd's LoadCredential=, else\n"
+             "AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials."},
     {.section = "dynamodb", .key = "table_name", STRING(CONFIG, table_name), .initial = "{table}",
      .check = option_check_table_name,
      .help = "Name of the DynamoDB table. For the SQLite table user_books, {table} is user_books,\n"

@@ -4,9 +4,9 @@
 
 #include <jansson.h>
 
-#include "aws/endpoint.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "jobs/connect.h"
 #include "jobs/local.h"
 #include "jobs/plan_list.h"
 
@@ -281,12 +281,7 @@ int job_check(const struct config *c, FILE *out, bool json, struct err *err)
 {
     struct plan_list l = {0};
     struct endpoint endpoint;
-    struct endpoint_request er = {.region = c->region,
-                                  .endpoint_url = c->endpoint_url,
-                                  .profile = c->profile,
-                                  .credentials_file = c->credentials_file,
-                                  .allow_plain_http = c->allow_plain_http};
-    int rc = endpoint_resolve(&er, &endpoint, err);
+    int rc = connection_endpoint(c, &endpoint, err);
 
     if (rc < 0)
         return rc;

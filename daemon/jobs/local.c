@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "aws/ddb.h"
 #include "base/cleanup.h"
+#include "jobs/connect.h"
 #include "jobs/plan_list.h"
 #include "jobs/table_check.h"
 #include "mirror/mirror.h"
@@ -116,11 +116,7 @@ int job_uninstall(const struct config *c, bool all, struct err *err)
 /* --- create-tables ---------------------------------------------------------------------------- */
 
 struct creation {
-    uv_loop_t loop;
-    struct http_client *http;
-    struct credentials_provider *provider;
-    struct ddb *ddb;
-    struct endpoint endpoint;
+    struct connection connection;
     struct table_capacity capacity;
     struct plan_list plans;
     size_t next;
@@ -137,7 +133,7 @@ static void table_done(void *arg, const struct table_result *r)
     const struct table_plan *p = x->plans.plans[x->next++];
 
     if (r->verdict != VERDICT_READY) {
-        uv_stop(&x->loop);
+        uv_stop(&x->connection.loop);
         x->rc = err_set(x->err, r->verdict == VERDICT_PARKED ? -EINVAL : -EIO,
                         "DynamoDB table %s: %s (%s)", p->target, r->reason, r->code);
         return;
@@ -152,42 +148,13 @@ static void next_table(struct creation *x)
     while (x->next < x->plans.count && !x->plans.plans[x->next])
         x->next++;
     if (x->next == x->plans.count) {
-        uv_stop(&x->loop); /* connections kept alive would hold it */
+        uv_stop(&x->connection.loop); /* connections kept alive would hold it */
         return;
     }
     const struct table_plan *p = x->plans.plans[x->next];
-    if (!table_check_start(&x->loop, x->ddb, p->target, &p->schema, true, &x->capacity, table_done,
-                           x))
+    if (!table_check_start(&x->connection.loop, x->connection.ddb, p->target, &p->schema, true,
+                           &x->capacity, table_done, x))
         x->rc = err_set(x->err, -ENOMEM, "out of memory");
-}
-
-static void got_credentials(void *arg, const struct credentials *c, const struct err *err)
-{
-    struct creation *x = arg;
-
-    if (!c)
-        x->rc = err_set(x->err, -EINVAL, "%s", err->text);
-    else
-        x->rc = ddb_set_credentials(x->ddb, c);
-}
-
-static int connect_ddb(struct creation *x, const struct config *c)
-{
-    struct credentials_request cr = {.profile = c->profile,
-                                     .credentials_file = c->credentials_file};
-    struct http_options ho = {.ca_file = c->ca_file,
-                              .max_connections = 2,
-                              .timeout = c->request_timeout,
-                              .max_reply = 1024 * 1024};
-    int rc = http_client_new(&x->loop, &ho, &x->http, x->err);
-
-    if (rc == 0)
-        rc = credentials_chain_new(&cr, &x->provider, x->err);
-    if (rc == 0 && !(x->ddb = ddb_new(x->http, &x->endpoint, c->request_timeout)))
-        rc = err_set(x->err, -ENOMEM, "out of memory");
-    if (rc == 0)
-        credentials_fetch(x->provider, got_credentials, x);
-    return rc < 0 ? rc : x->rc;
 }
 
 static void print_requests(const struct creation *x)
@@ -205,18 +172,12 @@ static void print_requests(const struct creation *x)
 int job_create_tables(const struct config *c, bool dry_run, FILE *out, struct err *err)
 {
     struct creation x = {.out = out, .err = err};
-    struct endpoint_request er = {.region = c->region,
-                                  .endpoint_url = c->endpoint_url,
-                                  .profile = c->profile,
-                                  .credentials_file = c->credentials_file,
-                                  .allow_plain_http = c->allow_plain_http};
-    int rc = endpoint_resolve(&er, &x.endpoint, err);
+    int rc;
 
     x.capacity = (struct table_capacity){.provisioned = c->billing_mode == BILLING_PROVISIONED,
                                          .read_units = c->read_capacity,
                                          .write_units = c->write_capacity};
-    if (rc == 0)
-        rc = plan_list_make(c, &x.plans, err);
+    rc = plan_list_make(c, &x.plans, err);
     if (rc < 0)
         return rc;
     if (dry_run) {
@@ -224,18 +185,12 @@ int job_create_tables(const struct config *c, bool dry_run, FILE *out, struct er
         plan_list_free(&x.plans);
         return 0;
     }
-    uv_loop_init(&x.loop);
-    x.rc = connect_ddb(&x, c);
+    x.rc = connection_open(&x.connection, c, err);
     if (x.rc == 0) {
         next_table(&x);
-        uv_run(&x.loop, UV_RUN_DEFAULT);
+        uv_run(&x.connection.loop, UV_RUN_DEFAULT);
+        connection_close(&x.connection);
     }
-    if (x.http)
-        http_client_close(x.http, NULL, NULL);
-    uv_run(&x.loop, UV_RUN_DEFAULT);
-    ddb_free(x.ddb);
-    credentials_provider_free(x.provider);
     plan_list_free(&x.plans);
-    uv_loop_close(&x.loop);
     return x.rc;
 }

@@ -13,7 +13,7 @@ struct table_check {
     const char *table;
     const struct key_schema *schema;
     struct table_capacity capacity;
-    bool create, creating, created;
+    bool create, creating, created, redated;
     unsigned polls, wait_ms;
     struct ddb_call *call;
     uv_timer_t timer;
@@ -166,6 +166,12 @@ static void described(void *arg, const struct http_reply *h)
     understand(h, &r);
     if (r.class == REPLY_NO_TABLE) {
         missing(c, &r);
+        return;
+    }
+    /* The refusal told the service's time. */
+    if (r.class == REPLY_CLOCK && !c->redated) {
+        c->redated = true;
+        describe(c);
         return;
     }
     if (r.class != REPLY_OK) {

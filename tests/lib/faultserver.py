@@ -144,8 +144,11 @@ class FaultServer:
 
     # What a test asks and orders.
 
-    def allow(self, access_key, secret, token=None):
+    def allow(self, access_key, secret, token=None, ends=None):
+        """`ends`: the Unix time, by the service's clock, at which they run out."""
         self.verifier.credentials[access_key] = (secret, token)
+        if ends is not None:
+            self.verifier.ends[access_key] = ends
 
     def forbid(self, access_key):
         self.verifier.credentials.pop(access_key, None)

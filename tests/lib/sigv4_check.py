@@ -31,12 +31,15 @@ def _hmac(key, text):
 
 class Verifier:
     """credentials: {access key id: (secret, session token or None)}, changed freely by a test.
-    expired: access key ids whose token has run out. clock_offset: seconds the service's clock is
-    ahead of this machine's."""
+    expired: access key ids whose token has run out. ends: {access key id: Unix seconds at which it
+    does}. clock_offset: seconds the service's clock is ahead of this machine's. `service` is the one
+    whose name must be signed, with the headers in `must`."""
 
-    def __init__(self, credentials):
+    def __init__(self, credentials, service="dynamodb", must=MUST_BE_SIGNED):
         self.credentials = dict(credentials)
+        self.service, self.must = service, must
         self.expired = set()
+        self.ends = {}
         self.clock_offset = 0
         self._keys = {}
 
@@ -54,10 +57,10 @@ class Verifier:
         if not match:
             raise _refuse("IncompleteSignatureException", "Authorization header is malformed")
         scope = match["credential"].split("/")
-        if len(scope) != 5 or scope[3:] != ["dynamodb", "aws4_request"] or not scope[2]:
+        if len(scope) != 5 or scope[3:] != [self.service, "aws4_request"] or not scope[2]:
             raise _refuse(
                 "InvalidSignatureException",
-                "Credential should be scoped to correct service: 'dynamodb'.",
+                "Credential should be scoped to correct service: '%s'." % self.service,
             )
         signed = match["signed"].split(";")
         self._check_signed(signed, headers)
@@ -72,11 +75,10 @@ class Verifier:
             )
         return scope[0]
 
-    @staticmethod
-    def _check_signed(signed, headers):
+    def _check_signed(self, signed, headers):
         if signed != sorted(set(signed)):
             raise _refuse("IncompleteSignatureException", "SignedHeaders are not sorted and unique")
-        need = list(MUST_BE_SIGNED)
+        need = list(self.must)
         if "x-amz-security-token" in headers:
             need.append("x-amz-security-token")
         for name in need:
@@ -104,7 +106,7 @@ class Verifier:
             raise _refuse("InvalidSignatureException", message, breach=False)
 
     def _secret(self, access_key, token):
-        if access_key in self.expired:
+        if access_key in self.expired or self.now() >= self.ends.get(access_key, float("inf")):
             raise _refuse(
                 "ExpiredTokenException",
                 "The security token included in the request is expired",

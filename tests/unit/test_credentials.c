@@ -38,17 +38,25 @@ static void answered(void *arg, const struct credentials *c, const struct err *e
     credentials_provider_free(a->free_inside);
 }
 
+/* The chain on a loop, until it has answered and is gone. */
 static struct answer fetch(const char *profile, const char *credentials_file)
 {
-    const struct credentials_request req = {.profile = profile,
+    uv_loop_t loop;
+    const struct credentials_request req = {.loop = &loop,
+                                            .region = "eu-test-1",
+                                            .profile = profile,
                                             .credentials_file = credentials_file};
     struct credentials_provider *p = NULL;
     struct answer a = {0};
 
+    assert_int_equal(uv_loop_init(&loop), 0);
     assert_int_equal(credentials_chain_new(&req, &p, &a.err), 0);
     credentials_fetch(p, answered, &a);
-    credentials_provider_free(p);
+    uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(a.calls, 1);
+    credentials_provider_free(p);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
     return a;
 }
 
@@ -89,16 +97,17 @@ static void write_credentials(const char *text)
 
 static int clean_slate(void **state)
 {
-    static const char *const names[] = {
-        "AWS_ACCESS_KEY_ID",  "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-        "AWS_SECURITY_TOKEN", "AWS_PROFILE",           "AWS_CREDENTIAL_EXPIRATION",
-    };
+    static const char *const names[] = {"AWS_ACCESS_KEY_ID",    "AWS_SECRET_ACCESS_KEY",
+                                        "AWS_SESSION_TOKEN",    "AWS_SECURITY_TOKEN",
+                                        "AWS_PROFILE",          "AWS_CREDENTIAL_EXPIRATION",
+                                        "CREDENTIALS_DIRECTORY"};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
     setenv("AWS_SHARED_CREDENTIALS_FILE", credentials_path, 1);
     setenv("AWS_CONFIG_FILE", config_path, 1);
+    setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
     unlink(credentials_path);
     unlink(config_path);
     return 0;
@@ -187,17 +196,20 @@ static void profiles_give_static_keys(void **state)
 
 static void rotated_keys_are_seen(void **state)
 {
-    const struct credentials_request req = {.profile = "dev"};
+    uv_loop_t loop;
+    const struct credentials_request req = {.loop = &loop, .profile = "dev"};
     struct credentials_provider *p = NULL;
     struct answer a = {0}, b = {0};
 
     (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
     write_credentials("[dev]\naws_access_key_id = OLD\naws_secret_access_key = o\n");
     assert_int_equal(credentials_chain_new(&req, &p, &a.err), 0);
     credentials_fetch(p, answered, &a);
     write_credentials("[dev]\naws_access_key_id = NEW\naws_secret_access_key = n\n");
     credentials_fetch(p, answered, &b);
     credentials_provider_free(p);
+    assert_int_equal(uv_loop_close(&loop), 0);
     expect_keys(a, "OLD", "o", NULL);
     expect_keys(b, "NEW", "n", NULL);
 }
@@ -225,27 +237,98 @@ static void a_missing_profile_is_an_error(void **state)
     expect_error(a, config_path);
 }
 
-static void what_is_not_supported_is_refused_by_name(void **state)
+static void what_needs_a_person_is_refused_by_name(void **state)
 {
-    static const char *const keys[] = {
-        "role_arn",       "web_identity_token_file", "sso_session",       "sso_start_url",
-        "sso_account_id", "login_session",           "credential_process"};
+    static const char *const sso[] = {"sso_session", "sso_start_url", "sso_account_id",
+                                      "sso_role_name"};
     char text[256], want[160];
 
     (void)state;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        snprintf(text, sizeof text, "[profile other]\n%s = something\n", keys[i]);
+    for (size_t i = 0; i < sizeof sso / sizeof *sso; i++) {
+        snprintf(text, sizeof text, "[profile other]\n%s = something\n", sso[i]);
         write_file(config_path, text);
-        snprintf(want, sizeof want, "profile other uses %s (%s), which is not supported", keys[i],
+        snprintf(want, sizeof want, "profile other signs in by SSO (%s in %s)", sso[i],
                  config_path);
         expect_error(fetch("other", NULL), want);
     }
-    /* A role would be another identity than the keys; a process is what the keys go before. */
+    write_file(config_path, "[profile other]\nlogin_session = arn\n");
+    expect_error(fetch("other", NULL), "profile other signs in by a console login");
+    write_file(config_path, "[profile other]\nrole_arn = r\nmfa_serial = m\n"
+                            "source_profile = keys\n");
+    expect_error(fetch("other", NULL), "profile other asks for a one-time code (mfa_serial in ");
+    /* A process is what keys go before. */
     write_credentials("[other]\naws_access_key_id = K\naws_secret_access_key = k\n");
-    write_file(config_path, "[profile other]\nrole_arn = r\n");
-    expect_error(fetch("other", NULL), "uses role_arn");
     write_file(config_path, "[profile other]\ncredential_process = p\n");
     expect_keys(fetch("other", NULL), "K", "k", NULL);
+}
+
+static void systemds_credential_is_the_shared_file(void **state)
+{
+    char loaded[96];
+
+    (void)state;
+    snprintf(loaded, sizeof loaded, "%s/aws-credentials", directory);
+    setenv("CREDENTIALS_DIRECTORY", directory, 1);
+    write_credentials("[default]\naws_access_key_id = D\naws_secret_access_key = d\n");
+    expect_keys(fetch(NULL, NULL), "D", "d", NULL); /* the unit loads another one */
+    write_file(loaded, "[default]\naws_access_key_id = L\naws_secret_access_key = l\n");
+    struct answer a = fetch(NULL, NULL);
+    assert_non_null(strstr(a.c.provider, loaded));
+    expect_keys(a, "L", "l", NULL);
+    expect_keys(fetch(NULL, credentials_path), "D", "d", NULL);
+    unlink(loaded);
+}
+
+static void roles_name_what_is_wrong_with_them(void **state)
+{
+    static const struct {
+        const char *config, *sentence;
+    } cases[] = {
+        {"role_arn = r\n", "profile p has role_arn ("},
+        {"role_arn = r\n", "neither source_profile nor credential_source; write one"},
+        {"role_arn = r\nsource_profile = q\ncredential_source = Environment\n",
+         "both source_profile and credential_source; write one"},
+        {"role_arn = r\ncredential_source = Elsewhere\n",
+         "is \"Elsewhere\"; write Environment, Ec2InstanceMetadata or EcsContainer"},
+        {"role_arn = r\nsource_profile = nobody\n", "source_profile of profile p names nobody"},
+        {"role_arn = r\nsource_profile = p\n", "leads back to profile p"},
+        {"role_arn = r\nsource_profile = q\n[profile q]\nrole_arn = s\nsource_profile = p\n",
+         "source_profile of profile q ("},
+        {"role_arn = r\nsource_profile = q\n[profile q]\nregion = x\n",
+         "profile q, the source_profile of p, has neither keys nor"},
+        {"role_arn = r\nsource_profile = q\n[profile q]\nsso_session = x\n",
+         "profile q signs in by SSO"},
+        {"role_arn = r\nsource_profile = q\n[profile q]\naws_access_key_id = x\n",
+         "profile q has aws_access_key_id"},
+        {"role_arn = r\nsource_profile = q\nduration_seconds = 899\n",
+         "is \"899\"; write 900 to 43200"},
+        {"web_identity_token_file = /f\n", "profile p has web_identity_token_file ("},
+        {"role_arn = r\ncredential_source = EcsContainer\n",
+         "profile p takes its credentials from its credential_source, and there are none"},
+        {"credential_process = \"unended\n", "is no command line"},
+        {"credential_process = /nowhere/to/be/found\n", "cannot be run: /nowhere/to/be/found: no"},
+    };
+    char text[512];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text, "[profile p]\n%s", cases[i].config);
+        write_file(config_path, text);
+        expect_error(fetch("p", NULL), cases[i].sentence);
+    }
+}
+
+static void a_chain_of_roles_is_bounded(void **state)
+{
+    FILE *f = fopen(config_path, "w");
+
+    (void)state;
+    assert_non_null(f);
+    for (int i = 0; i < 12; i++)
+        fprintf(f, "[profile p%d]\nrole_arn = r%d\nsource_profile = p%d\n", i, i, i + 1);
+    fprintf(f, "[profile p12]\naws_access_key_id = k\naws_secret_access_key = s\n");
+    assert_int_equal(fclose(f), 0);
+    expect_error(fetch("p0", NULL), "profile p0 goes through more than 8 roles");
 }
 
 static void nothing_found_names_everything_tried(void **state)
@@ -256,6 +339,9 @@ static void nothing_found_names_everything_tried(void **state)
     expect_error(a, "the environment (AWS_ACCESS_KEY_ID is not set)");
     expect_error(a, "profile default (no such section in ");
     expect_error(a, credentials_path);
+    expect_error(a, "web identity (AWS_WEB_IDENTITY_TOKEN_FILE is not set)");
+    expect_error(a, "the container (AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set)");
+    expect_error(a, "the instance's role (AWS_EC2_METADATA_DISABLED is true)");
     expect_error(a, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
     write_credentials("[empty]\nregion = r\n");
     expect_error(fetch("empty", NULL), "profile empty (no keys in ");
@@ -289,13 +375,17 @@ static void keys_that_would_break_a_header_are_refused(void **state)
 
 static void the_chain_may_be_freed_in_its_answer(void **state)
 {
-    const struct credentials_request req = {0};
+    uv_loop_t loop;
+    const struct credentials_request req = {.loop = &loop};
     struct answer a = {0};
 
     (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
     assert_int_equal(credentials_chain_new(&req, &a.free_inside, &a.err), 0);
     credentials_fetch(a.free_inside, answered, &a);
     assert_int_equal(a.calls, 1);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
     expect_error(a, "no AWS credentials found");
 }
 
@@ -328,7 +418,10 @@ int main(void)
         fresh(rotated_keys_are_seen),
         fresh(a_configured_file_goes_before_the_environments),
         fresh(a_missing_profile_is_an_error),
-        fresh(what_is_not_supported_is_refused_by_name),
+        fresh(what_needs_a_person_is_refused_by_name),
+        fresh(systemds_credential_is_the_shared_file),
+        fresh(roles_name_what_is_wrong_with_them),
+        fresh(a_chain_of_roles_is_bounded),
         fresh(nothing_found_names_everything_tried),
         fresh(malformed_files_stop_the_chain),
         fresh(keys_that_would_break_a_header_are_refused),

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "aws/endpoint.h"
+#include "aws/endpoint_url.h"
 
 static char config_path[] = "/tmp/syncd-endpoint-XXXXXX";
 
@@ -32,6 +33,7 @@ static int clean_slate(void **state)
                                         "AWS_PROFILE",
                                         "AWS_ENDPOINT_URL_DYNAMODB",
                                         "AWS_ENDPOINT_URL",
+                                        "AWS_ENDPOINT_URL_STS",
                                         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
                                         "AWS_USE_FIPS_ENDPOINT",
                                         "AWS_USE_DUALSTACK_ENDPOINT"};
@@ -41,6 +43,7 @@ static int clean_slate(void **state)
         unsetenv(names[i]);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null/absent", 1);
     setenv("AWS_CONFIG_FILE", config_path, 1);
+    setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
     write_config("");
     return 0;
 }
@@ -97,6 +100,83 @@ static void region_must_be_there_and_be_a_name(void **state)
         expect_error(REQ(.region = bad[i]), "[dynamodb] region is ");
     setenv("AWS_REGION", "a_b", 1);
     expect_error(REQ(0), "AWS_REGION is \"a_b\"");
+}
+
+static void the_instance_is_asked_for_a_region_last(void **state)
+{
+    struct endpoint e = {.region = "kept"};
+    struct endpoint_request req = {.region = ""};
+    struct err err = {""};
+
+    (void)state;
+    unsetenv("AWS_EC2_METADATA_DISABLED");
+    assert_int_equal(endpoint_resolve(&req, &e, &err), -ENODATA);
+    assert_string_equal(e.region, "kept");
+    assert_non_null(strstr(err.text, "no AWS region"));
+    assert_string_equal(resolve(REQ(.instance_region = "eu-north-1")).region, "eu-north-1");
+    expect_error(REQ(.instance_region = "<html>"), "of the instance metadata service is \"<html>");
+    setenv("AWS_DEFAULT_REGION", "us-east-2", 1);
+    assert_string_equal(resolve(REQ(.instance_region = "eu-north-1")).region, "us-east-2");
+}
+
+static void sts_has_an_endpoint_of_its_own(void **state)
+{
+#define STS(...) REQ(.region = "eu-west-1", .service = "sts", __VA_ARGS__)
+    (void)state;
+    assert_string_equal(resolve(STS(0)).url, "https://sts.eu-west-1.amazonaws.com/");
+    assert_string_equal(resolve(REQ(.region = "cn-north-1", .service = "sts")).url,
+                        "https://sts.cn-north-1.amazonaws.com.cn/");
+    setenv("AWS_USE_FIPS_ENDPOINT", "true", 1);
+    assert_string_equal(resolve(STS(0)).host, "sts-fips.eu-west-1.amazonaws.com");
+    unsetenv("AWS_USE_FIPS_ENDPOINT");
+    setenv("AWS_USE_DUALSTACK_ENDPOINT", "true", 1);
+    assert_string_equal(resolve(STS(0)).host, "sts.eu-west-1.api.aws");
+    unsetenv("AWS_USE_DUALSTACK_ENDPOINT");
+    setenv("AWS_ENDPOINT_URL_DYNAMODB", "https://db.example", 1);
+    assert_string_equal(resolve(STS(0)).host, "sts.eu-west-1.amazonaws.com");
+    write_config("[default]\nservices = s\n[services s]\nsts =\n  endpoint_url = "
+                 "https://mine.example\n");
+    assert_string_equal(resolve(STS(0)).host, "mine.example");
+    setenv("AWS_ENDPOINT_URL", "https://all.example", 1);
+    assert_string_equal(resolve(STS(0)).host, "all.example");
+    setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9", 1);
+    assert_string_equal(resolve(STS(0)).host, "127.0.0.1:9");
+    setenv("AWS_ENDPOINT_URL_STS", "http://elsewhere.example", 1);
+    expect_error(STS(0), "AWS_ENDPOINT_URL_STS is \"http://elsewhere.example\": plain http");
+#undef STS
+}
+
+static void credentials_come_over_tls_or_from_near(void **state)
+{
+    static const struct {
+        const char *url;
+        bool plain, fine;
+    } cases[] = {
+        {"https://anywhere.example/path?a=b", false, true},
+        {"http://127.0.0.1:8080/x", false, true},
+        {"http://localhost/x", false, true},
+        {"http://[::1]:1/x", false, true},
+        {"http://169.254.170.2/v2/x", false, true},
+        {"http://169.254.170.23/v1/credentials", false, true},
+        {"http://[fd00:ec2::23]/v1/credentials", false, true},
+        {"http://169.254.169.254", false, true},
+        {"http://169.254.170.3/v2/x", false, false},
+        {"http://10.0.0.1/x", false, false},
+        {"http://10.0.0.1/x", true, true},
+        {"http://sts.amazonaws.com/x", true, false},
+        {"http://me:CANARY@127.0.0.1/x", false, false},
+        {"ftp://127.0.0.1/x", false, false},
+        {"nothing at all", false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err err = {""};
+        int r = endpoint_url_near(cases[i].url, "THE_URL", cases[i].plain, &err);
+        if (r != (cases[i].fine ? 0 : -EINVAL) || (r < 0 && !strstr(err.text, "THE_URL")) ||
+            strstr(err.text, "CANARY"))
+            fail_msg("%s: %d, %s", cases[i].url, r, err.text);
+    }
 }
 
 static void default_hosts(void **state)
@@ -282,6 +362,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fresh(region_order),
         fresh(region_must_be_there_and_be_a_name),
+        fresh(the_instance_is_asked_for_a_region_last),
+        fresh(sts_has_an_endpoint_of_its_own),
+        fresh(credentials_come_over_tls_or_from_near),
         fresh(default_hosts),
         fresh(endpoint_order),
         fresh(custom_urls_are_normalised),

@@ -1,0 +1,130 @@
+#include "jobs/connect.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "aws/imds.h"
+
+static int resolve(const struct config *c, const char *instance_region, struct endpoint *out,
+                   struct err *err)
+{
+    const struct endpoint_request er = {.region = c->region,
+                                        .endpoint_url = c->endpoint_url,
+                                        .profile = c->profile,
+                                        .credentials_file = c->credentials_file,
+                                        .allow_plain_http = c->allow_plain_http,
+                                        .instance_region = instance_region};
+
+    return endpoint_resolve(&er, out, err);
+}
+
+struct location {
+    const struct config *config;
+    struct endpoint *out;
+    struct err *err;
+    int rc;
+};
+
+static void located(void *arg, const char *region, const struct err *err)
+{
+    struct location *l = arg;
+
+    l->rc = region ? resolve(l->config, region, l->out, l->err)
+                   : err_set(l->err, -EINVAL, "%s", err->text);
+}
+
+int connection_endpoint(const struct config *c, struct endpoint *out, struct err *err)
+{
+    struct location l = {.config = c, .out = out, .err = err};
+    uv_loop_t loop;
+    int rc = resolve(c, NULL, out, err);
+
+    if (rc != -ENODATA)
+        return rc;
+    if (uv_loop_init(&loop) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    if (imds_region_start(&loop, located, &l))
+        uv_run(&loop, UV_RUN_DEFAULT);
+    else
+        l.rc = err_set(err, -ENOMEM, "out of memory");
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    return l.rc;
+}
+
+struct wait {
+    struct connection *connection;
+    struct err *err;
+    bool over;
+    int rc;
+};
+
+static void got_credentials(void *arg, const struct credentials *c, const struct err *err)
+{
+    struct wait *w = arg;
+    struct connection *x = w->connection;
+
+    w->over = true;
+    if (!c) {
+        w->rc = err_set(w->err, -EINVAL, "%s", err->text);
+        return;
+    }
+    x->expires = c->expires;
+    snprintf(x->provider_name, sizeof x->provider_name, "%s", c->provider);
+    w->rc = ddb_set_credentials(x->ddb, c);
+    if (w->rc < 0)
+        err_set(w->err, w->rc, "out of memory");
+}
+
+static int make_parts(struct connection *x, const struct config *c, struct err *err)
+{
+    const struct credentials_request cr = {.loop = &x->loop,
+                                           .region = x->endpoint.region,
+                                           .profile = c->profile,
+                                           .credentials_file = c->credentials_file,
+                                           .ca_file = c->ca_file,
+                                           .allow_plain_http = c->allow_plain_http};
+    const struct http_options ho = {.ca_file = c->ca_file,
+                                    .max_connections = 2,
+                                    .timeout = c->request_timeout,
+                                    .max_reply = 1024 * 1024};
+    int rc = http_client_new(&x->loop, &ho, &x->http, err);
+
+    if (rc == 0)
+        rc = credentials_chain_new(&cr, &x->provider, err);
+    if (rc == 0 && !(x->ddb = ddb_new(x->http, &x->endpoint, c->request_timeout)))
+        rc = err_set(err, -ENOMEM, "out of memory");
+    return rc;
+}
+
+int connection_open(struct connection *x, const struct config *c, struct err *err)
+{
+    struct wait w = {.connection = x, .err = err};
+
+    *x = (struct connection){0};
+    int rc = connection_endpoint(c, &x->endpoint, err);
+    if (rc < 0)
+        return rc;
+    if (uv_loop_init(&x->loop) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = make_parts(x, c, err);
+    if (rc == 0) {
+        credentials_fetch(x->provider, got_credentials, &w);
+        while (!w.over)
+            uv_run(&x->loop, UV_RUN_ONCE);
+        rc = w.rc;
+    }
+    if (rc < 0)
+        connection_close(x);
+    return rc;
+}
+
+void connection_close(struct connection *x)
+{
+    credentials_provider_free(x->provider);
+    if (x->http)
+        http_client_close(x->http, NULL, NULL);
+    uv_run(&x->loop, UV_RUN_DEFAULT);
+    ddb_free(x->ddb);
+    uv_loop_close(&x->loop);
+}

@@ -1,0 +1,30 @@
+/* A one-off job's way to DynamoDB: region, endpoint and credentials by the same rules as the
+ * daemon's, on a loop of its own. */
+#ifndef SYNCD_DAEMON_JOBS_CONNECT_H
+#define SYNCD_DAEMON_JOBS_CONNECT_H
+
+#include <uv.h>
+
+#include "aws/ddb.h"
+#include "config/config.h"
+
+struct connection {
+    uv_loop_t loop;
+    struct endpoint endpoint;
+    struct http_client *http;
+    struct credentials_provider *provider;
+    struct ddb *ddb; /* with credentials */
+    char provider_name[96];
+    int64_t expires; /* of the credentials, Unix seconds; 0: never or unknown */
+};
+
+/* Where DynamoDB is, by the configuration; the instance's metadata is asked for a region that
+ * nobody names (some seconds at most). 0, or -EINVAL with a sentence. */
+int connection_endpoint(const struct config *c, struct endpoint *out, struct err *err);
+
+/* Waits for credentials. 0, or a negative errno with a sentence, and nothing to close. */
+int connection_open(struct connection *x, const struct config *c, struct err *err);
+/* No call may be under way. */
+void connection_close(struct connection *x);
+
+#endif
