@@ -1,9 +1,9 @@
 /* Is everything right that the service needs? Each check adds a line: its name, a result, and one
  * sentence that says what was found and, unless it is well, what to do.
  *
- * Files are looked at as whoever calls (root sees all), then the caller becomes the database's owner
- * (owner.h) for what the daemon would do itself: open the database, find credentials, ask DynamoDB.
- * Nothing is changed anywhere. */
+ * Files are looked at as whoever calls (root sees all), then the caller becomes the database's
+ * owner (owner.h) for what the daemon would do itself: open the database, find credentials, ask
+ * DynamoDB. Nothing is changed anywhere. */
 #ifndef SYNCD_DAEMON_JOBS_DOCTOR_H
 #define SYNCD_DAEMON_JOBS_DOCTOR_H
 
@@ -30,6 +30,8 @@ struct doctor {
     char directory[4096]; /* of the database, without symbolic links; "" when it is not there */
     bool daemon_runs;     /* as the daemon itself said */
     char daemon_credentials[96]; /* provider that the running daemon uses; "": none, or not known */
+    bool unit_credentials;       /* the unit has LoadCredential=aws-credentials */
+    bool unit_active;
     struct plan_list plans;
     bool planned;
     struct doctor_line *lines;
@@ -37,8 +39,8 @@ struct doctor {
     bool failed_memory;
 };
 
-void doctor_add(struct doctor *d, const char *check, enum doctor_result result, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void doctor_add(struct doctor *d, const char *check, enum doctor_result result, const char *fmt,
+                ...) __attribute__((format(printf, 4, 5)));
 void doctor_free(struct doctor *d);
 enum doctor_result doctor_worst(const struct doctor *d);
 

@@ -20,8 +20,8 @@ static bool may_write(struct doctor *d, const char *check, const char *directory
 
     if (access(directory, W_OK | X_OK) < 0) {
         int code = errno;
-        doctor_add(d, check, DOCTOR_FAILED, "%s cannot be written by %s (%s): %s", directory, d->owner,
-                   strerror(code),
+        doctor_add(d, check, DOCTOR_FAILED, "%s cannot be written by %s (%s): %s", directory,
+                   d->owner, strerror(code),
                    code == EROFS ? "it is on a file system that is mounted read-only"
                                  : "let the owner of the database have write permission there");
         return false;
@@ -70,7 +70,8 @@ static void look_inside(struct doctor *d)
         doctor_add(d, "sqlite", DOCTOR_FAILED, "%s", err.text);
         return;
     }
-    doctor_add(d, "sqlite", sqlite3_libversion_number() >= SQLITE_NEEDED ? DOCTOR_OK : DOCTOR_FAILED,
+    doctor_add(d, "sqlite",
+               sqlite3_libversion_number() >= SQLITE_NEEDED ? DOCTOR_OK : DOCTOR_FAILED,
                "SQLite %s, the database is in %s mode%s", sqlite3_libversion(), s->journal_mode,
                sqlite3_libversion_number() >= SQLITE_NEEDED
                    ? ""
@@ -81,20 +82,20 @@ static void look_inside(struct doctor *d)
         return;
     }
     d->planned = true;
-    size_t mirrored = 0, refused = 0;
-    for (size_t i = 0; i < d->plans.count; i++) {
+    size_t mirrored = 0, refused = 0, first = 0;
+    for (size_t i = d->plans.count; i-- > 0;) {
         mirrored += d->plans.plans[i] != NULL;
         refused += d->plans.refusals[i] != NULL;
+        first = d->plans.refusals[i] ? i : first;
     }
     if (refused)
         doctor_add(d, "mapping", DOCTOR_WARNING,
-                   "%zu tables are mirrored, %zu cannot be: \"syncctl check\" says why", mirrored,
-                   refused);
+                   "tables mirrored: %zu, that cannot be: %zu (\"%s\": %s); see syncctl check",
+                   mirrored, refused, d->plans.catalog->tables[first].name,
+                   d->plans.refusals[first]);
     else
-        doctor_add(d, "mapping", mirrored ? DOCTOR_OK : DOCTOR_WARNING,
-                   mirrored ? "%zu tables are mirrored"
-                            : "%zu tables are mirrored: see [source] tables and \"syncctl check\"",
-                   mirrored);
+        doctor_add(d, "mapping", mirrored ? DOCTOR_OK : DOCTOR_WARNING, "tables mirrored: %zu%s",
+                   mirrored, mirrored ? "" : "; see [source] tables, and syncctl check");
 }
 
 void doctor_database(struct doctor *d)
@@ -102,9 +103,10 @@ void doctor_database(struct doctor *d)
     if (!d->database.st_nlink || !d->directory[0])
         return;
     if (geteuid() != d->database.st_uid) {
-        doctor_add(d, "directory", DOCTOR_WARNING,
-                   "what %s may do cannot be tried by this user: run doctor as root (sudo) or as %s",
-                   d->owner, d->owner);
+        doctor_add(
+            d, "directory", DOCTOR_WARNING,
+            "what %s may do cannot be tried by this user: run doctor as root (sudo) or as %s",
+            d->owner, d->owner);
         return;
     }
     if (may_write(d, "directory", d->directory))

@@ -23,13 +23,13 @@ enum { LINES_STEP = 32 };
 #define DISK_FULL  (64 * MIB)
 #define DISK_SMALL (1024 * MIB)
 
-void doctor_add(struct doctor *d, const char *check, enum doctor_result result, const char *fmt, ...)
+void doctor_add(struct doctor *d, const char *check, enum doctor_result result, const char *fmt,
+                ...)
 {
     va_list args;
 
     if (d->count % LINES_STEP == 0) {
-        struct doctor_line *more =
-            reallocarray(d->lines, d->count + LINES_STEP, sizeof *d->lines);
+        struct doctor_line *more = reallocarray(d->lines, d->count + LINES_STEP, sizeof *d->lines);
         if (!more) {
             d->failed_memory = true;
             return;
@@ -80,7 +80,8 @@ static bool look_at_database(struct doctor *d)
     const char *path = d->config->database;
 
     if (stat(path, &d->database) < 0) {
-        doctor_add(d, "database", DOCTOR_FAILED, "%s cannot be found (%s): %s", path, strerror(errno),
+        doctor_add(d, "database", DOCTOR_FAILED, "%s cannot be found (%s): %s", path,
+                   strerror(errno),
                    errno == EACCES ? "run doctor as root (sudo)"
                                    : "let the application make it, or correct [source] database");
         d->database = (struct stat){0};
@@ -88,7 +89,8 @@ static bool look_at_database(struct doctor *d)
     }
     name_owner(d);
     if (!S_ISREG(d->database.st_mode)) {
-        doctor_add(d, "database", DOCTOR_FAILED, "%s is not a file; correct [source] database", path);
+        doctor_add(d, "database", DOCTOR_FAILED, "%s is not a file; correct [source] database",
+                   path);
         return false;
     }
     _cleanup_free_ char *real = realpath(path, NULL);
@@ -102,16 +104,17 @@ static bool look_at_database(struct doctor *d)
                "%s, %" PRIu64 " KiB, belongs to %s:%s, mode %04o%s", path,
                ((uint64_t)d->database.st_size + 1023) / 1024, d->owner, d->group,
                (unsigned)(d->database.st_mode & 07777),
-               d->database.st_size <= 1 ? "; it is empty, and taken up once the application has made "
-                                          "its tables"
+               d->database.st_size <= 1
+                   ? "; it is empty, and taken up once the application has made "
+                     "its tables"
                : d->database.st_uid == 0
                    ? "; the daemon must run as root: better let a user of its own have it"
                    : "");
     return true;
 }
 
-/* Files that SQLite keeps beside the database belong to whoever made them; one of another user keeps
- * the application out. */
+/* Files that SQLite keeps beside the database belong to whoever made them; one of another user
+ * keeps the application out. */
 static void look_at_companions(struct doctor *d)
 {
     static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
@@ -129,9 +132,10 @@ static void look_at_companions(struct doctor *d)
             continue;
         if (st.st_uid != d->database.st_uid) {
             well = false;
-            doctor_add(d, "files", DOCTOR_FAILED,
-                       "%s belongs to uid %u, so %s may be locked out of the database: chown %s:%s %s",
-                       path, (unsigned)st.st_uid, d->owner, d->owner, d->group, path);
+            doctor_add(
+                d, "files", DOCTOR_FAILED,
+                "%s belongs to uid %u, so %s may be locked out of the database: chown %s:%s %s",
+                path, (unsigned)st.st_uid, d->owner, d->owner, d->group, path);
         } else if ((st.st_mode & 0600) != 0600) {
             well = false;
             doctor_add(d, "files", DOCTOR_FAILED,
@@ -153,13 +157,13 @@ static void look_at_file_system(struct doctor *d)
         const char *name;
         enum doctor_result result;
     } known[] = {
-        {NFS_SUPER_MAGIC, "NFS", DOCTOR_FAILED},    {SMB_SUPER_MAGIC, "SMB", DOCTOR_FAILED},
-        {0xfe534d42, "SMB2", DOCTOR_FAILED},        {0xff534d42, "CIFS", DOCTOR_FAILED},
-        {V9FS_MAGIC, "9p", DOCTOR_FAILED},          {0x00c36400, "Ceph", DOCTOR_FAILED},
-        {AFS_SUPER_MAGIC, "AFS", DOCTOR_FAILED},    {0x0bd00bd0, "Lustre", DOCTOR_FAILED},
-        {0x47504653, "GPFS", DOCTOR_FAILED},        {0x786f4256, "vboxsf", DOCTOR_FAILED},
-        {CODA_SUPER_MAGIC, "Coda", DOCTOR_FAILED},  {0x65735546, "FUSE", DOCTOR_WARNING},
-        {TMPFS_MAGIC, "tmpfs", DOCTOR_WARNING},     {RAMFS_MAGIC, "ramfs", DOCTOR_WARNING},
+        {NFS_SUPER_MAGIC, "NFS", DOCTOR_FAILED},   {SMB_SUPER_MAGIC, "SMB", DOCTOR_FAILED},
+        {0xfe534d42, "SMB2", DOCTOR_FAILED},       {0xff534d42, "CIFS", DOCTOR_FAILED},
+        {V9FS_MAGIC, "9p", DOCTOR_FAILED},         {0x00c36400, "Ceph", DOCTOR_FAILED},
+        {AFS_SUPER_MAGIC, "AFS", DOCTOR_FAILED},   {0x0bd00bd0, "Lustre", DOCTOR_FAILED},
+        {0x47504653, "GPFS", DOCTOR_FAILED},       {0x786f4256, "vboxsf", DOCTOR_FAILED},
+        {CODA_SUPER_MAGIC, "Coda", DOCTOR_FAILED}, {0x65735546, "FUSE", DOCTOR_WARNING},
+        {TMPFS_MAGIC, "tmpfs", DOCTOR_WARNING},    {RAMFS_MAGIC, "ramfs", DOCTOR_WARNING},
     };
     struct statfs fs;
 
@@ -169,13 +173,14 @@ static void look_at_file_system(struct doctor *d)
         if (known[i].type != (unsigned)fs.f_type)
             continue;
         if (known[i].result == DOCTOR_FAILED)
-            doctor_add(d, "filesystem", DOCTOR_FAILED,
-                       "%s is on %s, where SQLite's locks and shared memory cannot be relied on and "
-                       "changes go unnoticed: move the database to a local disk",
-                       d->directory, known[i].name);
+            doctor_add(
+                d, "filesystem", DOCTOR_FAILED,
+                "%s is on %s, where SQLite's locks and shared memory cannot be relied on and "
+                "changes go unnoticed: move the database to a local disk",
+                d->directory, known[i].name);
         else
-            doctor_add(d, "filesystem", DOCTOR_WARNING,
-                       "%s is on %s%s", d->directory, known[i].name,
+            doctor_add(d, "filesystem", DOCTOR_WARNING, "%s is on %s%s", d->directory,
+                       known[i].name,
                        known[i].type == 0x65735546
                            ? ": if that is a network's, move the database to a local disk"
                            : ", in memory: the database is gone after a restart of the machine");
@@ -195,8 +200,7 @@ static void look_at_disk(struct doctor *d)
                            : left < DISK_SMALL ? DOCTOR_WARNING
                                                : DOCTOR_OK;
     doctor_add(d, "disk", r, "%" PRIu64 " MiB free in %s%s", left / MIB, d->directory,
-               r == DOCTOR_OK ? ""
-                              : ": make room, the journal grows there while DynamoDB is away");
+               r == DOCTOR_OK ? "" : ": make room, the journal grows there while DynamoDB is away");
 }
 
 void doctor_files(struct doctor *d)

@@ -16,7 +16,8 @@
 
 #define PROPERTIES                                                                                 \
     "--property=LoadState,ActiveState,Result,UnitFileState,NeedDaemonReload,User,ProtectSystem,"   \
-    "ProtectHome,ReadWritePaths,BindPaths,DropInPaths"
+    "ProtectHome,ReadWritePaths,BindPaths,LoadCredential,LoadCredentialEncrypted,"                 \
+    "SetCredential,SetCredentialEncrypted"
 
 enum { OUTPUT_MAX = 64 * 1024 };
 
@@ -25,8 +26,8 @@ extern char **environ;
 /* "KEY=value" lines of systemctl show(1), whose output is meant for programs. */
 static int show(const char *unit, struct buf *out, struct err *err)
 {
-    char *argv[] = {(char *)"systemctl", (char *)"show", (char *)PROPERTIES, (char *)"--",
-                    (char *)unit, NULL};
+    char *argv[] = {(char *)"systemctl", (char *)"show", (char *)PROPERTIES,
+                    (char *)"--",        (char *)unit,   NULL};
     posix_spawn_file_actions_t actions;
     int fds[2], status = -1;
     pid_t pid;
@@ -69,7 +70,8 @@ static char *property(const struct buf *shown, const char *name)
 }
 
 /* systemctl divides paths by blanks and does not quote those inside one, so a path with blanks is
- * looked for as it is. A '-' or '+' may stand before each; BindPaths' are SOURCE:DESTINATION:OPTIONS.
+ * looked for as it is. A '-' or '+' may stand before each; BindPaths' are
+ * SOURCE:DESTINATION:OPTIONS.
  */
 static bool covers(const char *list, const char *directory)
 {
@@ -103,6 +105,7 @@ static void look_at_life(struct doctor *d, const struct buf *shown, const char *
 
     if (!active || !result || !enabled || !stale)
         return;
+    d->unit_active = strcmp(active, "active") == 0;
     if (strcmp(stale, "yes") == 0)
         doctor_add(d, "unit", DOCTOR_WARNING,
                    "%s was changed on disk since systemd read it: systemctl daemon-reload", unit);
@@ -110,11 +113,13 @@ static void look_at_life(struct doctor *d, const struct buf *shown, const char *
         doctor_add(d, "unit", DOCTOR_FAILED, "%s has failed (%s): journalctl -u %s says why", unit,
                    result, unit);
     else if (strcmp(enabled, "enabled") != 0 && strcmp(enabled, "enabled-runtime") != 0)
-        doctor_add(d, "unit", DOCTOR_WARNING, "%s is %s and does not start at boot: systemctl enable "
-                   "--now %s", unit, active, unit);
+        doctor_add(d, "unit", DOCTOR_WARNING,
+                   "%s is %s and does not start at boot: systemctl enable "
+                   "--now %s",
+                   unit, active, unit);
     else if (strcmp(active, "active") != 0 && strcmp(active, "reloading") != 0)
-        doctor_add(d, "unit", DOCTOR_WARNING, "%s is enabled and %s: systemctl start %s", unit, active,
-                   unit);
+        doctor_add(d, "unit", DOCTOR_WARNING, "%s is enabled and %s: systemctl start %s", unit,
+                   active, unit);
     else
         doctor_add(d, "unit", DOCTOR_OK, "%s is enabled and %s", unit, active);
 }
@@ -153,12 +158,12 @@ static void look_at_sandbox(struct doctor *d, const struct buf *shown, const cha
     bool hidden = setup_hides(dir) && (strcmp(home, "yes") == 0 || strcmp(home, "tmpfs") == 0);
     if (hidden && !covers(bound, dir))
         doctor_add(d, "sandbox", DOCTOR_FAILED,
-                   "%s does not see %s: BindPaths=%s in a drop-in (systemctl edit %s)", unit, dir, dir,
-                   unit);
+                   "%s does not see %s: BindPaths=%s in a drop-in (systemctl edit %s)", unit, dir,
+                   dir, unit);
     else if (strict && !covers(writable, dir) && !covers(bound, dir))
         doctor_add(d, "sandbox", DOCTOR_FAILED,
-                   "%s may not write in %s: ReadWritePaths=%s in a drop-in (systemctl edit %s)", unit,
-                   dir, dir, unit);
+                   "%s may not write in %s: ReadWritePaths=%s in a drop-in (systemctl edit %s)",
+                   unit, dir, dir, unit);
     else
         doctor_add(d, "sandbox", DOCTOR_OK, "%s may write in %s", unit, dir);
 }
@@ -171,7 +176,8 @@ void doctor_unit(struct doctor *d)
 
     if (strncmp(d->config->file, ours, sizeof ours - 1) != 0) {
         doctor_add(d, "unit", DOCTOR_WARNING,
-                   "the configuration is not in " SYNCD_SYSCONFDIR "/syncd, so no unit belongs to it");
+                   "the configuration is not in " SYNCD_SYSCONFDIR
+                   "/syncd, so no unit belongs to it");
         return;
     }
     setup_unit_name(&unit, d->config->name);
@@ -188,6 +194,8 @@ void doctor_unit(struct doctor *d)
                                                  "systemctl daemon-reload");
         return;
     }
+    d->unit_credentials = strstr(shown.data, "Credential=aws-credentials") ||
+                          strstr(shown.data, "CredentialEncrypted=aws-credentials");
     look_at_life(d, &shown, unit.data);
     look_at_user(d, &shown, unit.data);
     look_at_sandbox(d, &shown, unit.data);
