@@ -55,6 +55,8 @@ static const struct command commands[] = {
      "                        and stops after it\n"
      "  --region R, --endpoint-url URL, --profile P\n"
      "                        go into the configuration\n"
+     "  --credentials FILE    keys in a shared credentials file that root alone may read: systemd\n"
+     "                        hands it to the daemon (LoadCredential=)\n"
      "  --user USER           owner of a database that is not there yet\n"
      "  --force               replace files that are there\n"
      "  --root DIR            write below DIR instead of /\n",

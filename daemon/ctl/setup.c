@@ -6,12 +6,13 @@
 #include "ctl/ctl.h"
 #include "jobs/setup.h"
 
-enum { APPLICATION = CTL_OPTION, USER, FORCE, ROOT };
+enum { APPLICATION = CTL_OPTION, CREDENTIALS, USER, FORCE, ROOT };
 
 static bool take_options(struct ctl *ctl, int argc, char **argv, struct setup_request *r,
                          int *exit_code)
 {
     static const struct option own[] = {{"application", required_argument, NULL, APPLICATION},
+                                        {"credentials", required_argument, NULL, CREDENTIALS},
                                         {"user", required_argument, NULL, USER},
                                         {"force", no_argument, NULL, FORCE},
                                         {"root", required_argument, NULL, ROOT},
@@ -24,7 +25,10 @@ static bool take_options(struct ctl *ctl, int argc, char **argv, struct setup_re
         if (o == FORCE)
             r->force = true;
         else
-            *(o == APPLICATION ? &r->application : o == USER ? &r->user : &r->root) = optarg;
+            *(o == APPLICATION   ? &r->application
+              : o == CREDENTIALS ? &r->credentials
+              : o == USER        ? &r->user
+                                 : &r->root) = optarg;
     }
     if (optind + 1 != argc) {
         *exit_code = optind == argc

@@ -16,18 +16,19 @@
 
 #define PROPERTIES                                                                                 \
     "--property=LoadState,ActiveState,Result,UnitFileState,NeedDaemonReload,User,ProtectSystem,"   \
-    "ProtectHome,ReadWritePaths,BindPaths,LoadCredential,LoadCredentialEncrypted,"                 \
-    "SetCredential,SetCredentialEncrypted"
+    "ProtectHome,ReadWritePaths,BindPaths"
 
 enum { OUTPUT_MAX = 64 * 1024 };
 
 extern char **environ;
 
-/* "KEY=value" lines of systemctl show(1), whose output is meant for programs. */
-static int show(const char *unit, struct buf *out, struct err *err)
+/* What systemctl(1) prints: `show` is meant for programs ("KEY=value" lines), `cat` gives the
+ * unit's files as they are. */
+static int ask(const char *verb, const char *option, const char *unit, struct buf *out,
+               struct err *err)
 {
-    char *argv[] = {(char *)"systemctl", (char *)"show", (char *)PROPERTIES,
-                    (char *)"--",        (char *)unit,   NULL};
+    char *argv[] = {(char *)"systemctl", (char *)verb, (char *)option,
+                    (char *)"--",        (char *)unit, NULL};
     posix_spawn_file_actions_t actions;
     int fds[2], status = -1;
     pid_t pid;
@@ -54,7 +55,7 @@ static int show(const char *unit, struct buf *out, struct err *err)
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (status != 0 || !buf_ok(out) || !out->len)
-        return err_set(err, -EIO, "systemctl show %s failed: does systemd run here?", unit);
+        return err_set(err, -EIO, "systemctl %s %s failed: does systemd run here?", verb, unit);
     return 0;
 }
 
@@ -94,6 +95,19 @@ static bool covers(const char *list, const char *directory)
         p += strcspn(p, " ");
     }
     return false;
+}
+
+/* systemctl show cannot print credentials. */
+static bool brings_credentials(const char *unit)
+{
+    _cleanup_buf_ struct buf text = {0};
+    struct err ignored;
+
+    if (ask("cat", "--no-pager", unit, &text, &ignored) < 0)
+        return false;
+    return strstr(text.data, "\nLoadCredential=aws-credentials") ||
+           strstr(text.data, "\nLoadCredentialEncrypted=aws-credentials") ||
+           strstr(text.data, "\nSetCredentialEncrypted=aws-credentials");
 }
 
 static void look_at_life(struct doctor *d, const struct buf *shown, const char *unit)
@@ -181,7 +195,7 @@ void doctor_unit(struct doctor *d)
         return;
     }
     setup_unit_name(&unit, d->config->name);
-    if (!buf_ok(&unit) || show(unit.data, &shown, &err) < 0) {
+    if (!buf_ok(&unit) || ask("show", PROPERTIES, unit.data, &shown, &err) < 0) {
         doctor_add(d, "unit", DOCTOR_WARNING, "%s",
                    err.text[0] ? err.text : "the unit cannot be looked at: out of memory");
         return;
@@ -194,8 +208,7 @@ void doctor_unit(struct doctor *d)
                                                  "systemctl daemon-reload");
         return;
     }
-    d->unit_credentials = strstr(shown.data, "Credential=aws-credentials") ||
-                          strstr(shown.data, "CredentialEncrypted=aws-credentials");
+    d->unit_credentials = brings_credentials(unit.data);
     look_at_life(d, &shown, unit.data);
     look_at_user(d, &shown, unit.data);
     look_at_sandbox(d, &shown, unit.data);

@@ -54,6 +54,10 @@ static int check_request(const struct setup_request *r, struct err *err)
             return err_set(err, -EINVAL,
                            "the path \"%s\" holds a control character; rename the file",
                            shown(&text, r->database));
+    if (r->credentials && (*r->credentials != '/' || strpbrk(r->credentials, "\n\r\t")))
+        return err_set(err, -EINVAL,
+                       "--credentials \"%s\" is not an absolute path; begin it with /",
+                       shown(&text, r->credentials));
     if (r->application &&
         (!*r->application || r->application[strspn(r->application, UNIT_CHARACTERS)]))
         return err_set(err, -EINVAL, "\"%s\" is not the name of a unit, such as app.service",
@@ -208,7 +212,7 @@ static void append_directive(struct buf *out, const char *key, const char *prefi
     buf_putc(out, '\n');
 }
 
-static void write_drop_in(struct setup *s)
+static void write_drop_in(const struct setup_request *r, struct setup *s)
 {
     struct buf *b = &s->drop_in;
 
@@ -234,6 +238,10 @@ static void write_drop_in(struct setup *s)
         buf_lit(b, "# Of all homes and temporary files the service sees this directory alone.\n");
         append_directive(b, "BindPaths", "", s->directory.data);
     }
+    if (r->credentials) {
+        buf_lit(b, "# Read by systemd as root and handed to the daemon alone: chmod 0600.\n");
+        append_directive(b, "LoadCredential", "aws-credentials:", r->credentials);
+    }
     if (s->home.len && setup_hides(s->home.data)) {
         _cleanup_buf_ struct buf aws = {0};
         buf_printf(&aws, "%s/.aws", s->home.data);
@@ -254,7 +262,7 @@ static int write_texts(const struct setup_request *r, struct setup *s, struct er
             buf_lit(&s->application, ".service");
     }
     write_config(r, s);
-    write_drop_in(s);
+    write_drop_in(r, s);
     buf_printf(&s->config_path, "%s" SYNCD_SYSCONFDIR "/syncd/%s.conf", root, r->name);
     buf_printf(&s->drop_in_path, "%s/etc/systemd/system/%s.d/setup.conf", root,
                s->unit.data ? s->unit.data : "");

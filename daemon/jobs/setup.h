@@ -16,6 +16,7 @@ struct setup_request {
     const char *database;    /* absolute, or relative to where we are */
     const char *application; /* unit that writes to the database */
     const char *user;        /* owner of a database that is not there yet */
+    const char *credentials; /* shared credentials file that systemd is to hand to the daemon */
     const char *region, *endpoint_url, *profile;
     const char *root; /* write below this directory instead of / */
     bool force;       /* replace what is there */

@@ -147,6 +147,7 @@ def test_both_files_or_none(place, tmp_path, force):
         (["--database", "{dir}"], "not a file"),
         (["--database", "{dir}/a\nb.db"], "control character"),
         (["--database", "{db}", "--application", "a b"], "name of a unit"),
+        (["--database", "{db}", "--credentials", "keys"], "--credentials"),
         (["--database", "{db}", "extra"], "extra"),
     ],
 )
@@ -161,6 +162,12 @@ def test_what_is_refused_is_said(place, tmp_path, arguments, words):
 def test_a_name_is_one_of_files_and_units(place, tmp_path, name):
     done = place.setup("--database", make(tmp_path / "data" / "app.db"), name=name)
     assert done.returncode == 2 and not place.root.exists()
+
+
+def test_keys_are_handed_over_by_systemd(place, tmp_path):
+    database = make(tmp_path / "data" / "app.db")
+    assert place.setup("--database", database, "--credentials", "/etc/syncd/app.keys").returncode == 0
+    assert place.unit()["Service"]["LoadCredential"] == "aws-credentials:/etc/syncd/app.keys"
 
 
 def test_a_database_that_is_not_there_yet(place, tmp_path):

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from harness import eventually
-from world import DATABASE
+from world import DATABASE, KEYS
 
 UNIT = "syncd@app.service"
 
@@ -238,6 +238,76 @@ def test_instances_of_different_users_side_by_side(world):
     # The socket of the unit without a name is where it is looked for.
     assert m.shell("readlink -f /run/syncd/syncd.sock").strip().endswith("/syncd/syncd/syncd.sock")
     assert m.inside("syncctl", "status").stdout
+
+
+def test_keys_that_systemd_hands_over(world):
+    """They are in no environment, and in no file that the daemon's user may read."""
+    m, keys = world.machine, "/etc/syncd/keys"
+    m.inside("install", "-d", "-o", "stranger", "-g", "stranger", "/var/lib/keys")
+    m.inside("sqlite3", "/var/lib/keys/k.db", "CREATE TABLE log(id INTEGER PRIMARY KEY, text)", user="stranger")
+    world.set_up("keys", "/var/lib/keys/k.db", "--credentials", keys, where=m.inside)
+    os.unlink(m.path("etc/syncd/keys.env"))
+    m.write(keys, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n" % KEYS, 0o600)
+    told = world.ctl("doctor", name="keys", check=False).stdout
+    assert "LoadCredential" in next(line for line in told.splitlines() if " credentials " in line)
+    m.inside("systemctl", "enable", "--now", "syncd@keys")
+    m.inside("sqlite3", "-cmd", ".timeout 5000", "/var/lib/keys/k.db", "INSERT INTO log VALUES(1, 'x')", user="stranger")
+    world.settle("keys", "/var/lib/keys/k.db")
+    assert "aws-credentials" in status(world, "keys")["target"]["credentials"]["provider"]
+    assert world.ctl("doctor", name="keys").returncode == 0
+    m.inside("systemctl", "disable", "--now", "syncd@keys")
+
+
+def lines_of(world, **options):
+    """What doctor says, by check."""
+    told = json.loads(world.ctl("--json", "doctor", check=False, **options).stdout)
+    lines = {}
+    for line in told["checks"]:
+        lines.setdefault(line["check"], []).append(line)
+    return told["result"], lines
+
+
+def test_doctor_is_content_and_changes_nothing(world):
+    eventually(lambda: lines_of(world)[0] == "ok", "doctor being content")
+    _, lines = lines_of(world)
+    assert {line["result"] for of in lines.values() for line in of} == {"ok"}
+    assert {"unit", "user", "sandbox", "daemon", "credentials", "tables"} <= set(lines)
+    assert lines_of(world, user="app")[0] == "ok"  # the owner may ask as well
+
+
+@pytest.mark.parametrize(
+    "check, text",
+    [
+        ("user", "[Service]\nUser=stranger\nGroup=stranger\n"),
+        ("sandbox", "[Service]\nReadWritePaths=\n"),
+        ("unit", "[Unit]\nDescription=changed\n"),
+    ],
+)
+def test_doctor_finds_what_is_wrong_with_the_unit(world, check, text):
+    m, path = world.machine, "etc/systemd/system/syncd@app.service.d/wrong.conf"
+    m.write(path, text)
+    if check != "unit":
+        m.inside("systemctl", "daemon-reload")
+    try:
+        result, lines = lines_of(world)
+        found = [line for of in lines.values() for line in of if line["result"] != "ok"]
+        assert [line["check"] for line in found] == [check], found
+        assert result == ("warning" if check == "unit" else "failed")
+    finally:
+        os.unlink(m.path(path))
+        m.inside("systemctl", "daemon-reload")
+
+
+def test_doctor_finds_a_home_that_the_unit_does_not_see(world):
+    m, path = world.machine, "etc/systemd/system/syncd@home.service.d/wrong.conf"
+    m.write(path, "[Service]\nBindPaths=\n")
+    m.inside("systemctl", "daemon-reload")
+    _, lines = lines_of(world, name="home")
+    assert lines["sandbox"][0]["result"] == "failed" and "BindPaths=" in lines["sandbox"][0]["text"]
+    os.unlink(m.path(path))
+    m.inside("systemctl", "daemon-reload")
+    _, lines = lines_of(world, name="home")
+    assert lines["sandbox"][0]["result"] == "ok"
 
 
 def test_root_works_as_the_owner_of_the_database(world):
