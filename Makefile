@@ -146,6 +146,11 @@ chaos:
 	$(Q)$(MAKE) all BUILD=build-chaos FAILPOINTS=1 WERROR=$(WERROR)
 	$(Q)tests/chaos/run --seconds $(DURATION) $(CHAOS)
 
+# The installed service under a real systemd, in a container; SYSTEMD: options for pytest.
+SYSTEMD ?=
+systemd-test:
+	$(Q)tests/systemd/run $(SYSTEMD)
+
 bench: all
 	$(Q)tests/bench/run
 
@@ -200,8 +205,8 @@ clean:
 	rm -rf $(BUILD) build-san build-fuzz build-chaos
 
 help:
-	@echo 'all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean'
+	@echo 'all check tools systemd-test bench soak chaos asan ubsan fuzz format lint install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(BUILD) -name systemd-root -prune -o -name '*.d' -type f -print 2>/dev/null)
-.PHONY: FORCE all check tools bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+.PHONY: FORCE all check tools systemd-test bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config

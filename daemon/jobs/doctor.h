@@ -31,7 +31,7 @@ struct doctor {
     bool daemon_runs;     /* as the daemon itself said */
     char daemon_credentials[96]; /* provider that the running daemon uses; "": none, or not known */
     bool unit_credentials;       /* the unit has LoadCredential=aws-credentials */
-    bool unit_active;
+    bool unit_loaded, unit_active;
     struct plan_list plans;
     bool planned;
     struct doctor_line *lines;

@@ -36,6 +36,20 @@ static bool may_write(struct doctor *d, const char *check, const char *directory
     return true;
 }
 
+/* Without the variables of its unit, and before that has ever run, the configuration takes the
+ * daemon's file to be beside the database. */
+static bool comes_with_the_unit(const struct doctor *d, const char *path)
+{
+    const char *database = d->config->database, *base = strrchr(database, '/') + 1;
+    _cleanup_free_ char *beside = NULL;
+
+    if (asprintf(&beside, "%.*s.%s-syncd.db", (int)(base - database), database, base) < 0) {
+        beside = NULL;
+        return false;
+    }
+    return d->unit_loaded && strcmp(path, beside) == 0 && access(path, F_OK) < 0;
+}
+
 static void look_at_state(struct doctor *d)
 {
     const char *path = d->config->state_path;
@@ -43,6 +57,12 @@ static void look_at_state(struct doctor *d)
     char *slash = dir ? strrchr(dir, '/') : NULL;
     struct stat st;
 
+    if (comes_with_the_unit(d, path)) {
+        doctor_add(d, "state", DOCTOR_OK,
+                   "/var/lib/syncd/%s/%s.db, made by the unit at its first start", d->config->name,
+                   d->config->name);
+        return;
+    }
     if (!slash)
         return;
     slash[slash == dir] = '\0';

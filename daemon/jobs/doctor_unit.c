@@ -208,6 +208,7 @@ void doctor_unit(struct doctor *d)
                                                  "systemctl daemon-reload");
         return;
     }
+    d->unit_loaded = true;
     d->unit_credentials = brings_credentials(unit.data);
     look_at_life(d, &shown, unit.data);
     look_at_user(d, &shown, unit.data);

@@ -1,6 +1,6 @@
 /* Tries what the service must not be able to do, and what it must, and writes a line about each:
- * "NAME allowed" or "NAME refused ERRNO". Run inside the unit's sandbox, and outside it to show that
- * it is the sandbox that refuses.
+ * "NAME allowed" or "NAME refused ERRNO". Run inside the unit's sandbox, and outside it to show
+ * that it is the sandbox that refuses.
  *
  * probe FILE PORT OPEN_DIRECTORY OWN_DIRECTORY HOME_FILE */
 #define _GNU_SOURCE
@@ -66,7 +66,8 @@ static void open_file(const char *name, const char *path, int flags)
 static void memory(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    void *p = mmap(NULL, page, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p =
+        mmap(NULL, page, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     tell("memory-writable-and-executable", p != MAP_FAILED);
     p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
