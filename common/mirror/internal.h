@@ -280,6 +280,10 @@ struct mirror {
     usec converged_at;
     uint32_t lag[LAG_SAMPLES]; /* microseconds / 64, a ring */
     uint64_t lag_count;
+    struct lag_ranks {
+        uint64_t of; /* lag_count when they were found: looked for anew only when it has grown */
+        uint32_t p50, p99, max;
+    } lag_ranks;
 };
 
 /* mirror.c */

@@ -144,6 +144,30 @@ static void collect_waiting(void *arg, const struct dead_letter *d)
     w->count++;
 }
 
+/* Put the row if it has the key in `key` (which becomes m->key): 1; 0 when it has not; negative on
+ * failure. */
+static int give_to(const struct offer *o, uint32_t table, const void *row_key, size_t n,
+                   const struct buf *key)
+{
+    struct mirror *m = o->m;
+    struct offer next = *o;
+
+    next.t = mirror_table_by_id(m, table);
+    if (!next.t)
+        return 0;
+    int rc = owner_row_has(m, next.t, row_key, n, key);
+    if (rc > 0) {
+        buf_clear(&m->row_key);
+        buf_append(&m->row_key, row_key, n);
+        buf_clear(&m->key);
+        buf_append(&m->key, key->data, key->len);
+        rc = buf_ok(&m->key) && buf_ok(&m->row_key) ? put(&next) : -ENOMEM;
+    }
+    if (next.t->rows)
+        rows_end(next.t->rows->lookup);
+    return rc;
+}
+
 /* The key in m->key is free: the first row that has waited for it and still has it takes it.
  * 1 when one did, 0 when none, negative on failure. */
 static int give_to_waiting(const struct offer *o)
@@ -166,23 +190,29 @@ static int give_to_waiting(const struct offer *o)
         uint32_t head[2];
         memcpy(head, at, sizeof head);
         at += sizeof head;
-        struct offer next = *o;
-        next.t = mirror_table_by_id(m, head[0]);
-        int has = next.t ? owner_row_has(m, next.t, at, head[1], &key) : 0;
-        if (has < 0)
-            rc = has;
-        if (has > 0) {
-            buf_clear(&m->row_key);
-            buf_append(&m->row_key, at, head[1]);
-            buf_clear(&m->key);
-            buf_append(&m->key, key.data, key.len);
-            rc = buf_ok(&m->key) && buf_ok(&m->row_key) ? put(&next) : -ENOMEM;
-        }
-        if (next.t && next.t->rows)
-            rows_end(next.t->rows->lookup);
+        rc = give_to(o, head[0], at, head[1], &key);
         at += head[1];
     }
     return rc;
+}
+
+/* The row that has the key in m->key by now has it by a write that nothing durable stands for (a
+ * retry of a dead letter, which may be dropped when the table is parked, or die with the process):
+ * then what is known here, that the key was left, must not be settled before that write is. */
+static int leave_to(const struct offer *o)
+{
+    struct mirror *m = o->m;
+    const struct payload *p = engine_newest(m->engine, o->t->target, m->key.data, m->key.len);
+    _cleanup_buf_ struct buf key = {0}, row_key = {0};
+
+    if (!p || p->journal || p->load || (!o->journal && !o->load))
+        return 0;
+    buf_append(&key, p->key, p->key_len);
+    buf_append(&row_key, p->row_key, p->row_key_len);
+    if (!buf_ok(&key) || !buf_ok(&row_key))
+        return -ENOMEM;
+    int rc = give_to(o, p->table, row_key.data, row_key.len, &key);
+    return rc < 0 ? rc : 0;
 }
 
 /* The row does not have the key in m->key (any more): its item goes, or comes to be another row's.
@@ -200,7 +230,7 @@ static int leave(const struct offer *o, bool left)
         if (rc < 0)
             return rc;
         if (rc > 0 && !PLANTED(LEAVER_TAKES_ALL))
-            return 0; /* another row's item by now */
+            return leave_to(o); /* another row's item by now */
         if (owner_unknown(m, o->t)) {
             /* It may be the item of a row that has not been loaded yet: looked at afterwards. */
             rc = remember(o, RECORD_SUSPECT, true, NULL);

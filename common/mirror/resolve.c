@@ -76,7 +76,6 @@ static int shake(struct mirror *m, const struct table_slot *t, const struct stor
     return suspects_shake(m, target, same ? SHAKEN_ENTRIES : SHAKEN_ROWS);
 }
 
-/* Take over what the store knows, and decide whether the table's items may differ from the plan. */
 /* What is to be known of the table from now on, where it differs from what was. */
 static int save_table(struct mirror *m, const struct table_slot *t, struct store_table *known,
                       const char *layout, const char *fingerprint, const char *mark)

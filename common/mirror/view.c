@@ -34,20 +34,27 @@ static int compare_lag(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void view_lag(const struct mirror *m, struct mirror_view *v)
+static void rank_lag(struct mirror *m)
 {
     size_t n = m->lag_count < LAG_SAMPLES ? (size_t)m->lag_count : LAG_SAMPLES;
     uint32_t sorted[LAG_SAMPLES];
 
-    if (!n)
+    if (m->lag_ranks.of == m->lag_count)
         return;
     memcpy(sorted, m->lag, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, compare_lag);
-    size_t middle = n / 2, late = n * 99 / 100;
+    m->lag_ranks.of = m->lag_count;
+    m->lag_ranks.p50 = sorted[n / 2];
+    m->lag_ranks.p99 = sorted[n * 99 / 100];
+    m->lag_ranks.max = sorted[n - 1];
+}
 
-    v->lag_p50 = sorted[middle] * 64e-6;
-    v->lag_p99 = sorted[late] * 64e-6;
-    v->lag_max = sorted[n - 1] * 64e-6;
+static void view_lag(struct mirror *m, struct mirror_view *v)
+{
+    rank_lag(m);
+    v->lag_p50 = m->lag_ranks.p50 * 64e-6;
+    v->lag_p99 = m->lag_ranks.p99 * 64e-6;
+    v->lag_max = m->lag_ranks.max * 64e-6;
 }
 
 /* Since when something is pending that we know of; else since when all was last known to be well.

@@ -38,13 +38,18 @@ static char *copy_text(sqlite3_stmt *stmt, int column)
     return strdup(text ? (const char *)text : "");
 }
 
-static int prepare(struct source *s, const char *sql, const char *arg, sqlite3_stmt **out)
-{
-    int rc = sqlite3_prepare_v2(s->db, sql, -1, out, NULL);
+/* A reading of the schema: its questions about one table or index are prepared once for all. */
+struct reading {
+    struct source *source;
+    sqlite3_stmt *columns, *indexes, *index_columns;
+};
 
-    if (rc == SQLITE_OK && arg)
-        rc = sqlite3_bind_text(*out, 1, arg, -1, SQLITE_STATIC);
-    return rc;
+/* The statement at `kept` with `arg` (kept by the caller until it is reset) as its parameter. */
+static int ask(struct reading *r, sqlite3_stmt **kept, const char *sql, const char *arg)
+{
+    int rc = *kept ? SQLITE_OK : sqlite3_prepare_v2(r->source->db, sql, -1, kept, NULL);
+
+    return rc == SQLITE_OK ? sqlite3_bind_text(*kept, 1, arg, -1, SQLITE_STATIC) : rc;
 }
 
 enum { MAX_COLUMNS = 2000, NO_COLUMN = -1 };
@@ -66,13 +71,13 @@ static int make_key(struct table_info *t, const int at[MAX_COLUMNS])
     return SQLITE_OK;
 }
 
-static int read_columns(struct source *s, struct table_info *t)
+static int read_columns(struct reading *r, struct table_info *t)
 {
-    sqlite3_stmt *stmt = NULL;
-    int rc = prepare(s,
-                     "SELECT name, type, \"notnull\", pk, hidden, dflt_value FROM "
-                     "pragma_table_xinfo(?1, 'main') ORDER BY cid",
-                     t->name, &stmt);
+    int rc = ask(r, &r->columns,
+                 "SELECT name, type, \"notnull\", pk, hidden, dflt_value FROM "
+                 "pragma_table_xinfo(?1, 'main') ORDER BY cid",
+                 t->name);
+    sqlite3_stmt *stmt = r->columns;
     int key[MAX_COLUMNS];
 
     for (size_t i = 0; i < MAX_COLUMNS; i++)
@@ -95,7 +100,7 @@ static int read_columns(struct source *s, struct table_info *t)
         if (pk > 0 && pk <= MAX_COLUMNS)
             key[pk - 1] = (int)t->column_count - 1;
     }
-    sqlite3_finalize(stmt);
+    sqlite3_reset(stmt);
     return rc == SQLITE_DONE ? make_key(t, key) : rc;
 }
 
@@ -112,15 +117,15 @@ static int set_collation(struct column_info *c, const char *collation)
 
 /* Columns and collations of one unique index; one with an expression or a generated column is left
  * out, since it cannot be a key. */
-static int read_unique(struct source *s, struct table_info *t, const char *index, bool primary)
+static int read_unique(struct reading *r, struct table_info *t, const char *index, bool primary)
 {
-    sqlite3_stmt *stmt = NULL;
+    int rc = ask(r, &r->index_columns,
+                 "SELECT cid, coll FROM pragma_index_xinfo(?1, 'main') WHERE key = 1 "
+                 "ORDER BY seqno",
+                 index);
+    sqlite3_stmt *stmt = r->index_columns;
     struct unique_info u = {0};
     bool usable = true;
-    int rc = prepare(s,
-                     "SELECT cid, coll FROM pragma_index_xinfo(?1, 'main') WHERE key = 1 "
-                     "ORDER BY seqno",
-                     index, &stmt);
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         rc = SQLITE_OK;
@@ -141,7 +146,7 @@ static int read_unique(struct source *s, struct table_info *t, const char *index
         }
         *column = (size_t)cid;
     }
-    sqlite3_finalize(stmt);
+    sqlite3_reset(stmt);
     if (rc == SQLITE_DONE && usable && !primary) {
         struct unique_info *to = grow((void **)&t->uniques, &t->unique_count, sizeof *to);
         if (to && (u.name = strdup(index))) {
@@ -157,21 +162,21 @@ static int read_unique(struct source *s, struct table_info *t, const char *index
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-static int read_indexes(struct source *s, struct table_info *t)
+static int read_indexes(struct reading *r, struct table_info *t)
 {
-    sqlite3_stmt *stmt = NULL;
+    int rc = ask(r, &r->indexes,
+                 "SELECT name, origin FROM pragma_index_list(?1, 'main') "
+                 "WHERE \"unique\" = 1 AND partial = 0 ORDER BY seq",
+                 t->name);
+    sqlite3_stmt *stmt = r->indexes;
     bool key_index = false;
-    int rc = prepare(s,
-                     "SELECT name, origin FROM pragma_index_list(?1, 'main') "
-                     "WHERE \"unique\" = 1 AND partial = 0 ORDER BY seq",
-                     t->name, &stmt);
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         bool primary = strcmp((const char *)sqlite3_column_text(stmt, 1), "pk") == 0;
         key_index |= primary;
-        rc = read_unique(s, t, (const char *)sqlite3_column_text(stmt, 0), primary);
+        rc = read_unique(r, t, (const char *)sqlite3_column_text(stmt, 0), primary);
     }
-    sqlite3_finalize(stmt);
+    sqlite3_reset(stmt);
     /* A primary key of a rowid table without an index of its own is the rowid itself. */
     t->rowid_key = t->kind == TABLE_ROWID && t->key_count == 1 && !key_index;
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
@@ -197,7 +202,7 @@ static enum table_kind kind_of(const char *type, bool without_rowid)
     return without_rowid ? TABLE_WITHOUT_ROWID : TABLE_ROWID;
 }
 
-static int read_table(struct source *s, struct table_info *t)
+static int read_table(struct reading *r, struct table_info *t)
 {
     int rc = SQLITE_OK;
 
@@ -205,25 +210,27 @@ static int read_table(struct source *s, struct table_info *t)
      */
     if (t->kind == TABLE_VIRTUAL || t->kind == TABLE_VIEW || t->kind == TABLE_SHADOW)
         return rc;
-    if ((rc = read_columns(s, t)) != SQLITE_OK || (rc = read_indexes(s, t)) != SQLITE_OK)
+    if ((rc = read_columns(r, t)) != SQLITE_OK || (rc = read_indexes(r, t)) != SQLITE_OK)
         return rc;
     find_rowid_name(t);
-    return lookups_read(s, t);
+    return lookups_read(r->source, t);
 }
 
 static int read_all(struct source *s, struct catalog *c)
 {
+    struct reading r = {.source = s};
     sqlite3_stmt *stmt = NULL;
     int rc = source_query_int(s, "PRAGMA schema_version", &c->schema_version);
 
     if (rc == SQLITE_OK)
-        rc = prepare(s,
-                     "SELECT l.name, l.type, l.wr, l.strict, coalesce(m.sql, '') "
-                     "FROM pragma_table_list AS l JOIN sqlite_schema AS m "
-                     "ON m.name = l.name AND m.type IN ('table', 'view') "
-                     "WHERE l.schema = 'main' AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
-                     "AND l.name NOT LIKE '\\_syncd\\_%' ESCAPE '\\' ORDER BY l.name",
-                     NULL, &stmt);
+        rc = sqlite3_prepare_v2(
+            s->db,
+            "SELECT l.name, l.type, l.wr, l.strict, coalesce(m.sql, '') "
+            "FROM pragma_table_list AS l JOIN sqlite_schema AS m "
+            "ON m.name = l.name AND m.type IN ('table', 'view') "
+            "WHERE l.schema = 'main' AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+            "AND l.name NOT LIKE '\\_syncd\\_%' ESCAPE '\\' ORDER BY l.name",
+            -1, &stmt, NULL);
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct table_info *t = grow((void **)&c->tables, &c->count, sizeof *t);
         if (!t || !(t->name = copy_text(stmt, 0)) || !(t->sql = copy_text(stmt, 4))) {
@@ -233,8 +240,11 @@ static int read_all(struct source *s, struct catalog *c)
         t->kind =
             kind_of((const char *)sqlite3_column_text(stmt, 1), sqlite3_column_int(stmt, 2) != 0);
         t->strict = sqlite3_column_int(stmt, 3) != 0;
-        rc = read_table(s, t);
+        rc = read_table(&r, t);
     }
+    sqlite3_finalize(r.columns);
+    sqlite3_finalize(r.indexes);
+    sqlite3_finalize(r.index_columns);
     sqlite3_finalize(stmt);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

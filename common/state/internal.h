@@ -64,7 +64,8 @@ sqlite3_stmt *store_statement(struct store *s, enum store_statement which);
 /* Open the transaction if none is, step a statement that returns no row, reset it. */
 int store_run(struct store *s, sqlite3_stmt *stmt);
 int store_errno(int sqlite_rc);
-/* Reads the table: for when the count kept in `suspects` is not known. */
+/* Read the table: for when the count kept in `dead_letters` or `suspects` is not known. */
+int64_t store_count_dead_letters(struct store *s);
 int64_t store_count_suspects(struct store *s);
 int store_bind_blob(sqlite3_stmt *stmt, int at, const void *bytes, size_t n);
 

@@ -272,9 +272,7 @@ int store_dead_letter_clear(struct store *s, uint32_t table_id, const void *row_
 {
     sqlite3_stmt *stmt;
 
-    if (s->dead_letters < 0)
-        s->dead_letters = store_dead_letter_count(s, 0);
-    if (s->dead_letters == 0)
+    if (store_dead_letter_count(s, 0) == 0)
         return 0;
     if (!(stmt = store_statement(s, ST_DEAD_CLEAR)))
         return -EIO;
@@ -298,16 +296,24 @@ bool store_has_dead_letters(const struct store *s)
     return s->dead_letters != 0;
 }
 
+int64_t store_count_dead_letters(struct store *s)
+{
+    sqlite3_stmt *stmt = NULL;
+
+    sqlite3_prepare_v2(s->db, "SELECT count(*) FROM dead_letter", -1, &stmt, NULL);
+    int64_t n = count_of(stmt);
+    sqlite3_finalize(stmt);
+    return n;
+}
+
 int64_t store_dead_letter_count(struct store *s, uint32_t table_id)
 {
     sqlite3_stmt *stmt = NULL;
 
-    if (table_id == 0) {
-        sqlite3_prepare_v2(s->db, "SELECT count(*) FROM dead_letter", -1, &stmt, NULL);
-        int64_t n = count_of(stmt);
-        sqlite3_finalize(stmt);
-        return n;
-    }
+    if (s->dead_letters < 0)
+        s->dead_letters = store_count_dead_letters(s);
+    if (table_id == 0 || s->dead_letters == 0)
+        return s->dead_letters;
     if ((stmt = store_statement(s, ST_DEAD_COUNT)) != NULL)
         sqlite3_bind_int64(stmt, 1, table_id);
     return count_of(stmt);

@@ -171,7 +171,7 @@ void store_rollback(struct store *s)
     if (!sqlite3_get_autocommit(s->db))
         exec(s, "ROLLBACK");
     s->dirty = false;
-    s->dead_letters = store_dead_letter_count(s, 0);
+    s->dead_letters = store_count_dead_letters(s);
     if (PLANTED(SUSPECTS_FORGOTTEN))
         exec(s, "DELETE FROM suspect");
     s->suspects = store_count_suspects(s);
@@ -362,7 +362,7 @@ int store_open(const char *path, struct store **out, struct err *err)
         store_close(s);
         return rc;
     }
-    s->dead_letters = store_dead_letter_count(s, 0);
+    s->dead_letters = store_count_dead_letters(s);
     s->suspects = store_count_suspects(s);
     if (s->dead_letters < 0 ||
         (s->dead_letters && exec(s, "UPDATE dead_letter SET serial=0") != SQLITE_OK)) {

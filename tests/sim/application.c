@@ -151,7 +151,7 @@ static char *new_value(struct world *w)
     if (sim_chance(w, w->faults.poison))
         return sqlite3_mprintf("'a cup of " SIM_POISON " %u'", sim_pick(w, 9));
     if (sim_chance(w, w->faults.unmapped))
-        return sqlite3_mprintf("%s", sim_chance(w, 900) ? "9e999" : "zeroblob(1200000)");
+        return sqlite3_mprintf("%s", sim_chance(w, 900) ? "9e999" : "zeroblob(420000)");
     switch (sim_pick(w, 8)) {
     case 0:
         return sqlite3_mprintf("NULL");
@@ -168,21 +168,24 @@ static char *new_value(struct world *w)
     }
 }
 
-/* A column that is no part of the key; NULL when there is none. */
+/* A column that is no part of the key; NULL when there is none, or no table. */
 static char *other_column(struct world *w, unsigned t)
 {
-    char *count = app_ask(w,
-                          "SELECT count(*) FROM pragma_table_info(%Q) WHERE pk=0 AND name NOT IN "
-                          "(" KEY_COLUMNS ")",
-                          sources[t].name);
-    unsigned n = count ? (unsigned)strtoul(count, NULL, 10) : 0;
+    sqlite3_stmt *stmt = sim_ask(w->app, &w->asked.columns,
+                                 "SELECT name FROM pragma_table_info(?1) WHERE pk=0 AND name NOT "
+                                 "IN (" KEY_COLUMNS ")");
+    char *names[64];
+    unsigned n = 0;
 
-    sqlite3_free(count);
-    return n ? app_ask(w,
-                       "SELECT name FROM pragma_table_info(%Q) WHERE pk=0 AND name NOT IN "
-                       "(" KEY_COLUMNS ") LIMIT 1 OFFSET %u",
-                       sources[t].name, sim_pick(w, n))
-             : NULL;
+    sqlite3_bind_text(stmt, 1, sources[t].name, -1, SQLITE_STATIC);
+    while (n < 64 && sqlite3_step(stmt) == SQLITE_ROW)
+        names[n++] = sqlite3_mprintf("%s", sqlite3_column_text(stmt, 0));
+    sqlite3_reset(stmt);
+    char *chosen = n ? names[sim_pick(w, n)] : NULL;
+    for (unsigned i = 0; i < n; i++)
+        if (names[i] != chosen)
+            sqlite3_free(names[i]);
+    return chosen;
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -281,7 +284,7 @@ static void many(struct world *w, unsigned t, const char *column)
 static void write_row(struct world *w)
 {
     unsigned t = sim_pick(w, SIM_SOURCES);
-    char *column = table_exists(w, t) ? other_column(w, t) : NULL;
+    char *column = other_column(w, t);
     unsigned dice = sim_pick(w, 1000);
 
     if (!column)
@@ -485,6 +488,10 @@ const char *application_table(unsigned source)
 
 void application_close(struct world *w)
 {
+    sqlite3_finalize(w->asked.columns);
+    sqlite3_finalize(w->asked.tables);
+    sqlite3_finalize(w->asked.journal);
+    w->asked = (struct sim_asked){0};
     sqlite3_close_v2(w->app);
     sqlite3_close_v2(w->look);
     w->app = w->look = NULL;

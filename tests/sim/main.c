@@ -18,6 +18,7 @@
 #include <sqlite3.h>
 
 #include "base/plant.h"
+#include "pool.h"
 #include "run.h"
 
 enum plant planted_fault;
@@ -372,6 +373,7 @@ int main(int argc, char **argv)
     sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 1200, 100);
+    pool_install();
     if (!parse(&o, argc, argv)) {
         fprintf(
             stderr,

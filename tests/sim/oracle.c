@@ -229,8 +229,8 @@ static void compare_meeting(struct comparing *c, const struct wanted *rows, size
         unwritten |= !rows[i].written;
     }
     if (!owner && !unwritten)
-        sim_fail(c->w, "%s: of %zu rows of %s that meet at one key none has it", c->when, n,
-                 rows->table->name);
+        sim_fail(c->w, "%s: of %zu rows of %s that meet at one key none has it, as %.*s", c->when,
+                 n, rows->table->name, (int)rows->json.len, rows->json.data);
     if (owner && !owner->written)
         add_letter(&c->letters, owner);
     compare_item(c, owner ? owner : rows, !owner || !owner->written);
@@ -278,17 +278,14 @@ static bool mirrored(struct world *w, const char *name)
 
 bool oracle_all_mirrored(struct world *w)
 {
-    sqlite3_stmt *stmt = NULL;
-    bool all = true;
+    sqlite3_stmt *stmt = sim_ask(w->look, &w->asked.tables,
+                                 "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT "
+                                 "GLOB '_syncd_*' AND name NOT GLOB 'sqlite_*'");
+    bool all = stmt != NULL;
 
-    if (sqlite3_prepare_v2(w->look,
-                           "SELECT name FROM sqlite_schema WHERE type='table' AND name NOT GLOB "
-                           "'_syncd_*' AND name NOT GLOB 'sqlite_*'",
-                           -1, &stmt, NULL) != SQLITE_OK)
-        return false;
     while (sqlite3_step(stmt) == SQLITE_ROW)
         all &= mirrored(w, (const char *)sqlite3_column_text(stmt, 0));
-    sqlite3_finalize(stmt);
+    sqlite3_reset(stmt);
     return all;
 }
 
@@ -366,13 +363,10 @@ void oracle_converged(struct world *w)
 
 bool oracle_journal_empty(struct world *w)
 {
-    sqlite3_stmt *stmt = NULL;
-    bool empty = false;
+    sqlite3_stmt *stmt =
+        sim_ask(w->look, &w->asked.journal, "SELECT count(*)=1 AND max(t)=0 FROM _syncd_journal");
+    bool empty = sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_int(stmt, 0) != 0;
 
-    if (sqlite3_prepare_v2(w->look, "SELECT count(*)=1 AND max(t)=0 FROM _syncd_journal", -1, &stmt,
-                           NULL) == SQLITE_OK &&
-        sqlite3_step(stmt) == SQLITE_ROW)
-        empty = sqlite3_column_int(stmt, 0) != 0;
-    sqlite3_finalize(stmt);
+    sqlite3_reset(stmt);
     return empty;
 }

@@ -1,44 +1,15 @@
+/* SQLite's view of the files: its methods of a file, with the locks between connections and a WAL's
+ * shared memory, and its methods of a file system. */
 #include "vfs.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/list.h"
-#include "source/durable.h"
-
-enum { SECTOR = 512, SHM_REGIONS = 16, SHM_SLOTS = 8, DESCRIPTORS = 1024 };
-
-/* A file, by whatever names it has and had. */
-struct node {
-    unsigned refs; /* handles, names */
-    uint64_t ino;
-    uint64_t written;         /* the operation that changed it last: its time */
-    uint64_t oldest_unsynced; /* 0: all of it is durable */
-    struct bytes {
-        unsigned char *at;
-        size_t size, cap;
-    } data, disk;         /* as the processes see it; as it is after a power failure */
-    unsigned char *dirty; /* of each sector: differs from the disk */
-    size_t dirty_cap, dirty_from, dirty_to;
-    struct list handles;
-    void *regions[SHM_REGIONS];
-};
-
-/* A name in the directory: of which file it is, and of which it is on the disk. */
-struct entry_name {
-    struct list link;
-    char *name;
-    struct node *now, *disk;
-};
+#include "disk.h"
 
 struct handle {
     sqlite3_file base;
@@ -48,175 +19,6 @@ struct handle {
     unsigned shm_shared, shm_exclusive;
     bool shm, sync_directory;
 };
-
-static struct {
-    struct list names;
-    uint64_t operations, next_ino, directory_unsynced;
-    bool alive, dying;
-    uint64_t seed;
-    struct node *descriptors[DESCRIPTORS];
-} files;
-
-/* --- bytes ------------------------------------------------------------------------------------ */
-
-static void *more(void *at, size_t *cap, size_t n, size_t each)
-{
-    size_t want = *cap ? *cap : 8192 / each;
-
-    while (want < n)
-        want *= 2;
-    if (want == *cap)
-        return at;
-    at = realloc(at, want * each);
-    if (!at)
-        abort();
-    memset((char *)at + *cap * each, 0, (want - *cap) * each);
-    *cap = want;
-    return at;
-}
-
-/* Bytes past the size are zero. */
-static void resize(struct bytes *b, size_t size)
-{
-    b->at = more(b->at, &b->cap, size, 1);
-    if (size < b->size)
-        memset(b->at + size, 0, b->size - size);
-    b->size = size;
-}
-
-static void touch(struct node *n, size_t from, size_t to)
-{
-    size_t first = from / SECTOR, end = (to + SECTOR - 1) / SECTOR;
-
-    n->written = ++files.operations;
-    if (!n->oldest_unsynced)
-        n->oldest_unsynced = n->written;
-    n->dirty = more(n->dirty, &n->dirty_cap, end + 1, 1);
-    memset(n->dirty + first, 1, end > first ? end - first : 0);
-    if (n->dirty_from == n->dirty_to)
-        n->dirty_from = first;
-    n->dirty_from = first < n->dirty_from ? first : n->dirty_from;
-    n->dirty_to = end > n->dirty_to ? end : n->dirty_to;
-}
-
-/* One sector of what the processes see comes to the disk. */
-static void settle_sector(struct node *n, size_t i)
-{
-    size_t at = i * SECTOR;
-
-    n->data.at = more(n->data.at, &n->data.cap, at + SECTOR, 1);
-    n->disk.at = more(n->disk.at, &n->disk.cap, at + SECTOR, 1);
-    memcpy(n->disk.at + at, n->data.at + at, SECTOR);
-}
-
-static void clean(struct node *n)
-{
-    if (n->dirty_to > n->dirty_from)
-        memset(n->dirty + n->dirty_from, 0, n->dirty_to - n->dirty_from);
-    n->dirty_from = n->dirty_to = 0;
-    n->oldest_unsynced = 0;
-}
-
-static void sync_node(struct node *n)
-{
-    for (size_t i = n->dirty_from; i < n->dirty_to; i++)
-        if (n->dirty[i])
-            settle_sector(n, i);
-    resize(&n->disk, n->data.size);
-    clean(n);
-}
-
-/* --- names ------------------------------------------------------------------------------------ */
-
-static struct node *node_new(void)
-{
-    struct node *n = calloc(1, sizeof *n);
-
-    if (!n)
-        abort();
-    list_init(&n->handles);
-    n->ino = ++files.next_ino;
-    return n;
-}
-
-static void node_unref(struct node *n)
-{
-    if (!n || --n->refs > 0)
-        return;
-    for (unsigned i = 0; i < DESCRIPTORS; i++)
-        if (files.descriptors[i] == n)
-            files.descriptors[i] = NULL;
-    free(n->data.at);
-    free(n->disk.at);
-    free(n->dirty);
-    free(n);
-}
-
-static struct node *node_ref(struct node *n)
-{
-    if (n)
-        n->refs++;
-    return n;
-}
-
-static struct entry_name *name_find(const char *name)
-{
-    if (!files.alive || !name)
-        return NULL;
-    list_for_each(pos, after, &files.names)
-    {
-        struct entry_name *e = container_of(pos, struct entry_name, link);
-        if (strcmp(e->name, name) == 0)
-            return e;
-    }
-    return NULL;
-}
-
-static struct node *node_find(const char *name)
-{
-    struct entry_name *e = name_find(name);
-
-    return e ? e->now : NULL;
-}
-
-static void name_set(struct node **at, struct node *n)
-{
-    node_ref(n);
-    node_unref(*at);
-    *at = n;
-}
-
-static void directory_changed(void)
-{
-    files.operations++;
-    if (!files.directory_unsynced)
-        files.directory_unsynced = files.operations;
-}
-
-static struct node *node_create(const char *name)
-{
-    struct entry_name *e = name_find(name);
-
-    if (!e) {
-        e = calloc(1, sizeof *e);
-        if (!e || !(e->name = strdup(name)))
-            abort();
-        list_push_back(&files.names, &e->link);
-    }
-    name_set(&e->now, node_new());
-    directory_changed();
-    return e->now;
-}
-
-static void sync_directory_entries(void)
-{
-    list_for_each(pos, after, &files.names)
-    {
-        struct entry_name *e = container_of(pos, struct entry_name, link);
-        name_set(&e->disk, e->now);
-    }
-    files.directory_unsynced = 0;
-}
 
 /* --- SQLite's methods of a file --------------------------------------------------------------- */
 
@@ -258,9 +60,9 @@ static int memory_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 
     if (files.dying)
         return SQLITE_OK;
     if (end > size)
-        resize(&node->data, end);
+        bytes_resize(&node->data, end);
     memcpy(node->data.at + at, from, (size_t)n);
-    touch(node, (size_t)at < size ? (size_t)at : size, end);
+    node_touch(node, (size_t)at < size ? (size_t)at : size, end);
     return SQLITE_OK;
 }
 
@@ -271,8 +73,8 @@ static int memory_truncate(sqlite3_file *f, sqlite3_int64 size)
 
     if (files.dying)
         return SQLITE_OK;
-    resize(&node->data, (size_t)size);
-    touch(node, (size_t)size, before > (size_t)size ? before : (size_t)size);
+    bytes_resize(&node->data, (size_t)size);
+    node_touch(node, (size_t)size, before > (size_t)size ? before : (size_t)size);
     return SQLITE_OK;
 }
 
@@ -283,7 +85,7 @@ static int memory_sync(sqlite3_file *f, int flags)
     (void)flags;
     if (files.dying)
         return SQLITE_OK;
-    sync_node(h->node);
+    node_sync(h->node);
     if (h->sync_directory)
         sync_directory_entries();
     h->sync_directory = false;
@@ -561,117 +363,18 @@ static sqlite3_vfs vfs = {.iVersion = 2,
                           .xGetLastError = fs_error,
                           .xCurrentTimeInt64 = fs_time};
 
-/* --- the C library's view --------------------------------------------------------------------- */
-
-int stat(const char *path, struct stat *st)
-{
-    const struct node *n = node_find(path);
-
-    if (!n)
-        return fstatat(AT_FDCWD, path, st, 0);
-    *st = (struct stat){.st_dev = 1,
-                        .st_ino = n->ino,
-                        .st_mode = S_IFREG | 0600,
-                        .st_nlink = 1,
-                        .st_uid = geteuid(),
-                        .st_gid = getegid(),
-                        .st_size = (off_t)n->data.size};
-    st->st_mtim.tv_sec = st->st_ctim.tv_sec = (time_t)n->written;
-    return 0;
-}
-
-int access(const char *path, int mode)
-{
-    return node_find(path) ? 0 : faccessat(AT_FDCWD, path, mode, 0);
-}
-
-char *realpath(const char *path, char *resolved)
-{
-    if (!node_find(path) || resolved)
-        return resolved ? NULL : canonicalize_file_name(path);
-    return strdup(path);
-}
-
-int open(const char *path, int flags, ...)
-{
-    struct node *n = node_find(path);
-    mode_t mode = 0;
-    va_list args;
-
-    if (flags & O_CREAT) {
-        va_start(args, flags);
-        mode = va_arg(args, mode_t);
-        va_end(args);
-    }
-    int fd = openat(AT_FDCWD, n ? "/dev/null" : path, flags, mode);
-    if (fd >= 0 && fd < DESCRIPTORS)
-        files.descriptors[fd] = n;
-    return fd;
-}
-
-int close(int fd)
-{
-    if (fd >= 0 && fd < DESCRIPTORS)
-        files.descriptors[fd] = NULL;
-    return (int)syscall(SYS_close, fd);
-}
-
-int fdatasync(int fd)
-{
-    struct node *n = fd >= 0 && fd < DESCRIPTORS ? files.descriptors[fd] : NULL;
-
-    if (!n)
-        return (int)syscall(SYS_fdatasync, fd);
-    if (!files.dying)
-        sync_node(n);
-    return 0;
-}
-
-/* The files that durable.c would sync. */
-int durable_sync(struct durable *d, const char *database, bool wal)
-{
-    char beside[300];
-
-    (void)d;
-    if (files.dying)
-        return 0;
-    snprintf(beside, sizeof beside, "%s%s", database, wal ? "-wal" : "-journal");
-    struct node *n = node_find(beside);
-    if (n)
-        sync_node(n);
-    sync_directory_entries();
-    return 0;
-}
-
-void durable_close(struct durable *d)
-{
-    *d = DURABLE_INIT;
-}
-
 /* --- life ------------------------------------------------------------------------------------- */
 
 void vfs_start(uint64_t seed)
 {
-    memset(&files, 0, sizeof files);
-    list_init(&files.names);
-    files.alive = true;
-    files.seed = seed;
+    files_begin(seed);
     sqlite3_vfs_register(&vfs, 1);
     sqlite3_randomness(0, NULL); /* begins anew, with our seed */
 }
 
 void vfs_end(void)
 {
-    list_for_each(pos, after, &files.names)
-    {
-        struct entry_name *e = container_of(pos, struct entry_name, link);
-        name_set(&e->now, NULL);
-        name_set(&e->disk, NULL);
-        free(e->name);
-        list_remove(&e->link);
-        free(e);
-    }
-    files.alive = false;
+    files_end();
     sqlite3_vfs_unregister(&vfs);
 }
 
@@ -683,70 +386,4 @@ void vfs_dying(bool dying)
 uint64_t vfs_operations(void)
 {
     return files.operations;
-}
-
-static bool synced(uint64_t oldest_unsynced, uint64_t operation)
-{
-    return !oldest_unsynced || oldest_unsynced > operation;
-}
-
-bool vfs_is_durable(const char *path, bool wal, uint64_t operation)
-{
-    char beside[300];
-
-    snprintf(beside, sizeof beside, "%s%s", path, wal ? "-wal" : "-journal");
-    const struct node *n = node_find(beside);
-    return (!n || synced(n->oldest_unsynced, operation)) &&
-           (wal || synced(files.directory_unsynced, operation));
-}
-
-/* --- power failure ---------------------------------------------------------------------------- */
-
-static bool chance_of(struct rng *rng, unsigned percent)
-{
-    return rng_upto(rng, 99) < percent;
-}
-
-static void tear(struct node *n, struct rng *rng, unsigned sector)
-{
-    static const unsigned kept_percents[] = {0, 50, 90, 100};
-    unsigned kept = kept_percents[rng_upto(rng, 3)];
-    size_t step = sector / SECTOR, size = n->disk.size;
-
-    if (!n->oldest_unsynced)
-        return;
-    for (size_t i = n->dirty_from / step * step; i < n->dirty_to; i += step) {
-        bool keep = chance_of(rng, kept);
-        for (size_t k = i; keep && k < i + step && k < n->dirty_to; k++)
-            if (n->dirty[k])
-                settle_sector(n, k);
-    }
-    if (chance_of(rng, 50)) /* how long it is need not have come there with the bytes */
-        size = n->data.size;
-    else if (n->data.size > size)
-        size += (size_t)rng_upto(rng, n->data.size - size);
-    n->disk.size = size;
-    n->disk.at = more(n->disk.at, &n->disk.cap, size, 1);
-    memset(n->disk.at + size, 0, n->disk.cap - size);
-}
-
-void vfs_power_failure(struct rng *rng, unsigned sector)
-{
-    list_for_each(pos, after, &files.names)
-    {
-        struct entry_name *e = container_of(pos, struct entry_name, link);
-        if (e->now != e->disk && chance_of(rng, 50))
-            name_set(&e->disk, e->now);
-        name_set(&e->now, e->disk);
-        struct node *n = e->now;
-        if (!n)
-            continue;
-        tear(n, rng, sector);
-        resize(&n->data, 0);
-        resize(&n->data, n->disk.size);
-        memcpy(n->data.at, n->disk.at, n->disk.size);
-        n->written = ++files.operations;
-        clean(n);
-    }
-    files.directory_unsynced = 0;
 }

@@ -85,6 +85,13 @@ void sim_fail(struct world *w, const char *fmt, ...)
     snprintf(w->failure, sizeof w->failure, "%s", text);
 }
 
+sqlite3_stmt *sim_ask(sqlite3 *db, sqlite3_stmt **kept, const char *sql)
+{
+    if (!*kept)
+        sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL);
+    return *kept;
+}
+
 /* --- the mirror's edge ------------------------------------------------------------------------ */
 
 static void sync_source(struct world *w)
@@ -441,13 +448,14 @@ static bool at_rest(struct world *w)
 {
     struct mirror_view v;
 
+    /* What is seen at once first: this is asked at every turn. */
+    if (w->syncing || w->source_syncing || !list_empty(&w->flights) || !mirror_idle(w->mirror))
+        return false;
     for (uint32_t i = 0; i < w->probe_count; i++)
         if (w->probes[i].due != USEC_NEVER)
             return false;
     mirror_view(w->mirror, w->now, &v);
-    return v.converged && mirror_idle(w->mirror) && list_empty(&w->flights) && !w->syncing &&
-           !w->source_syncing && oracle_journal_empty(w) && oracle_all_mirrored(w) &&
-           !any_dropped(w);
+    return v.converged && oracle_journal_empty(w) && oracle_all_mirrored(w) && !any_dropped(w);
 }
 
 static void describe_unrest(struct world *w)
@@ -485,7 +493,8 @@ void sim_settle(struct world *w)
             describe_unrest(w);
             return;
         }
-        sim_approve(w);
+        if (mirror_idle(w->mirror)) /* what is held is all that is left */
+            sim_approve(w);
         sim_turn(w);
     }
 }

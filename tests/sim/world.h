@@ -4,7 +4,8 @@
  *
  *     application.c  what the application does to its database: statements, schema changes
  *     service.c      the model DynamoDB: tables, requests, the ways in which they fail
- *     vfs.c          the files, in memory, and what a power failure leaves of them
+ *     disk.c         the files, in memory, and what a power failure leaves of them
+ *     vfs.c, libc.c  those files as SQLite and as the rest of the program see them
  *     oracle.c       what must be true: the items that the rows map to, compared with the model's
  *     world.c        life of the mirror: start, turns, crashes, stops; the clock and the trace
  *
@@ -89,6 +90,10 @@ struct world {
     /* application */
     sqlite3 *app;
     sqlite3 *look; /* the oracle's, which sees what is committed */
+    /* Statements that are asked often. */
+    struct sim_asked {
+        sqlite3_stmt *columns, *tables, *journal;
+    } asked;
     bool in_transaction;
     unsigned keys; /* different keys of each table */
     const char *journal_mode, *synchronous;
@@ -137,6 +142,10 @@ unsigned sim_pick(struct world *w, unsigned n); /* of [0, n) */
 bool sim_chance(struct world *w, unsigned thousandths);
 void sim_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The statement at `kept`, prepared once; NULL when it cannot be, which is what the steps and
+ * columns of no statement say. To be reset after use. */
+sqlite3_stmt *sim_ask(sqlite3 *db, sqlite3_stmt **kept, const char *sql);
 
 bool sim_start(struct world *w);
 /* The process dies: what its state file had not committed is gone, requests are on their own. */

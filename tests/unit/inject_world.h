@@ -244,6 +244,8 @@ static int in_approve(struct mirror *m)
 #define calloc(n, m)  __real_calloc(n, m)
 #define realloc(p, n) __real_realloc(p, n)
 #define strdup(s)     __real_strdup(s)
+#include "../sim/disk.c"
+#include "../sim/libc.c"
 #include "../sim/vfs.c"
 #undef malloc
 #undef calloc

@@ -17,6 +17,8 @@
 #include "../sim/oracle.c"
 #include "../sim/run.c"
 #include "../sim/service.c"
+#include "../sim/disk.c"
+#include "../sim/libc.c"
 #include "../sim/vfs.c"
 #include "../sim/world.c"
 

@@ -11,15 +11,17 @@
 #include <cmocka.h>
 
 #include "../sim/application.c"
+#include "../sim/disk.c"
+#include "../sim/libc.c"
 #include "../sim/oracle.c"
 #include "../sim/service.c"
 #include "../sim/vfs.c"
 #include "../sim/world.c"
 
 /* A world at rest without troubles, with two tables of 100 rows each besides the usual ones. */
-static struct world *two_tables(void)
+static struct world *two_tables_of(uint64_t seed)
 {
-    struct world *w = world_new(1, false);
+    struct world *w = world_new(seed, false);
 
     assert_non_null(w);
     w->faults.crash = 1; /* no small journal_limit */
@@ -34,6 +36,11 @@ static struct world *two_tables(void)
     sim_settle(w);
     assert_string_equal(w->failure, "");
     return w;
+}
+
+static struct world *two_tables(void)
+{
+    return two_tables_of(1);
 }
 
 /* What the application has written is on its way: after the syncs that come before it. */
@@ -230,6 +237,49 @@ static void a_doubt_outlives_a_long_time_parked_and_a_crash(void **state)
     }
 }
 
+/* The first world in which several tables share a DynamoDB table. */
+static struct world *shared_target(void)
+{
+    for (uint64_t seed = 1;; seed++) {
+        struct world *w = two_tables_of(seed);
+        if (strcmp(table_named(w, "seats").target, "single") == 0)
+            return w;
+        world_free(w);
+    }
+}
+
+/* The first row goes while the second, which has waited for the key, is tried again by hand: that
+ * try is dropped, or dies, and what the journal said of the first is all there is. */
+static void a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped(void **state)
+{
+    (void)state;
+    for (int crash = 0; crash < 2; crash++) {
+        struct world *w = shared_target();
+        app_run(w, "INSERT INTO seats(id,place) VALUES(9001,'where they meet')");
+        sim_settle(w);
+        app_run(w, "INSERT INTO seats(id,place) VALUES(9002,'where they meet')");
+        live_for(w, 2 * USEC_PER_SEC);
+        assert_int_equal(table_named(w, "seats").dead_letters, 1);
+
+        app_run(w, "DELETE FROM seats WHERE id=9001");
+        service_table(w, "single")->denied = !crash;
+        assert_int_equal(mirror_dead_letters_retry(w->mirror, w->now, 0), 1);
+        until_sent(w);
+        container_of(w->flights.next, struct sim_flight, link)->due = w->now + 60 * USEC_PER_SEC;
+        live_for(w, 5 * USEC_PER_SEC); /* in which the journal is read */
+        if (crash) {
+            sim_crash(w);
+            sim_start(w);
+        } else {
+            while (service_answer(w, false))
+                ;
+            assert_string_equal(table_named(w, "seats").state, "parked");
+        }
+        service_table(w, "single")->denied = false;
+        all_is_equal_again(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +287,7 @@ int main(void)
         cmocka_unit_test(a_table_parked_with_many_changes_does_not_hold_the_journal),
         cmocka_unit_test(a_table_parked_before_it_was_loaded_holds_nothing),
         cmocka_unit_test(a_doubt_outlives_a_long_time_parked_and_a_crash),
+        cmocka_unit_test(a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped),
         cmocka_unit_test(what_a_crash_left_open_is_found_after_a_long_time_parked),
     };
 

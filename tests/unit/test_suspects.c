@@ -13,6 +13,8 @@
 #include "../sim/application.c"
 #include "../sim/oracle.c"
 #include "../sim/service.c"
+#include "../sim/disk.c"
+#include "../sim/libc.c"
 #include "../sim/vfs.c"
 #include "../sim/world.c"
 

@@ -1,0 +1,262 @@
+#include "disk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vfs.h"
+
+enum { SECTOR = 512 }; /* what is settled or torn at once is one or several of these */
+
+struct files files;
+
+/* --- bytes ------------------------------------------------------------------------------------ */
+
+static void *more(void *at, size_t *cap, size_t n, size_t each)
+{
+    size_t want = *cap ? *cap : 8192 / each;
+
+    while (want < n)
+        want *= 2;
+    if (want == *cap)
+        return at;
+    at = realloc(at, want * each);
+    if (!at)
+        abort();
+    memset((char *)at + *cap * each, 0, (want - *cap) * each);
+    *cap = want;
+    return at;
+}
+
+/* Bytes past the size are zero. */
+void bytes_resize(struct bytes *b, size_t size)
+{
+    b->at = more(b->at, &b->cap, size, 1);
+    if (size < b->size)
+        memset(b->at + size, 0, b->size - size);
+    b->size = size;
+}
+
+void node_touch(struct node *n, size_t from, size_t to)
+{
+    size_t first = from / SECTOR, end = (to + SECTOR - 1) / SECTOR;
+
+    n->written = ++files.operations;
+    if (!n->oldest_unsynced)
+        n->oldest_unsynced = n->written;
+    n->dirty = more(n->dirty, &n->dirty_cap, end + 1, 1);
+    memset(n->dirty + first, 1, end > first ? end - first : 0);
+    if (n->dirty_from == n->dirty_to)
+        n->dirty_from = first;
+    n->dirty_from = first < n->dirty_from ? first : n->dirty_from;
+    n->dirty_to = end > n->dirty_to ? end : n->dirty_to;
+}
+
+/* One sector of what the processes see comes to the disk. */
+static void settle_sector(struct node *n, size_t i)
+{
+    size_t at = i * SECTOR;
+
+    n->data.at = more(n->data.at, &n->data.cap, at + SECTOR, 1);
+    n->disk.at = more(n->disk.at, &n->disk.cap, at + SECTOR, 1);
+    memcpy(n->disk.at + at, n->data.at + at, SECTOR);
+}
+
+static void clean(struct node *n)
+{
+    if (n->dirty_to > n->dirty_from)
+        memset(n->dirty + n->dirty_from, 0, n->dirty_to - n->dirty_from);
+    n->dirty_from = n->dirty_to = 0;
+    n->oldest_unsynced = 0;
+}
+
+void node_sync(struct node *n)
+{
+    for (size_t i = n->dirty_from; i < n->dirty_to; i++)
+        if (n->dirty[i])
+            settle_sector(n, i);
+    bytes_resize(&n->disk, n->data.size);
+    clean(n);
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+struct node *node_new(void)
+{
+    struct node *n = calloc(1, sizeof *n);
+
+    if (!n)
+        abort();
+    list_init(&n->handles);
+    n->ino = ++files.next_ino;
+    return n;
+}
+
+void node_unref(struct node *n)
+{
+    if (!n || --n->refs > 0)
+        return;
+    for (unsigned i = 0; i < DESCRIPTORS; i++)
+        if (files.descriptors[i] == n)
+            files.descriptors[i] = NULL;
+    free(n->data.at);
+    free(n->disk.at);
+    free(n->dirty);
+    free(n);
+}
+
+struct node *node_ref(struct node *n)
+{
+    if (n)
+        n->refs++;
+    return n;
+}
+
+struct entry_name *name_find(const char *name)
+{
+    if (!files.alive || !name)
+        return NULL;
+    list_for_each(pos, after, &files.names)
+    {
+        struct entry_name *e = container_of(pos, struct entry_name, link);
+        if (strcmp(e->name, name) == 0)
+            return e;
+    }
+    return NULL;
+}
+
+struct node *node_find(const char *name)
+{
+    struct entry_name *e = name_find(name);
+
+    return e ? e->now : NULL;
+}
+
+void name_set(struct node **at, struct node *n)
+{
+    node_ref(n);
+    node_unref(*at);
+    *at = n;
+}
+
+void directory_changed(void)
+{
+    files.operations++;
+    if (!files.directory_unsynced)
+        files.directory_unsynced = files.operations;
+}
+
+struct node *node_create(const char *name)
+{
+    struct entry_name *e = name_find(name);
+
+    if (!e) {
+        e = calloc(1, sizeof *e);
+        if (!e || !(e->name = strdup(name)))
+            abort();
+        list_push_back(&files.names, &e->link);
+    }
+    name_set(&e->now, node_new());
+    directory_changed();
+    return e->now;
+}
+
+void sync_directory_entries(void)
+{
+    list_for_each(pos, after, &files.names)
+    {
+        struct entry_name *e = container_of(pos, struct entry_name, link);
+        name_set(&e->disk, e->now);
+    }
+    files.directory_unsynced = 0;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+void files_begin(uint64_t seed)
+{
+    memset(&files, 0, sizeof files);
+    list_init(&files.names);
+    files.alive = true;
+    files.seed = seed;
+}
+
+void files_end(void)
+{
+    list_for_each(pos, after, &files.names)
+    {
+        struct entry_name *e = container_of(pos, struct entry_name, link);
+        name_set(&e->now, NULL);
+        name_set(&e->disk, NULL);
+        free(e->name);
+        list_remove(&e->link);
+        free(e);
+    }
+    files.alive = false;
+}
+
+static bool synced(uint64_t oldest_unsynced, uint64_t operation)
+{
+    return !oldest_unsynced || oldest_unsynced > operation;
+}
+
+bool vfs_is_durable(const char *path, bool wal, uint64_t operation)
+{
+    char beside[300];
+
+    snprintf(beside, sizeof beside, "%s%s", path, wal ? "-wal" : "-journal");
+    const struct node *n = node_find(beside);
+    return (!n || synced(n->oldest_unsynced, operation)) &&
+           (wal || synced(files.directory_unsynced, operation));
+}
+
+/* --- power failure ---------------------------------------------------------------------------- */
+
+static bool chance_of(struct rng *rng, unsigned percent)
+{
+    return rng_upto(rng, 99) < percent;
+}
+
+static void tear(struct node *n, struct rng *rng, unsigned sector)
+{
+    static const unsigned kept_percents[] = {0, 50, 90, 100};
+    unsigned kept = kept_percents[rng_upto(rng, 3)];
+    size_t step = sector / SECTOR, size = n->disk.size;
+
+    if (!n->oldest_unsynced)
+        return;
+    for (size_t i = n->dirty_from / step * step; i < n->dirty_to; i += step) {
+        bool keep = chance_of(rng, kept);
+        for (size_t k = i; keep && k < i + step && k < n->dirty_to; k++)
+            if (n->dirty[k])
+                settle_sector(n, k);
+    }
+    if (chance_of(rng, 50)) /* how long it is need not have come there with the bytes */
+        size = n->data.size;
+    else if (n->data.size > size)
+        size += (size_t)rng_upto(rng, n->data.size - size);
+    n->disk.size = size;
+    n->disk.at = more(n->disk.at, &n->disk.cap, size, 1);
+    memset(n->disk.at + size, 0, n->disk.cap - size);
+}
+
+void vfs_power_failure(struct rng *rng, unsigned sector)
+{
+    list_for_each(pos, after, &files.names)
+    {
+        struct entry_name *e = container_of(pos, struct entry_name, link);
+        if (e->now != e->disk && chance_of(rng, 50))
+            name_set(&e->disk, e->now);
+        name_set(&e->now, e->disk);
+        struct node *n = e->now;
+        if (!n)
+            continue;
+        tear(n, rng, sector);
+        bytes_resize(&n->data, 0);
+        bytes_resize(&n->data, n->disk.size);
+        memcpy(n->data.at, n->disk.at, n->disk.size);
+        n->written = ++files.operations;
+        clean(n);
+    }
+    files.directory_unsynced = 0;
+}

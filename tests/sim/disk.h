@@ -1,0 +1,72 @@
+/* The files of a world, in memory: what the processes see of them, what of that is on the disk, and
+ * what a power failure leaves (vfs.h says by which rules). vfs.c and libc.c show them to SQLite and
+ * to the rest of the program.
+ *
+ * Files are counted: by each name, and by each handle that is open. There is one set of files. */
+#ifndef SYNCD_TESTS_SIM_DISK_H
+#define SYNCD_TESTS_SIM_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/rng.h"
+
+enum { SHM_REGIONS = 16, DESCRIPTORS = 1024 };
+
+/* A file, by whatever names it has and had. */
+struct node {
+    unsigned refs; /* handles, names */
+    uint64_t ino;
+    uint64_t written;         /* the operation that changed it last: its time */
+    uint64_t oldest_unsynced; /* 0: all of it is durable */
+    struct bytes {
+        unsigned char *at;
+        size_t size, cap;
+    } data, disk;         /* as the processes see it; as it is after a power failure */
+    unsigned char *dirty; /* of each sector: differs from the disk */
+    size_t dirty_cap, dirty_from, dirty_to;
+    struct list handles;
+    void *regions[SHM_REGIONS];
+};
+
+/* A name in the directory: of which file it is, and of which it is on the disk. */
+struct entry_name {
+    struct list link;
+    char *name;
+    struct node *now, *disk;
+};
+
+extern struct files {
+    struct list names;
+    uint64_t operations, next_ino, directory_unsynced;
+    bool alive, dying;
+    uint64_t seed;
+    struct node *descriptors[DESCRIPTORS]; /* that libc.c has given */
+} files;
+
+void files_begin(uint64_t seed);
+/* Names go; nodes live as long as they have handles. */
+void files_end(void);
+
+/* Bytes past the size are zero. */
+void bytes_resize(struct bytes *b, size_t size);
+/* Bytes [from, to) of what the processes see have changed. */
+void node_touch(struct node *n, size_t from, size_t to);
+void node_sync(struct node *n);
+
+/* A file without a name. */
+struct node *node_new(void);
+struct node *node_ref(struct node *n); /* NULL is taken */
+void node_unref(struct node *n);
+/* An empty file under that name, instead of any that had it. */
+struct node *node_create(const char *name);
+/* NULL: there is none, or there are no files at all. */
+struct node *node_find(const char *name);
+struct entry_name *name_find(const char *name);
+void name_set(struct node **at, struct node *n);
+void directory_changed(void);
+void sync_directory_entries(void);
+
+#endif
