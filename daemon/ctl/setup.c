@@ -1,10 +1,12 @@
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ctl/ctl.h"
 #include "jobs/setup.h"
+#include "jobs/systemctl.h"
 
 enum { APPLICATION = CTL_OPTION, CREDENTIALS, USER, FORCE, ROOT };
 
@@ -44,6 +46,18 @@ static bool take_options(struct ctl *ctl, int argc, char **argv, struct setup_re
     return true;
 }
 
+/* An order among units is no fault when one of them does not exist, so nobody else would tell. */
+static bool is_unknown(const char *unit)
+{
+    _cleanup_buf_ struct buf shown = {0};
+    struct err ignored;
+
+    if (systemctl_ask("show", "--property=LoadState", unit, &shown, &ignored) < 0)
+        return false;
+    _cleanup_free_ char *state = systemctl_property(&shown, "LoadState");
+    return state && strcmp(state, "not-found") == 0;
+}
+
 static void say_next(const struct ctl *ctl, const struct setup *s, const char *name)
 {
     ctl_say(ctl, "wrote %s", s->config_path.data);
@@ -53,6 +67,10 @@ static void say_next(const struct ctl *ctl, const struct setup *s, const char *n
         ctl_say(ctl,
                 "note: the database belongs to root, so the daemon will run as root; better let "
                 "a user of its own have application and database");
+    if (s->application.len && access("/run/systemd/system", F_OK) == 0 &&
+        is_unknown(s->application.data))
+        ctl_say(ctl, "note: there is no unit %s yet; the order counts once there is",
+                s->application.data);
     ctl_say(ctl,
             "\nnext:\n"
             "  sudo syncctl --name %s doctor\n"

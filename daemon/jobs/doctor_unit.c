@@ -1,96 +1,45 @@
 #include "jobs/doctor.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "jobs/setup.h"
+#include "jobs/systemctl.h"
 
 #define PROPERTIES                                                                                 \
     "--property=LoadState,ActiveState,Result,UnitFileState,NeedDaemonReload,User,ProtectSystem,"   \
     "ProtectHome,ReadWritePaths,BindPaths"
 
-enum { OUTPUT_MAX = 64 * 1024 };
-
-extern char **environ;
-
-/* What systemctl(1) prints: `show` is meant for programs ("KEY=value" lines), `cat` gives the
- * unit's files as they are. */
-static int ask(const char *verb, const char *option, const char *unit, struct buf *out,
-               struct err *err)
+/* Is `directory` at the beginning of `path`, with nothing after it that would make it another one?
+ */
+static bool ends_here(const char *path, size_t n)
 {
-    char *argv[] = {(char *)"systemctl", (char *)verb, (char *)option,
-                    (char *)"--",        (char *)unit, NULL};
-    posix_spawn_file_actions_t actions;
-    int fds[2], status = -1;
-    pid_t pid;
-
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return err_set(err, -errno, "systemctl cannot be asked: %s", strerror(errno));
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-    int rc = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(fds[1]);
-    _cleanup_close_ int from = fds[0];
-    if (rc != 0)
-        return err_set(err, -rc, "systemctl cannot be run: %s", strerror(rc));
-    while (out->len < OUTPUT_MAX && buf_reserve(out, 4096)) {
-        ssize_t n = read(from, out->data + out->len, 4096);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        out->len += (size_t)n;
-        out->data[out->len] = '\0';
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (status != 0 || !buf_ok(out) || !out->len)
-        return err_set(err, -EIO, "systemctl %s %s failed: does systemd run here?", verb, unit);
-    return 0;
+    if (path[n] == '/')
+        n++;
+    return path[n] == '\0' || path[n] == ' ' || path[n] == ':';
 }
 
-/* The value of a property, "" when there is none; free() it. */
-static char *property(const struct buf *shown, const char *name)
-{
-    size_t n = strlen(name);
-
-    for (const char *p = shown->data; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL)
-        if (strncmp(p, name, n) == 0 && p[n] == '=')
-            return strndup(p + n + 1, strcspn(p + n + 1, "\n"));
-    return strdup("");
-}
-
-/* systemctl divides paths by blanks and does not quote those inside one, so a path with blanks is
- * looked for as it is. A '-' or '+' may stand before each; BindPaths' are
+/* systemctl divides paths by blanks and does not quote those inside one, so `directory` is looked
+ * for as it is, too. A '-' or '+' may stand before each; those of BindPaths are
  * SOURCE:DESTINATION:OPTIONS.
  */
 static bool covers(const char *list, const char *directory)
 {
     size_t n = strlen(directory);
 
-    if (!list || !*list)
-        return false;
     for (const char *at = strstr(list, directory); at; at = strstr(at + 1, directory))
-        if ((at == list || strchr(" -+", at[-1])) && (at[n] == '\0' || strchr(" :/", at[n])))
+        if ((at == list || strchr(" -+", at[-1])) && ends_here(at, n))
             return true;
     for (const char *p = list; *p; p += strspn(p, " ")) {
-        size_t length = strcspn(p, " :");
         const char *path = p + strspn(p, "-+");
-        size_t m = length - (size_t)(path - p);
+        size_t m = strcspn(path, " :");
         while (m > 1 && path[m - 1] == '/')
             m--;
-        if (m <= n && m > 0 && strncmp(path, directory, m) == 0 &&
-            (directory[m] == '/' || directory[m] == '\0' || m == 1))
+        if (m > 0 && m < n && strncmp(path, directory, m) == 0 && (directory[m] == '/' || m == 1))
             return true;
         p += strcspn(p, " ");
     }
@@ -103,7 +52,7 @@ static bool brings_credentials(const char *unit)
     _cleanup_buf_ struct buf text = {0};
     struct err ignored;
 
-    if (ask("cat", "--no-pager", unit, &text, &ignored) < 0)
+    if (systemctl_ask("cat", "--no-pager", unit, &text, &ignored) < 0)
         return false;
     return strstr(text.data, "\nLoadCredential=aws-credentials") ||
            strstr(text.data, "\nLoadCredentialEncrypted=aws-credentials") ||
@@ -112,10 +61,10 @@ static bool brings_credentials(const char *unit)
 
 static void look_at_life(struct doctor *d, const struct buf *shown, const char *unit)
 {
-    _cleanup_free_ char *active = property(shown, "ActiveState");
-    _cleanup_free_ char *result = property(shown, "Result");
-    _cleanup_free_ char *enabled = property(shown, "UnitFileState");
-    _cleanup_free_ char *stale = property(shown, "NeedDaemonReload");
+    _cleanup_free_ char *active = systemctl_property(shown, "ActiveState");
+    _cleanup_free_ char *result = systemctl_property(shown, "Result");
+    _cleanup_free_ char *enabled = systemctl_property(shown, "UnitFileState");
+    _cleanup_free_ char *stale = systemctl_property(shown, "NeedDaemonReload");
 
     if (!active || !result || !enabled || !stale)
         return;
@@ -140,7 +89,7 @@ static void look_at_life(struct doctor *d, const struct buf *shown, const char *
 
 static void look_at_user(struct doctor *d, const struct buf *shown, const char *unit)
 {
-    _cleanup_free_ char *user = property(shown, "User");
+    _cleanup_free_ char *user = systemctl_property(shown, "User");
 
     if (!user || !d->database.st_nlink)
         return;
@@ -160,10 +109,10 @@ static void look_at_user(struct doctor *d, const struct buf *shown, const char *
 
 static void look_at_sandbox(struct doctor *d, const struct buf *shown, const char *unit)
 {
-    _cleanup_free_ char *system = property(shown, "ProtectSystem");
-    _cleanup_free_ char *home = property(shown, "ProtectHome");
-    _cleanup_free_ char *writable = property(shown, "ReadWritePaths");
-    _cleanup_free_ char *bound = property(shown, "BindPaths");
+    _cleanup_free_ char *system = systemctl_property(shown, "ProtectSystem");
+    _cleanup_free_ char *home = systemctl_property(shown, "ProtectHome");
+    _cleanup_free_ char *writable = systemctl_property(shown, "ReadWritePaths");
+    _cleanup_free_ char *bound = systemctl_property(shown, "BindPaths");
     const char *dir = d->directory;
 
     if (!system || !home || !writable || !bound || !*dir)
@@ -195,12 +144,12 @@ void doctor_unit(struct doctor *d)
         return;
     }
     setup_unit_name(&unit, d->config->name);
-    if (!buf_ok(&unit) || ask("show", PROPERTIES, unit.data, &shown, &err) < 0) {
+    if (!buf_ok(&unit) || systemctl_ask("show", PROPERTIES, unit.data, &shown, &err) < 0) {
         doctor_add(d, "unit", DOCTOR_WARNING, "%s",
                    err.text[0] ? err.text : "the unit cannot be looked at: out of memory");
         return;
     }
-    _cleanup_free_ char *load = property(&shown, "LoadState");
+    _cleanup_free_ char *load = systemctl_property(&shown, "LoadState");
     if (load && strcmp(load, "loaded") != 0) {
         doctor_add(d, "unit", DOCTOR_FAILED, "%s is %s: %s", unit.data, load,
                    strcmp(load, "masked") == 0 ? "systemctl unmask it"
