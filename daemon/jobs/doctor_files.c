@@ -13,6 +13,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "jobs/owner.h"
 
@@ -118,7 +119,7 @@ static bool look_at_database(struct doctor *d)
 static void look_at_companions(struct doctor *d)
 {
     static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
-    char there[32] = "";
+    _cleanup_buf_ struct buf there = {0};
     struct stat st;
     bool well = true;
 
@@ -141,12 +142,12 @@ static void look_at_companions(struct doctor *d)
             doctor_add(d, "files", DOCTOR_FAILED,
                        "%s may not be read and written by its owner: chmod u+rw %s", path, path);
         }
-        strcat(there, there[0] ? ", " : "");
-        strcat(there, suffixes[i]);
+        buf_printf(&there, "%s%s", there.len ? ", " : "", suffixes[i]);
     }
-    if (well)
-        doctor_add(d, "files", DOCTOR_OK, "%s%s%s", there[0] ? there : "no -wal, -shm or -journal",
-                   there[0] ? " belong to " : " at the moment", there[0] ? d->owner : "");
+    if (well && there.len && buf_ok(&there))
+        doctor_add(d, "files", DOCTOR_OK, "%s belong to %s", there.data, d->owner);
+    else if (well)
+        doctor_add(d, "files", DOCTOR_OK, "no -wal, -shm or -journal at the moment");
 }
 
 static void look_at_file_system(struct doctor *d)
