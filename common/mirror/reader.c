@@ -129,6 +129,7 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
         return SQLITE_NOMEM;
     rc = values_decode(m->entry.data, m->entry.len, key, n) < 0 ? SQLITE_CORRUPT : SQLITE_OK;
     if (rc == SQLITE_OK && t->skipped && (s->leaving || !s->only)) {
+        suspects_entry(m, t, e->seq, key);
         rc = offer_suspect(m, s->now, t, key, s->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
         free(key);
         return rc;

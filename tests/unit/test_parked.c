@@ -91,6 +91,7 @@ static void all_is_equal_again(struct world *w)
 {
     sim_settle(w);
     oracle_compare(w, "when it is allowed again");
+    service_check_late(w, "when it is allowed again");
     assert_string_equal(w->failure, "");
     world_free(w);
 }
@@ -211,6 +212,30 @@ static void what_a_crash_left_open_is_found_after_a_long_time_parked(void **stat
     }
 }
 
+/* Nor is it forgotten that it may yet come, where the table's entries are let go of at once because
+ * all its rows will be read. */
+static void what_may_come_late_is_suspect_though_no_entry_is_read(void **state)
+{
+    (void)state;
+    for (uint64_t tries = 0; tries < 16; tries++) {
+        struct world *w = two_tables();
+        w->rng.state = tries;
+        sim_stop(w);
+        app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
+        app_run(w, "INSERT INTO new SELECT id,v FROM mine");
+        sim_start(w);
+        for (int i = 0; i < 1000 && list_empty(&w->flights); i++)
+            sim_turn(w);
+        sim_crash(w);
+        service_table(w, "new")->denied = true;
+        app_run(w, "UPDATE new SET v='second'");
+        sim_start(w);
+        live_for(w, 2 * USEC_PER_SEC);
+        service_table(w, "new")->denied = false;
+        all_is_equal_again(w);
+    }
+}
+
 /* A timed-out write may have been carried out; what the store knows of the item is no ground to
  * spare one, not even for the next process. */
 static void a_doubt_outlives_a_long_time_parked_and_a_crash(void **state)
@@ -286,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_table_parked_for_long_does_not_hold_the_journal),
         cmocka_unit_test(a_table_parked_with_many_changes_does_not_hold_the_journal),
         cmocka_unit_test(a_table_parked_before_it_was_loaded_holds_nothing),
+        cmocka_unit_test(what_may_come_late_is_suspect_though_no_entry_is_read),
         cmocka_unit_test(a_doubt_outlives_a_long_time_parked_and_a_crash),
         cmocka_unit_test(a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped),
         cmocka_unit_test(what_a_crash_left_open_is_found_after_a_long_time_parked),
