@@ -49,12 +49,11 @@ static const struct command commands[] = {
      cmd_approve},
     {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
      "write the configuration and the unit's drop-in for a database",
-     "Writes /etc/syncd/NAME.conf and, for syncd@NAME.service, a drop-in that lets the daemon run\n"
-     "as the database's owner and write in its directory; then says what to do next.\n"
+     "Writes /etc/syncd/NAME.conf, with what --region, --endpoint-url and --profile say, and for\n"
+     "syncd@NAME.service a drop-in that lets the daemon run as the database's owner and write in\n"
+     "its directory; then says what to do next.\n"
      "  --application UNIT    the unit that writes to the database: the daemon starts before it\n"
      "                        and stops after it\n"
-     "  --region R, --endpoint-url URL, --profile P\n"
-     "                        go into the configuration\n"
      "  --credentials FILE    keys in a shared credentials file that root alone may read: systemd\n"
      "                        hands it to the daemon (LoadCredential=)\n"
      "  --user USER           owner of a database that is not there yet\n"
