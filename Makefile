@@ -182,12 +182,19 @@ install: all
 	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
 	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
 	install -D -m 0644 systemd/syncd.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-syncd.preset
+	install -D -m 0644 systemd/syncd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
+	for dir in cloudwatch cloudwatch/metric-filters cloudwatch/alarms prometheus grafana; do \
+	  install -d $(DESTDIR)$(PREFIX)/share/syncd/$$dir && \
+	  find etc/$$dir -maxdepth 1 -type f -exec install -m 0644 -t $(DESTDIR)$(PREFIX)/share/syncd/$$dir {} + || exit; \
+	done
 	test -e $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf || \
 	  install -D -m 0644 etc/syncd.conf $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/syncd $(DESTDIR)$(PREFIX)/bin/syncctl
 	rm -f $(DESTDIR)$(UNITDIR)/syncd.service $(DESTDIR)$(UNITDIR)/syncd@.service
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
+	cd etc && find cloudwatch prometheus grafana -type f -exec sh -c 'rm -f "$$0/$$1"' $(DESTDIR)$(PREFIX)/share/syncd {} \;
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-syncd.preset
 

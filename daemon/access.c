@@ -44,6 +44,8 @@ static void judge(struct daemon *d)
         return;
     }
     credentials_cache_view(d->credentials, &v);
+    if (v.standing == CREDENTIALS_GOOD)
+        return;
     credentials_format_time(v.expires, end);
     switch (v.standing) {
     case CREDENTIALS_NONE:
@@ -162,15 +164,16 @@ static int start_credentials(struct daemon *d, struct err *err)
 void access_refused(struct daemon *d, bool clock, const char *code, const char *message)
 {
     struct credentials_view v;
-    /* Tokens expire in the normal course of things, and of a clock DynamoDB's time is learnt with
-     * the refusal; only what stays so is worth a word. */
+    /* Tokens expire in the normal course of things (twice, perhaps, before a success is noticed),
+     * and of a clock DynamoDB's time is learnt with the refusal; only what stays so is worth a
+     * word. */
     bool passing = clock || strncmp(code, "ExpiredToken", 12) == 0;
 
     if (!d->credentials)
         return;
     credentials_cache_view(d->credentials, &v);
     credentials_cache_refused(d->credentials);
-    if (passing && v.refusals == 0)
+    if (passing && v.refusals < 2)
         return;
     err_set(&d->refusal, 0, "DynamoDB does not accept the %s (%s): %s: %s",
             clock ? "time of our signatures" : "credentials", d->provider_name, code, message);

@@ -204,28 +204,23 @@ static void post_pause(void *arg, struct control_call *call)
 {
     struct daemon *d = arg;
     long seconds = number_argument(call, "for", 0, PAUSE_MAX);
-    usec now = clock_monotonic();
 
     if (seconds < 0) {
         control_reply_error(call, 400, "bad_argument", "for is a number of seconds");
         return;
     }
-    d->paused_until = seconds ? now + seconds * USEC_PER_SEC : USEC_NEVER;
-    mirror_pause(d->mirror, now, true);
-    log_event(LOG_EV_INFO, "paused", "sending is paused", NULL);
+    bool kept = daemon_pause(d, seconds);
     daemon_pump(d);
-    reply_text(call, 200, "{\"paused\":true}");
+    reply_text(call, 200, "{\"paused\":true,\"durable\":%s}", kept ? "true" : "false");
 }
 
 static void post_resume(void *arg, struct control_call *call)
 {
     struct daemon *d = arg;
 
-    d->paused_until = USEC_NEVER;
-    mirror_pause(d->mirror, clock_monotonic(), false);
-    log_event(LOG_EV_INFO, "resumed", "sending goes on", NULL);
+    bool kept = daemon_resume(d, "sending goes on");
     daemon_pump(d);
-    reply_text(call, 200, "{\"paused\":false}");
+    reply_text(call, 200, "{\"paused\":false,\"durable\":%s}", kept ? "true" : "false");
 }
 
 static void post_reload(void *arg, struct control_call *call)
@@ -361,6 +356,14 @@ static void post_discard(void *arg, struct control_call *call)
 {
     each_letter(arg, call, false, "discarded");
 }
+
+/* For whoever is on this machine: [control] listen. */
+const struct control_route api_public_routes[] = {
+    {"GET", "/v1/status", get_status, false},
+    {"GET", "/v1/health", get_health, false},
+    {"GET", "/metrics", get_metrics, false},
+    {NULL, NULL, NULL, false},
+};
 
 const struct control_route api_routes[] = {
     {"GET", "/v1/status", get_status, false},

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/text.h"
+#include "config/listen.h"
 #include "control_call.h"
 
 #define MAX_CONNECTIONS  64u
@@ -97,6 +98,14 @@ static const struct control_route *find_route(struct control_call *call, const c
     return NULL;
 }
 
+static bool host_is_ours(struct control_call *call)
+{
+    const char *host =
+        MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+
+    return host && listen_host_is_loopback(host);
+}
+
 static void dispatch(struct control_call *call, const char *path, const char *method)
 {
     struct control *c = call->control;
@@ -107,6 +116,11 @@ static void dispatch(struct control_call *call, const char *path, const char *me
     }
     if (call->body_len > MAX_BODY) {
         control_reply_error(call, 413, "too_large", "the request's body is over 64 KiB");
+        return;
+    }
+    if (c->socket.internet && !host_is_ours(call)) {
+        control_reply_error(call, 403, "forbidden",
+                            "ask by the address itself, such as http://127.0.0.1:PORT/metrics");
         return;
     }
     const struct control_route *route = find_route(call, path, method);
@@ -323,29 +337,28 @@ static void stop_http(struct control *c)
     c->http = NULL;
 }
 
-int control_start(uv_loop_t *loop, const char *path, const char *group,
-                  const struct control_route *routes, void *arg, struct control **out,
-                  struct err *err)
+/* Takes the socket over. */
+static int start_on(uv_loop_t *loop, const struct control_socket *socket,
+                    const struct control_route *routes, void *arg, struct control **out,
+                    struct err *err)
 {
     struct control *c = calloc(1, sizeof *c);
+    int r = c ? 0 : err_set(err, -ENOMEM, "no memory for the control socket");
 
-    if (!c)
-        return err_set(err, -ENOMEM, "no memory for the control socket");
-    c->loop = loop;
-    c->routes = routes;
-    c->arg = arg;
-    list_init(&c->clients);
-    list_init(&c->pending);
-    int r = control_socket_listen(path, group, &c->socket, err);
-    if (r < 0) {
-        free(c);
-        return r;
+    if (c) {
+        c->loop = loop;
+        c->routes = routes;
+        c->arg = arg;
+        c->socket = *socket;
+        list_init(&c->clients);
+        list_init(&c->pending);
+        r = start_http(c, err);
     }
-    r = start_http(c, err);
     if (r < 0) {
-        stop_http(c);
-        control_socket_unlink(&c->socket);
-        close(c->socket.fd);
+        if (c)
+            stop_http(c);
+        control_socket_unlink(socket);
+        close(socket->fd);
         free(c);
         return r;
     }
@@ -355,6 +368,25 @@ int control_start(uv_loop_t *loop, const char *path, const char *group,
     uv_poll_start(&c->ready, UV_READABLE, on_ready);
     *out = c;
     return 0;
+}
+
+int control_start(uv_loop_t *loop, const char *path, const char *group,
+                  const struct control_route *routes, void *arg, struct control **out,
+                  struct err *err)
+{
+    struct control_socket socket;
+    int r = control_socket_listen(path, group, &socket, err);
+
+    return r < 0 ? r : start_on(loop, &socket, routes, arg, out, err);
+}
+
+int control_start_tcp(uv_loop_t *loop, const char *address, const struct control_route *routes,
+                      void *arg, struct control **out, struct err *err)
+{
+    struct control_socket socket;
+    int r = control_socket_listen_tcp(address, &socket, err);
+
+    return r < 0 ? r : start_on(loop, &socket, routes, arg, out, err);
 }
 
 /* Nothing here blocks: answers are small and fit into the sockets' buffers, so a few rounds send

@@ -35,6 +35,11 @@ int control_start(uv_loop_t *loop, const char *path, const char *group,
                   const struct control_route *routes, void *arg, struct control **out,
                   struct err *err);
 
+/* The same over TCP, at an address of the loopback ([control] listen). Nobody is known there: its
+ * routes only read. Requests whose Host is no address of the loopback are refused (403). */
+int control_start_tcp(uv_loop_t *loop, const char *address, const struct control_route *routes,
+                      void *arg, struct control **out, struct err *err);
+
 /* Value of a query argument, or NULL; valid UTF-8; lives as long as the call. */
 const char *control_query(struct control_call *call, const char *name);
 /* The nth (from 0) value of an argument that may be repeated (`?id=1&id=2`), or NULL past the last.

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "config/listen.h"
 
 #define BACKLOG 128
 
@@ -137,10 +139,36 @@ int control_socket_listen(const char *path, const char *group, struct control_so
     return 0;
 }
 
+int control_socket_listen_tcp(const char *address, struct control_socket *out, struct err *err)
+{
+    struct control_socket s = {.fd = -1, .internet = true};
+    struct sockaddr_storage addr;
+    socklen_t len;
+    int on = 1, r = listen_parse(address, &addr, &len, err);
+
+    if (r < 0)
+        return r;
+    snprintf(s.addr.sun_path, sizeof s.addr.sun_path, "%s", address);
+    _cleanup_close_ int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_set(err, -errno, "[control] listen = %s: cannot make a socket: %s", address,
+                       strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (const struct sockaddr *)&addr, len) != 0 || listen(fd, BACKLOG) != 0)
+        return err_set(err, -errno, "[control] listen = %s: %s", address,
+                       errno == EADDRINUSE ? "another process listens there; choose another port"
+                                           : strerror(errno));
+    s.fd = fd;
+    fd = -1;
+    *out = s;
+    return 0;
+}
+
 void control_socket_unlink(const struct control_socket *s)
 {
     struct stat st;
 
-    if (lstat(s->addr.sun_path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+    if (!s->internet && lstat(s->addr.sun_path, &st) == 0 && st.st_dev == s->dev &&
+        st.st_ino == s->ino)
         unlink(s->addr.sun_path);
 }

@@ -5,6 +5,7 @@
 #ifndef SYNCD_DAEMON_CONTROL_SOCKET_H
 #define SYNCD_DAEMON_CONTROL_SOCKET_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -15,11 +16,15 @@ struct control_socket {
     struct sockaddr_un addr;
     dev_t dev; /* which file is ours, so that a successor's is left alone */
     ino_t ino;
+    bool internet; /* of TCP: no file; addr.sun_path says where, for people */
 };
 
 /* Listen on `path`, mode 0660, group `group` unless "". 0 or a negative errno with a sentence. */
 int control_socket_listen(const char *path, const char *group, struct control_socket *out,
                           struct err *err);
+
+/* Listen on a loopback address ([control] listen). 0 or a negative errno with a sentence. */
+int control_socket_listen_tcp(const char *address, struct control_socket *out, struct err *err);
 
 /* Remove the file if it is still the one that was made. */
 void control_socket_unlink(const struct control_socket *s);

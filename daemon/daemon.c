@@ -101,12 +101,15 @@ static void look_ready(struct daemon *d)
               NULL);
 }
 
-static void report_health(struct daemon *d, const struct mirror_view *v)
+static void report_health(struct daemon *d, const struct mirror_view *v, usec now)
 {
     struct health_report r;
     char status[160];
 
+    alarms_note(d, v, now);
     health_look(d, v, &r);
+    alarms_look(d, &r, now);
+    emf_look(d, v, &r, now);
     if (r.level != d->health) {
         d->health = r.level;
         log_event(r.level == HEALTH_OK        ? LOG_EV_INFO
@@ -134,10 +137,7 @@ static void settle(struct daemon *d)
     ack_due = mirror_ack(d->mirror, now, false);
     look_ready(d);
     api_turn(d, now);
-    if (d->paused_until <= now) {
-        d->paused_until = USEC_NEVER;
-        mirror_pause(d->mirror, now, false);
-    }
+    daemon_pause_turn(d, now);
     if (d->drain.active && drain_over(d, now))
         stop_sending(d, now);
     if (d->state == DAEMON_STOPPING) {
@@ -217,7 +217,7 @@ static void report(struct daemon *d)
         return;
     d->reported_at = now;
     mirror_view(d->mirror, now, &v);
-    report_health(d, &v);
+    report_health(d, &v, now);
     watchdog_look(d, &v, now);
     give_back_memory(d, &v);
 }
@@ -236,6 +236,7 @@ static void tick(void *arg)
         return;
     mirror_rest(d->mirror, clock_monotonic());
     report(d);
+    log_tick();
     watchdog_feed(d);
 }
 
@@ -353,6 +354,8 @@ static void close_all(struct daemon *d)
         watcher_stop(take_ptr(d->watcher));
     if (d->control)
         control_stop(take_ptr(d->control), part_closed, d);
+    if (d->listener)
+        control_stop(take_ptr(d->listener), part_closed, d);
     if (d->http)
         http_client_close(take_ptr(d->http), part_closed, d);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -379,6 +382,7 @@ static void finish_stop(struct daemon *d)
     mirror_farewell(d->mirror);
     FAILPOINT("stop_kept");
     log_event(LOG_EV_INFO, "stopped", "syncd stops", NULL);
+    log_flush();
     close_all(d);
 }
 
@@ -450,6 +454,7 @@ static int start_mirror(struct daemon *d, struct err *err)
     int rc = mirror_new(d->config, &edge, seed, &d->mirror, err);
     if (rc < 0)
         return rc;
+    daemon_recall_pause(d);
     mirror_attach(d->mirror, clock_monotonic());
     /* Running as another user than the owner would harm the application: not something to wait out.
      */
@@ -471,6 +476,9 @@ static int start(struct daemon *d, struct err *err)
     if ((rc = control_start(&d->loop, d->config->socket, d->config->socket_group, api_routes, d,
                             &d->control, err)) < 0)
         return rc;
+    if (*d->config->listen && (rc = control_start_tcp(&d->loop, d->config->listen,
+                                                      api_public_routes, d, &d->listener, err)) < 0)
+        return rc;
     if ((rc = watcher_start(&d->loop, d->config->database, &cb, &d->watcher, err)) < 0)
         return rc;
     notify_ready();
@@ -490,8 +498,7 @@ int daemon_run(struct daemon *d, struct err *err)
     d->started = clock_monotonic();
     d->paused_until = USEC_NEVER;
     d->source_sync.files = DURABLE_INIT;
-    list_init(&d->flying);
-    list_init(&d->unsent);
+    sender_start(d);
     list_init(&d->waiters);
     start_handles(d);
     rc = start(d, err);

@@ -11,6 +11,8 @@
  *     health.c    is all well, and if not, why
  *     api.c       the control socket's answers; status.c and metrics.c write two of them
  *     watchdog.c  systemd's watchdog, and when it is not fed; progress.c decides
+ *     pause.c     holding back for a while
+ *     alarms.c    what lasts is told when it begins and ends; emf.c numbers for CloudWatch
  *     notify.c    systemd: readiness, watchdog, journal */
 #ifndef SYNCD_DAEMON_DAEMON_H
 #define SYNCD_DAEMON_DAEMON_H
@@ -19,6 +21,8 @@
 
 #include "aws/credentials_cache.h"
 #include "aws/ddb.h"
+#include "base/growth.h"
+#include "base/histogram.h"
 #include "base/list.h"
 #include "config/config.h"
 #include "control.h"
@@ -61,16 +65,24 @@ struct drain {
     uint64_t settled;
 };
 
+enum { ALARMS = 4 };
+
+/* What the last line of embedded metrics told: emf.c. */
+struct emf_counts {
+    double put, deleted, requests, retries, throttled, write_units, bytes;
+};
+
 struct daemon {
     uv_loop_t loop;
     struct config_request request; /* to load the configuration again */
     struct config *config;
     struct mirror *mirror;
     struct watcher *watcher;
-    struct control *control;
+    struct control *control, *listener; /* `listener`: over TCP, or NULL */
     enum daemon_state state;
-    usec started;      /* monotonic */
-    usec paused_until; /* USEC_NEVER: until resumed */
+    usec started;        /* monotonic */
+    usec paused_until;   /* monotonic; USEC_NEVER: until resumed */
+    bool pause_recalled; /* ordered before this start, until a time of the wall clock */
 
     /* turns */
     uv_idle_t pump;   /* a slice of work in each turn of the loop while there is more */
@@ -107,11 +119,19 @@ struct daemon {
     usec failing_since; /* monotonic, 0: the last request went well */
     char last_error_code[64], last_error_message[400], last_error_request[80];
     uint64_t sent_bytes;
+    struct histogram request_times;
     uint64_t trimmed_at; /* requests sent when memory was last given back */
     usec reported_at;
 
     struct progress progress;
     bool stalled;       /* nothing moves that should: the watchdog is not fed */
+    /* alarms.c: monotonic, 0: not so now */
+    struct growth journal_growth;
+    uint64_t throttled_seen;
+    usec throttled_since, throttled_last;
+    usec alarm_since[ALARMS];
+    struct emf_counts emf_counts;
+    usec emf_at;        /* monotonic, of the last line */
     usec locked_since;  /* monotonic, 0: the database is not locked */
     enum health health; /* as logged last */
     struct list waiters;
@@ -133,10 +153,21 @@ bool drain_begin(struct daemon *d, usec now);
 /* To be asked again at drain.look. */
 bool drain_over(struct daemon *d, usec now);
 
+/* pause.c */
+/* For so many seconds; 0: until resumed. False: it does not outlive the process, because the state
+ * file cannot be written. */
+bool daemon_pause(struct daemon *d, int64_t seconds);
+bool daemon_resume(struct daemon *d, const char *why);
+/* At the start: a pause that was ordered before it. */
+void daemon_recall_pause(struct daemon *d);
+/* End it when its time is over. */
+void daemon_pause_turn(struct daemon *d, usec now);
+
 /* source_sync.c */
 void source_sync_start(void *arg, uint64_t serial, bool wal);
 
 /* sender.c */
+void sender_start(struct daemon *d);
 void sender_send(void *arg, const struct request *r);
 /* Answer the requests that could not be started. */
 void sender_turn(struct daemon *d);
@@ -185,9 +216,20 @@ struct health_report {
 };
 void health_look(struct daemon *d, const struct mirror_view *v, struct health_report *out);
 const char *health_name(enum health h);
+double health_number(enum health h); /* 1, 0.5, 0 */
+
+/* alarms.c */
+/* Once a second or so: what alarms and reasons that last are judged by. */
+void alarms_note(struct daemon *d, const struct mirror_view *v, usec now);
+/* Tell what has begun and what is over since the last look. */
+void alarms_look(struct daemon *d, const struct health_report *r, usec now);
+
+/* emf.c */
+void emf_look(struct daemon *d, const struct mirror_view *v, const struct health_report *r,
+              usec now);
 
 /* api.c */
-extern const struct control_route api_routes[];
+extern const struct control_route api_routes[], api_public_routes[];
 /* Answer those that wait and need not any more. */
 void api_turn(struct daemon *d, usec now);
 

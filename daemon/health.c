@@ -6,6 +6,7 @@
 #define LOCKED_GRACE      (5 * USEC_PER_SEC)
 #define UNREACHABLE_GRACE (30 * USEC_PER_SEC)
 #define STARTING_GRACE    (30 * USEC_PER_SEC)
+#define MINUTE            (60 * USEC_PER_SEC)
 /* Signatures follow DynamoDB's time anyway; a clock that is a minute off is set by nobody. */
 enum { SKEW_SECONDS = 60 };
 
@@ -14,6 +15,11 @@ static const char *const names[] = {"ok", "warning", "critical"};
 const char *health_name(enum health h)
 {
     return names[h];
+}
+
+double health_number(enum health h)
+{
+    return h == HEALTH_OK ? 1 : h == HEALTH_WARNING ? 0.5 : 0;
 }
 
 __attribute__((format(printf, 4, 5))) static void add(struct health_report *r, enum health level,
@@ -101,7 +107,9 @@ static void look_tables(struct daemon *d, struct health_report *r)
 static void look_lag(struct daemon *d, const struct mirror_view *v, usec now,
                      struct health_report *r)
 {
-    if (v->oldest_pending == USEC_NEVER || v->paused || v->detached || v->loading)
+    /* While tables are loaded nothing may have been well for long; a change that waits does. */
+    if (v->oldest_pending == USEC_NEVER || v->paused || v->detached ||
+        (v->loading && !v->oldest_known))
         return;
     usec lag = now - v->oldest_pending;
     enum health level = lag > d->config->lag_critical  ? HEALTH_CRITICAL
@@ -114,6 +122,69 @@ static void look_lag(struct daemon *d, const struct mirror_view *v, usec now,
             (long long)((level == HEALTH_CRITICAL ? d->config->lag_critical
                                                   : d->config->lag_warning) /
                         USEC_PER_SEC));
+}
+
+/* DynamoDB takes less than is written, and has for long enough to be noticed. */
+static void look_throttling(struct daemon *d, const struct mirror_view *v, usec now,
+                            struct health_report *r)
+{
+    const char *slowest = NULL;
+    double least = 0;
+
+    if (!d->throttled_since || now - d->throttled_since <= d->config->lag_warning ||
+        v->oldest_pending == USEC_NEVER || now - v->oldest_pending <= d->config->lag_warning)
+        return;
+    for (uint32_t i = 0; i < mirror_target_count(d->mirror); i++) {
+        double limit = mirror_target_limit(d->mirror, i);
+        if (limit > 0 && (!slowest || limit < least)) {
+            slowest = mirror_target(d->mirror, i)->name;
+            least = limit;
+        }
+    }
+    add(r, HEALTH_WARNING, "throttled",
+        "DynamoDB has been throttling for %lld s%s%s, and changes wait; give the table more write "
+        "capacity",
+        (long long)((now - d->throttled_since) / USEC_PER_SEC), slowest ? ", most of all " : "",
+        slowest ? slowest : "");
+}
+
+static const char *span(usec t, char out[32])
+{
+    long long minutes = t / MINUTE;
+
+    if (minutes < 2)
+        snprintf(out, 32, "%lld s", (long long)(t / USEC_PER_SEC));
+    else if (minutes < 120)
+        snprintf(out, 32, "%lld min", minutes);
+    else
+        snprintf(out, 32, "%lld h", minutes / 60);
+    return out;
+}
+
+/* Past journal_limit the oldest changes go and whole tables are compared: not lost, but long. */
+static void look_journal(struct daemon *d, const struct mirror_view *v, struct health_report *r)
+{
+    int64_t limit = d->config->journal_limit;
+    usec left = growth_reaches(&d->journal_growth, limit);
+    double used = (double)v->journal_entries / (double)limit;
+    bool filling = left != USEC_NEVER;
+    enum health level = used >= 0.9 || (used >= 0.5 && left < 10 * MINUTE)   ? HEALTH_CRITICAL
+                        : used >= 0.5 || (used >= 0.1 && left < 60 * MINUTE) ? HEALTH_WARNING
+                                                                             : HEALTH_OK;
+    char text[32];
+
+    if (level == HEALTH_OK)
+        return;
+    if (used >= 1)
+        add(r, level, "journal_full",
+            "the journal holds %lld changes, its limit is %lld: the oldest go, and their tables "
+            "will be compared",
+            (long long)v->journal_entries, (long long)limit);
+    else
+        add(r, level, "journal_filling",
+            "the journal holds %.0f %% of journal_limit (%lld of %lld changes)%s%s", used * 100,
+            (long long)v->journal_entries, (long long)limit,
+            filling ? "; as it grows now it is full in " : "", filling ? span(left, text) : "");
 }
 
 void health_look(struct daemon *d, const struct mirror_view *v, struct health_report *out)
@@ -129,6 +200,8 @@ void health_look(struct daemon *d, const struct mirror_view *v, struct health_re
     look_target(d, now, out);
     look_tables(d, out);
     look_lag(d, v, now, out);
+    look_journal(d, v, out);
+    look_throttling(d, v, now, out);
     if (v->paused)
         add(out, HEALTH_WARNING, "paused", "sending is paused; `syncctl resume` goes on");
     if (v->dead_letters)

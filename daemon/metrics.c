@@ -80,36 +80,81 @@ static void per_target(struct daemon *d, struct buf *out)
     }
 }
 
-static void lag(const struct mirror_view *v, struct buf *out)
-{
-    buf_lit(out,
-            "# HELP syncd_lag_seconds From reading a change to its confirmation, recent writes."
-            "\n# TYPE syncd_lag_seconds gauge\n");
-    buf_printf(out, "syncd_lag_seconds{quantile=\"0.5\"} %.6f\n", v->lag_p50);
-    buf_printf(out, "syncd_lag_seconds{quantile=\"0.99\"} %.6f\n", v->lag_p99);
-    buf_printf(out, "syncd_lag_seconds{quantile=\"1\"} %.6f\n", v->lag_max);
-}
-
-/* How long the application's writers were kept waiting at most, each time. */
-static void ack_locks(const struct mirror_ack_locks *l, struct buf *out)
+static void histogram(struct buf *out, const char *name, const char *help,
+                      const struct histogram *h)
 {
     uint64_t count = 0;
 
-    buf_lit(out, "# HELP syncd_ack_lock_seconds How long taking settled entries out of the journal "
-                 "held the database's write lock.\n# TYPE syncd_ack_lock_seconds histogram\n");
-    for (unsigned i = 0; i < MIRROR_ACK_BOUNDS; i++) {
-        count += l->counts[i];
-        buf_printf(out, "syncd_ack_lock_seconds_bucket{le=\"%g\"} %llu\n",
-                   (double)mirror_ack_bounds[i] / 1e6, (unsigned long long)count);
+    buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name);
+    for (unsigned i = 0; i < h->bound_count; i++) {
+        count += h->counts[i];
+        buf_printf(out, "%s_bucket{le=\"%g\"} %llu\n", name, (double)h->bounds[i] / 1e6,
+                   (unsigned long long)count);
     }
-    count += l->counts[MIRROR_ACK_BOUNDS];
-    buf_printf(out,
-               "syncd_ack_lock_seconds_bucket{le=\"+Inf\"} %llu\n"
-               "syncd_ack_lock_seconds_sum %.6f\nsyncd_ack_lock_seconds_count %llu\n",
-               (unsigned long long)count, (double)l->sum / 1e6, (unsigned long long)count);
+    count += h->counts[h->bound_count];
+    buf_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.6f\n%s_count %llu\n", name,
+               (unsigned long long)count, name, (double)h->sum / 1e6, name,
+               (unsigned long long)count);
+}
+
+static void histograms(const struct daemon *d, const struct mirror_view *v, struct buf *out)
+{
+    histogram(out, "syncd_lag_seconds", "From reading a change to its confirmation by DynamoDB.",
+              v->lag);
+    histogram(
+        out, "syncd_request_seconds",
+        "From sending a BatchWriteItem request to its answer; those without one are not counted.",
+        &d->request_times);
+    histogram(out, "syncd_ack_lock_seconds",
+              "How long taking settled entries out of the journal held the database's write lock.",
+              v->ack_locks);
     metric(out, "syncd_ack_lock_max_seconds", "gauge",
            "Longest time that taking settled entries out held the write lock.",
-           (double)l->max / 1e6);
+           (double)v->ack_locks->max / 1e6);
+}
+
+/* One line a code: several tables may be parked. */
+static void reasons(const struct health_report *r, struct buf *out)
+{
+    buf_lit(out, "# HELP syncd_health_reason 1 for each reason that health has now; no line: none."
+                 "\n# TYPE syncd_health_reason gauge\n");
+    for (unsigned i = 0; i < r->count; i++) {
+        bool said = false;
+        for (unsigned k = 0; k < i; k++)
+            said = said || (strcmp(r->reasons[k].code, r->reasons[i].code) == 0 &&
+                            r->reasons[k].level == r->reasons[i].level);
+        if (!said)
+            buf_printf(out, "syncd_health_reason{code=\"%s\",level=\"%s\"} 1\n", r->reasons[i].code,
+                       health_name(r->reasons[i].level));
+    }
+}
+
+static void journal(const struct daemon *d, const struct mirror_view *v, struct buf *out)
+{
+    usec left = growth_reaches(&d->journal_growth, d->config->journal_limit);
+
+    metric(out, "syncd_journal_entries", "gauge", "Changes captured and not yet confirmed.",
+           (double)v->journal_entries);
+    metric(out, "syncd_journal_limit_entries", "gauge",
+           "journal_limit: past it the oldest go and their tables are compared.",
+           (double)d->config->journal_limit);
+    buf_lit(out, "# HELP syncd_journal_full_seconds Until the journal reaches its limit as it grew "
+                 "within the last minute; +Inf: it does not.\n"
+                 "# TYPE syncd_journal_full_seconds gauge\nsyncd_journal_full_seconds ");
+    if (left == USEC_NEVER)
+        buf_lit(out, "+Inf\n");
+    else
+        buf_printf(out, "%.3f\n", (double)left / 1e6);
+}
+
+static void pausing(const struct daemon *d, const struct mirror_view *v, usec now, struct buf *out)
+{
+    metric(out, "syncd_paused", "gauge", "1 while sending is paused.", v->paused);
+    metric(out, "syncd_pause_left_seconds", "gauge",
+           "Until a pause for a time ends by itself; 0: none.",
+           d->paused_until == USEC_NEVER || d->paused_until < now
+               ? 0
+               : (double)(d->paused_until - now) / 1e6);
 }
 
 void metrics_text(struct daemon *d, struct buf *out)
@@ -125,15 +170,14 @@ void metrics_text(struct daemon *d, struct buf *out)
                "syncd_build_info{version=\"%s\"} 1\n",
                SYNCD_VERSION);
     metric(out, "syncd_healthy", "gauge", "1 when health is ok, 0.5 on a warning, 0 when critical.",
-           r.level == HEALTH_OK        ? 1
-           : r.level == HEALTH_WARNING ? 0.5
-                                       : 0);
+           health_number(r.level));
     metric(out, "syncd_converged", "gauge", "1 when DynamoDB equals the mapping of the database.",
            v.converged && d->state == DAEMON_RUNNING);
     metric(out, "syncd_uptime_seconds", "gauge", "Since the daemon started.",
            (double)(now - d->started) / 1e6);
-    metric(out, "syncd_journal_entries", "gauge", "Changes captured and not yet confirmed.",
-           (double)v.journal_entries);
+    journal(d, &v, out);
+    pausing(d, &v, now, out);
+    reasons(&r, out);
     metric(out, "syncd_oldest_pending_seconds", "gauge", "Age of the oldest unconfirmed change.",
            v.oldest_pending == USEC_NEVER ? 0 : (double)(now - v.oldest_pending) / 1e6);
     metric(out, "syncd_wal_bytes", "gauge", "Size of the database's -wal file.",
@@ -168,8 +212,7 @@ void metrics_text(struct daemon *d, struct buf *out)
            (double)d->sent_bytes);
     metric(out, "syncd_write_units_total", "counter", "Write capacity units consumed, as told.",
            v.engine.write_units);
-    lag(&v, out);
-    ack_locks(&v.ack_locks, out);
+    histograms(d, &v, out);
     per_table(d, out);
     per_target(d, out);
 }

@@ -1,20 +1,12 @@
 #include <systemd/sd-daemon.h>
-#include <systemd/sd-journal.h>
-
-#include <stdio.h>
-#include <string.h>
-#include <sys/uio.h>
 
 #include "base/clock.h"
 #include "daemon.h"
+#include "journal_send.h"
 
-static void to_journal(const char *const *fields, int n)
+static bool to_journal(const char *const *fields, int n)
 {
-    struct iovec iov[20];
-
-    for (int i = 0; i < n && i < 20; i++)
-        iov[i] = (struct iovec){.iov_base = (void *)fields[i], .iov_len = strlen(fields[i])};
-    sd_journal_sendv(iov, n < 20 ? n : 20);
+    return journal_send(JOURNAL_SOCKET, fields, n) == 0;
 }
 
 void notify_setup(void)

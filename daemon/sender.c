@@ -7,11 +7,23 @@
 #include "daemon.h"
 #include "dynamodb/batch.h"
 
+static const usec time_bounds[] = {1000,   2500,   5000,    10000,   25000,   50000,   100000,
+                                   250000, 500000, 1000000, 2500000, 5000000, 10000000};
+
+void sender_start(struct daemon *d)
+{
+    list_init(&d->flying);
+    list_init(&d->unsent);
+    d->request_times.bounds = time_bounds;
+    d->request_times.bound_count = sizeof time_bounds / sizeof *time_bounds;
+}
+
 struct sending {
     struct list link; /* in daemon.flying, or in daemon.unsent when it could not be started */
     struct daemon *daemon;
     struct ddb_call *call;
     uint64_t id;
+    usec started;
     size_t count;
     struct batch_write writes[BATCH_MAX_ITEMS];
     struct reply failure;
@@ -70,6 +82,7 @@ static void replied(void *arg, const struct http_reply *h)
                                 .has_crc32 = h->has_crc32,
                                 .crc32 = h->crc32};
         batch_reply(&b, s->writes, s->count, &r);
+        histogram_add(&d->request_times, clock_monotonic() - s->started);
     } else {
         transport_failure(h, &r);
     }
@@ -110,6 +123,7 @@ void sender_send(void *arg, const struct request *r)
         abort(); /* the journal has every change; systemd starts us anew */
     list_init(&s->link);
     s->daemon = d;
+    s->started = clock_monotonic();
     fill(d, s, r);
     batch_body(&body, s->writes, s->count);
     size_t bytes = body.len;

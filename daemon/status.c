@@ -44,6 +44,14 @@ static json_t *when(usec wall)
     return json_string(out);
 }
 
+/* When a pause for a time ends; null where there is none. */
+static json_t *pause_end(const struct daemon *d, const struct mirror_view *v)
+{
+    usec until = mirror_paused_until(d->mirror);
+
+    return v->paused && until != USEC_NEVER ? when(until) : json_null();
+}
+
 static json_t *reasons_json(const struct health_report *r)
 {
     json_t *list = json_array();
@@ -80,6 +88,10 @@ static json_t *source_json(const struct daemon *d, const struct mirror_view *v, 
     json_object_set_new(
         o, "oldest_pending_seconds",
         json_real(v->oldest_pending == USEC_NEVER ? 0 : seconds(now - v->oldest_pending)));
+    usec left = growth_reaches(&d->journal_growth, d->config->journal_limit);
+    json_object_set_new(o, "journal_limit", json_integer(d->config->journal_limit));
+    json_object_set_new(o, "journal_full_in_seconds",
+                        left == USEC_NEVER ? json_null() : json_real(seconds(left)));
     json_object_set_new(o, "wal_bytes", json_integer(v->wal_bytes));
     json_object_set_new(o, "connected", json_boolean(v->connected));
     json_object_set_new(o, "journal_mode", json_string(v->journal_mode));
@@ -172,6 +184,7 @@ void status_json(struct daemon *d, struct buf *out)
     json_object_set_new(root, "pid", json_integer(getpid()));
     json_object_set_new(root, "uptime_seconds", json_integer((now - d->started) / USEC_PER_SEC));
     json_object_set_new(root, "state", json_string(state_name(d, &v)));
+    json_object_set_new(root, "paused_until", pause_end(d, &v));
     json_object_set_new(root, "health", json_string(health_name(r.level)));
     json_object_set_new(root, "reasons", reasons_json(&r));
     json_object_set_new(root, "converged", json_boolean(v.converged && d->state == DAEMON_RUNNING));

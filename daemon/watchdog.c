@@ -35,7 +35,7 @@ void watchdog_look(struct daemon *d, const struct mirror_view *v, usec now)
     bool stalled = stall > PROGRESS_LIMIT + d->config->request_timeout;
 
     if (stalled && !d->stalled)
-        log_event(LOG_EV_ERROR, "stalled",
+        log_event(LOG_EV_ERROR, "watchdog_starved",
                   log_msg("%lld changes are pending and nothing has moved for %lld s; systemd's "
                           "watchdog is not fed any more, so that it starts syncd again",
                           (long long)v->journal_entries, (long long)(stall / USEC_PER_SEC)),

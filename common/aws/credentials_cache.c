@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "aws/credentials_json.h"
+#include "aws/credentials_provider.h"
 #include "base/rng.h"
 
 enum { ADVISORY = 900, MANDATORY = 600 };
@@ -115,7 +116,8 @@ static bool worse(const struct credentials_cache *c, const struct credentials *k
     return c->has && !c->refusals && over(k, service) && !over(&c->held, service);
 }
 
-static void answered(void *arg, const struct credentials *k, const struct err *err)
+static void answered(void *arg, enum provider_result result, const struct credentials *k,
+                     const struct err *err)
 {
     struct credentials_cache *c = arg;
     int64_t service = service_time(c);
@@ -124,7 +126,7 @@ static void answered(void *arg, const struct credentials *k, const struct err *e
     char end[21];
 
     c->fetching = false;
-    if (!k) {
+    if (result != PROVIDER_FOUND) {
         failed(c, err);
         return;
     }
@@ -160,7 +162,7 @@ void credentials_cache_turn(struct credentials_cache *c)
     if (c->fetching || monotonic(c) < c->retry_at || (c->has && !c->wanted && !renewal_due(c)))
         return;
     c->fetching = true;
-    credentials_fetch(c->o.provider, answered, c);
+    c->o.provider->ops->fetch(c->o.provider, answered, c);
 }
 
 usec credentials_cache_due(const struct credentials_cache *c)

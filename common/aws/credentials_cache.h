@@ -16,7 +16,7 @@
 #include "base/clock.h"
 
 struct credentials_cache_options {
-    struct credentials_provider *provider; /* a chain; taken over, also on failure */
+    struct credentials_provider *provider; /* taken over, also on failure */
     uint64_t seed;
     int64_t advisory, mandatory; /* seconds before the end; 0: 900 and 600 */
     usec (*monotonic)(void *arg);

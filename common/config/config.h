@@ -83,11 +83,13 @@ struct config {
     char *state_path;
 
     /* [control] */
-    char *socket, *socket_group;
+    char *socket, *socket_group, *listen;
 
     /* [log] */
-    int log_level;  /* enum log_level */
-    int log_format; /* enum log_format */
+    int log_level;     /* enum log_level */
+    int log_format;    /* enum log_format */
+    usec emf_interval; /* 0: none */
+    char *emf_namespace;
 
     struct table_config *table_sections;
     size_t table_section_count;

@@ -4,11 +4,12 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "config/listen.h"
 #include "config/shown.h"
 
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
-enum { TARGET_MIN = 3, TARGET_MAX = 255 };
+enum { TARGET_MIN = 3, TARGET_MAX = 255, NAMESPACE_MAX = 255 };
 
 int option_check_path(const char *value, struct err *err)
 {
@@ -31,6 +32,28 @@ int option_check_socket(const char *value, struct err *err)
             "shorter one",
             room, strlen(value));
     return option_check_path(value, err);
+}
+
+int option_check_listen(const char *value, struct err *err)
+{
+    struct sockaddr_storage addr;
+    socklen_t len;
+
+    return listen_parse(value, &addr, &len, err);
+}
+
+int option_check_namespace(const char *value, struct err *err)
+{
+    size_t n = strlen(value);
+    struct shown text;
+
+    if (n < 1 || n > NAMESPACE_MAX || strspn(value, NAME_CHARACTERS "/#") != n ||
+        strncmp(value, "AWS/", 4) == 0)
+        return err_set(err, -EINVAL,
+                       "\"%s\" is not a CloudWatch namespace of one's own (1 to 255 of A-Z a-z 0-9 "
+                       "_ . - / #, not AWS/...)",
+                       shown(&text, value));
+    return 0;
 }
 
 /* Length of the placeholder at `p`, or 0. */

@@ -8,6 +8,11 @@
 int option_check_path(const char *value, struct err *err);
 /* An absolute path that fits sockaddr_un(7). */
 int option_check_socket(const char *value, struct err *err);
+/* An address of the loopback with a port. */
+int option_check_listen(const char *value, struct err *err);
+/* A CloudWatch namespace: 1 to 255 of A-Z a-z 0-9 . - _ / #, not beginning with a colon or "AWS/".
+ */
+int option_check_namespace(const char *value, struct err *err);
 /* DynamoDB's table names with {table}, {Table} or {table-kebab} in them. */
 int option_check_table_name(const char *value, struct err *err);
 /* A DynamoDB table name: 3 to 255 of A-Z a-z 0-9 _ . - */

@@ -161,13 +161,23 @@ const struct config_option config_options[] = {
     {.section = "control", .key = "socket_group", STRING(CONFIG, socket_group),
      .help = "Group whose members may ask. Empty: the daemon's own group."},
     LATER("control", "operator_group"),
-    LATER("control", "listen"),
+    {.section = "control", .key = "listen", STRING(CONFIG, listen), .check = option_check_listen,
+     .example = "127.0.0.1:9847",
+     .help = "Address of the loopback with a port, where anybody on this machine may read\n"
+             "/v1/health, /v1/status and /metrics over HTTP, as Prometheus does. Empty: none."},
 
     {.section = "log", .key = "level", ENUM(CONFIG, log_level, level_names), .initial = "info",
      .reloadable = true, .help = "error, warning, info or debug."},
     {.section = "log", .key = "format", ENUM(CONFIG, log_format, format_names), .initial = "auto",
      .reloadable = true,
      .help = "journal, text or json; auto is journal under systemd and text elsewhere."},
+    {.section = "log", .key = "emf_interval", TIME(CONFIG, emf_interval, 0, DAY), .initial = "0s",
+     .reloadable = true,
+     .help = "Every so often a line with the most important numbers in CloudWatch's embedded\n"
+             "metric format, such as 60s. 0s: none. Meant for format = json and CloudWatch's agent."},
+    {.section = "log", .key = "emf_namespace", STRING(CONFIG, emf_namespace), .initial = "syncd",
+     .reloadable = true, .check = option_check_namespace,
+     .help = "CloudWatch namespace of those metrics (A-Z a-z 0-9 _ . - / #)."},
 
     {.section = "table", .key = "enabled", BOOL(TABLE, enabled), .initial = "yes",
      .help = "no: this table is not mirrored."},

@@ -43,17 +43,6 @@ static int remember_ack(struct mirror *m)
 const usec mirror_ack_bounds[MIRROR_ACK_BOUNDS] = {50,   100,  200,   500,   1000,
                                                    2000, 5000, 10000, 20000, 50000};
 
-static void count_lock(struct mirror_ack_locks *l, usec locked)
-{
-    unsigned i = 0;
-
-    while (i < MIRROR_ACK_BOUNDS && locked > mirror_ack_bounds[i])
-        i++;
-    l->counts[i]++;
-    l->sum += locked;
-    l->max = locked > l->max ? locked : l->max;
-}
-
 /* Under the write lock: a journal that was emptied or replaced since the last look holds entries
  * that nobody has read, under positions that were settled once. The reader's next look says so. */
 static bool is_ours(void *arg)
@@ -82,7 +71,7 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
     FAILPOINT("ack_remembered");
     int rc = journal_ack(m->journal, low, m->nonce, is_ours, m, &m->acked);
     if (m->journal->locked)
-        count_lock(&m->ack_locks, m->journal->locked);
+        histogram_add(&m->ack_locks, m->journal->locked);
     if (rc == SQLITE_OK) {
         FAILPOINT("ack_committed");
         m->sentinel = true;

@@ -250,9 +250,13 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
     return rc;
 }
 
-/* Where rows may meet at one key, their owners are kept and asked for. */
-static void mark_contested(struct mirror *m)
+/* Where rows may meet at one key, their owners are kept and asked for. There a retried write that a
+ * kill left on its way may be of another row than the one that has the key afterwards, though
+ * neither has changed: every row that is met is suspect. */
+static int mark_contested(struct mirror *m)
 {
+    int rc = 0;
+
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *target = m->targets[i];
         size_t tables = 0;
@@ -264,7 +268,10 @@ static void mark_contested(struct mirror *m)
             }
         target->shared = tables > 1;
         target->contested |= target->shared;
+        if (target->contested && m->suspects.was_loose && rc == 0)
+            rc = suspects_shake(m, target, SHAKEN_ROWS);
     }
+    return rc;
 }
 
 /* --- putting it together ---------------------------------------------------------------------- */
@@ -346,10 +353,10 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     m->tables = take_ptr(d->slots);
     m->table_count = d->count;
     d->count = 0;
-    mark_contested(m);
+    int contested = mark_contested(m);
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);
-    if (dropped_find(m, now, c) < 0 || dropped_decide(m, now) < 0 ||
+    if (contested < 0 || dropped_find(m, now, c) < 0 || dropped_decide(m, now) < 0 ||
         store_sync(m->store, &m->state_error) < 0)
         return STATE_FAILED;
     records_kept(m, orders_forget_letters(m));

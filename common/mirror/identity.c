@@ -77,7 +77,11 @@ static int compare_all(struct mirror *m, const char *why, bool full)
     if (store_sync(m->store, NULL) < 0)
         return STATE_FAILED;
     FAILPOINT("comparing_all_ordered");
-    mirror_note(m, LOG_EV_WARNING, "journal_unknown", "%s: every table is being compared", why);
+    /* The trigger that keeps the limit has taken the beginning, or the journal is another. */
+    bool overflowed = rc == SQLITE_ROW && !head.sentinel && head.seq > 1 &&
+                      max - head.seq + 1 >= m->config->journal_limit;
+    mirror_note(m, LOG_EV_WARNING, overflowed ? "journal_overflow" : "journal_unknown",
+                "%s: every table is being compared", why);
     track_clear(&m->track);
     m->barrier.watermark = m->barrier.acked = 0; /* of another journal */
     m->sentinel = rc == SQLITE_ROW && head.sentinel;

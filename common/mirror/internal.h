@@ -25,6 +25,7 @@ enum {
     ENGINE_BYTES = 16 * 1024 * 1024,
     RECORDS_MAX = 4000, /* outcomes in one store transaction */
     LAG_SAMPLES = 1024,
+    MIRROR_ACK_BOUNDS = 10,
 };
 #define READ_TIME       (20 * USEC_PER_MSEC)
 #define FLUSH_DELAY     (100 * USEC_PER_MSEC)
@@ -197,6 +198,7 @@ struct mirror {
     enum source_problem problem;
     struct err problem_text;
     bool attached, detached, uninstalled, paused, ever_attached;
+    usec paused_until;    /* Unix us; USEC_NEVER: until resumed; 0: not paused */
     bool unclean;         /* the last process of this state file was killed */
     bool fresh_waiting;   /* some target is opening */
     const char *stranger; /* why every table is to be compared once attached; NULL: no reason */
@@ -258,7 +260,7 @@ struct mirror {
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];
     bool nonce_stored;
     usec last_change, last_ack, ack_retry;
-    struct mirror_ack_locks ack_locks;
+    struct histogram ack_locks;
     size_t next_load;
 
     struct barrier barrier;
@@ -280,11 +282,14 @@ struct mirror {
     usec converged_at;
     uint32_t lag[LAG_SAMPLES]; /* microseconds / 64, a ring */
     uint64_t lag_count;
+    struct histogram lags;
     struct lag_ranks {
         uint64_t of; /* lag_count when they were found: looked for anew only when it has grown */
         uint32_t p50, p99, max;
     } lag_ranks;
 };
+
+extern const usec mirror_ack_bounds[MIRROR_ACK_BOUNDS]; /* ack.c */
 
 /* mirror.c */
 int mirror_lock_database(struct mirror *m, struct err *err);

@@ -47,7 +47,11 @@ static void finish_phase(struct mirror *m, struct table_slot *t)
 
     if (t->load == LOAD_ROWS && t->had_items)
         next = LOAD_SWEEP;
-    if (next == LOAD_DONE)
+    if (next == LOAD_DONE && (t->had_items || t->load == LOAD_SWEEP))
+        mirror_note(m, LOG_EV_INFO, "resync_ended",
+                    "table \"%s\" was compared with what %s holds; what differed is sent", t->name,
+                    m->targets[t->target]->name);
+    else if (next == LOAD_DONE)
         mirror_note(m, LOG_EV_INFO, "table_loaded", "table \"%s\" is loaded into %s", t->name,
                     m->targets[t->target]->name);
     t->load = next;
@@ -389,6 +393,10 @@ static int page_body(struct page *p, bool *end)
     if (t->load == LOAD_ROWS && t->page == 0)
         t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) != 0 ||
                        engine_oldest(p->m->engine, t->target) < t->load_serial;
+    if (t->load == LOAD_ROWS && t->page == 0 && t->had_items && !t->cursor.len)
+        mirror_note(p->m, LOG_EV_INFO, "resync_begun",
+                    "table \"%s\" is being compared with what %s holds%s", t->name,
+                    p->m->targets[t->target]->name, t->full ? "; every row is sent" : "");
     t->cookie = version;
     if (t->load == LOAD_SWEEP && unread_changes(p->m))
         return SQLITE_OK;

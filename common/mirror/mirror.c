@@ -72,12 +72,20 @@ int64_t mirror_low(const struct mirror *m)
     return (int64_t)low;
 }
 
+#define MS(n) ((usec)((n)*USEC_PER_MSEC))
+
 /* --- the engine's actions --------------------------------------------------------------------- */
+
+/* From the quickest confirmation to outages of hours. */
+static const usec lag_bounds[] = {MS(1),   MS(2.5), MS(5),   MS(10),  MS(25),   MS(50),
+                                  MS(100), MS(250), MS(500), MS(1e3), MS(2500), MS(5e3),
+                                  MS(1e4), MS(3e4), MS(6e4), MS(3e5), MS(18e5), MS(72e5)};
 
 static void note_lag(struct mirror *m, usec now, const struct payload *p)
 {
     usec lag = p->read_at ? now - p->read_at : 0;
 
+    histogram_add(&m->lags, lag);
     if (lag / 64 > UINT32_MAX)
         lag = (usec)UINT32_MAX * 64;
     m->lag[m->lag_count++ % LAG_SAMPLES] = (uint32_t)(lag / 64);
@@ -200,12 +208,26 @@ void mirror_credentials(struct mirror *m, usec now)
     mirror_act(m, now, &(struct event){.kind = EVENT_CREDENTIALS});
 }
 
+int mirror_pause_until(struct mirror *m, usec now, usec until)
+{
+    m->paused = until != 0;
+    m->paused_until = until;
+    if (!m->held_paused)
+        mirror_act(m, now, &(struct event){.kind = m->paused ? EVENT_PAUSE : EVENT_RESUME});
+    if (m->state_broken || records_kept(m, store_put_int(m->store, "paused_until", until)) < 0 ||
+        records_kept(m, store_sync(m->store, NULL)) < 0)
+        return -EIO; /* written again with all else */
+    return 0;
+}
+
 void mirror_pause(struct mirror *m, usec now, bool paused)
 {
-    m->paused = paused;
-    if (m->held_paused)
-        return;
-    mirror_act(m, now, &(struct event){.kind = paused ? EVENT_PAUSE : EVENT_RESUME});
+    mirror_pause_until(m, now, paused ? USEC_NEVER : 0);
+}
+
+usec mirror_paused_until(const struct mirror *m)
+{
+    return m->paused_until;
 }
 
 void mirror_stop(struct mirror *m, usec now)
@@ -262,7 +284,10 @@ void mirror_tick(struct mirror *m)
     m->problem = SOURCE_MISSING;
     m->problem_text = err;
     identity_doubt(m, "the database file was replaced");
-    mirror_note(m, LOG_EV_ERROR, "source_unavailable", "%s", err.text);
+    struct stat st;
+    bool another = stat(m->config->database, &st) == 0;
+    mirror_note(m, another ? LOG_EV_WARNING : LOG_EV_ERROR,
+                another ? "database_replaced" : "source_unavailable", "%s", err.text);
 }
 
 bool mirror_changed(struct mirror *m)
@@ -470,6 +495,10 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     m->config = c;
     m->edge = *edge;
     m->database_lock = -1;
+    m->lags = (struct histogram){.bounds = lag_bounds,
+                                 .bound_count = sizeof lag_bounds / sizeof *lag_bounds};
+    m->ack_locks =
+        (struct histogram){.bounds = mirror_ack_bounds, .bound_count = MIRROR_ACK_BOUNDS};
     m->adopt_at = m->first_record = m->idle_since = USEC_NEVER;
     m->seen_kept = -1;
     m->suspects.after.until = INT64_MIN;
@@ -500,6 +529,10 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
         return rc;
     }
     m->discarded = (uint64_t)discarded;
+    if (store_get_int(m->store, "paused_until", &m->paused_until) == 0 && m->paused_until) {
+        m->paused = true;
+        mirror_act(m, 0, &(struct event){.kind = EVENT_PAUSE});
+    }
     *out = m;
     return 0;
 }

@@ -12,6 +12,7 @@
 #ifndef SYNCD_MIRROR_MIRROR_H
 #define SYNCD_MIRROR_MIRROR_H
 
+#include "base/histogram.h"
 #include "config/config.h"
 #include "engine/engine.h"
 #include "source/capture.h"
@@ -88,6 +89,12 @@ void mirror_source_synced(struct mirror *m, usec now, uint64_t serial, int rc);
 void mirror_timer(struct mirror *m, usec now);
 void mirror_credentials(struct mirror *m, usec now);
 void mirror_pause(struct mirror *m, usec now, bool paused);
+/* Send nothing until then (Unix us; USEC_NEVER: until told to), or from now on again (0). Over a
+ * restart too; the caller ends it when the time has come. 0, or -EIO: it holds for this process
+ * only, until the state file can be written. */
+int mirror_pause_until(struct mirror *m, usec now, usec until);
+/* As it was ordered last; 0: not paused. */
+usec mirror_paused_until(const struct mirror *m);
 void mirror_stop(struct mirror *m, usec now);
 
 /* --- targets ---------------------------------------------------------------------------------- */
@@ -148,15 +155,6 @@ int mirror_dead_letters_discard(struct mirror *m, int64_t id);
 
 /* --- what is known ---------------------------------------------------------------------------- */
 
-/* How long acknowledgements held the user's write lock: of each whether it was held for at most
- * mirror_ack_bounds[i] microseconds; the last count is of those past every bound. */
-enum { MIRROR_ACK_BOUNDS = 10 };
-extern const usec mirror_ack_bounds[MIRROR_ACK_BOUNDS];
-struct mirror_ack_locks {
-    uint64_t counts[MIRROR_ACK_BOUNDS + 1]; /* not cumulated */
-    usec sum, max;
-};
-
 struct mirror_table_view {
     const char *name, *target;
     const char *state; /* live loading comparing held parked refused detached waiting dropped */
@@ -183,6 +181,7 @@ struct mirror_view {
     usec overdue;        /* how long the time of the first of them is over; 0: it is not */
     uint64_t discarded;
     usec oldest_pending; /* monotonic, or USEC_NEVER */
+    bool oldest_known;   /* a change that waits since then; else since when all was well */
     usec converged_at;   /* monotonic, when it was last known */
     uint64_t changes, items_put, items_deleted, spared, refused;
     struct engine_stats engine;
@@ -190,7 +189,9 @@ struct mirror_view {
     int64_t wal_bytes;
     bool converged;
     double lag_p50, lag_p99, lag_max; /* seconds, of recent writes */
-    struct mirror_ack_locks ack_locks;
+    /* Since the start; they live as long as the mirror. */
+    const struct histogram *lag;       /* from reading a change to its confirmation */
+    const struct histogram *ack_locks; /* how long an acknowledgement held the user's write lock */
 };
 
 /* Takes a fresh look at the journal. */

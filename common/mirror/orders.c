@@ -222,6 +222,9 @@ static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes,
     buf_append(&m->row_key, bytes, n);
     if (!buf_ok(&m->row_key))
         rc = SQLITE_NOMEM;
+    /* A killed process may have had another row's item on its way to the key it takes. */
+    if (rc == SQLITE_ROW || rc == SQLITE_TOOBIG)
+        suspects_entry(m, t, 0, key);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG)
         rc = offer_row(m, now, t, key, rc, true, NULL, NULL);
     rows_end(t->rows->lookup);

@@ -199,6 +199,8 @@ int records_kept(struct mirror *m, int rc)
  * which tables it speaks of. */
 static int rewrite(struct mirror *m)
 {
+    if (store_put_int(m->store, "paused_until", m->paused_until) < 0)
+        return -EIO;
     for (uint32_t i = 0; i < m->target_count; i++) {
         const struct target_slot *t = m->targets[i];
         if (t->view.open && !t->fresh && t->identity[0] &&

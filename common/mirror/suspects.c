@@ -64,10 +64,19 @@ void suspects_left_open(void *arg, const struct payload *p)
     FAILPOINT("suspect_noted");
 }
 
+/* Until nothing of a killed process can come any more. Before this one has begun nobody knows when
+ * that is; suspects_begin() raises it then. */
+static usec windows_over(const struct mirror *m)
+{
+    return m->suspects.window_until != USEC_NEVER
+               ? m->suspects.window_until
+               : suspects_time(m, true) + m->config->unconfirmed_horizon;
+}
+
 void suspects_key(struct mirror *m, const struct table_slot *t, enum shaken at_least)
 {
     if (m->targets[t->target]->shaken >= at_least && suspects_shaky(m))
-        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, m->suspects.window_until);
+        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, windows_over(m));
 }
 
 static void add_entry(struct mirror *m, const struct table_slot *t, const struct value *entry)
@@ -76,7 +85,7 @@ static void add_entry(struct mirror *m, const struct table_slot *t, const struct
 
     buf_clear(&m->key);
     if (item_key(t->plan, entry, &m->key, NULL, &fault) == 0 && buf_ok(&m->key))
-        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, m->suspects.window_until);
+        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, windows_over(m));
 }
 
 void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,

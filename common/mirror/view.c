@@ -59,17 +59,19 @@ static void view_lag(struct mirror *m, struct mirror_view *v)
 
 /* Since when something is pending that we know of; else since when all was last known to be well.
  */
-static usec oldest_pending(const struct mirror *m)
+static usec oldest_pending(const struct mirror *m, bool *known)
 {
     usec oldest = track_oldest(&m->track);
 
     for (size_t i = 0; i < m->table_count; i++) {
         const struct table_slot *t = &m->tables[i];
         usec lag = t->lag_tracked ? track_oldest(&t->lag_track) : USEC_NEVER;
-        if (t->skipped && !t->lag_tracked)
-            lag = m->converged_at;
         oldest = lag < oldest ? lag : oldest;
     }
+    *known = oldest != USEC_NEVER;
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].skipped && !m->tables[i].lag_tracked && m->converged_at < oldest)
+            oldest = m->converged_at;
     return oldest;
 }
 
@@ -137,7 +139,8 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .items_deleted = m->items_deleted,
                             .spared = m->spared,
                             .refused = m->refused,
-                            .ack_locks = m->ack_locks,
+                            .lag = &m->lags,
+                            .ack_locks = &m->ack_locks,
                             .journal_mode = m->source ? m->source->journal_mode : m->journal_mode,
                             .wakeups = m->wakeups,
                             .connected = m->source != NULL,
@@ -158,7 +161,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
     if (v.converged || !m->converged_at)
         m->converged_at = now;
     v.converged_at = m->converged_at;
-    v.oldest_pending = oldest_pending(m);
+    v.oldest_pending = oldest_pending(m, &v.oldest_known);
     if (v.oldest_pending == USEC_NEVER && (v.journal_entries > 0 || v.engine.items > 0))
         v.oldest_pending = m->converged_at;
     *out = v;

@@ -29,6 +29,11 @@ int cmd_pause(struct ctl *ctl, int argc, char **argv)
         return r;
     if (ctl->json)
         return ctl_print_json(&body);
+    json_auto_t *root = json_loads(body.data, 0, NULL);
+    const json_t *durable = json_object_get(root, "durable");
+    if (durable && !json_is_true(durable))
+        ctl_say(ctl,
+                "the state file cannot be written now, so the pause may not outlive a restart");
     if (limited)
         ctl_say(ctl, "paused for %s; changes are still captured", span.data);
     else

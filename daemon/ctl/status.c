@@ -62,6 +62,17 @@ static void append_convergence(struct buf *b, const json_t *root)
     }
 }
 
+/* How long a pause still takes, where it ends by itself. */
+static void append_pause(struct buf *b, const char *until)
+{
+    usec end, now = clock_wall();
+
+    if (!format_parse_time(until, &end))
+        return;
+    buf_lit(b, " for another ");
+    format_span(b, end > now ? (double)(end - now) / USEC_PER_SEC : 0);
+}
+
 /* From outside, cut to `columns`; returns how wide it came out. */
 static size_t put_cut(struct page *p, enum tone tone, const char *text, size_t columns)
 {
@@ -86,7 +97,9 @@ static void print_headline(struct page *p, const json_t *root)
         buf_putc(&word, (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c));
     if (!*health)
         buf_lit(&word, "HEALTH UNKNOWN");
-    buf_printf(&rest, "%s, ", field_text(root, "state"));
+    buf_puts(&rest, field_text(root, "state"));
+    append_pause(&rest, field_text(root, "paused_until"));
+    buf_lit(&rest, ", ");
     append_convergence(&rest, root);
     if (!buf_ok(&title) || !buf_ok(&word) || !buf_ok(&rest)) {
         p->out.failed = true;
@@ -98,6 +111,20 @@ static void print_headline(struct page *p, const json_t *root)
     buf_lit(&p->out, "  ");
     put_cut(p, TONE_PLAIN, rest.data, PAGE_COLUMNS - column - 4);
     buf_putc(&p->out, '\n');
+}
+
+/* Worth a word only when it comes to something. */
+static void print_journal_use(struct page *p, const json_t *source, int64_t pending)
+{
+    int64_t limit = field_count(source, "journal_limit");
+    double full = field_number(source, "journal_full_in_seconds");
+
+    if (limit <= 0 || pending < limit / 100)
+        return;
+    page_item(p, TONE_MILD, CUT_END, "%.0f %% of its limit",
+              100.0 * (double)pending / (double)limit);
+    if (full > 0)
+        spanned(p, "full in ", full);
 }
 
 static void print_source(struct page *p, const json_t *source)
@@ -117,6 +144,7 @@ static void print_source(struct page *p, const json_t *source)
         counted(p, TONE_MILD, pending, "journal entry", "journal entries");
     else
         page_item(p, TONE_PLAIN, CUT_END, "journal empty");
+    print_journal_use(p, source, pending);
     page_end(p, "");
 }
 

@@ -2,13 +2,9 @@
 an operator or a time daemon sets while the daemon works. The service takes signatures that are within
 five minutes of its time."""
 
-import os
-import struct
-import subprocess
-
 import pytest
 
-from harness import ROOT, eventually, writer
+from harness import eventually, movable_clock, writer
 
 MINUTE = 60
 FAR = 5 * MINUTE  # beyond it signatures are refused
@@ -86,23 +82,8 @@ def test_the_services_time_steps_while_rows_are_written(fault, table):
 
 
 @pytest.fixture
-def machine(table, tmp_path):
-    """set_clock(seconds): the wall clock of the daemon, and of it alone, is ahead by so much."""
-    library, shift = str(tmp_path / "wallclock.so"), str(tmp_path / "shift")
-    source = os.path.join(ROOT, "tests", "lib", "wallclock.c")
-    subprocess.run(
-        [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", library, source], check=True
-    )
-
-    def set_clock(seconds):
-        with open(shift, "r+b" if os.path.exists(shift) else "wb") as out:
-            out.write(struct.pack("=q", seconds))
-
-    set_clock(0)
-    table.environment.update(LD_PRELOAD=library, WALLCLOCK=shift)
-    if "ASAN_OPTIONS" in table.environment:
-        table.environment["ASAN_OPTIONS"] += ":verify_asan_link_order=0"
-    table.set_clock = set_clock
+def machine(table):
+    table.set_clock = movable_clock(table)
     return table
 
 

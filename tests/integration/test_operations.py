@@ -137,7 +137,7 @@ def test_metrics_are_prometheus_text(running):
     for line in text.splitlines():
         if line and not line.startswith("#"):
             assert re.match(
-                r'syncd_[a-z0-9_]+(\{([a-z_]+="([^"\\]|\\.)*",?)*\})? -?[0-9.eE+-]+$', line
+                r'syncd_[a-z0-9_]+(\{([a-z_]+="([^"\\]|\\.)*",?)*\})? (-?[0-9.eE+-]+|\+Inf)$', line
             ), line
             samples.setdefault(line.split("{")[0].split(" ")[0], []).append(line)
     for name in (

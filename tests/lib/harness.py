@@ -19,6 +19,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -398,6 +399,26 @@ class Mirror:
         )
         assert expected == found, "dead letters: %r, expected: %r" % (letters, report.dead)
         return report
+
+
+def movable_clock(mirror):
+    """set_clock(seconds): the wall clock of the daemon, and of it alone, is ahead by so much. To be
+    called before the daemon starts."""
+    library, shift = os.path.join(mirror.dir, "wallclock.so"), os.path.join(mirror.dir, "shift")
+    source = os.path.join(ROOT, "tests", "lib", "wallclock.c")
+    subprocess.run(
+        [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", library, source], check=True
+    )
+
+    def set_clock(seconds):
+        with open(shift, "r+b" if os.path.exists(shift) else "wb") as out:
+            out.write(struct.pack("=q", seconds))
+
+    set_clock(0)
+    mirror.environment.update(LD_PRELOAD=library, WALLCLOCK=shift)
+    if "ASAN_OPTIONS" in mirror.environment:
+        mirror.environment["ASAN_OPTIONS"] += ":verify_asan_link_order=0"
+    return set_clock
 
 
 @contextlib.contextmanager

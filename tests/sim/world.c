@@ -186,7 +186,7 @@ bool sim_start(struct world *w)
 
     sim_trace(w, "start");
     w->probe_count = 0;
-    w->stopping = w->syncing = w->paused = w->state_unwritable = false;
+    w->stopping = w->syncing = w->state_unwritable = false;
     w->source_syncing = false;
     w->credentials_due = w->recheck_due = w->ack_due = USEC_NEVER;
     w->tick_due = w->now + TICK;
@@ -195,6 +195,7 @@ bool sim_start(struct world *w)
         sim_fail(w, "the mirror does not start: %s", err.text);
         return false;
     }
+    w->paused = mirror_paused_until(w->mirror) != 0; /* a pause outlives the process */
     service_unknown(w);
     mirror_attach(w->mirror, w->now);
     w->pumping = true;
@@ -469,10 +470,11 @@ static void describe_unrest(struct world *w)
         w,
         "I8: no rest: attached %d, loading %d, journal %lld of %lld to %lld, items %zu, in "
         "flight %u, state broken %d, converged %d, journal empty %d, all mirrored %d, dropped %d, "
-        "problem %d %s",
+        "problem %d %s, unconfirmed %lld, paused %d, held %d",
         v.attached, v.loading, (long long)v.journal_low, (long long)v.watermark,
         (long long)v.journal_max, v.engine.items, v.engine.in_flight, v.state_broken, v.converged,
-        oracle_journal_empty(w), oracle_all_mirrored(w), any_dropped(w), problem, text);
+        oracle_journal_empty(w), oracle_all_mirrored(w), any_dropped(w), problem, text,
+        (long long)v.unconfirmed, v.paused, v.held);
 }
 
 void sim_settle(struct world *w)

@@ -292,12 +292,34 @@ static void unknown_names_find_the_nearest(void **state)
     refuse("[table \"t\"]\ntarget.x = y\n", "syncd.conf:2: target takes no \".x\" after it");
 }
 
+static void what_telemetry_takes(void **state)
+{
+    (void)state;
+    struct config *c = parse("[control]\nlisten = [::1]:9847\n[log]\nemf_interval = 60s\n"
+                             "emf_namespace = app/syncd\n");
+    assert_string_equal(c->listen, "[::1]:9847");
+    assert_true(c->emf_interval == 60 * USEC_PER_SEC);
+    assert_string_equal(c->emf_namespace, "app/syncd");
+    config_free(c);
+    refuse(
+        "[control]\nlisten = 0.0.0.0:9847\n",
+        "syncd.conf:2: listen: \"0.0.0.0:9847\" is not an address of the loopback, and nobody is "
+        "asked there who they are; write 127.0.0.1:9847, and put a proxy before it for others");
+    refuse(
+        "[log]\nemf_namespace = AWS/DynamoDB\n",
+        "syncd.conf:2: emf_namespace: \"AWS/DynamoDB\" is not a CloudWatch namespace of one's own "
+        "(1 to 255 of A-Z a-z 0-9 _ . - / #, not AWS/...)");
+    refuse("[log]\nemf_namespace = a b\n",
+           "syncd.conf:2: emf_namespace: \"a b\" is not a CloudWatch namespace of one's own "
+           "(1 to 255 of A-Z a-z 0-9 _ . - / #, not AWS/...)");
+}
+
 static void settings_of_later_versions_are_refused_unless_empty(void **state)
 {
     static const char *const keys[][2] = {
-        {"dynamodb", "meta_table"},   {"control", "operator_group"}, {"control", "listen"},
-        {"table \"t\"", "convert.c"}, {"table \"t\"", "default.c"},  {"table \"t\"", "add.c"},
-        {"table \"t\"", "index.c"},   {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
+        {"dynamodb", "meta_table"},    {"control", "operator_group"}, {"table \"t\"", "convert.c"},
+        {"table \"t\"", "default.c"},  {"table \"t\"", "add.c"},      {"table \"t\"", "index.c"},
+        {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
     };
 
     (void)state;
@@ -402,6 +424,7 @@ int main(void)
         cmocka_unit_test(globs),
         cmocka_unit_test(bad_values_say_what_is_allowed),
         cmocka_unit_test(unknown_names_find_the_nearest),
+        cmocka_unit_test(what_telemetry_takes),
         cmocka_unit_test(settings_of_later_versions_are_refused_unless_empty),
         cmocka_unit_test(settings_that_contradict_each_other),
         cmocka_unit_test(quantities),

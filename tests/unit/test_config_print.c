@@ -153,6 +153,7 @@ static void the_sample_uncommented_is_valid(void **state)
     config_diff(plain, c, collect, &got);
     assert_string_equal(got.data, "source.database\n"
                                   "control.socket\n"
+                                  "control.listen\n"
                                   "table \"chat_messages\".target\n"
                                   "table \"chat_messages\".partition_key\n"
                                   "table \"chat_messages\".sort_key\n"

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "aws/credentials.h"
+#include "aws/credentials_provider.h"
 
 #define CANARY "CANARYsecretCANARY"
 
@@ -318,6 +318,47 @@ static void roles_name_what_is_wrong_with_them(void **state)
     }
 }
 
+static void process_answered(void *arg, enum provider_result result, const struct credentials *c,
+                             const struct err *err)
+{
+    struct answer *a = arg;
+
+    (void)c;
+    a->calls++;
+    assert_int_equal(result, PROVIDER_FAILED);
+    a->err = *err;
+}
+
+/* The child, too, which has taken hold of the pipe. */
+static void a_process_that_hangs_is_killed(void **state)
+{
+    uv_loop_t loop;
+    const struct credentials_request req = {.loop = &loop};
+    struct answer a = {0};
+
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    for (int limited = 0; limited < 2; limited++) {
+        struct credentials_context *ctx = credentials_context_new(&req);
+        assert_non_null(ctx);
+        if (limited)
+            ctx->process_limit = 50 * USEC_PER_MSEC;
+        struct credentials_provider *p = process_provider_new(
+            ctx, "slow", "/bin/sh -c 'echo " CANARY "; echo waiting >&2; sleep 600 | sleep 600'");
+        assert_non_null(p);
+        p->ops->fetch(p, process_answered, &a);
+        if (limited)
+            while (!a.calls)
+                uv_run(&loop, UV_RUN_ONCE);
+        credentials_provider_free(p); /* or cancelled */
+        credentials_context_free(ctx);
+        uv_run(&loop, UV_RUN_DEFAULT);
+    }
+    assert_int_equal(a.calls, 1);
+    expect_error(a, "credential_process of profile slow did not end within 0 s and was killed");
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 static void a_chain_of_roles_is_bounded(void **state)
 {
     FILE *f = fopen(config_path, "w");
@@ -421,6 +462,7 @@ int main(void)
         fresh(what_needs_a_person_is_refused_by_name),
         fresh(systemds_credential_is_the_shared_file),
         fresh(roles_name_what_is_wrong_with_them),
+        fresh(a_process_that_hangs_is_killed),
         fresh(a_chain_of_roles_is_bounded),
         fresh(nothing_found_names_everything_tried),
         fresh(malformed_files_stop_the_chain),

@@ -100,6 +100,43 @@ static void plain_http_ignores_proxies(void **state)
     unsetenv("all_proxy");
 }
 
+/* One request to a host that only a proxy would find. */
+static void ask_far_host(struct fixture *f, bool no_proxy, const char *code)
+{
+    struct result r = {0};
+
+    start_request(f, &r,
+                  (struct http_request){
+                      .method = "GET", .url = "https://127.0.0.1:1/", .no_proxy = no_proxy});
+    run(f);
+    assert_int_equal(r.calls, 1);
+    assert_int_equal(r.reply.outcome, HTTP_NOT_SENT);
+    assert_string_equal(r.reply.code, code);
+    free(r.body);
+}
+
+static void https_takes_the_proxy_where_it_may(void **state)
+{
+    static const struct reaction script[] = {
+        {.reply = "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", .then = THEN_CLOSE}};
+    struct fixture f;
+
+    (void)state;
+    begin(&f, script);
+    setenv("HTTPS_PROXY", f.url, 1);
+    ask_far_host(&f, true, "connect_failed");
+    assert_int_equal(f.server->requests, 0);
+    ask_far_host(&f, false, "connect_failed");
+    assert_int_equal(f.server->requests, 1);
+    assert_non_null(strstr(f.server->head, "CONNECT 127.0.0.1:1 HTTP/1.1\r\n"));
+    setenv("NO_PROXY", "example.com,127.0.0.1", 1);
+    ask_far_host(&f, false, "connect_failed");
+    assert_int_equal(f.server->requests, 1);
+    unsetenv("NO_PROXY");
+    unsetenv("HTTPS_PROXY");
+    end(&f);
+}
+
 static void broken_replies_are_ambiguous(void **state)
 {
     static const struct {
@@ -369,6 +406,7 @@ int main(void)
         cmocka_unit_test(replies_are_taken_whole),
         cmocka_unit_test(a_get_has_no_body_and_redirects_are_not_followed),
         cmocka_unit_test(plain_http_ignores_proxies),
+        cmocka_unit_test(https_takes_the_proxy_where_it_may),
         cmocka_unit_test(broken_replies_are_ambiguous),
         cmocka_unit_test(a_request_is_never_repeated_on_a_new_connection),
         cmocka_unit_test(a_dead_kept_connection_is_replaced_before_anything_is_sent),

@@ -14,11 +14,11 @@
 #include <cmocka.h>
 
 #include "../sim/application.c"
+#include "../sim/disk.c"
+#include "../sim/libc.c"
 #include "../sim/oracle.c"
 #include "../sim/run.c"
 #include "../sim/service.c"
-#include "../sim/disk.c"
-#include "../sim/libc.c"
 #include "../sim/vfs.c"
 #include "../sim/world.c"
 

@@ -11,10 +11,10 @@
 #include <cmocka.h>
 
 #include "../sim/application.c"
-#include "../sim/oracle.c"
-#include "../sim/service.c"
 #include "../sim/disk.c"
 #include "../sim/libc.c"
+#include "../sim/oracle.c"
+#include "../sim/service.c"
 #include "../sim/vfs.c"
 #include "../sim/world.c"
 

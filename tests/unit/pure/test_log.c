@@ -168,10 +168,13 @@ static void test_journal_without_a_sink_is_text_with_levels(void **state)
 
 static struct buf journal;
 
-static void sink(const char *const *fields, int n)
+static bool journal_full;
+
+static bool sink(const char *const *fields, int n)
 {
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && !journal_full; i++)
         buf_printf(&journal, "%s|", fields[i]);
+    return !journal_full;
 }
 
 static void test_journal_fields_and_message_ids(void **state)
@@ -291,6 +294,121 @@ static void test_counts_survive_a_flood_of_other_events(void **state)
     assert_non_null(strstr(text, "the first (7 more times) [repeated=7]\n"));
 }
 
+/* --- floods, and readers that do not read ----------------------------------------------------- */
+
+static void test_a_flood_of_one_event_is_cut_and_counted(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        log_event(LOG_EV_WARNING, "dead_letter", log_msg("row %d", i), NULL);
+    log_event(LOG_EV_WARNING, "other", "is not held back", NULL);
+    const char *text = written();
+    assert_int_equal(lines(text), 50 + 1);
+    assert_non_null(strstr(text, "is not held back"));
+    log_tick();
+    assert_string_equal(written(), ""); /* the window is not over */
+    now += 11 * USEC_PER_SEC;
+    log_tick();
+    assert_non_null(strstr(written(), " warning 950 more of dead_letter within ten seconds were "
+                                      "left out [left_out=950]\n"));
+    log_event(LOG_EV_WARNING, "dead_letter", "row 1000", NULL);
+    assert_int_equal(lines(written()), 1);
+}
+
+static void test_nothing_counted_is_lost_at_the_end(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 9; i++)
+        log_event(LOG_EV_WARNING, "retry", "again", NULL);
+    for (int i = 0; i < 60; i++)
+        log_event(LOG_EV_WARNING, "flood", log_msg("event %d", i), NULL);
+    assert_int_equal(lines(written()), 1 + 50);
+    log_flush();
+    const char *text = written();
+    assert_non_null(strstr(text, "[repeated=8]\n"));
+    assert_non_null(strstr(text, "[left_out=10]\n"));
+    log_flush();
+    assert_string_equal(written(), "");
+}
+
+/* The pipe blocks: a write that waits for its reader would end this test by its time limit. */
+static void test_a_reader_that_does_not_read_stops_nobody(void **state)
+{
+    const char *const text = "a sentence of some length, so that a pipe is soon full of them";
+
+    (void)state;
+    assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, 0), 0);
+    log_set_level(LOG_EV_DEBUG);
+    alarm(20);
+    for (int i = 0; i < 3000; i++)
+        log_event(LOG_EV_DEBUG, "d", text, NULL);
+    alarm(0);
+    unsigned taken = lines(written());
+    assert_in_range(taken, 1, 2999);
+    log_event(LOG_EV_INFO, "e", "there is room again", NULL);
+    const char *after = written();
+    assert_int_equal(lines(after), 2);
+    assert_non_null(strstr(after, log_msg("warning %u lines of this log could not be written "
+                                          "[lost=%u]\n",
+                                          3000 - taken, 3000 - taken)));
+}
+
+static void test_a_line_too_long_to_be_written_at_once_is_shortened(void **state)
+{
+    static char longest[9000];
+
+    (void)state;
+    memset(longest, 'x', sizeof longest - 1);
+    log_setup(LOG_EV_INFO, LOG_JSON);
+    log_event(LOG_EV_INFO, "long", "m", "field", longest, NULL);
+    json_t *o = json_loads(written(), 0, NULL);
+    assert_string_equal(member(o, "msg"), "m");
+    assert_string_equal(member(o, "field"), "(none)");
+    json_decref(o);
+}
+
+static void test_json_carries_the_ids_of_events(void **state)
+{
+    (void)state;
+    log_setup(LOG_EV_INFO, LOG_JSON);
+    log_event(LOG_EV_WARNING, "dead_letter", "m", NULL);
+    json_t *o = json_loads(written(), 0, NULL);
+    assert_string_equal(member(o, "message_id"), "6c1f2a4e5b0d4a0c9c3f8f0a8f6e1d04");
+    json_decref(o);
+}
+
+static void test_entries_that_the_journal_does_not_take_are_counted(void **state)
+{
+    (void)state;
+    log_setup(LOG_EV_INFO, LOG_JOURNAL);
+    log_set_journal(sink);
+    journal_full = true;
+    for (int i = 0; i < 7; i++)
+        log_event(LOG_EV_INFO, "e", log_msg("event %d", i), NULL);
+    assert_null(journal.data);
+    journal_full = false;
+    log_event(LOG_EV_INFO, "e", "m", NULL);
+    assert_string_equal(journal.data,
+                        "MESSAGE=7 lines of this log could not be written|PRIORITY=4|"
+                        "SYNCD_EVENT=log_lost|SYNCD_LOST=7|MESSAGE=m|PRIORITY=6|SYNCD_EVENT=e|");
+    buf_free(&journal);
+}
+
+static void test_raw_lines_are_written_as_they_are(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        log_raw("emf", "{\"a\":1}");
+    assert_int_equal(lines(written()), 100);
+    log_raw("emf", "{\"a\":1}");
+    assert_string_equal(written(), "{\"a\":1}\n");
+    log_setup(LOG_EV_INFO, LOG_JOURNAL);
+    log_set_journal(sink);
+    log_raw("emf", "{}");
+    assert_string_equal(journal.data, "MESSAGE={}|PRIORITY=6|SYNCD_EVENT=emf|");
+    buf_free(&journal);
+}
+
 #define captured(f) cmocka_unit_test_setup_teardown(f, capture, release)
 
 int main(void)
@@ -310,6 +428,13 @@ int main(void)
         captured(test_only_the_same_sentence_is_a_repeat),
         captured(test_debug_is_never_held_back),
         captured(test_counts_survive_a_flood_of_other_events),
+        captured(test_a_flood_of_one_event_is_cut_and_counted),
+        captured(test_nothing_counted_is_lost_at_the_end),
+        captured(test_a_reader_that_does_not_read_stops_nobody),
+        captured(test_a_line_too_long_to_be_written_at_once_is_shortened),
+        captured(test_json_carries_the_ids_of_events),
+        captured(test_entries_that_the_journal_does_not_take_are_counted),
+        captured(test_raw_lines_are_written_as_they_are),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
