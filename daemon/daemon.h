@@ -124,7 +124,7 @@ struct daemon {
     usec reported_at;
 
     struct progress progress;
-    bool stalled;       /* nothing moves that should: the watchdog is not fed */
+    bool stalled; /* nothing moves that should: the watchdog is not fed */
     /* alarms.c: monotonic, 0: not so now */
     struct growth journal_growth;
     uint64_t throttled_seen;
