@@ -29,9 +29,14 @@ endif
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
         -Wvla -Wundef -Wwrite-strings
-HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+# GCC before 12 knows two levels, and says so at every file. Some distributions define one already.
+FORTIFY := $(if $(filter 4 5 6 7 8 9 10 11,$(firstword $(subst ., ,$(shell $(CC) -dumpversion)))),2,3)
+HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY) -fstack-protector-strong -fstack-clash-protection -fPIE
 ifeq ($(shell uname -m),x86_64)
 HARDEN += -fcf-protection=full
+# The linker drops the mark where one object lacks it, as the C library's start-up code does in Debian;
+# nothing in that code minds a shadow stack.
+HARDEN_LINK := -Wl,-z,shstk
 endif
 OPT ?= -O2 -g
 SAN ?=
@@ -39,7 +44,7 @@ CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(
             $(if $(FAILPOINTS),-DSYNCD_FAILPOINTS)
 ALL_CFLAGS = -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(if $(SAN),,$(HARDEN)) $(SAN) \
              $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS)) -MMD -MP $(CFLAGS)
-ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack) $(LDFLAGS)
+ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack $(HARDEN_LINK)) $(LDFLAGS)
 LIBS = $(shell $(PKG_CONFIG) --libs $(DAEMON_PKGS)) -lm
 
 # PURE: decides, encodes and parses; links without libuv, libcurl and SQLite (its tests prove it).
@@ -158,6 +163,11 @@ asan ubsan:
 	$(Q)$(MAKE) check BUILD=build-san OPT="-O1 -g" WERROR=$(WERROR) \
 	  SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 
+# The daemon and its worker thread under the thread sanitizer.
+tsan:
+	$(Q)$(MAKE) all BUILD=build-tsan OPT="-O1 -g" WERROR=$(WERROR) SAN="-fsanitize=thread -fno-omit-frame-pointer"
+	$(Q)scripts/run-tsan
+
 # Fuzz targets need clang's libFuzzer. FUZZ_SECONDS each.
 FUZZ_SECONDS ?= 60
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)-fuzz/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -175,6 +185,15 @@ format:
 lint:
 	$(Q)scripts/lint
 
+# GCC's own analyzer alone, as part of lint.
+analyze:
+	$(Q)scripts/lint --analyze
+
+SHARE := $(DESTDIR)$(PREFIX)/share
+COMPLETIONS := $(SHARE)/bash-completion/completions
+DOCUMENTS := $(SHARE)/doc/syncd
+# What an operator copies from: every folder of etc/ but those that are installed elsewhere.
+SAMPLES := $(filter-out man completion cloudwatch prometheus grafana,$(notdir $(patsubst %/,%,$(wildcard etc/*/))))
 install: all
 	install -D -m 0755 $(BUILD)/syncd $(DESTDIR)$(PREFIX)/sbin/syncd
 	install -D -m 0755 $(BUILD)/syncctl $(DESTDIR)$(PREFIX)/bin/syncctl
@@ -187,6 +206,13 @@ install: all
 	  install -d $(DESTDIR)$(PREFIX)/share/syncd/$$dir && \
 	  find etc/$$dir -maxdepth 1 -type f -exec install -m 0644 -t $(DESTDIR)$(PREFIX)/share/syncd/$$dir {} + || exit; \
 	done
+	install -D -m 0644 -t $(SHARE)/man/man1 $(BUILD)/man/syncctl.1
+	install -D -m 0644 -t $(SHARE)/man/man5 $(BUILD)/man/syncd.conf.5
+	install -D -m 0644 -t $(SHARE)/man/man8 $(BUILD)/man/syncd.8
+	install -D -m 0644 -t $(COMPLETIONS) etc/completion/syncd etc/completion/syncctl
+	install -D -m 0644 -t $(DOCUMENTS) README.md CHANGELOG.md SECURITY.md LICENSE
+	install -D -m 0644 -t $(DOCUMENTS)/examples etc/syncd.conf
+	cd etc && find $(SAMPLES) -type f -exec install -D -m 0644 {} $(abspath $(DOCUMENTS))/{} \;
 	test -e $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf || \
 	  install -D -m 0644 etc/syncd.conf $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf
 
@@ -197,6 +223,25 @@ uninstall:
 	cd etc && find cloudwatch prometheus grafana -type f -exec sh -c 'rm -f "$$0/$$1"' $(DESTDIR)$(PREFIX)/share/syncd {} \;
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-syncd.preset
+	rm -f $(SHARE)/man/man1/syncctl.1 $(SHARE)/man/man5/syncd.conf.5 $(SHARE)/man/man8/syncd.8
+	rm -f $(COMPLETIONS)/syncd $(COMPLETIONS)/syncctl
+	rm -rf $(DOCUMENTS)
+
+# Packages: build/packages/syncd_VERSION_ARCH.deb, build/packages/syncd-VERSION-1.ARCH.rpm. PACKAGER is
+# who answers for them. package-test needs root and Debian 12's packages.
+deb rpm:
+	$(Q)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/packaging/$@ --version $(VERSION)
+
+version:
+	@echo $(VERSION)
+
+package-test:
+	$(Q)tests/packages/run
+
+# What the programs are linked with, exactly, as CycloneDX.
+sbom: $(BUILD)/syncd.cdx.json
+$(BUILD)/syncd.cdx.json: $(PROGRAMS) scripts/sbom
+	$(call say,SBOM,$@)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/sbom --version $(VERSION) $(PROGRAMS) > $@.new && mv $@.new $@
 
 # Made anew each time: PREFIX may be another than when the programs were built.
 UNITS := $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
@@ -208,12 +253,40 @@ $(UNITS): systemd/service.in FORCE
 FORCE:
 all: $(UNITS)
 
+# Man pages: etc/man/*.in, the option table's words and what syncctl's commands say of themselves.
+# SOURCE_DATE_EPOCH: the last commit's time, else the changelog's.
+ifeq ($(origin SOURCE_DATE_EPOCH),undefined)
+SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+endif
+MAN_PAGES := $(patsubst etc/man/%.in,$(BUILD)/man/%,$(wildcard etc/man/*.in))
+man: $(MAN_PAGES)
+all: man
+
+$(BUILD)/man/print_settings: $(BUILD)/etc/man/print_settings.o $(COMMON_LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+$(BUILD)/man/settings.mdoc: $(BUILD)/man/print_settings
+	$(Q)$< > $@.new && mv $@.new $@
+
+$(BUILD)/man/commands.mdoc: $(BUILD)/syncctl etc/man/print_commands etc/man/commands.awk
+	@mkdir -p $(@D)
+	$(Q)etc/man/print_commands $< > $@.new && mv $@.new $@
+
+$(BUILD)/man/%: etc/man/%.in $(BUILD)/man/settings.mdoc $(BUILD)/man/commands.mdoc
+	$(call say,MAN,$@)sed -e "s|@DATE@|$$(LC_ALL=C date -u -d @$(SOURCE_DATE_EPOCH) '+%B %-d, %Y')|" \
+	  -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' \
+	  -e '/^@SETTINGS@$$/{r $(BUILD)/man/settings.mdoc' -e 'd}' \
+	  -e '/^@COMMANDS@$$/{r $(BUILD)/man/commands.mdoc' -e 'd}' $< > $@.new && mv $@.new $@
+
 clean:
-	rm -rf $(BUILD) build-san build-fuzz build-chaos
+	rm -rf $(BUILD) build-san build-tsan build-fuzz build-chaos
 
 help:
-	@echo 'all check tools systemd-test bench soak chaos asan ubsan fuzz format lint install uninstall clean'
+	@echo 'all check tools systemd-test bench soak chaos asan ubsan tsan fuzz format lint analyze man sbom deb rpm package-test'
+	@echo 'install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
--include $(shell find $(BUILD) -name systemd-root -prune -o -name '*.d' -type f -print 2>/dev/null)
-.PHONY: FORCE all check tools systemd-test bench soak chaos asan ubsan fuzz format lint install uninstall clean help tests-build sample-config
+-include $(shell find $(addprefix $(BUILD)/,common daemon etc fuzz planted tests) -type f -name '*.d' 2>/dev/null)
+.PHONY: FORCE all check tools systemd-test bench soak chaos asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
+        sample-config man sbom deb rpm package-test version

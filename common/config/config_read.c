@@ -1,5 +1,6 @@
 #include "config/config_read.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +250,7 @@ int config_parse_memory(const char *file, const void *bytes, size_t n, ini_looku
 
     if (rc < 0)
         return rc;
+    assert(c); /* which the analyzer cannot see */
     rc = config_add(c, file, bytes, n, lookup, arg, err);
     if (rc == 0)
         rc = config_complete(c, file, err);

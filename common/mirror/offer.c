@@ -322,7 +322,7 @@ int offer_again(struct mirror *m, usec now, struct table_slot *t, const void *ro
 
 static bool same_bytes(const struct buf *a, const struct buf *b)
 {
-    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+    return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
 
 /* The remote key of the row that was found, appended to `key`: 0, -EINVAL with the fault (it
