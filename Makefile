@@ -135,6 +135,10 @@ tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS) $(SIM)
 sample-config: $(BUILD)/tests/print_sample
 	$(Q)$< > etc/syncd.conf
 
+# etc/iam is what the program prints of made-up tables; a test holds it to that.
+sample-policies: $(BUILD)/tests/pure/print_policies
+	$(Q)$< etc/iam
+
 check: all $(PURE_TESTS) $(UNIT_TESTS)
 	$(Q)scripts/run-unit-tests $(BUILD)/tests
 
@@ -197,7 +201,8 @@ SAMPLES := $(filter-out man completion cloudwatch prometheus grafana,$(notdir $(
 install: all
 	install -D -m 0755 $(BUILD)/syncd $(DESTDIR)$(PREFIX)/sbin/syncd
 	install -D -m 0755 $(BUILD)/syncctl $(DESTDIR)$(PREFIX)/bin/syncctl
-	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
+	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service \
+	  $(BUILD)/systemd/syncd.socket $(BUILD)/systemd/syncd@.socket
 	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
 	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
 	install -D -m 0644 systemd/syncd.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-syncd.preset
@@ -219,6 +224,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/syncd $(DESTDIR)$(PREFIX)/bin/syncctl
 	rm -f $(DESTDIR)$(UNITDIR)/syncd.service $(DESTDIR)$(UNITDIR)/syncd@.service
+	rm -f $(DESTDIR)$(UNITDIR)/syncd.socket $(DESTDIR)$(UNITDIR)/syncd@.socket
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
 	cd etc && find cloudwatch prometheus grafana -type f -exec sh -c 'rm -f "$$0/$$1"' $(DESTDIR)$(PREFIX)/share/syncd {} \;
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
@@ -250,8 +256,14 @@ $(BUILD)/systemd/syncd@.service: INSTANCE := %i
 $(UNITS): systemd/service.in FORCE
 	@mkdir -p $(@D)
 	$(Q)sed '1,/^$$/d; s|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@INSTANCE@|$(INSTANCE)|g' $< > $@
+SOCKETS := $(UNITS:.service=.socket)
+$(BUILD)/systemd/syncd.socket: INSTANCE := syncd
+$(BUILD)/systemd/syncd@.socket: INSTANCE := %i
+$(SOCKETS): systemd/socket.in FORCE
+	@mkdir -p $(@D)
+	$(Q)sed '1,/^$$/d; s|@INSTANCE@|$(INSTANCE)|g' $< > $@
 FORCE:
-all: $(UNITS)
+all: $(UNITS) $(SOCKETS)
 
 # Man pages: etc/man/*.in, the option table's words and what syncctl's commands say of themselves.
 # SOURCE_DATE_EPOCH: the last commit's time, else the changelog's.
@@ -289,4 +301,4 @@ help:
 
 -include $(shell find $(addprefix $(BUILD)/,common daemon etc fuzz planted tests) -type f -name '*.d' 2>/dev/null)
 .PHONY: FORCE all check tools systemd-test bench soak chaos asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
-        sample-config man sbom deb rpm package-test version
+        sample-config sample-policies man sbom deb rpm package-test version

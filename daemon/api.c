@@ -262,10 +262,13 @@ static void order(struct daemon *d, struct control_call *call,
 
 static void post_attach(void *arg, struct control_call *call)
 {
-    const char *adopt = control_query(call, "adopt");
+    const char *text = control_query(call, "adopt");
+    bool adopt = text && strcmp(text, "1") == 0;
 
-    order(arg, call, adopt && strcmp(adopt, "1") == 0 ? mirror_adopt : mirror_attach_order,
-          "{\"attached\":true}");
+    /* It says whose database this is, as approve does. */
+    if (adopt && !control_permit(call, CONTROL_CHANGE))
+        return;
+    order(arg, call, adopt ? mirror_adopt : mirror_attach_order, "{\"attached\":true}");
 }
 
 static void post_detach(void *arg, struct control_call *call)
@@ -359,28 +362,28 @@ static void post_discard(void *arg, struct control_call *call)
 
 /* For whoever is on this machine: [control] listen. */
 const struct control_route api_public_routes[] = {
-    {"GET", "/v1/status", get_status, false},
-    {"GET", "/v1/health", get_health, false},
-    {"GET", "/metrics", get_metrics, false},
-    {NULL, NULL, NULL, false},
+    {"GET", "/v1/status", get_status, CONTROL_READ},
+    {"GET", "/v1/health", get_health, CONTROL_READ},
+    {"GET", "/metrics", get_metrics, CONTROL_READ},
+    {NULL, NULL, NULL, CONTROL_READ},
 };
 
 const struct control_route api_routes[] = {
-    {"GET", "/v1/status", get_status, false},
-    {"GET", "/v1/health", get_health, false},
-    {"GET", "/v1/tables", get_tables, false},
-    {"GET", "/metrics", get_metrics, false},
-    {"GET", "/v1/dead-letters", get_dead_letters, false},
-    {"POST", "/v1/wait", post_wait, false},
-    {"POST", "/v1/pause", post_pause, true},
-    {"POST", "/v1/resume", post_resume, true},
-    {"POST", "/v1/reload", post_reload, true},
-    {"POST", "/v1/attach", post_attach, true},
-    {"POST", "/v1/detach", post_detach, true},
-    {"POST", "/v1/uninstall", post_uninstall, true},
-    {"POST", "/v1/resync", post_resync, true},
-    {"POST", "/v1/approve", post_approve, true},
-    {"POST", "/v1/dead-letters/retry", post_retry, true},
-    {"POST", "/v1/dead-letters/discard", post_discard, true},
-    {NULL, NULL, NULL, false},
+    {"GET", "/v1/status", get_status, CONTROL_READ},
+    {"GET", "/v1/health", get_health, CONTROL_READ},
+    {"GET", "/v1/tables", get_tables, CONTROL_READ},
+    {"GET", "/metrics", get_metrics, CONTROL_READ},
+    {"GET", "/v1/dead-letters", get_dead_letters, CONTROL_READ},
+    {"POST", "/v1/wait", post_wait, CONTROL_OPERATE},
+    {"POST", "/v1/pause", post_pause, CONTROL_CHANGE},
+    {"POST", "/v1/resume", post_resume, CONTROL_CHANGE},
+    {"POST", "/v1/reload", post_reload, CONTROL_CHANGE},
+    {"POST", "/v1/attach", post_attach, CONTROL_OPERATE},
+    {"POST", "/v1/detach", post_detach, CONTROL_OPERATE},
+    {"POST", "/v1/uninstall", post_uninstall, CONTROL_CHANGE},
+    {"POST", "/v1/resync", post_resync, CONTROL_OPERATE},
+    {"POST", "/v1/approve", post_approve, CONTROL_CHANGE},
+    {"POST", "/v1/dead-letters/retry", post_retry, CONTROL_CHANGE},
+    {"POST", "/v1/dead-letters/discard", post_discard, CONTROL_CHANGE},
+    {NULL, NULL, NULL, CONTROL_READ},
 };

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +13,11 @@
 #include "control_call.h"
 
 #define MAX_CONNECTIONS  64u
+#define SPARE            64u /* accepted beyond, until those are cut that dawdle */
+#define TURN             (5 * USEC_PER_MSEC)
+#define TAKEN_UP         8u
+#define GRACE_MSEC       100u
+#define MAX_GROUPS       65536u
 #define MAX_BODY         (64u << 10)
 #define MAX_DISCARD      (1u << 20) /* read past MAX_BODY, so that the client gets to hear its 413 */
 #define MEMORY_LIMIT     ((size_t)32 << 10)
@@ -18,9 +25,38 @@
 #define PATH_IN_MESSAGES 120
 
 /* Reading is the socket's mode and group; changing is for root and the daemon's own user. */
-static bool may_change(bool known, uid_t peer, uid_t own)
+static bool may(enum control_right right, const struct client *peer, uid_t own)
 {
-    return known && (peer == 0 || peer == own);
+    return right == CONTROL_READ || (peer->known && (peer->uid == 0 || peer->uid == own)) ||
+           (right == CONTROL_OPERATE && peer->operates);
+}
+
+/* What the caller would have to be. */
+static void refuse_right(struct control_call *call, enum control_right right)
+{
+    const struct control *c = call->control;
+    struct err message;
+
+    if (right == CONTROL_OPERATE && c->operators != (gid_t)-1)
+        err_set(&message, 0,
+                "only root, the daemon's own user and members of the group %s may do this: join it "
+                "(usermod -aG %s USER, then log in again) or use sudo",
+                c->operator_group, c->operator_group);
+    else if (right == CONTROL_OPERATE)
+        err_set(&message, 0,
+                "only root and the daemon's own user may do this, and members of the group that "
+                "[control] operator_group names, but it names none; use sudo");
+    else
+        err_set(&message, 0, "only root and the daemon's own user may do this; use sudo");
+    control_reply_error(call, 403, "forbidden", message.text);
+}
+
+bool control_permit(struct control_call *call, enum control_right right)
+{
+    if (may(right, call->client, geteuid()))
+        return true;
+    refuse_right(call, right);
+    return false;
 }
 
 void control_handle_closed(struct control *c)
@@ -98,6 +134,30 @@ static const struct control_route *find_route(struct control_call *call, const c
     return NULL;
 }
 
+/* Answers take time, and who sends many requests in one go would have the loop for as long as all
+ * of them take. */
+static void put_off(struct control_call *call)
+{
+    struct control *c = call->control;
+
+    list_push_back(&c->later, &call->node);
+    call->client->waiting = true;
+    c->run_again = true;
+    MHD_suspend_connection(call->connection);
+}
+
+/* libmicrohttpd comes to on_request() again, and that to dispatch(). */
+static void take_up(struct control *c, unsigned most)
+{
+    for (; most > 0 && !list_empty(&c->later); most--) {
+        struct control_call *call = list_first(&c->later, struct control_call, node);
+        list_remove(&call->node);
+        call->client->waiting = false;
+        MHD_resume_connection(call->connection);
+    }
+    c->run_again |= !list_empty(&c->later);
+}
+
 static bool host_is_ours(struct control_call *call)
 {
     const char *host =
@@ -130,9 +190,10 @@ static void dispatch(struct control_call *call, const char *path, const char *me
         control_reply_error(call, 400, "bad_argument", "an argument is not valid UTF-8 text");
         return;
     }
-    if (route->changes && !may_change(call->client->known, call->client->uid, geteuid())) {
-        control_reply_error(call, 403, "forbidden",
-                            "only root and the daemon's own user may do this; use sudo");
+    if (!control_permit(call, route->right))
+        return;
+    if (clock_monotonic() - c->turn_began > TURN) {
+        put_off(call);
         return;
     }
     call->state = CALL_RUNNING;
@@ -189,11 +250,14 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     } else if (call->state == CALL_RECEIVING) {
         dispatch(call, url, method);
     }
-    if (call->state == CALL_PENDING)
+    if (call->state == CALL_PENDING || call->state == CALL_RECEIVING)
         return MHD_YES;
     if (call->state == CALL_GONE || !call->response)
         return MHD_NO;
-    call->client->deadline = uv_now(call->control->loop) + CONTROL_PHASE_MSEC;
+    control_client_began(call->control, call->client);
+    call->client->answering = true;
+    if (call->control->client_count > MAX_CONNECTIONS) /* one question each, while others wait */
+        MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONNECTION, "close");
     return MHD_queue_response(connection, (unsigned)call->status, call->response);
 }
 
@@ -207,11 +271,98 @@ static void on_request_completed(void *cls, struct MHD_Connection *connection, v
     if (!call)
         return;
     assert(call->state != CALL_PENDING);
-    call->client->deadline = uv_now(call->control->loop) + CONTROL_PHASE_MSEC;
+    control_client_began(call->control, call->client);
+    call->client->answering = false;
     if (call->response)
         MHD_destroy_response(call->response);
     ((struct control *)cls)->call_count--;
     free(call);
+}
+
+/* Is the peer in the group, as its first or any other? The kernel kept them at connect(). */
+static bool in_group(int fd, const struct ucred *cred, gid_t group)
+{
+    _cleanup_free_ gid_t *groups = NULL;
+    socklen_t n = 0;
+
+    if (group == (gid_t)-1)
+        return false;
+    if (cred->gid == group)
+        return true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &n) == 0 || errno != ERANGE ||
+        n > MAX_GROUPS * sizeof *groups || !(groups = malloc(n)) ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &n) != 0)
+        return false;
+    for (size_t i = 0; i < n / sizeof *groups; i++)
+        if (groups[i] == group)
+            return true;
+    return false;
+}
+
+/* Clients of one user. */
+static unsigned held_by(const struct control *c, uid_t uid)
+{
+    unsigned n = 0;
+
+    list_for_each(pos, after, &c->clients)
+    {
+        const struct client *client = container_of(pos, struct client, node);
+        n += client->uid == uid && !client->cut;
+    }
+    return n;
+}
+
+/* Of the user with the most connections, the one that has taken longest; of those that are being
+ * answered none, unless they may go too. */
+static struct client *find_dawdler(struct control *c, bool answering_too)
+{
+    struct client *found = NULL;
+    unsigned most = 0;
+
+    list_for_each(pos, after, &c->clients)
+    {
+        struct client *client = container_of(pos, struct client, node);
+        if (client->cut || client->waiting || (client->answering && !answering_too) ||
+            (found && client->uid == found->uid))
+            continue;
+        unsigned n = held_by(c, client->uid);
+        if (n > most) {
+            most = n;
+            found = client;
+        }
+    }
+    return found;
+}
+
+/* libmicrohttpd sees the hang-up, and lets go of it in its next run. */
+static void cut(struct control *c, struct client *client)
+{
+    shutdown(client->fd, SHUT_RDWR);
+    client->deadline = CONTROL_NEVER;
+    if (!client->cut)
+        c->client_count--;
+    client->cut = true;
+}
+
+/* Where too many are there, all go that dawdle; the time to look again, or CONTROL_NEVER. Who has
+ * just come is given the time to speak: at libmicrohttpd's limit others wait in the queue. */
+static uint64_t make_room(struct control *c, uint64_t now)
+{
+    bool crowded = c->client_count > MAX_CONNECTIONS;
+
+    while (crowded) {
+        bool still = c->client_count > MAX_CONNECTIONS;
+        struct client *dawdler = find_dawdler(c, false);
+        if (!dawdler && still)
+            dawdler = find_dawdler(c, true);
+        if (!dawdler)
+            break;
+        if (dawdler->since + GRACE_MSEC > now)
+            return still ? dawdler->since + GRACE_MSEC : CONTROL_NEVER;
+        cut(c, dawdler);
+        c->run_again = true;
+    }
+    return CONTROL_NEVER;
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -221,8 +372,10 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     struct client *client = *context;
 
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-        if (client)
+        if (client) {
+            c->client_count -= !client->cut;
             list_remove(&client->node);
+        }
         free(client);
         *context = NULL;
         /* At its limit libmicrohttpd takes the listening socket out of its epoll set, and puts it
@@ -240,9 +393,11 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     client->known = getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0;
     client->uid = client->known ? cred.uid : (uid_t)-1;
     client->pid = client->known ? cred.pid : 0;
-    client->deadline = uv_now(c->loop) + CONTROL_PHASE_MSEC;
-    list_push_back(&c->clients, &client->node);
+    client->operates = client->known && in_group(client->fd, &cred, c->operators);
+    list_init(&client->node);
+    control_client_began(c, client);
     *context = client;
+    c->client_count++;
 }
 
 /* Cut whoever is late; the time of the next one, or CONTROL_NEVER. libmicrohttpd sees the hang-up.
@@ -254,10 +409,8 @@ static uint64_t cut_late_clients(struct control *c, uint64_t now)
     list_for_each(pos, after, &c->clients)
     {
         struct client *client = container_of(pos, struct client, node);
-        if (client->deadline <= now) {
-            shutdown(client->fd, SHUT_RDWR);
-            client->deadline = CONTROL_NEVER;
-        }
+        if (client->deadline <= now)
+            cut(c, client);
         if (client->deadline < next)
             next = client->deadline;
     }
@@ -265,11 +418,14 @@ static uint64_t cut_late_clients(struct control *c, uint64_t now)
 }
 
 static void on_timer(uv_timer_t *timer);
+static void on_soon(uv_idle_t *handle);
 
 static void run_http(struct control *c)
 {
     c->run_again = false;
     c->running = true;
+    c->turn_began = clock_monotonic();
+    take_up(c, TAKEN_UP);
     MHD_run(c->http);
     c->running = false;
 }
@@ -280,15 +436,24 @@ static void step(struct control *c)
     uint64_t now = uv_now(c->loop), next;
 
     run_http(c);
+    uint64_t crowded = make_room(c, now);
     next = cut_late_clients(c, now);
+    next = crowded < next ? crowded : next;
     if (MHD_get_timeout(c->http, &msec) == MHD_YES && msec < next - now)
         next = now + msec;
-    if (c->run_again)
-        next = now;
-    if (next == CONTROL_NEVER)
+    if (c->run_again || next <= now)
+        uv_idle_start(&c->soon, on_soon);
+    else
+        uv_idle_stop(&c->soon);
+    if (next == CONTROL_NEVER || next <= now)
         uv_timer_stop(&c->timer);
     else
         uv_timer_start(&c->timer, on_timer, next - now, 0);
+}
+
+static void on_soon(uv_idle_t *handle)
+{
+    step(handle->data);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -298,8 +463,8 @@ static void on_timer(uv_timer_t *timer)
 
 void control_run_soon(struct control *c)
 {
-    c->run_again = true; /* for step(), which sets the timer anew */
-    uv_timer_start(&c->timer, on_timer, 0, 0);
+    c->run_again = true;
+    uv_idle_start(&c->soon, on_soon);
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)
@@ -314,10 +479,10 @@ static int start_http(struct control *c, struct err *err)
     /* libmicrohttpd would close the listening socket with its daemon; quiescing takes it back. */
     c->http = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, c,
-        MHD_OPTION_LISTEN_SOCKET, c->socket.fd, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_LIMIT, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_NOTIFY_COMPLETED, on_request_completed, c, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, c, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, c->socket.fd, MHD_OPTION_CONNECTION_LIMIT,
+        MAX_CONNECTIONS + SPARE, MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_LIMIT,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_request_completed, c,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, c, MHD_OPTION_END);
     if (!c->http)
         return err_set(err, -EIO, "cannot start the HTTP server on %s", c->socket.addr.sun_path);
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(c->http, MHD_DAEMON_INFO_EPOLL_FD);
@@ -337,8 +502,20 @@ static void stop_http(struct control *c)
     c->http = NULL;
 }
 
-/* Takes the socket over. */
-static int start_on(uv_loop_t *loop, const struct control_socket *socket,
+static int find_operators(struct control *c, const char *group, struct err *err)
+{
+    c->operators = (gid_t)-1;
+    snprintf(c->operator_group, sizeof c->operator_group, "%s", group);
+    return *group ? control_socket_group(group, "operator_group", &c->operators, err) : 0;
+}
+
+const char *control_unreachable(const struct control *c)
+{
+    return c->unreachable.text;
+}
+
+/* Takes the socket over. `operators`: the group that may operate, "" for none. */
+static int start_on(uv_loop_t *loop, const struct control_socket *socket, const char *operators,
                     const struct control_route *routes, void *arg, struct control **out,
                     struct err *err)
 {
@@ -352,7 +529,11 @@ static int start_on(uv_loop_t *loop, const struct control_socket *socket,
         c->socket = *socket;
         list_init(&c->clients);
         list_init(&c->pending);
-        r = start_http(c, err);
+        list_init(&c->later);
+        control_socket_reachable(&c->socket, &c->unreachable);
+        r = find_operators(c, operators, err);
+        if (r == 0)
+            r = start_http(c, err);
     }
     if (r < 0) {
         if (c)
@@ -363,21 +544,22 @@ static int start_on(uv_loop_t *loop, const struct control_socket *socket,
         return r;
     }
     uv_timer_init(loop, &c->timer);
-    c->timer.data = c->ready.data = c;
-    c->open_handles = 2;
+    uv_idle_init(loop, &c->soon);
+    c->timer.data = c->ready.data = c->soon.data = c;
+    c->open_handles = 3;
     uv_poll_start(&c->ready, UV_READABLE, on_ready);
     *out = c;
     return 0;
 }
 
-int control_start(uv_loop_t *loop, const char *path, const char *group,
+int control_start(uv_loop_t *loop, const char *path, const struct control_groups *groups,
                   const struct control_route *routes, void *arg, struct control **out,
                   struct err *err)
 {
     struct control_socket socket;
-    int r = control_socket_listen(path, group, &socket, err);
+    int r = control_socket_listen(path, groups->socket, &socket, err);
 
-    return r < 0 ? r : start_on(loop, &socket, routes, arg, out, err);
+    return r < 0 ? r : start_on(loop, &socket, groups->operators, routes, arg, out, err);
 }
 
 int control_start_tcp(uv_loop_t *loop, const char *address, const struct control_route *routes,
@@ -386,7 +568,7 @@ int control_start_tcp(uv_loop_t *loop, const char *address, const struct control
     struct control_socket socket;
     int r = control_socket_listen_tcp(address, &socket, err);
 
-    return r < 0 ? r : start_on(loop, &socket, routes, arg, out, err);
+    return r < 0 ? r : start_on(loop, &socket, "", routes, arg, out, err);
 }
 
 /* Nothing here blocks: answers are small and fit into the sockets' buffers, so a few rounds send
@@ -405,10 +587,12 @@ void control_stop(struct control *c, void (*closed)(void *arg), void *arg)
         control_call_lost(call);
         control_reply_error(call, 503, "stopping", "the daemon is stopping");
     }
+    take_up(c, UINT_MAX);
     for (int i = 0; i < STOP_ROUNDS && c->call_count > 0; i++)
         run_http(c);
     uv_close((uv_handle_t *)&c->ready, on_own_handle_closed);
     uv_close((uv_handle_t *)&c->timer, on_own_handle_closed);
+    uv_close((uv_handle_t *)&c->soon, on_own_handle_closed);
     MHD_stop_daemon(c->http);
     c->http = NULL;
 }

@@ -2,9 +2,11 @@
  *
  * This file knows sockets, routes, methods, sizes and who is asking; what an answer says is the
  * handlers' business. Unknown path 404, wrong method 405 (with Allow), body over 64 KiB 413, too
- * many calls waiting 503; each as JSON {"error":{"code","message"}}. Bounds: 64 connections (more
- * wait in the listen queue), 48 calls that wait for their answer, 32 KiB of memory a connection, 30
- * s for a client to send its next request whole and 30 s to take the answer. */
+ * many calls waiting 503; each as JSON {"error":{"code","message"}}. Bounds: 48 calls that wait for
+ * their answer, 32 KiB of memory a connection, 30 s for a client to send its next request whole and
+ * 30 s to take the answer, 64 connections (128 for moments): where there are more, those go that
+ * have taken longer than 0.1 s, first of the user who has most of them, so that however many
+ * dawdle, whoever asks is answered. */
 #ifndef SYNCD_DAEMON_CONTROL_H
 #define SYNCD_DAEMON_CONTROL_H
 
@@ -21,19 +23,33 @@ struct control_call; /* one request that waits for its answer */
 /* Must lead to exactly one control_reply(), now or later on the loop. */
 typedef void control_handler_fn(void *arg, struct control_call *call);
 
+/* Who may: by SO_PEERCRED and SO_PEERGROUPS; 403 otherwise. */
+enum control_right {
+    CONTROL_READ,    /* whoever can open the socket: its group */
+    CONTROL_CHANGE,  /* root and the daemon's own user */
+    CONTROL_OPERATE, /* and members of operator_group */
+};
+
 struct control_route {
     const char *method; /* "GET" or "POST" */
     const char *path;   /* exact, "/v1/status" */
     control_handler_fn *handler;
-    bool changes; /* needs root or the daemon's own user (SO_PEERCRED); 403 otherwise */
+    enum control_right right;
 };
 
-/* Bind `path` (directory must exist; socket mode 0660, group `group` unless ""), replacing a socket
- * that a dead daemon left, refusing one on which somebody answers. Routes end with a NULL path and
- * must outlive the server. 0 or a negative errno with a sentence. */
-int control_start(uv_loop_t *loop, const char *path, const char *group,
+struct control_groups {
+    const char *socket;    /* owns the socket; "": see control_socket.h */
+    const char *operators; /* may operate; "": none */
+};
+
+/* Listen on `path` as control_socket.h says. Routes end with a NULL path and must outlive the
+ * server. 0 or a negative errno with a sentence. */
+int control_start(uv_loop_t *loop, const char *path, const struct control_groups *groups,
                   const struct control_route *routes, void *arg, struct control **out,
                   struct err *err);
+/* What keeps members of the socket's group from reaching it, a sentence with what to do; "" when
+ * nothing does. */
+const char *control_unreachable(const struct control *c);
 
 /* The same over TCP, at an address of the loopback ([control] listen). Nobody is known there: its
  * routes only read. Requests whose Host is no address of the loopback are refused (403). */
@@ -45,6 +61,9 @@ const char *control_query(struct control_call *call, const char *name);
 /* The nth (from 0) value of an argument that may be repeated (`?id=1&id=2`), or NULL past the last.
  */
 const char *control_query_nth(struct control_call *call, const char *name, unsigned nth);
+/* May the caller do more than the route asks for? Else the call is answered, and the handler ends.
+ */
+bool control_permit(struct control_call *call, enum control_right right);
 uid_t control_peer_uid(const struct control_call *call);
 pid_t control_peer_pid(const struct control_call *call);
 

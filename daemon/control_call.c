@@ -43,7 +43,8 @@ static void call_wake(struct control_call *call, enum call_state state)
     list_remove(&call->node);
     c->pending_count--;
     watch_end(call);
-    call->client->deadline = uv_now(c->loop) + CONTROL_PHASE_MSEC;
+    call->client->waiting = false;
+    control_client_began(c, call->client);
     MHD_resume_connection(call->connection);
     control_run_soon(c);
 }
@@ -181,6 +182,14 @@ const char *control_query_nth(struct control_call *call, const char *name, unsig
     return n.value;
 }
 
+void control_client_began(struct control *c, struct client *client)
+{
+    client->since = uv_now(c->loop);
+    client->deadline = client->since + CONTROL_PHASE_MSEC;
+    list_remove(&client->node);
+    list_push_back(&c->clients, &client->node);
+}
+
 uid_t control_peer_uid(const struct control_call *call)
 {
     return call->client->uid;
@@ -204,6 +213,7 @@ void control_call_suspend(struct control_call *call)
     list_push_back(&c->pending, &call->node);
     c->pending_count++;
     call->client->deadline = CONTROL_NEVER;
+    call->client->waiting = true;
     watch_begin(call);
     MHD_suspend_connection(call->connection);
 }

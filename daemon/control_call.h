@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "control.h"
 #include "control_socket.h"
@@ -19,11 +20,19 @@ struct control {
     struct MHD_Daemon *http;
     uv_poll_t ready; /* libmicrohttpd's epoll descriptor */
     uv_timer_t timer;
+    uv_idle_t
+        soon; /* runs once in the next turn: a timer of no time may run again in the same one */
     struct control_socket socket;
     const struct control_route *routes;
     void *arg;
-    struct list clients; /* struct client */
+    struct list clients; /* struct client, longest there first */
+    unsigned client_count;
+    gid_t operators; /* operator_group; (gid_t)-1: there is none */
+    char operator_group[64];
+    struct err unreachable;
     struct list pending; /* struct control_call, CALL_PENDING */
+    struct list later;   /* suspended before their handlers ran: the turn was over */
+    usec turn_began;
     unsigned pending_count, call_count;
     unsigned open_handles; /* the memory goes with the last one closed */
     bool running;          /* inside libmicrohttpd */
@@ -40,6 +49,11 @@ struct client {
     uid_t uid;
     pid_t pid;
     bool known;        /* the kernel said who it is */
+    bool operates;     /* a member of operator_group */
+    bool answering;    /* an answer is on its way to it */
+    bool waiting;      /* its call is suspended */
+    bool cut;          /* hung up on */
+    uint64_t since;    /* loop time in ms at which its phase began */
     uint64_t deadline; /* loop time in ms at which the connection is cut, or NEVER */
 };
 
@@ -68,6 +82,8 @@ struct control_call {
 /* The call waits for its answer (`wait` may take a minute): it is suspended, and watched for a
  * client that hangs up. control_call_answer() ends it. */
 void control_call_suspend(struct control_call *call);
+/* A new phase of the client's begins: it is now the one that dawdles least. */
+void control_client_began(struct control *c, struct client *client);
 /* Tell the owner, once, that its answer is not wanted any more. */
 void control_call_lost(struct control_call *call);
 /* NULL without memory, which drops the connection. */

@@ -136,6 +136,7 @@ static void settle(struct daemon *d)
     flush(d, now);
     ack_due = mirror_ack(d->mirror, now, false);
     look_ready(d);
+    canary_turn(d, now);
     api_turn(d, now);
     daemon_pause_turn(d, now);
     if (d->drain.active && drain_over(d, now))
@@ -147,6 +148,7 @@ static void settle(struct daemon *d)
     }
     usec due = earliest(mirror_deadline(d->mirror), mirror_flush_due(d->mirror));
     due = earliest(due, earliest(ack_due, targets_due(d)));
+    due = earliest(due, canary_due(d));
     due = earliest(
         due, earliest(d->paused_until, d->state == DAEMON_STOPPING ? d->stop_by : USEC_NEVER));
     due = earliest(due, d->drain.active ? d->drain.look : USEC_NEVER);
@@ -219,6 +221,7 @@ static void report(struct daemon *d)
     mirror_view(d->mirror, now, &v);
     report_health(d, &v, now);
     watchdog_look(d, &v, now);
+    heartbeat_say(d->heartbeat, d->health == HEALTH_OK && d->state == DAEMON_RUNNING);
     give_back_memory(d, &v);
 }
 
@@ -314,6 +317,7 @@ int daemon_reload(struct daemon *d, struct buf *changed, struct err *err)
     }
     mirror_configure(d->mirror, fresh);
     ddb_set_timeout(d->ddb, fresh->request_timeout);
+    heartbeat_interval(d->heartbeat, fresh->heartbeat_interval);
     log_setup((enum log_level)fresh->log_level, (enum log_format)fresh->log_format);
     config_free(d->config);
     d->config = fresh;
@@ -350,10 +354,13 @@ static void close_all(struct daemon *d)
     d->closing = true;
     targets_stop(d);
     sender_stop(d);
+    canary_stop(d);
     if (d->watcher)
         watcher_stop(take_ptr(d->watcher));
     if (d->control)
         control_stop(take_ptr(d->control), part_closed, d);
+    heartbeat_stop(take_ptr(d->heartbeat));
+    loop_stall_stop(take_ptr(d->loop_stall));
     if (d->listener)
         control_stop(take_ptr(d->listener), part_closed, d);
     if (d->http)
@@ -473,13 +480,20 @@ static int start(struct daemon *d, struct err *err)
 
     if ((rc = targets_start(d, err)) < 0 || (rc = start_mirror(d, err)) < 0)
         return rc;
-    if ((rc = control_start(&d->loop, d->config->socket, d->config->socket_group, api_routes, d,
-                            &d->control, err)) < 0)
+    const struct control_groups groups = {d->config->socket_group, d->config->operator_group};
+    if ((rc = control_start(&d->loop, d->config->socket, &groups, api_routes, d, &d->control,
+                            err)) < 0)
         return rc;
+    if (control_unreachable(d->control)[0])
+        log_event(LOG_EV_WARNING, "socket_unreachable", control_unreachable(d->control), NULL);
     if (*d->config->listen && (rc = control_start_tcp(&d->loop, d->config->listen,
                                                       api_public_routes, d, &d->listener, err)) < 0)
         return rc;
     if ((rc = watcher_start(&d->loop, d->config->database, &cb, &d->watcher, err)) < 0)
+        return rc;
+    if (d->config->heartbeat_url[0] &&
+        (rc = heartbeat_start(&d->loop, d->config->heartbeat_url, d->config->heartbeat_interval,
+                              &d->heartbeat, err)) < 0)
         return rc;
     notify_ready();
     log_event(LOG_EV_INFO, "started",
@@ -495,6 +509,7 @@ int daemon_run(struct daemon *d, struct err *err)
 
     if (rc < 0)
         return err_set(err, rc, "the event loop cannot be made: %s", uv_strerror(rc));
+    d->loop_stall = loop_stall_start(&d->loop);
     d->started = clock_monotonic();
     d->paused_until = USEC_NEVER;
     d->source_sync.files = DURABLE_INIT;

@@ -8,7 +8,10 @@
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     access.c    region, endpoint, credentials
  *     targets.c   are the DynamoDB tables there
- *     health.c    is all well, and if not, why
+ *     health.c    is all well, and if not, why; stall.c judges whether things move
+ *     canary.c    a row of our own goes all the way and is read back
+ *     heartbeat.c tells somebody elsewhere that all is well
+ *     loop_stall.c  how long the loop is busy without looking up
  *     api.c       the control socket's answers; status.c and metrics.c write two of them
  *     watchdog.c  systemd's watchdog, and when it is not fed; progress.c decides
  *     pause.c     holding back for a while
@@ -24,12 +27,16 @@
 #include "base/growth.h"
 #include "base/histogram.h"
 #include "base/list.h"
+#include "canary.h"
 #include "config/config.h"
 #include "control.h"
+#include "heartbeat.h"
 #include "jobs/table_check.h"
+#include "loop_stall.h"
 #include "mirror/mirror.h"
 #include "progress.h"
 #include "source/durable.h"
+#include "stall.h"
 #include "watcher.h"
 
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_STOPPING };
@@ -123,6 +130,11 @@ struct daemon {
     uint64_t trimmed_at; /* requests sent when memory was last given back */
     usec reported_at;
 
+    struct canary canary;
+    struct stall_watch stall;
+    usec detached_since; /* monotonic, since when the database is not taken up; 0: it is */
+    struct heartbeat *heartbeat;
+    struct loop_stall *loop_stall;
     struct progress progress;
     bool stalled; /* nothing moves that should: the watchdog is not fed */
     /* alarms.c: monotonic, 0: not so now */
@@ -174,6 +186,8 @@ void sender_turn(struct daemon *d);
 /* Forget all requests; their replies do not come any more. */
 void sender_stop(struct daemon *d);
 void daemon_note_success(struct daemon *d);
+/* Either, by what the reply is. */
+void daemon_note_reply(struct daemon *d, const struct reply *r);
 void daemon_note_failure(struct daemon *d, const char *code, const char *message,
                          const char *request_id);
 

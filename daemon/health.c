@@ -124,6 +124,61 @@ static void look_lag(struct daemon *d, const struct mirror_view *v, usec now,
                         USEC_PER_SEC));
 }
 
+/* Nothing moves although something should, whatever the cause. */
+static void look_stalls(struct daemon *d, const struct mirror_view *v, usec now,
+                        struct health_report *r)
+{
+    bool excused = !mirror_on_duty(d->mirror) || d->state != DAEMON_RUNNING;
+    enum mirror_motion_kind which = MOTION_READ;
+    usec limit = stall_limit(d->config->lag_warning);
+
+    stall_look(&d->stall, v->motion, excused, now);
+    usec stalled = stall_longest(&d->stall, now, &which);
+    if (stalled > limit)
+        add(r, HEALTH_CRITICAL, "stalled",
+            "%s for %lld s; see the reasons beside this one and the log", stall_words(which),
+            (long long)(stalled / USEC_PER_SEC));
+    if (excused || v->attached)
+        d->detached_since = 0;
+    else if (!d->detached_since)
+        d->detached_since = now;
+    if (d->detached_since && now - d->detached_since > limit)
+        add(r, HEALTH_CRITICAL, "not_attached",
+            "triggers and journal of database %s are not as they should be for %lld s: changes may "
+            "go unseen; see the reasons beside this one and the log",
+            d->config->database, (long long)((now - d->detached_since) / USEC_PER_SEC));
+    if (!excused && v->ack_refused && now - v->ack_refused > limit)
+        add(r, HEALTH_CRITICAL, "journal_locked",
+            "the journal in database %s cannot be emptied for %lld s: another process keeps the "
+            "database locked; look for a transaction left open",
+            d->config->database, (long long)((now - v->ack_refused) / USEC_PER_SEC));
+}
+
+static void look_canary(struct daemon *d, usec now, struct health_report *r)
+{
+    const char *stopped = mirror_canary_stopped(d->mirror);
+    enum mirror_motion_kind which;
+    struct canary_facts f = {.age = canary_age(d, now),
+                             .limit = d->config->canary,
+                             .lag_warning = d->config->lag_warning,
+                             .lag_critical = d->config->lag_critical};
+
+    if (!d->canary.on_duty)
+        return;
+    f.queued = !stopped && canary_on_its_way(d);
+    f.still = stall_longest(&d->stall, now, &which);
+    enum canary_verdict verdict = canary_judge(&f);
+    if (verdict == CANARY_WELL && !stopped)
+        return;
+    if (verdict == CANARY_WELL)
+        add(r, HEALTH_WARNING, "canary_stopped", "the canary cannot go on its way: %s", stopped);
+    else
+        add(r, verdict == CANARY_LATE ? HEALTH_CRITICAL : HEALTH_WARNING, "canary_late",
+            "no canary has come back from DynamoDB for %lld s (canary = %lld s): %s",
+            (long long)(f.age / USEC_PER_SEC), (long long)(f.limit / USEC_PER_SEC),
+            stopped ? stopped : d->canary.why);
+}
+
 /* DynamoDB takes less than is written, and has for long enough to be noticed. */
 static void look_throttling(struct daemon *d, const struct mirror_view *v, usec now,
                             struct health_report *r)
@@ -200,6 +255,8 @@ void health_look(struct daemon *d, const struct mirror_view *v, struct health_re
     look_target(d, now, out);
     look_tables(d, out);
     look_lag(d, v, now, out);
+    look_stalls(d, v, now, out);
+    look_canary(d, now, out);
     look_journal(d, v, out);
     look_throttling(d, v, now, out);
     if (v->paused)

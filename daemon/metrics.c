@@ -212,6 +212,13 @@ void metrics_text(struct daemon *d, struct buf *out)
            (double)d->sent_bytes);
     metric(out, "syncd_write_units_total", "counter", "Write capacity units consumed, as told.",
            v.engine.write_units);
+    if (d->config->canary)
+        metric(out, "syncd_canary_age_seconds", "gauge",
+               "Since the newest canary that came back from DynamoDB was written.",
+               (double)canary_age(d, now) / 1e6);
+    metric(out, "syncd_loop_stall_max_seconds", "gauge",
+           "Longest time since the start that the daemon was at work without looking up.",
+           (double)loop_stall_max(d->loop_stall) / 1e6);
     histograms(d, &v, out);
     per_table(d, out);
     per_target(d, out);

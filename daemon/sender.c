@@ -47,7 +47,7 @@ void daemon_note_failure(struct daemon *d, const char *code, const char *message
     snprintf(d->last_error_request, sizeof d->last_error_request, "%s", request_id);
 }
 
-static void note(struct daemon *d, const struct reply *r)
+void daemon_note_reply(struct daemon *d, const struct reply *r)
 {
     if (r->class == REPLY_OK)
         daemon_note_success(d);
@@ -87,7 +87,7 @@ static void replied(void *arg, const struct http_reply *h)
         transport_failure(h, &r);
     }
     list_remove(&s->link);
-    note(d, &r);
+    daemon_note_reply(d, &r);
     FAILPOINT("reply_judged");
     mirror_reply(d->mirror, clock_monotonic(), s->id, &r);
     free(s);
@@ -149,7 +149,7 @@ void sender_turn(struct daemon *d)
     while (!list_empty(&d->unsent)) {
         struct sending *s = list_first(&d->unsent, struct sending, link);
         list_remove(&s->link);
-        note(d, &s->failure);
+        daemon_note_reply(d, &s->failure);
         mirror_reply(d->mirror, clock_monotonic(), s->id, &s->failure);
         free(s);
     }

@@ -170,6 +170,15 @@ static json_t *tables_array(const struct daemon *d)
     return list;
 }
 
+/* null: there is none. */
+static json_t *canary_json(const struct daemon *d, usec now)
+{
+    if (!d->config->canary)
+        return json_null();
+    return json_pack("{s:s, s:o, s:f}", "table", d->config->meta_table, "last_back",
+                     when(d->canary.seen), "age_seconds", seconds(canary_age(d, now)));
+}
+
 void status_json(struct daemon *d, struct buf *out)
 {
     usec now = clock_monotonic();
@@ -195,6 +204,7 @@ void status_json(struct daemon *d, struct buf *out)
     json_object_set_new(lag, "p99", json_real(v.lag_p99));
     json_object_set_new(lag, "max", json_real(v.lag_max));
     json_object_set_new(root, "lag_seconds", lag);
+    json_object_set_new(root, "canary", canary_json(d, now));
     json_object_set_new(root, "tables", tables_array(d));
     dump(root, out);
 }

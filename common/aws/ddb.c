@@ -1,5 +1,6 @@
 #include "aws/ddb.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
@@ -7,6 +8,7 @@
 #include "aws/http_date.h"
 #include "aws/sigv4.h"
 #include "base/cleanup.h"
+#include "dynamodb/operations.h"
 
 struct ddb {
     struct http_client *http;
@@ -204,6 +206,7 @@ int ddb_start(struct ddb *d, const char *operation, struct buf *body, ddb_done_f
     struct ddb_call *c = calloc(1, sizeof *c);
     int rc;
 
+    assert(ddb_operation_find(operation));
     if (!c || !buf_ok(body)) {
         free(c);
         buf_free(body);

@@ -35,8 +35,9 @@ usec ddb_service_time(const struct ddb *d, bool latest);
 
 typedef void ddb_done_fn(void *arg, const struct http_reply *reply);
 
-/* `operation` such as "BatchWriteItem". `body` is taken over (emptied), also on failure. `done`
- * runs once, later, on the loop. 0, -ENOKEY without credentials, or what http_start() says. */
+/* `operation` such as "BatchWriteItem", one of dynamodb/operations.h. `body` is taken over
+ * (emptied), also on failure. `done` runs once, later, on the loop. 0, -ENOKEY without credentials,
+ * or what http_start() says. */
 int ddb_start(struct ddb *d, const char *operation, struct buf *body, ddb_done_fn *done, void *arg,
               struct ddb_call **out, struct err *err);
 void ddb_cancel(struct ddb_call *call);

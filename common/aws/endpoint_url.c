@@ -13,14 +13,14 @@
 #include "base/cleanup.h"
 
 static const struct aws_partition partitions[] = {
-    {"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn", false},
-    {"us-gov-", "amazonaws.com", "api.aws", true},
-    {"eusc-", "amazonaws.eu", "api.amazonwebservices.eu", false},
-    {"us-iso-", "c2s.ic.gov", "api.aws.ic.gov", false},
-    {"us-isob-", "sc2s.sgov.gov", "api.aws.scloud", false},
-    {"eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", false},
-    {"us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov", false},
-    {"", "amazonaws.com", "api.aws", false},
+    {"cn-", "aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn", false},
+    {"us-gov-", "aws-us-gov", "amazonaws.com", "api.aws", true},
+    {"eusc-", "aws-eusc", "amazonaws.eu", "api.amazonwebservices.eu", false},
+    {"us-iso-", "aws-iso", "c2s.ic.gov", "api.aws.ic.gov", false},
+    {"us-isob-", "aws-iso-b", "sc2s.sgov.gov", "api.aws.scloud", false},
+    {"eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", false},
+    {"us-isof-", "aws-iso-f", "csp.hci.ic.gov", "api.aws.hci.ic.gov", false},
+    {"", "aws", "amazonaws.com", "api.aws", false},
 };
 
 enum { PARTITIONS = sizeof partitions / sizeof *partitions };

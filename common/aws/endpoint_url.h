@@ -11,6 +11,7 @@
 /* Where AWS keeps the regions whose names begin so. */
 struct aws_partition {
     const char *region_prefix; /* "" for the rest of the world */
+    const char *name;          /* as in ARNs: "aws" */
     const char *suffix, *dual_stack_suffix;
     bool plain_fips; /* the plain name serves FIPS */
 };

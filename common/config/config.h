@@ -67,7 +67,7 @@ struct config {
     struct strlist tables, exclude_tables, exclude_columns;
 
     /* [dynamodb] */
-    char *region, *endpoint_url, *profile, *credentials_file, *table_name, *ca_file;
+    char *region, *endpoint_url, *profile, *credentials_file, *table_name, *ca_file, *meta_table;
     bool allow_plain_http, create_tables;
     int billing_mode; /* enum billing_mode */
     int64_t read_capacity, write_capacity;
@@ -76,6 +76,7 @@ struct config {
     /* [sync]; durations are microseconds */
     usec linger, backoff_base, backoff_max, request_timeout, unconfirmed_horizon, lag_warning,
         lag_critical;
+    usec canary; /* 0: none */
     int64_t journal_limit;
     int64_t hold_deletes; /* percent */
 
@@ -83,7 +84,9 @@ struct config {
     char *state_path;
 
     /* [control] */
-    char *socket, *socket_group, *listen;
+    char *socket, *socket_group, *operator_group, *listen;
+    char *heartbeat_url;
+    usec heartbeat_interval;
 
     /* [log] */
     int log_level;     /* enum log_level */

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/clock.h"
 #include "config/listen.h"
+#include "config/quantity.h"
 #include "config/shown.h"
 
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -116,5 +118,52 @@ int option_check_table_column(const char *value, struct err *err)
         return err_set(err, -EINVAL,
                        "\"%s\" is not TABLE.COLUMN (for a column of every table write *.COLUMN)",
                        shown(&text, value));
+    return 0;
+}
+
+#define CANARY_LEAST (3 * USEC_PER_SEC)
+
+int option_check_canary(const char *value, struct err *err)
+{
+    usec span;
+
+    if (quantity_duration(value, &span) == 0 && span > 0 && span < CANARY_LEAST)
+        return err_set(err, -EINVAL,
+                       "a canary every third of so short a time says nothing; give it 3s or more, "
+                       "60s as a rule, or 0s for none");
+    return 0;
+}
+
+static bool loopback(const char *host, size_t n)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i]) == n && strncmp(names[i], host, n) == 0)
+            return true;
+    return false;
+}
+
+int option_check_heartbeat(const char *value, struct err *err)
+{
+    bool tls = strncmp(value, "https://", 8) == 0;
+    const char *rest = tls ? value + 8 : strncmp(value, "http://", 7) == 0 ? value + 7 : NULL;
+    size_t n = rest ? strcspn(rest, "/?#") : 0;
+
+    /* What is wrong is said without the value: such a URL is as good as a password. */
+    if (!rest || n == 0)
+        return err_set(err, -EINVAL, "it is no URL that begins with https:// and a host");
+    for (const char *p = value; *p; p++)
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
+            return err_set(err, -EINVAL,
+                           "it holds a character that no URL may hold as it is; "
+                           "write it as %%XX");
+    if (memchr(rest, '@', n))
+        return err_set(err, -EINVAL, "it holds a user or password; leave them out");
+    size_t host = *rest == '[' ? strcspn(rest, "]") + 1 : strcspn(rest, ":/?#");
+    if (!tls && !loopback(rest, host < n ? host : n))
+        return err_set(err, -EINVAL,
+                       "plain http would tell everybody on the way; use https (http is for this "
+                       "machine alone: localhost, 127.0.0.1, [::1])");
     return 0;
 }

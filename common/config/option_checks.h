@@ -19,5 +19,9 @@ int option_check_table_name(const char *value, struct err *err);
 int option_check_target(const char *value, struct err *err);
 /* table.column, where each side may be a glob. */
 int option_check_table_column(const char *value, struct err *err);
+/* A duration: 0, or long enough for a row to come back within. */
+int option_check_canary(const char *value, struct err *err);
+/* A URL: https, or http to loopback; without credentials in it. */
+int option_check_heartbeat(const char *value, struct err *err);
 
 #endif

@@ -96,7 +96,10 @@ const struct config_option config_options[] = {
              "{Table} is UserBooks and {table-kebab} is user-books. Text may stand around it, as\n"
              "in app-{table-kebab} or BookLibrary-{Table}-${ENVIRONMENT}. For other spellings see\n"
              "target in the section of a table."},
-    LATER("dynamodb", "meta_table"),
+    {.section = "dynamodb", .key = "meta_table", STRING(CONFIG, meta_table),
+     .initial = "syncd-meta", .check = option_check_target,
+     .help = "DynamoDB table for what is syncd's own: the canary's item. Its key is id (S), kind (S).\n"
+             "Several daemons may share it."},
     {.section = "dynamodb", .key = "create_tables", BOOL(CONFIG, create_tables), .initial = "no",
      .help = "Create DynamoDB tables that do not exist."},
     {.section = "dynamodb", .key = "billing_mode", ENUM(CONFIG, billing_mode, billing_names),
@@ -144,10 +147,16 @@ const struct config_option config_options[] = {
              "`syncctl approve`. 100%: never wait."},
     {.section = "sync", .key = "lag_warning", TIME(CONFIG, lag_warning, SEC, 30 * DAY),
      .initial = "60s", .reloadable = true,
-     .help = "Health is \"warning\" once the oldest pending change is older than this."},
+     .help = "Health is \"warning\" once the oldest pending change is older than this; \"critical\"\n"
+             "when changes wait and nothing moves for three quarters of it (at most 45 s)."},
     {.section = "sync", .key = "lag_critical", TIME(CONFIG, lag_critical, SEC, 30 * DAY),
      .initial = "10m", .reloadable = true,
      .help = "Health is \"critical\" once the oldest pending change is older than this."},
+    {.section = "sync", .key = "canary", TIME(CONFIG, canary, 0, 60 * MINUTE), .initial = "0s",
+     .check = option_check_canary,
+     .help = "Such as 60s: a row of syncd's own (table _syncd_canary) goes through trigger, journal\n"
+             "and meta_table and is read back, every third of this; health is \"critical\" when none\n"
+             "has come back for this long. 0s: none."},
 
     {.section = "state", .key = "path", STRING(CONFIG, state_path), .check = option_check_path,
      .help = "Absolute path of that file. Empty: NAME.db in the directory that systemd gives\n"
@@ -159,8 +168,19 @@ const struct config_option config_options[] = {
              "($RUNTIME_DIRECTORY), else the path shown here, or /run/syncd/NAME/syncd.sock for\n"
              "NAME.conf."},
     {.section = "control", .key = "socket_group", STRING(CONFIG, socket_group),
-     .help = "Group whose members may ask. Empty: the daemon's own group."},
-    LATER("control", "operator_group"),
+     .help = "Group whose members may ask. Empty: syncd, where the daemon belongs to it (as by the\n"
+             "units), else the daemon's own group."},
+    {.section = "control", .key = "operator_group", STRING(CONFIG, operator_group),
+     .help = "Group whose members may also wait, detach, attach and resync; they must be able to\n"
+             "reach the socket besides. Empty: nobody but root and the daemon's own user."},
+    {.section = "control", .key = "heartbeat_url", STRING(CONFIG, heartbeat_url),
+     .check = option_check_heartbeat,
+     .help = "Such as https://example.org/ping/app: asked for (GET) every heartbeat_interval while\n"
+             "health is \"ok\", so that somebody else notices silence. https, or http to this machine.\n"
+             "Empty: none."},
+    {.section = "control", .key = "heartbeat_interval",
+     TIME(CONFIG, heartbeat_interval, SEC, DAY), .initial = "60s", .reloadable = true,
+     .help = "How often."},
     {.section = "control", .key = "listen", STRING(CONFIG, listen), .check = option_check_listen,
      .example = "127.0.0.1:9847",
      .help = "Address of the loopback with a port, where anybody on this machine may read\n"

@@ -82,8 +82,10 @@ static int set_quantity(const struct config_option *o, int64_t *to, const char *
                        time ? "duration (examples: 20ms, 5s, 10m)"
                             : "size (examples: 512K, 64M, 1G)");
     if (v >= o->min && v <= o->max) {
-        *to = v;
-        return 0;
+        int rc = o->check ? o->check(text, err) : 0;
+        if (rc == 0)
+            *to = v;
+        return rc;
     }
     void (*append)(struct buf *, int64_t) = time ? quantity_append_duration : quantity_append_size;
     append(&min, o->min);

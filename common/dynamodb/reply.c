@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "base/text.h"
+#include "dynamodb/policy.h"
 
 uint32_t crc32_of(const void *bytes, size_t n)
 {
@@ -168,6 +169,8 @@ void reply_classify(const struct reply_bytes *b, struct reply *out)
         if (out->class == REPLY_UNEXPECTED && class_of_status(b->status) != REPLY_UNEXPECTED)
             out->class = class_of_status(b->status);
         out->class = refine(out->class, out->message);
+        if (out->class == REPLY_DENIED && message)
+            policy_explain_denied(message, out->message, sizeof out->message);
         out->key_range = out->class == REPLY_THROTTLED && names_key_ranges_only(root);
     } else {
         out->class = class_of_status(b->status);

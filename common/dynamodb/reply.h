@@ -31,7 +31,7 @@ struct reply {
     enum reply_class class;
     int status;
     char code[64];     /* exception's name, or a stable word of the HTTP layer; "" when OK */
-    char message[400]; /* DynamoDB's own words, or the HTTP layer's */
+    char message[400]; /* DynamoDB's own words, or the HTTP layer's; of a denial see policy.h */
     char request_id[80];
     char date[40];        /* the reply's Date header: the service's clock */
     uint32_t unprocessed; /* bit i: item i of the request was not written (REPLY_OK only) */

@@ -75,11 +75,12 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
     if (rc == SQLITE_OK) {
         FAILPOINT("ack_committed");
         m->sentinel = true;
-        m->ack_retry = 0;
+        m->ack_retry = m->ack_refused = 0;
         if (m->acked >= low)
             m->last_ack = now;
         return m->acked < low ? now : USEC_NEVER;
     }
+    m->ack_refused = m->ack_refused ? m->ack_refused : now;
     m->ack_retry = now + ACK_BUSY_RETRY;
     if ((rc & 0xff) != SQLITE_BUSY)
         m->ack_retry = now + STORE_RETRY;

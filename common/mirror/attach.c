@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "mirror/internal.h"
 #include "mirror/plans.h"
+#include "source/canary.h"
 
 /* --- slots ------------------------------------------------------------------------------------ */
 
@@ -29,7 +30,7 @@ void mirror_free_tables(struct mirror *m)
         table_slot_clear(&m->tables[i]);
     free(m->tables);
     m->tables = NULL;
-    m->table_count = 0;
+    m->table_count = m->canary = 0;
 }
 
 static int copy_schema(struct key_schema *to, const struct key_schema *from)
@@ -104,7 +105,7 @@ static int draft_table(struct mirror *m, struct draft *d, const struct table_inf
     struct table_slot *s = &d->slots[d->count];
     struct err why = {0};
 
-    *s = (struct table_slot){.load = LOAD_DONE};
+    *s = (struct table_slot){.load = LOAD_DONE, .canary = canary_is_table(t->name)};
     track_init(&s->load_track, 0);
     track_init(&s->lag_track, 0);
     if (!(s->name = strdup(t->name)))
@@ -198,7 +199,8 @@ static int draft_all(struct mirror *m, const struct catalog *c, const struct cap
     for (size_t i = 0; i < c->count; i++) {
         const struct table_info *t = &c->tables[i];
         int rc;
-        if (!plans_covers(m->config, t) || !adopted(m, st, t->name, now))
+        if (!plans_covers(m->config, t) ||
+            (!canary_is_table(t->name) && !adopted(m, st, t->name, now)))
             continue;
         if ((rc = draft_table(m, d, t)) < 0)
             return rc;
@@ -211,6 +213,7 @@ static int draft_all(struct mirror *m, const struct catalog *c, const struct cap
 static int install(struct mirror *m, const struct capture_state *st, struct draft *d)
 {
     struct capture c = {.journal_limit = m->config->journal_limit,
+                        .canary = m->config->canary > 0,
                         .schema_version = m->schema_version};
 
     memcpy(c.id, m->id, sizeof c.id);
@@ -234,7 +237,7 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
         if (rc == SQLITE_OK)
             FAILPOINT("triggers_installed");
         for (size_t i = 0; rc == SQLITE_OK && i < c.count; i++)
-            rebuilt += c.tables[i].rebuilt;
+            rebuilt += c.tables[i].rebuilt && !canary_is_table(c.tables[i].plan->table);
         if (rc == SQLITE_OK && resolve_save_marks(m, &c) < 0)
             rc = STATE_FAILED;
         if (rc == SQLITE_OK && m->ever_attached && rebuilt)
@@ -351,8 +354,11 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     carry_over(m, d);
     mirror_free_tables(m);
     m->tables = take_ptr(d->slots);
-    m->table_count = d->count;
+    m->table_count = m->canary = d->count;
     d->count = 0;
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].canary)
+            m->canary = i;
     int contested = mark_contested(m);
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);
@@ -371,6 +377,7 @@ static int open_journal(struct mirror *m, bool journal_was_there)
     if (rc != SQLITE_OK)
         return rc;
     journal_close(take_ptr(m->journal));
+    m->trigger_count = st->count;
     rc = journal_open(m->source, st->journal_keys, &m->journal);
     capture_state_free(st);
     if (rc == SQLITE_OK)
@@ -397,6 +404,8 @@ static int attach(struct mirror *m, usec now)
      * and so no change of the application's in between is missed. */
     m->schema_version = c->schema_version;
     rc = capture_look(m->source, &st);
+    if (rc == SQLITE_OK && st->canary && m->config->canary > 0)
+        rc = canary_describe(c);
     if (rc == SQLITE_OK)
         rc = identity_check(m, now, st, &go);
     if (rc == SQLITE_OK && !go) {

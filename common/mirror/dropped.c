@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "mirror/internal.h"
+#include "source/canary.h"
 
 /* --- the key of a DynamoDB table, as the store keeps it: per part its type, name and a NUL -------
  */
@@ -69,6 +70,7 @@ struct look {
     usec now;
     struct dropped *found;
     size_t count;
+    uint32_t canary; /* id of the canary's table, which is wanted no more; 0: there is none */
     int rc;
 };
 
@@ -111,6 +113,10 @@ static void look_at(void *arg, const struct store_table *t)
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].plan && m->tables[i].id == t->id)
             return; /* it has another name by now, and the same items */
+    if (canary_is_table(t->name)) {
+        l->canary = m->config->canary ? 0 : t->id;
+        return;
+    }
     l->rc = add(l, t);
 }
 
@@ -124,10 +130,13 @@ static int remember(struct mirror *m, const struct dropped *d, enum load_state l
 
 int dropped_find(struct mirror *m, usec now, const struct catalog *c)
 {
+    static const struct buf none;
     struct look l = {.m = m, .catalog = c, .now = now};
     int rc = store_tables(m->store, look_at, &l);
 
     rc = rc < 0 ? rc : l.rc;
+    if (rc >= 0 && l.canary) /* at once, and its item stays */
+        rc = store_table_progress(m->store, l.canary, LOAD_GONE, &none, 0);
     for (size_t i = 0; rc >= 0 && i < l.count; i++) {
         struct dropped *d = &l.found[i];
         if (d->is_new)

@@ -1,9 +1,10 @@
 /* Shared by the mirror's files only: mirror.c (life, work, the engine's actions), attach.c (schema
  * and capture), resolve.c (tables and the store), identity.c and place.c (whose database and
  * journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
- * (tables that are gone), barrier.c (what was read is durable before it is sent), offer.c (a row
- * becomes a write), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes
- * of uncertain outcome), windows.c (those of a killed process), ack.c, targets.c, orders.c, view.c.
+ * (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable before it
+ * is sent), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
+ * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
+ * ack.c, targets.c, orders.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -82,6 +83,7 @@ struct table_slot {
     char *name;
     struct table_plan *plan; /* NULL: not mirrored */
     char *refusal;
+    bool canary;     /* ours: see canary.c */
     uint32_t id;     /* of its capture */
     uint32_t target; /* index */
     struct rows *rows;
@@ -236,6 +238,9 @@ struct mirror {
 
     struct table_slot *tables;
     size_t table_count;
+    size_t canary;        /* index of the canary's table; table_count: it is not mirrored */
+    size_t trigger_count; /* triggers of ours when they were whole */
+    uint64_t moved;       /* counts what was read of tables */
     struct target_slot **targets;
     uint32_t target_count, announced_targets;
     struct seen_table *seen;
@@ -260,6 +265,7 @@ struct mirror {
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];
     bool nonce_stored;
     usec last_change, last_ack, ack_retry;
+    usec ack_refused; /* since when an acknowledgement fails, monotonic; 0: it does not */
     struct histogram ack_locks;
     size_t next_load;
 

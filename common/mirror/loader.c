@@ -12,7 +12,7 @@
 bool loader_pending(const struct mirror *m)
 {
     for (size_t i = 0; i < m->table_count; i++)
-        if (m->tables[i].plan && m->tables[i].load != LOAD_DONE)
+        if (m->tables[i].plan && m->tables[i].load != LOAD_DONE && !m->tables[i].canary)
             return true;
     return dropped_pending(m);
 }
@@ -438,6 +438,7 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         buf_append(&p.span->cursor, t->cursor.data, t->cursor.len);
         if (rc == SQLITE_OK)
             t->reading_done = end;
+        m->moved++;
         if (record_add(m, now, RECORD_SETTLED, NULL, p.span, NULL, NULL, NULL) < 0)
             span_unref(p.span);
     }

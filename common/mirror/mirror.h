@@ -165,6 +165,20 @@ struct mirror_table_view {
     int64_t held_deletes, held_items; /* state held: it would delete so many of so many */
 };
 
+/* What may stand still, each for causes of its own. */
+enum mirror_motion_kind {
+    MOTION_READ, /* entries of the journal are to be read */
+    MOTION_LOAD, /* tables are to be loaded, compared, or caught up with */
+    MOTION_SEND, /* writes that were read are to be confirmed by DynamoDB */
+    MOTION_KEEP, /* what was confirmed is to be kept in the state file */
+    MOTION_COUNT,
+};
+
+struct mirror_motion {
+    bool wanted;
+    uint64_t count; /* another one: it has moved */
+};
+
 struct mirror_view {
     bool attached, detached, uninstalled, paused;
     bool held; /* the database is not the one that we know: nothing is read or sent */
@@ -188,11 +202,32 @@ struct mirror_view {
     const char *journal_mode, *synchronous;
     int64_t wal_bytes;
     bool converged;
+    struct mirror_motion motion[MOTION_COUNT];
+    usec ack_refused; /* monotonic: since when entries cannot be taken out of the journal; 0 */
     double lag_p50, lag_p99, lag_max; /* seconds, of recent writes */
     /* Since the start; they live as long as the mirror. */
     const struct histogram *lag;       /* from reading a change to its confirmation */
     const struct histogram *ack_locks; /* how long an acknowledgement held the user's write lock */
 };
+
+/* --- the canary: a row of ours that is written, mirrored, and read back by the edge ------------
+ */
+
+enum { MIRROR_CANARY_ID = 2 * CAPTURE_ID_SIZE + 1 };
+/* Write the canary's row with `beat` into it, giving way to writers as acknowledgements do: not
+ * before `due` by a moment of quiet. 0: *seq is the journal's position that covers it; -EAGAIN: not
+ * now, and *why says why (static). The caller has work done next. */
+int mirror_canary_beat(struct mirror *m, usec now, usec due, int64_t beat, int64_t *seq,
+                       const char **why);
+/* Is it sent, as far as the mirror knows, when that was its position? */
+bool mirror_canary_sent(const struct mirror *m, int64_t seq);
+/* Nobody has ordered that nothing is mirrored (paused, detached, uninstalled, held). */
+bool mirror_on_duty(const struct mirror *m);
+/* The partition key of its item. */
+void mirror_canary_id(const struct mirror *m, char out[MIRROR_CANARY_ID]);
+/* What keeps it from DynamoDB for good: its table refused or parked. NULL: nothing that is known.
+ */
+const char *mirror_canary_stopped(const struct mirror *m);
 
 /* Takes a fresh look at the journal. */
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out);

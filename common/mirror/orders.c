@@ -121,10 +121,12 @@ int mirror_resync(struct mirror *m, const char *table, bool full, struct err *er
         struct table_slot *t = &m->tables[i];
         if (!t->plan || (table && strcasecmp(t->name, table) != 0))
             continue;
+        if (t->canary && table)
+            continue;
         if (records_kept(m, mirror_load_again(m, t, full)) < 0)
             return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                            store_error(m->store));
-        count++;
+        count += !t->canary;
     }
     if (!count)
         return err_set(err, -ENOENT, "no table \"%s\" is mirrored; see `syncctl tables`",

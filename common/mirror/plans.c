@@ -2,8 +2,12 @@
 
 #include <strings.h>
 
+#include "source/canary.h"
+
 bool plans_covers(const struct config *c, const struct table_info *t)
 {
+    if (canary_is_table(t->name))
+        return c->canary > 0;
     if (t->kind == TABLE_SHADOW || catalog_is_transient_name(t->name))
         return false;
     return config_covers_table(c, t->name);
@@ -35,6 +39,8 @@ static const char *renamed(void *arg, const char *column)
 int plans_make(const struct config *c, const struct table_info *t, struct table_plan **out,
                struct err *err)
 {
+    if (canary_is_table(t->name))
+        return plan_make(t, &(struct plan_options){.target = c->meta_table}, out, err);
     const struct table_config *section = config_table(c, t->name);
     struct naming naming = {.config = c, .section = section, .table = t->name};
     struct plan_options o = {

@@ -175,8 +175,8 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
 
 /* --- parked for long -------------------------------------------------------------------------- */
 
-/* Tables that share a target go together: what one of them left open may be about an item that the
- * store knows as another's. */
+/* The canary is let go of at once, so that nobody waits for it. Tables that share a target go
+ * together: what one of them left open may be about an item that the store knows as another's. */
 bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i)
 {
     const struct target_slot *target = m->targets[i];
@@ -191,7 +191,7 @@ bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i)
         if (!t->skipped)
             return false;
         any |= !t->let_go;
-        due |= t->waiting > PARKED_ENTRIES || now - t->behind_since >= PARKED_PATIENCE;
+        due |= t->canary || t->waiting > PARKED_ENTRIES || now - t->behind_since >= PARKED_PATIENCE;
         /* All rows will be read anyhow. */
         unloaded &= t->load == LOAD_ROWS && t->cursor.len == 0;
     }

@@ -78,7 +78,8 @@ static usec oldest_pending(const struct mirror *m, bool *known)
 static bool all_open(const struct mirror *m)
 {
     for (size_t i = 0; i < m->table_count; i++)
-        if (m->tables[i].plan && !m->targets[m->tables[i].target]->view.open)
+        if (m->tables[i].plan && !m->tables[i].canary &&
+            !m->targets[m->tables[i].target]->view.open)
             return false;
     return true;
 }
@@ -119,6 +120,34 @@ static int64_t letters_of(const struct mirror *m, uint32_t table)
     return n > 0 ? n : 0;
 }
 
+/* What ought to move, and how far it has: for whoever watches that it does. Tables that are parked
+ * or held are known to stand still. */
+static void view_motion(struct mirror *m, struct mirror_view *v)
+{
+    struct mirror_motion *to = v->motion;
+    bool behind = false;
+
+    for (size_t i = 0; i < m->table_count; i++) {
+        const struct table_slot *t = &m->tables[i];
+        if (!t->plan)
+            continue;
+        bool open = m->targets[t->target]->view.open;
+        behind |= t->skipped || t->lag_tracked;
+        to[MOTION_LOAD].wanted |= open && !t->held && (t->load != LOAD_DONE || t->skipped);
+        to[MOTION_SEND].wanted |= open && engine_pending(m->engine, t->target) > 0;
+    }
+    for (size_t i = 0; i < m->dropped_count; i++)
+        to[MOTION_SEND].wanted |= m->targets[m->dropped[i].table.target]->view.open &&
+                                  engine_pending(m->engine, m->dropped[i].table.target) > 0;
+    to[MOTION_READ].wanted = v->attached && v->journal_max > v->watermark;
+    to[MOTION_READ].count = (uint64_t)v->watermark;
+    to[MOTION_LOAD].count = m->moved + (uint64_t)m->watermark;
+    to[MOTION_SEND].count = v->items_put + v->items_deleted + v->spared + v->refused;
+    to[MOTION_KEEP].wanted =
+        !behind && v->attached && v->journal_low < v->watermark && !to[MOTION_SEND].wanted;
+    to[MOTION_KEEP].count = (uint64_t)v->journal_low;
+}
+
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
 {
     if (m->attached && !m->source && !rest_undisturbed(m))
@@ -143,6 +172,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .ack_locks = &m->ack_locks,
                             .journal_mode = m->source ? m->source->journal_mode : m->journal_mode,
                             .wakeups = m->wakeups,
+                            .ack_refused = m->ack_refused,
                             .connected = m->source != NULL,
                             .held = m->held,
                             .held_text = m->held_text.text};
@@ -164,12 +194,19 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
     v.oldest_pending = oldest_pending(m, &v.oldest_known);
     if (v.oldest_pending == USEC_NEVER && (v.journal_entries > 0 || v.engine.items > 0))
         v.oldest_pending = m->converged_at;
+    view_motion(m, &v);
     *out = v;
+}
+
+/* Tables but for the canary's. */
+static size_t shown_count(const struct mirror *m)
+{
+    return m->table_count - (m->canary < m->table_count);
 }
 
 size_t mirror_table_count(const struct mirror *m)
 {
-    return m->table_count + m->dropped_count;
+    return shown_count(m) + m->dropped_count;
 }
 
 static const char *state_of(const struct mirror *m, const struct table_slot *t)
@@ -207,11 +244,11 @@ static void view_dropped(const struct dropped *d, struct mirror_table_view *out)
 
 void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out)
 {
-    if (i >= m->table_count) {
-        view_dropped(&m->dropped[i - m->table_count], out);
+    if (i >= shown_count(m)) {
+        view_dropped(&m->dropped[i - shown_count(m)], out);
         return;
     }
-    const struct table_slot *t = &m->tables[i];
+    const struct table_slot *t = &m->tables[i + (i >= m->canary)];
 
     *out = (struct mirror_table_view){
         .name = t->name,

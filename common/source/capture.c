@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/failpoint.h"
+#include "source/canary.h"
 #include "source/capture_sql.h"
 #include "source/lookups.h"
 
@@ -149,6 +150,17 @@ static int look_journal(struct source *s, struct capture_state *st)
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+static int look_canary(struct source *s, struct capture_state *st)
+{
+    int64_t there = 0;
+    int rc = source_query_int(
+        s, "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='" CANARY_TABLE "'",
+        &there);
+
+    st->canary = there > 0;
+    return rc;
+}
+
 static const struct capture_found *find(const struct capture_state *st, const char *name)
 {
     for (size_t i = 0; i < st->count; i++)
@@ -164,6 +176,8 @@ int capture_look(struct source *s, struct capture_state **out)
 
     if (rc == SQLITE_OK)
         rc = look_journal(s, st);
+    if (rc == SQLITE_OK)
+        rc = look_canary(s, st);
     const struct capture_found *cap = rc == SQLITE_OK ? find(st, "_syncd_cap") : NULL;
     if (cap && capture_parse_identity(cap->sql, st->id, st->place))
         st->id_valid = st->place_valid = true;
@@ -266,7 +280,8 @@ bool capture_differs(const struct capture_state *st, const struct capture *c)
 {
     bool differ;
 
-    if (!st->journal || st->first_seq < 0 || st->journal_keys < widest_key(c) || !cap_intact(st, c))
+    if (!st->journal || st->canary != c->canary || st->first_seq < 0 ||
+        st->journal_keys < widest_key(c) || !cap_intact(st, c))
         return true;
     for (size_t i = 0; i < st->count; i++)
         if (!wanted(c, &st->triggers[i]))
@@ -380,6 +395,14 @@ static int make_cap(struct source *s, const struct capture *c)
     return rc == SQLITE_OK ? run(s, cap_sql(c)) : rc;
 }
 
+/* One that was just made has no triggers yet: the caller's next look finds it. */
+static int make_canary(struct source *s, const struct capture_state *st, const struct capture *c)
+{
+    if (st->canary == c->canary)
+        return SQLITE_OK;
+    return source_exec(s, c->canary ? CANARY_CREATE : "DROP TABLE main." CANARY_TABLE);
+}
+
 static int install(struct source *s, const struct capture *c, const uint8_t *nonce)
 {
     struct capture_state *st = NULL;
@@ -396,6 +419,8 @@ static int install(struct source *s, const struct capture *c, const uint8_t *non
         rc = make_table(s, st, &c->tables[i]);
         made |= c->tables[i].rebuilt;
     }
+    if (rc == SQLITE_OK)
+        rc = make_canary(s, st, c);
     if (rc == SQLITE_OK && (made || !cap_intact(st, c)))
         rc = make_cap(s, c);
     capture_state_free(st);
@@ -435,7 +460,8 @@ static int remove_all(struct source *s, bool journal_too)
     for (size_t i = 0; rc == SQLITE_OK && i < st->count; i++)
         rc = drop_trigger(s, &st->triggers[i]);
     if (rc == SQLITE_OK && journal_too)
-        rc = source_exec(s, "DROP TABLE IF EXISTS main._syncd_journal");
+        rc = source_exec(s, "DROP TABLE IF EXISTS main._syncd_journal; "
+                            "DROP TABLE IF EXISTS main." CANARY_TABLE);
     capture_state_free(st);
     return rc;
 }

@@ -42,6 +42,7 @@ struct capture {
     /* Which database this is, and a digest of where: kept in a trigger's text and the sentinel. */
     uint8_t id[CAPTURE_ID_SIZE], place[CAPTURE_ID_SIZE];
     int64_t schema_version; /* of which the plans were made; 0: of any */
+    bool canary;            /* the canary's table is to be there (canary.h) */
     char **marks;           /* out: capture_mark() of each table as it was left; NULL: not asked */
 };
 
@@ -56,6 +57,7 @@ struct capture_state {
     struct capture_found *triggers;
     size_t count;
     bool journal;          /* the table is there */
+    bool canary;           /* and the canary's */
     unsigned journal_keys; /* k0 … k(n-1) */
     int64_t first_seq;     /* -1: empty */
     int64_t first_t;
@@ -83,9 +85,10 @@ bool capture_intact(const struct capture_state *st, const struct capture_table *
 bool capture_differs(const struct capture_state *st, const struct capture *c);
 
 /* Make the database so, in one transaction: journal, sentinel (with `nonce` when a new one is
- * needed), triggers; ours that are not wanted go. Sets `rebuilt` and `marks`. An SQLite result
- * code; on failure nothing has changed. SQLITE_BUSY also when the schema is another by now: a table
- * that was rebuilt meanwhile must not get its triggers back before somebody has judged it. */
+ * needed), the canary's table, triggers; ours that are not wanted go. Sets `rebuilt` and `marks`.
+ * An SQLite result code; on failure nothing has changed. SQLITE_BUSY also when the schema is
+ * another by now: a table that was rebuilt meanwhile must not get its triggers back before somebody
+ * has judged it. */
 int capture_install(struct source *s, const struct capture *c,
                     const uint8_t nonce[CAPTURE_NONCE_SIZE]);
 
@@ -93,7 +96,7 @@ int capture_install(struct source *s, const struct capture *c,
 bool capture_parse_identity(const char *sql, uint8_t id[CAPTURE_ID_SIZE],
                             uint8_t place[CAPTURE_ID_SIZE]);
 
-/* Take the triggers out, journal too when asked for, in one transaction. */
+/* Take the triggers out, journal and canary too when asked for, in one transaction. */
 int capture_remove(struct source *s, bool journal_too);
 
 /* Text that changes when the table or one of our triggers on it was dropped and made again, even

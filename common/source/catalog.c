@@ -44,6 +44,13 @@ struct reading {
     sqlite3_stmt *columns, *indexes, *index_columns;
 };
 
+static void reading_end(struct reading *r)
+{
+    sqlite3_finalize(r->columns);
+    sqlite3_finalize(r->indexes);
+    sqlite3_finalize(r->index_columns);
+}
+
 /* The statement at `kept` with `arg` (kept by the caller until it is reset) as its parameter. */
 static int ask(struct reading *r, sqlite3_stmt **kept, const char *sql, const char *arg)
 {
@@ -216,6 +223,19 @@ static int read_table(struct reading *r, struct table_info *t)
     return lookups_read(r->source, t);
 }
 
+int catalog_add_table(struct source *s, struct catalog *c, const char *name, const char *sql)
+{
+    struct table_info *t = grow((void **)&c->tables, &c->count, sizeof *t);
+
+    if (!t || !(t->name = strdup(name)) || !(t->sql = strdup(sql)))
+        return SQLITE_NOMEM;
+    t->kind = TABLE_ROWID;
+    struct reading r = {.source = s};
+    int rc = read_table(&r, t);
+    reading_end(&r);
+    return rc;
+}
+
 static int read_all(struct source *s, struct catalog *c)
 {
     struct reading r = {.source = s};
@@ -242,9 +262,7 @@ static int read_all(struct source *s, struct catalog *c)
         t->strict = sqlite3_column_int(stmt, 3) != 0;
         rc = read_table(&r, t);
     }
-    sqlite3_finalize(r.columns);
-    sqlite3_finalize(r.indexes);
-    sqlite3_finalize(r.index_columns);
+    reading_end(&r);
     sqlite3_finalize(stmt);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

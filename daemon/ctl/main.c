@@ -67,6 +67,13 @@ static const struct command commands[] = {
     {"check", SETUP, "", "read configuration and schema, print the mapping", "", false, cmd_check},
     {"create-tables", SETUP, "[--dry-run]", "make the DynamoDB tables that the mapping needs",
      "  --dry-run    only say which\n", false, cmd_create_tables},
+    {"iam-policy", SETUP, "[--for daemon|tables|verify|restore] [--account ID]",
+     "print the least-privilege IAM policy for this configuration",
+     "Exact actions on the exact tables of the configuration and the schema.\n"
+     "  --for PURPOSE    daemon (when not given): syncd; tables: create-tables; verify, restore:\n"
+     "                   reading every item\n"
+     "  --account ID     the account in the ARNs, 12 digits; any when not given\n",
+     false, cmd_iam_policy},
     {"attach", SETUP, "[--adopt]", "put triggers and journal in, and heal what was missed",
      "  --adopt  also of a database that is held: it is mirrored as one of its own\n", false,
      cmd_attach},

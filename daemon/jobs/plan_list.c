@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "mirror/plans.h"
+#include "source/canary.h"
 
 void plan_list_free(struct plan_list *l)
 {
@@ -59,6 +60,10 @@ int plan_list_make(const struct config *c, struct plan_list *out, struct err *er
     source_close(s);
     if (p != SOURCE_OK)
         return -EIO;
+    if (c->canary && canary_describe(l.catalog) != SQLITE_OK) {
+        catalog_free(l.catalog);
+        return err_set(err, -ENOMEM, "out of memory");
+    }
     l.count = l.catalog->count;
     l.plans = calloc(l.count ? l.count : 1, sizeof *l.plans);
     l.refusals = calloc(l.count ? l.count : 1, sizeof *l.refusals);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "jobs/ddb_reply.h"
 
 enum { POLL_FIRST_MS = 100, POLL_MAX_MS = 2000, POLL_TRIES = 300 };
 
@@ -56,26 +57,6 @@ static void finish_start(struct table_check *c, const struct err *err)
                                      .request_id = ""});
 }
 
-/* What the transport says, as a reply. */
-static void understand(const struct http_reply *h, struct reply *r)
-{
-    struct reply_bytes b = {.status = h->status,
-                            .body = h->body,
-                            .len = h->body_len,
-                            .has_crc32 = h->has_crc32,
-                            .crc32 = h->crc32};
-
-    *r = (struct reply){.class = REPLY_OK, .status = h->status};
-    snprintf(r->request_id, sizeof r->request_id, "%s", h->request_id);
-    if (h->outcome != HTTP_REPLIED) {
-        r->class = h->outcome == HTTP_NOT_SENT ? REPLY_NOT_SENT : REPLY_AMBIGUOUS;
-        snprintf(r->code, sizeof r->code, "%s", h->code);
-        snprintf(r->message, sizeof r->message, "%s", h->error);
-    } else if (h->status != 200 || !reply_checksum_ok(&b)) {
-        reply_classify(&b, r);
-    }
-}
-
 static enum table_verdict verdict_of(enum reply_class class)
 {
     switch (class) {
@@ -119,7 +100,7 @@ static void created(void *arg, const struct http_reply *h)
     struct reply r;
 
     c->call = NULL;
-    understand(h, &r);
+    ddb_reply_read(h, &r);
     if (r.class == REPLY_OK)
         c->created = true;
     /* ResourceInUseException: somebody else makes it just now. */
@@ -163,7 +144,7 @@ static void described(void *arg, const struct http_reply *h)
     struct reply r;
 
     c->call = NULL;
-    understand(h, &r);
+    ddb_reply_read(h, &r);
     if (r.class == REPLY_NO_TABLE) {
         missing(c, &r);
         return;

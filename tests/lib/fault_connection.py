@@ -291,6 +291,10 @@ class Connection(asyncio.Protocol):
         self.transport.write((head + body)[: len(head) + 3])
         self.reset()
 
+    def fault_lie(self, request, fault, carry_out):
+        """Says that all was written, and forgets it."""
+        self.reply(request, {"UnprocessedItems": {}})
+
     def fault_late(self, request, fault, carry_out):
         self.server.late.extend(request.writes)
         self.finish(request, 0)

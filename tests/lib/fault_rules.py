@@ -79,6 +79,7 @@ TRANSPORT = {
     "delay",
     "hold",
     "late",
+    "lie",
     "redirect",
 }
 

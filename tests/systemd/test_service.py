@@ -108,6 +108,7 @@ def test_reload_takes_a_good_configuration_and_refuses_a_bad_one(world):
     assert "lag_warming" in m.journal(UNIT)
     os.unlink(m.path(extra))
     m.inside("systemctl", "reload", UNIT)
+    assert m.shell("stat -c %G /run/syncd/app/syncd.sock").strip() == "syncd"
     m.shell("kill -HUP %s" % pid)
     eventually(lambda: entries(world, UNIT, SYNCD_EVENT="reloaded"), "the signal taken")
     assert running(world) and m.show(UNIT, "MainPID") == pid
@@ -127,6 +128,24 @@ def test_who_may_use_the_socket(world):
     m.inside("usermod", "--append", "--groups", "syncd", "app")
     world.ctl("pause", user="app")  # it is the daemon's own
     world.ctl("resume")
+
+
+def test_systemd_may_listen_for_it(world):
+    m, socket = world.machine, "syncd@app.socket"
+    m.inside("systemctl", "stop", UNIT)
+    m.inside("systemctl", "start", socket)
+    assert active(world, UNIT) == "inactive"
+    assert world.ctl("status", user="member").stdout  # whoever asks first starts it
+    assert running(world)
+    m.inside("systemctl", "reload", UNIT)
+    assert world.ctl("status", user="member").stdout
+    m.inside("systemctl", "restart", UNIT)
+    assert world.ctl("status", user="member").stdout
+    assert m.shell("stat -c '%a %G' /run/syncd/app/syncd.sock").strip() == "660 syncd"
+    m.inside("systemctl", "stop", UNIT, socket)
+    m.inside("systemctl", "start", UNIT)
+    assert world.ctl("status", user="member").stdout
+    world.settle()
 
 
 INSIDE = {

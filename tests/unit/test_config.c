@@ -12,6 +12,7 @@
 
 #include "config/config_read.h"
 #include "config/lists.h"
+#include "config/option_checks.h"
 #include "config/options.h"
 #include "config/quantity.h"
 #include "config/setting.h"
@@ -292,6 +293,42 @@ static void unknown_names_find_the_nearest(void **state)
     refuse("[table \"t\"]\ntarget.x = y\n", "syncd.conf:2: target takes no \".x\" after it");
 }
 
+static void what_a_canary_and_a_heartbeat_must_be(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"http://example.org/x", "plain http would tell everybody"},
+        {"http://127.0.0.1.example.org/", "plain http would tell everybody"},
+        {"http://localhost.example.org/", "plain http would tell everybody"},
+        {"https://user:secret@example.org/", "leave them out"},
+        {"http://localhost@example.org/", "leave them out"},
+        {"ftp://example.org/", "no URL that begins"},
+        {"https:///x", "no URL that begins"},
+        {"https://example.org/a b", "character"},
+    };
+    static const char *const right[] = {"https://example.org/ping", "http://127.0.0.1:8080/",
+                                        "http://[::1]:80/x?y=z", "http://localhost"};
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(option_check_heartbeat(wrong[i][0], &err), -EINVAL);
+        assert_non_null(strstr(err.text, wrong[i][1]));
+        assert_null(strstr(err.text, "example.org"));
+    }
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
+        assert_int_equal(option_check_heartbeat(right[i], &err), 0);
+    refuse("[sync]\ncanary = 1s\n", "syncd.conf:2: canary: a canary every third of so short a time "
+                                    "says nothing; give it 3s or more, 60s as a rule, or 0s for "
+                                    "none");
+    struct config *c = parse("[sync]\ncanary = 60s\n");
+    assert_int_equal(c->canary, 60 * USEC_PER_SEC);
+    config_free(c);
+    c = parse("");
+    assert_int_equal(c->canary, 0);
+    assert_string_equal(c->meta_table, "syncd-meta");
+    config_free(c);
+}
+
 static void what_telemetry_takes(void **state)
 {
     (void)state;
@@ -317,9 +354,8 @@ static void what_telemetry_takes(void **state)
 static void settings_of_later_versions_are_refused_unless_empty(void **state)
 {
     static const char *const keys[][2] = {
-        {"dynamodb", "meta_table"},    {"control", "operator_group"}, {"table \"t\"", "convert.c"},
-        {"table \"t\"", "default.c"},  {"table \"t\"", "add.c"},      {"table \"t\"", "index.c"},
-        {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
+        {"table \"t\"", "convert.c"}, {"table \"t\"", "default.c"},  {"table \"t\"", "add.c"},
+        {"table \"t\"", "index.c"},   {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
     };
 
     (void)state;
@@ -424,6 +460,7 @@ int main(void)
         cmocka_unit_test(globs),
         cmocka_unit_test(bad_values_say_what_is_allowed),
         cmocka_unit_test(unknown_names_find_the_nearest),
+        cmocka_unit_test(what_a_canary_and_a_heartbeat_must_be),
         cmocka_unit_test(what_telemetry_takes),
         cmocka_unit_test(settings_of_later_versions_are_refused_unless_empty),
         cmocka_unit_test(settings_that_contradict_each_other),

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -25,6 +26,7 @@ struct world {
     struct control_call *held[MANY]; /* calls of /hold, in their order */
     unsigned held_count, gone_count;
     bool closed;
+    const char *operators;
 };
 
 struct peer {
@@ -103,18 +105,25 @@ static void on_no_memory(void *arg, struct control_call *call)
     control_reply(call, 200, NULL, &b);
 }
 
-static const struct control_route routes[] = {
-    {"GET", "/hello", on_hello, false},         {"GET", "/echo", on_echo, false},
-    {"POST", "/hold", on_hold, false},          {"POST", "/change", on_hello, true},
-    {"POST", "/release", on_release, false},    {"GET", "/large", on_large, false},
-    {"GET", "/no-memory", on_no_memory, false}, {"GET", "/both", on_hello, false},
-    {"POST", "/both", on_hello, false},         {NULL, NULL, NULL, false}};
+static const struct control_route routes[] = {{"GET", "/hello", on_hello, CONTROL_READ},
+                                              {"GET", "/echo", on_echo, CONTROL_READ},
+                                              {"POST", "/hold", on_hold, CONTROL_READ},
+                                              {"POST", "/change", on_hello, CONTROL_CHANGE},
+                                              {"POST", "/operate", on_hello, CONTROL_OPERATE},
+                                              {"POST", "/release", on_release, CONTROL_READ},
+                                              {"GET", "/large", on_large, CONTROL_READ},
+                                              {"GET", "/no-memory", on_no_memory, CONTROL_READ},
+                                              {"GET", "/both", on_hello, CONTROL_READ},
+                                              {"POST", "/both", on_hello, CONTROL_READ},
+                                              {NULL, NULL, NULL, CONTROL_READ}};
 
 static void start(struct world *w)
 {
     struct err err;
 
-    if (control_start(&w->loop, w->path, "", routes, w, &w->control, &err) != 0)
+    const struct control_groups groups = {"", w->operators};
+
+    if (control_start(&w->loop, w->path, &groups, routes, w, &w->control, &err) != 0)
         fail_msg("%s", err.text);
 }
 
@@ -129,6 +138,7 @@ static int setup(void **state)
         return -1;
     snprintf(w->path, sizeof w->path, "%s/syncd.sock", w->dir);
     uv_loop_init(&w->loop);
+    w->operators = "";
     *state = w;
     return 0;
 }
@@ -342,15 +352,122 @@ static void test_bounds_the_body(void **state)
     free(bytes);
 }
 
-static void test_changes_are_for_root_and_the_own_user(void **state)
+static bool allowed(enum control_right right, bool known, uid_t peer, bool operates, uid_t own)
+{
+    const struct client c = {.known = known, .uid = peer, .operates = operates};
+
+    return may(right, &c, own);
+}
+
+static void test_rights_go_by_who_asks(void **state)
 {
     (void)state;
-    assert_true(may_change(true, 0, 1000));
-    assert_true(may_change(true, 1000, 1000));
-    assert_false(may_change(true, 1001, 1000));
-    assert_false(may_change(true, 1000, 0));
-    assert_false(may_change(false, 0, 0));
-    assert_false(may_change(false, (uid_t)-1, (uid_t)-1));
+    for (int i = CONTROL_CHANGE; i <= CONTROL_OPERATE; i++) {
+        enum control_right right = (enum control_right)i;
+        assert_true(allowed(right, true, 0, false, 1000));
+        assert_true(allowed(right, true, 1000, false, 1000));
+        assert_false(allowed(right, true, 1001, false, 1000));
+        assert_false(allowed(right, true, 1000, false, 0));
+        assert_false(allowed(right, false, 0, false, 0));
+        assert_false(allowed(right, false, (uid_t)-1, false, (uid_t)-1));
+    }
+    assert_true(allowed(CONTROL_OPERATE, true, 1001, true, 1000));
+    assert_false(allowed(CONTROL_CHANGE, true, 1001, true, 1000));
+    assert_true(allowed(CONTROL_READ, true, 1001, false, 1000));
+    assert_true(allowed(CONTROL_READ, false, 1001, false, 1000));
+}
+
+/* Asked by a user who is neither root nor the daemon's, with one group besides its own. */
+static void ask_as_another(struct world *w, gid_t first, gid_t second, const char *target,
+                           int status, const char *part)
+{
+    struct peer p = {.fd = -1};
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char byte;
+        if (setgroups(1, &second) != 0 || setgid(first) != 0 || setuid(65533) != 0)
+            _exit(1);
+        int fd = dial_fd(w->path, 0);
+        struct msghdr m = {0};
+        char x = 'x';
+        struct iovec v = {.iov_base = &x, .iov_len = 1};
+        char control[CMSG_SPACE(sizeof fd)] = {0};
+        m.msg_iov = &v;
+        m.msg_iovlen = 1;
+        m.msg_control = control;
+        m.msg_controllen = sizeof control;
+        struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+        h->cmsg_level = SOL_SOCKET;
+        h->cmsg_type = SCM_RIGHTS;
+        h->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(h), &fd, sizeof fd);
+        _exit(sendmsg(pair[0], &m, 0) == 1 && read(pair[0], &byte, 1) == 1 ? 0 : 2);
+    }
+    close(pair[0]);
+    char byte, control[CMSG_SPACE(sizeof p.fd)] = {0};
+    struct iovec v = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    assert_int_equal(recvmsg(pair[1], &m, 0), 1);
+    memcpy(&p.fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof p.fd);
+    ask(w, &p, "POST", target);
+    expect(w, &p, status, part);
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_int_equal(how, 0);
+    close(pair[1]);
+    hang_up(&p);
+}
+
+static void test_operators_may_operate_and_others_hear_which_group(void **state)
+{
+    struct world *w = *state;
+    const struct group *g = getgrnam("daemon");
+
+    if (getuid() != 0 || !g)
+        skip();
+    gid_t operators = g->gr_gid, other = 65532;
+    w->operators = "daemon";
+    start(w);
+    chmod(w->dir, 0755);
+    chmod(w->path, 0666);
+    ask_as_another(w, operators, other, "/operate", 200, "hello");
+    ask_as_another(w, other, operators, "/operate", 200, "hello");
+    ask_as_another(w, other, other, "/operate", 403,
+                   "members of the group daemon may do this: join it (usermod -aG daemon USER");
+    ask_as_another(w, operators, operators, "/change", 403,
+                   "only root and the daemon's own user may do this; use sudo");
+    ask_as_another(w, other, other, "/both", 200, "hello");
+}
+
+static void test_without_an_operator_group_the_setting_is_named(void **state)
+{
+    struct world *w = *state;
+
+    if (getuid() != 0)
+        skip();
+    start(w);
+    chmod(w->dir, 0755);
+    chmod(w->path, 0666);
+    ask_as_another(w, 65532, 65532, "/operate", 403, "[control] operator_group");
+}
+
+static void test_an_operator_group_must_be_there(void **state)
+{
+    struct world *w = *state;
+    const struct control_groups groups = {"", "no-such-group-here"};
+    struct control *c = NULL;
+    struct err err;
+
+    assert_int_equal(control_start(&w->loop, w->path, &groups, routes, w, &c, &err), -EINVAL);
+    assert_null(c);
+    assert_non_null(strstr(err.text, "[control] operator_group = no-such-group-here"));
+    assert_int_equal(access(w->path, F_OK), -1);
 }
 
 static void test_answers_later(void **state)
@@ -439,30 +556,42 @@ static void test_serves_a_hundred_at_once(void **state)
     }
 }
 
-/* Those past the limit wait in the listen queue and are served once the others leave, even all at
- * one stroke and with nothing else happening. */
-static void test_serves_those_who_waited_for_a_place(void **state)
+/* However many have connected and do nothing, whoever asks is answered, and they go. Who waits for
+ * an answer of ours, or is being answered, does not go. */
+static void test_dawdlers_make_room(void **state)
 {
     struct world *w = *state;
-    struct peer first[MAX_CONNECTIONS], late[10];
+    struct peer waiting[20], first[MAX_CONNECTIONS], late[30];
+    const unsigned idle = MAX_CONNECTIONS;
 
     start(w);
-    for (unsigned i = 0; i < MAX_CONNECTIONS; i++) {
-        first[i] = dial(w);
-        ask(w, &first[i], "GET", "/hello");
-        expect(w, &first[i], 200, "hello");
+    for (unsigned i = 0; i < 20; i++) {
+        waiting[i] = dial(w);
+        ask(w, &waiting[i], "POST", "/hold");
+        UNTIL(w, &waiting[i], w->held_count == i + 1);
     }
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < idle; i++) {
+        first[i] = dial(w);
+        if (i % 2)
+            say(w, &first[i], "GET /hel");
+    }
+    for (unsigned i = 0; i < 30; i++) {
         late[i] = dial(w);
         ask(w, &late[i], "GET", "/hello");
-        assert_int_equal(late[i].in.len, 0);
-    }
-    for (unsigned i = 0; i < MAX_CONNECTIONS; i++)
-        hang_up(&first[i]);
-    for (unsigned i = 0; i < 10; i++) {
         expect(w, &late[i], 200, "hello");
-        hang_up(&late[i]);
     }
+    UNTIL(w, &first[0], first[0].eof);
+    UNTIL(w, NULL, w->control->client_count <= MAX_CONNECTIONS);
+    assert_int_equal(w->gone_count, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        answer_text(w->held[i], "at last");
+        expect(w, &waiting[i], 200, "at last");
+        hang_up(&waiting[i]);
+    }
+    for (unsigned i = 0; i < 30; i++)
+        hang_up(&late[i]);
+    for (unsigned i = 0; i < idle; i++)
+        hang_up(&first[i]);
 }
 
 static void test_takes_requests_in_pieces_and_in_rows(void **state)
@@ -554,12 +683,15 @@ int main(void)
         TEST(test_answers),
         TEST(test_refuses_unknown_paths_methods_and_arguments),
         TEST(test_bounds_the_body),
-        TEST(test_changes_are_for_root_and_the_own_user),
+        TEST(test_rights_go_by_who_asks),
+        TEST(test_operators_may_operate_and_others_hear_which_group),
+        TEST(test_without_an_operator_group_the_setting_is_named),
+        TEST(test_an_operator_group_must_be_there),
         TEST(test_answers_later),
         TEST(test_tells_when_the_client_is_gone),
         TEST(test_bounds_the_calls_that_wait),
         TEST(test_serves_a_hundred_at_once),
-        TEST(test_serves_those_who_waited_for_a_place),
+        TEST(test_dawdlers_make_room),
         TEST(test_takes_requests_in_pieces_and_in_rows),
         TEST(test_cuts_late_clients_but_not_waiting_ones),
         TEST(test_stops_with_calls_pending),

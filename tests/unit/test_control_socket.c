@@ -197,6 +197,113 @@ static void test_refuses_what_cannot_be_a_socket(void **state)
     assert_int_equal(access(p->path, F_OK), 0);
 }
 
+/* The group is taken over by a name, where another user would look: a directory on the way that is
+ * closed to it is told. */
+static void test_tells_which_directory_is_closed(void **state)
+{
+    struct place *p = *state;
+    const struct group *g = getgrnam("daemon");
+    struct control_socket s;
+    struct err err;
+
+    if (getuid() != 0 || !g)
+        skip();
+    if (control_socket_listen(p->path, "daemon", &s, &err) != 0)
+        fail_msg("%s", err.text);
+    control_socket_reachable(&s, &err);
+    assert_non_null(strstr(err.text, "members of the group daemon cannot reach"));
+    assert_non_null(strstr(err.text, p->dir));
+    assert_int_equal(chown(p->dir, (uid_t)-1, g->gr_gid), 0);
+    assert_int_equal(chmod(p->dir, 0710), 0);
+    control_socket_reachable(&s, &err);
+    assert_string_equal(err.text, "");
+    close(s.fd);
+}
+
+static void test_the_runtime_directory_goes_to_the_group(void **state)
+{
+    struct place *p = *state;
+    const struct group *g = getgrnam("daemon");
+    struct control_socket s;
+    struct err err;
+    struct stat st;
+    char two[160];
+
+    if (getuid() != 0 || !g)
+        skip();
+    chmod(p->dir, 0750);
+    for (int given = 0; given < 2; given++) {
+        snprintf(two, sizeof two, "%s:/run/other", p->dir);
+        setenv("RUNTIME_DIRECTORY", given ? two : "/run/other", 1);
+        int rc = control_socket_listen(p->path, "daemon", &s, &err);
+        unsetenv("RUNTIME_DIRECTORY");
+        if (rc != 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(stat(p->dir, &st), 0);
+        assert_int_equal(st.st_gid == g->gr_gid, given);
+        assert_int_equal(st.st_mode & 07777, 0750);
+        control_socket_unlink(&s);
+        close(s.fd);
+    }
+}
+
+/* As sd_listen_fds(3) says: descriptors from 3 on, for the process that LISTEN_PID names. */
+static void pass(int fd, const char *count)
+{
+    char pid[16];
+
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    setenv("LISTEN_PID", pid, 1);
+    setenv("LISTEN_FDS", count, 1);
+    if (fd != 3) {
+        assert_int_equal(dup2(fd, 3), 3);
+        close(fd);
+    }
+}
+
+static int listening(const char *path)
+{
+    struct sockaddr_un addr;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    assert_int_equal(fill_address(path, &addr, NULL), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(listen(fd, 5), 0);
+    return fd;
+}
+
+/* Descriptor 3 is the test's own while this runs, whoever had it. */
+static void test_takes_systemds_socket_and_leaves_it(void **state)
+{
+    struct place *p = *state;
+    int saved = fcntl(3, F_DUPFD_CLOEXEC, 50);
+    char other[160];
+
+    pass(listening(p->path), "1");
+    struct control_socket s = listen_at(p->path);
+    assert_int_equal(s.fd, 3);
+    assert_true(fcntl(3, F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(3, F_GETFL) & O_NONBLOCK);
+    assert_null(getenv("LISTEN_FDS"));
+    assert_int_equal(dial(p->path), 0);
+    control_socket_unlink(&s);
+    assert_int_equal(access(p->path, F_OK), 0);
+    close(s.fd);
+    unlink(p->path);
+
+    snprintf(other, sizeof other, "%s.other", p->path);
+    pass(listening(other), "1");
+    refused(p->path, "", -EINVAL, "ListenStream=");
+    assert_int_equal(fcntl(3, F_GETFD), -1);
+    unlink(other);
+    pass(open("/dev/null", O_RDONLY), "1");
+    refused(p->path, "", -EINVAL, "one Unix stream socket is expected");
+    if (saved >= 0) {
+        dup2(saved, 3);
+        close(saved);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -209,6 +316,9 @@ int main(void)
         TEST(test_refuses_a_living_socket),
         TEST(test_refuses_a_busy_socket),
         TEST(test_refuses_what_cannot_be_a_socket),
+        TEST(test_tells_which_directory_is_closed),
+        TEST(test_the_runtime_directory_goes_to_the_group),
+        TEST(test_takes_systemds_socket_and_leaves_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

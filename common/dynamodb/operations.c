@@ -1,0 +1,28 @@
+#include "dynamodb/operations.h"
+
+#include <string.h>
+
+/* Verify and restore are no commands yet: what they read by is told, so that a policy can be ready.
+ * An item that differs is looked at once more, which takes BatchGetItem. */
+const struct ddb_operation ddb_operations[] = {
+    {"BatchGetItem", {[POLICY_VERIFY] = NEED_TABLES}, false},
+    {"BatchWriteItem", {[POLICY_DAEMON] = NEED_TABLES}, true},
+    {"CreateTable", {[POLICY_DAEMON] = NEED_CREATE, [POLICY_TABLES] = NEED_TABLES}, true},
+    {"DescribeTable",
+     {[POLICY_DAEMON] = NEED_TABLES,
+      [POLICY_TABLES] = NEED_TABLES,
+      [POLICY_VERIFY] = NEED_TABLES,
+      [POLICY_RESTORE] = NEED_TABLES},
+     true},
+    {"GetItem", {[POLICY_DAEMON] = NEED_CANARY}, true},
+    {"Scan", {[POLICY_VERIFY] = NEED_TABLES, [POLICY_RESTORE] = NEED_TABLES}, false},
+    {NULL, {NEED_NOT}, false},
+};
+
+const struct ddb_operation *ddb_operation_find(const char *name)
+{
+    for (const struct ddb_operation *o = ddb_operations; o->name; o++)
+        if (strcmp(o->name, name) == 0)
+            return o;
+    return NULL;
+}

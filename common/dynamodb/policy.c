@@ -1,0 +1,148 @@
+#include "dynamodb/policy.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+static const char *const purposes[POLICY_PURPOSES] = {
+    [POLICY_DAEMON] = "daemon",
+    [POLICY_TABLES] = "tables",
+    [POLICY_VERIFY] = "verify",
+    [POLICY_RESTORE] = "restore",
+};
+
+bool policy_purpose_find(const char *word, enum policy_purpose *out)
+{
+    for (int i = 0; i < POLICY_PURPOSES; i++)
+        if (strcmp(word, purposes[i]) == 0) {
+            *out = (enum policy_purpose)i;
+            return true;
+        }
+    return false;
+}
+
+/* --- printing --------------------------------------------------------------------------------- */
+
+static void print_arn(const struct policy_request *r, const char *table, struct buf *out)
+{
+    buf_printf(out, "\"arn:%s:dynamodb:%s:%s:table/%s\"", r->partition, r->region, r->account,
+               table);
+}
+
+/* Does the operation go with this statement: of the tables (`meta` false) or of the canary's? */
+static bool belongs(const struct policy_request *r, const struct ddb_operation *o, bool meta)
+{
+    switch (o->need[r->purpose]) {
+    case NEED_TABLES:
+        return true;
+    case NEED_CREATE:
+        return r->create_tables;
+    case NEED_CANARY:
+        return meta;
+    case NEED_NOT:
+        break;
+    }
+    return false;
+}
+
+static void print_actions(const struct policy_request *r, bool meta, struct buf *out)
+{
+    const char *between = "";
+
+    buf_lit(out, "      \"Action\": [");
+    for (const struct ddb_operation *o = ddb_operations; o->name; o++) {
+        if (!belongs(r, o, meta))
+            continue;
+        buf_printf(out, "%s\n        \"dynamodb:%s\"", between, o->name);
+        between = ",";
+    }
+    buf_lit(out, "\n      ],\n");
+}
+
+static void print_statement(const struct policy_request *r, const char *sid,
+                            const char *const *tables, size_t count, bool meta, struct buf *out)
+{
+    buf_printf(out, "    {\n      \"Sid\": \"%s\",\n      \"Effect\": \"Allow\",\n", sid);
+    print_actions(r, meta, out);
+    buf_lit(out, "      \"Resource\": [");
+    for (size_t i = 0; i < count; i++) {
+        buf_puts(out, i ? ",\n        " : "\n        ");
+        print_arn(r, tables[i], out);
+    }
+    buf_lit(out, "\n      ]\n    }");
+}
+
+void policy_print(const struct policy_request *r, struct buf *out)
+{
+    static const char *const sids[POLICY_PURPOSES] = {
+        [POLICY_DAEMON] = "SyncdTables",
+        [POLICY_TABLES] = "SyncdCreateTables",
+        [POLICY_VERIFY] = "SyncdVerify",
+        [POLICY_RESTORE] = "SyncdRestore",
+    };
+    /* Only the daemon and whoever makes tables have to do with the canary's. */
+    bool meta = r->meta_table && (r->purpose == POLICY_DAEMON || r->purpose == POLICY_TABLES);
+
+    buf_lit(out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
+    if (r->table_count)
+        print_statement(r, sids[r->purpose], r->tables, r->table_count, false, out);
+    if (r->table_count && meta)
+        buf_lit(out, ",\n");
+    if (meta)
+        print_statement(r, "SyncdCanary", &r->meta_table, 1, true, out);
+    buf_lit(out, "\n  ]\n}\n");
+}
+
+size_t policy_length(const struct buf *policy)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < policy->len; i++)
+        n += !isspace((unsigned char)policy->data[i]);
+    return n;
+}
+
+/* --- a refusal -------------------------------------------------------------------------------- */
+
+/* The word behind `mark`, as far as `stop` or a blank; 0 when there is none. */
+static size_t word_after(const char *message, const char *mark, const char **out)
+{
+    const char *p = strstr(message, mark);
+
+    if (!p)
+        return 0;
+    *out = p + strlen(mark);
+    return strcspn(*out, " \t\r\n");
+}
+
+/* "User: ARN is not authorized to perform: dynamodb:PutItem on resource: ARN because no …". */
+void policy_explain_denied(const char *message, char *out, size_t size)
+{
+    enum { MAX_ACTION = 64, MAX_ARN = 200 };
+    const char *action = NULL, *arn = NULL;
+    size_t action_len = word_after(message, "perform: ", &action);
+    size_t arn_len = word_after(message, "on resource: ", &arn);
+    const char *because = strstr(message, "because ");
+
+    if (action_len == 0 || action_len > MAX_ACTION) {
+        text_copy(out, size, message);
+        return;
+    }
+    bool ours = strncmp(action, "dynamodb:", 9) == 0;
+    char text[1024];
+    if (arn_len == 0 || arn_len > MAX_ARN)
+        snprintf(text, sizeof text, "%.*s is not allowed", (int)action_len, action);
+    else
+        snprintf(text, sizeof text, "%.*s is not allowed on %.*s", (int)action_len, action,
+                 (int)arn_len, arn);
+    size_t n = strlen(text);
+    snprintf(text + n, sizeof text - n, "%s%s%.300s",
+             ours ? "; `syncctl iam-policy` prints the policy that is needed"
+                  : "; the table's key or another service asks for it: allow it by hand",
+             because ? " (DynamoDB: " : "", because ? because : "");
+    n = strlen(text);
+    snprintf(text + n, sizeof text - n, "%s", because ? ")" : "");
+    text_copy(out, size, text);
+}

@@ -1,0 +1,46 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+#include "jobs/iam_policy.h"
+
+enum { OPT_FOR = CTL_OPTION, OPT_ACCOUNT };
+
+static bool account_valid(const char *text)
+{
+    return strcmp(text, "*") == 0 || (strlen(text) == 12 && strspn(text, "0123456789") == 12);
+}
+
+int cmd_iam_policy(struct ctl *ctl, int argc, char **argv)
+{
+    static const struct option own[] = {{"for", required_argument, NULL, OPT_FOR},
+                                        {"account", required_argument, NULL, OPT_ACCOUNT},
+                                        {0}};
+    _cleanup_buf_ struct buf policy = {0};
+    enum policy_purpose purpose = POLICY_DAEMON;
+    const struct config *config;
+    const char *account = "*";
+    struct err err, note;
+    int o, r;
+
+    while ((o = ctl_option(ctl, argc, argv, own, &r)) != -1) {
+        if (o == CTL_STOP)
+            return r;
+        if (o == OPT_ACCOUNT)
+            account = optarg;
+        else if (!policy_purpose_find(optarg, &purpose))
+            return ctl_usage(ctl, "--for %s is none of daemon, tables, verify and restore", optarg);
+    }
+    if (optind < argc)
+        return ctl_usage(ctl, "iam-policy takes no operand (%s)", argv[optind]);
+    if (!account_valid(account))
+        return ctl_usage(ctl, "--account %s is no account: 12 digits", account);
+    r = ctl_config(ctl, &config, &err);
+    if (r == 0)
+        r = job_iam_policy(config, purpose, account, &policy, &note, &err);
+    if (r < 0)
+        return ctl_fail(r, &err);
+    if (note.text[0])
+        fprintf(stderr, "syncctl: %s\n", note.text);
+    return ctl_print(&policy);
+}

@@ -1,0 +1,158 @@
+"""syncctl iam-policy: what is printed is what is sent, no more and no less; and what a refusal says."""
+
+import json
+import os
+import re
+
+import pytest
+
+from fault_rules import Fault
+from harness import ROOT, eventually
+
+DENIED = (
+    "User: arn:aws:iam::123456789012:user/app is not authorized to perform: dynamodb:%s on resource: "
+    "arn:aws:dynamodb:eu-test-1:123456789012:table/%s because no identity-based policy allows it"
+)
+
+
+def policy(mirror, *arguments):
+    done = mirror.ctl("iam-policy", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def pairs(printed):
+    return {
+        (action.split(":")[1], resource)
+        for statement in printed["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+
+
+def actions(printed):
+    return {action for action, _ in pairs(printed)}
+
+
+@pytest.fixture
+def ready(faulty):
+    faulty.sql(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)",
+        "CREATE TABLE u(id INTEGER PRIMARY KEY)",
+        "CREATE VIEW w AS SELECT * FROM t",
+    )
+    return faulty
+
+
+def test_the_table_of_operations_is_what_the_code_sends():
+    sent = set()
+    for folder in ("daemon", "common"):
+        for where, _, names in os.walk(os.path.join(ROOT, folder)):
+            for name in names:
+                if name.endswith(".c"):
+                    with open(os.path.join(where, name), encoding="utf-8") as source:
+                        calls = re.findall(r'ddb_start\([^;"]*?,\s*(\S+?),', source.read())
+                    # Only a name that is written there can be compared.
+                    assert all(c.startswith('"') for c in calls if c != "const"), (name, calls)
+                    sent |= {c.strip('"') for c in calls if c.startswith('"')}
+    with open(os.path.join(ROOT, "common/dynamodb/operations.c"), encoding="utf-8") as source:
+        text = source.read()
+    rows = re.findall(r'\{"(\w+)",.*?(true|false)\}', text, re.DOTALL)
+    assert {name for name, is_sent in rows if is_sent == "true"} == sent
+    assert sent >= {"BatchWriteItem", "DescribeTable", "CreateTable"}
+
+
+def test_everything_in_it_is_used_and_nothing_else(ready, fault):
+    ready.configure({"sync": {"canary": "3s"}, "dynamodb": {"meta_table": "test-meta"}})
+    ready.sql("INSERT INTO t VALUES(1, 'x')")
+    ready.start().wait()
+    eventually(lambda: ready.status()["canary"]["last_back"], "a canary")
+    assert {r.op for r in fault.requests} == actions(policy(ready))
+    written = {w[0] for r in fault.batches() for w in r.writes}
+    allowed = {r.split("/")[1] for action, r in pairs(policy(ready)) if action == "BatchWriteItem"}
+    assert written == allowed - {ready.target("u")}  # which has no row
+
+
+def test_what_create_tables_needs(ready, fault):
+    ready.configure({"sync": {"canary": "60s"}, "dynamodb": {"meta_table": "test-meta"}})
+    assert ready.ctl("create-tables").returncode == 0
+    assert {r.op for r in fault.requests} == actions(policy(ready, "--for", "tables"))
+    made = {r.split("/")[1] for _, r in pairs(policy(ready, "--for", "tables"))}
+    assert made == set(fault.table_names())
+
+
+def test_it_is_of_this_configuration(ready):
+    arn = "arn:aws:dynamodb:eu-test-1:%s:table/" + ready.prefix
+    ready.configure({"dynamodb": {"create_tables": "no"}})
+    assert pairs(policy(ready)) == {
+        (action, arn % "*" + table)
+        for action in ("BatchWriteItem", "DescribeTable")
+        for table in "tu"
+    }
+    ready.configure({"source": {"exclude_tables": "u"}, "table t": {"target": "elsewhere"}})
+    assert {r for _, r in pairs(policy(ready, "--account", "123456789012"))} == {
+        "arn:aws:dynamodb:eu-test-1:123456789012:table/elsewhere"
+    }
+    for region, partition in (("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")):
+        printed = policy(ready, "--region", region, "--for", "verify")
+        for _, resource in pairs(printed):
+            assert resource == "arn:%s:dynamodb:%s:*:table/elsewhere" % (partition, region)
+    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "Scan"}
+
+
+@pytest.mark.parametrize(
+    "arguments, part",
+    [
+        (("--for", "all"), "daemon, tables, verify and restore"),
+        (("--account", "12345"), "12 digits"),
+        (("x",), "takes no operand"),
+    ],
+)
+def test_what_it_refuses(ready, arguments, part):
+    done = ready.ctl("iam-policy", *arguments)
+    assert done.returncode == 2 and part in done.stderr and done.stdout == ""
+
+
+def test_a_policy_too_long_to_be_managed_is_told(ready):
+    ready.sql(*("CREATE TABLE a_table_of_the_application_%d(id INTEGER PRIMARY KEY)" % n for n in range(90)))
+    done = ready.ctl("iam-policy")
+    assert done.returncode == 0 and "6144" in done.stderr
+    assert len(pairs(json.loads(done.stdout))) == 3 * 92
+
+
+def test_nothing_mirrored_needs_nothing(ready):
+    ready.configure({"source": {"tables": "none_such"}})
+    done = ready.ctl("iam-policy")
+    assert done.returncode == 2 and "no table" in done.stderr
+
+
+def test_a_refused_write_names_action_resource_and_remedy(ready, fault):
+    ready.sql("INSERT INTO t VALUES(1, 'x')")
+    ready.start().wait()
+    target = ready.target("t")
+    denied = fault.faults.add(
+        Fault("access_denied", times=None, message=DENIED % ("BatchWriteItem", target))
+    )
+    ready.sql("INSERT INTO t VALUES(2, 'x')")
+
+    def told():
+        reasons = ready.status()["reasons"]
+        return [r["message"] for r in reasons if r["code"] == "table_parked"]
+
+    (message,) = eventually(told, "the reason")
+    for text in (message, ready.log_text()):
+        assert "dynamodb:BatchWriteItem is not allowed on arn:aws:dynamodb:eu-test-1:" in text
+        assert ":table/" + target in text and "`syncctl iam-policy`" in text
+    fault.faults.remove(denied)
+    ready.ctl("reload")
+    ready.settle()
+
+
+def test_a_refused_look_names_them_too(ready, fault):
+    fault.faults.add(
+        Fault("access_denied", times=None, op="DescribeTable", message=DENIED % ("DescribeTable", "t"))
+    )
+    ready.start()
+    eventually(lambda: "table_parked" in ready.reasons(), "parked")
+    text = ready.log_text()
+    assert "dynamodb:DescribeTable is not allowed on arn:" in text and "iam-policy" in text
