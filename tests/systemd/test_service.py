@@ -119,7 +119,7 @@ def test_who_may_use_the_socket(world):
     socket = "/run/syncd/app/syncd.sock"
     assert m.shell("stat -c '%%F %%a %%U %%G' %s" % socket).strip() == "socket 660 app syncd"
     modes = m.shell("stat -c '%a %U %G' /run/syncd /run/syncd/app /var/lib/syncd /var/lib/syncd/app").splitlines()
-    assert modes == ["750 root syncd", "711 app app", "750 syncd syncd", "750 app app"]
+    assert modes == ["750 syncd syncd", "711 app app", "750 syncd syncd", "750 app app"]
     assert world.ctl("status", user="member").stdout
     paused = world.ctl("pause", user="member", check=False)
     assert paused.returncode != 0 and paused.stderr
