@@ -148,6 +148,11 @@ chaos:
 	$(Q)$(MAKE) all BUILD=build-chaos FAILPOINTS=1 WERROR=$(WERROR)
 	$(Q)tests/chaos/run --seconds $(DURATION) $(CHAOS)
 
+# The installed service under a real systemd, in a container; SYSTEMD: options for pytest.
+SYSTEMD ?=
+systemd-test:
+	$(Q)tests/systemd/run $(SYSTEMD)
+
 bench: all
 	$(Q)tests/bench/run
 
@@ -193,6 +198,7 @@ install: all
 	  $(BUILD)/systemd/syncd.socket $(BUILD)/systemd/syncd@.socket
 	install -D -m 0644 systemd/syncd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf
 	install -D -m 0644 systemd/syncd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+	install -D -m 0644 systemd/syncd.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-syncd.preset
 	install -D -m 0644 systemd/syncd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
 	for dir in cloudwatch cloudwatch/metric-filters cloudwatch/alarms prometheus grafana; do \
 	  install -d $(DESTDIR)$(PREFIX)/share/syncd/$$dir && \
@@ -215,6 +221,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/catalog/syncd.catalog
 	cd etc && find cloudwatch prometheus grafana -type f -exec sh -c 'rm -f "$$0/$$1"' $(DESTDIR)$(PREFIX)/share/syncd {} \;
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/syncd.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/syncd.conf
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-syncd.preset
 	rm -f $(SHARE)/man/man1/syncctl.1 $(SHARE)/man/man5/syncd.conf.5 $(SHARE)/man/man8/syncd.8
 	rm -f $(COMPLETIONS)/syncd $(COMPLETIONS)/syncctl
 	rm -rf $(DOCUMENTS)
@@ -235,10 +242,21 @@ sbom: $(BUILD)/syncd.cdx.json
 $(BUILD)/syncd.cdx.json: $(PROGRAMS) scripts/sbom
 	$(call say,SBOM,$@)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/sbom --version $(VERSION) $(PROGRAMS) > $@.new && mv $@.new $@
 
-$(BUILD)/systemd/%: systemd/%.in
+# Made anew each time: PREFIX may be another than when the programs were built.
+UNITS := $(BUILD)/systemd/syncd.service $(BUILD)/systemd/syncd@.service
+$(BUILD)/systemd/syncd.service: INSTANCE := syncd
+$(BUILD)/systemd/syncd@.service: INSTANCE := %i
+$(UNITS): systemd/service.in FORCE
 	@mkdir -p $(@D)
-	$(Q)sed 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' $< > $@
-all: $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
+	$(Q)sed '1,/^$$/d; s|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@INSTANCE@|$(INSTANCE)|g' $< > $@
+SOCKETS := $(UNITS:.service=.socket)
+$(BUILD)/systemd/syncd.socket: INSTANCE := syncd
+$(BUILD)/systemd/syncd@.socket: INSTANCE := %i
+$(SOCKETS): systemd/socket.in FORCE
+	@mkdir -p $(@D)
+	$(Q)sed '1,/^$$/d; s|@INSTANCE@|$(INSTANCE)|g' $< > $@
+FORCE:
+all: $(UNITS) $(SOCKETS)
 
 # Man pages: etc/man/*.in, the option table's words and what syncctl's commands say of themselves.
 # SOURCE_DATE_EPOCH: the last commit's time, else the changelog's.
@@ -270,10 +288,10 @@ clean:
 	rm -rf $(BUILD) build-san build-tsan build-fuzz build-chaos
 
 help:
-	@echo 'all check tools bench soak chaos asan ubsan tsan fuzz format lint analyze man sbom deb rpm package-test'
+	@echo 'all check tools systemd-test bench soak chaos asan ubsan tsan fuzz format lint analyze man sbom deb rpm package-test'
 	@echo 'install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(addprefix $(BUILD)/,common daemon etc fuzz planted tests) -type f -name '*.d' 2>/dev/null)
-.PHONY: all check tools bench soak chaos asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
+.PHONY: FORCE all check tools systemd-test bench soak chaos asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
         sample-config sample-policies man sbom deb rpm package-test version

@@ -148,7 +148,7 @@ static void open_directory(const char *path, gid_t gid)
     directory_of(path, dir);
     size_t n = strcspn(given, ":");
     if (strlen(dir) != n || strncmp(dir, given, n) != 0 || lstat(dir, &st) != 0 ||
-        st.st_uid != geteuid() || st.st_gid == gid)
+        st.st_uid != geteuid() || st.st_gid == gid || st.st_mode & S_IXOTH)
         return;
     /* Where it fails, control_socket_reachable() says so. */
     (void)!fchownat(AT_FDCWD, dir, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW);

@@ -18,6 +18,7 @@ enum { TRIM_AFTER = 100 }; /* requests */
 /* --- turns ------------------------------------------------------------------------------------ */
 
 static void on_pump(uv_idle_t *h);
+static void stop_sending(struct daemon *d, usec now);
 static void finish_stop(struct daemon *d);
 
 void daemon_pump(struct daemon *d)
@@ -138,6 +139,8 @@ static void settle(struct daemon *d)
     canary_turn(d, now);
     api_turn(d, now);
     daemon_pause_turn(d, now);
+    if (d->drain.active && drain_over(d, now))
+        stop_sending(d, now);
     if (d->state == DAEMON_STOPPING) {
         finish_stop(d);
         if (d->closing)
@@ -148,6 +151,7 @@ static void settle(struct daemon *d)
     due = earliest(due, canary_due(d));
     due = earliest(
         due, earliest(d->paused_until, d->state == DAEMON_STOPPING ? d->stop_by : USEC_NEVER));
+    due = earliest(due, d->drain.active ? d->drain.look : USEC_NEVER);
     arm(d, now, due);
 }
 
@@ -216,6 +220,7 @@ static void report(struct daemon *d)
     d->reported_at = now;
     mirror_view(d->mirror, now, &v);
     report_health(d, &v, now);
+    watchdog_look(d, &v, now);
     heartbeat_say(d->heartbeat, d->health == HEALTH_OK && d->state == DAEMON_RUNNING);
     give_back_memory(d, &v);
 }
@@ -235,7 +240,7 @@ static void tick(void *arg)
     mirror_rest(d->mirror, clock_monotonic());
     report(d);
     log_tick();
-    notify_watchdog();
+    watchdog_feed(d);
 }
 
 /* --- the mirror's edge ------------------------------------------------------------------------ */
@@ -388,17 +393,31 @@ static void finish_stop(struct daemon *d)
     close_all(d);
 }
 
+static void stop_sending(struct daemon *d, usec now)
+{
+    d->drain.active = false;
+    d->state = DAEMON_STOPPING;
+    mirror_stop(d->mirror, now);
+    FAILPOINT("stop_begun");
+}
+
 void daemon_stop(struct daemon *d, const char *why)
 {
+    usec now = clock_monotonic();
+
     if (d->state == DAEMON_STOPPING)
         return;
-    d->state = DAEMON_STOPPING;
-    d->stop_by = clock_monotonic() + STOP_LIMIT;
-    notify_stopping();
-    log_event(LOG_EV_INFO, "stopping", log_msg("stopping (%s): finishing what is in flight", why),
-              NULL);
-    mirror_stop(d->mirror, clock_monotonic());
-    FAILPOINT("stop_begun");
+    if (!d->drain.active) {
+        d->stop_by = now + STOP_LIMIT;
+        notify_stopping();
+        log_event(LOG_EV_INFO, "stopping",
+                  log_msg("stopping (%s): finishing what is in flight", why), NULL);
+        drain_begin(d, now);
+    } else {
+        d->drain.active = false; /* asked for twice: at once */
+    }
+    if (!d->drain.active)
+        stop_sending(d, now);
     daemon_turn(d);
 }
 

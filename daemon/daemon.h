@@ -4,6 +4,7 @@
  *     daemon.c    start, turns of work, stop
  *     watcher.c   notices changes of the database
  *     source_sync.c  what was read is made durable before it is sent
+ *     drain.c     before a stop: what is committed is sent, if that gets on
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     access.c    region, endpoint, credentials
  *     targets.c   are the DynamoDB tables there
@@ -12,6 +13,7 @@
  *     heartbeat.c tells somebody elsewhere that all is well
  *     loop_stall.c  how long the loop is busy without looking up
  *     api.c       the control socket's answers; status.c and metrics.c write two of them
+ *     watchdog.c  systemd's watchdog, and when it is not fed; progress.c decides
  *     pause.c     holding back for a while
  *     alarms.c    what lasts is told when it begins and ends; emf.c numbers for CloudWatch
  *     notify.c    systemd: readiness, watchdog, journal */
@@ -32,6 +34,7 @@
 #include "jobs/table_check.h"
 #include "loop_stall.h"
 #include "mirror/mirror.h"
+#include "progress.h"
 #include "source/durable.h"
 #include "stall.h"
 #include "watcher.h"
@@ -61,6 +64,14 @@ struct source_sync {
     int rc;
 };
 
+/* The last sending before a stop: drain.c. */
+struct drain {
+    bool active;
+    int64_t seq; /* the journal's end when the stop was asked for */
+    usec by, look, moved;
+    uint64_t settled;
+};
+
 enum { ALARMS = 4 };
 
 /* What the last line of embedded metrics told: emf.c. */
@@ -88,6 +99,7 @@ struct daemon {
     struct source_sync source_sync;
     bool syncing, pumping, closing;
     usec stop_by;
+    struct drain drain;
 
     /* DynamoDB */
     struct endpoint endpoint;
@@ -123,6 +135,8 @@ struct daemon {
     usec detached_since; /* monotonic, since when the database is not taken up; 0: it is */
     struct heartbeat *heartbeat;
     struct loop_stall *loop_stall;
+    struct progress progress;
+    bool stalled; /* nothing moves that should: the watchdog is not fed */
     /* alarms.c: monotonic, 0: not so now */
     struct growth journal_growth;
     uint64_t throttled_seen;
@@ -144,6 +158,12 @@ void daemon_pump(struct daemon *d);
 void daemon_stop(struct daemon *d, const char *why);
 /* Take the configuration anew. 0 or a negative errno with a sentence; `changed` may be NULL. */
 int daemon_reload(struct daemon *d, struct buf *changed, struct err *err);
+
+/* drain.c */
+/* false: nothing to wait for. */
+bool drain_begin(struct daemon *d, usec now);
+/* To be asked again at drain.look. */
+bool drain_over(struct daemon *d, usec now);
 
 /* pause.c */
 /* For so many seconds; 0: until resumed. False: it does not outlive the process, because the state
@@ -233,6 +253,12 @@ void health_json(struct daemon *d, struct buf *out, enum health *level);
 void tables_json(struct daemon *d, struct buf *out);
 void dead_letters_json(struct daemon *d, struct buf *out);
 void metrics_text(struct daemon *d, struct buf *out);
+
+/* watchdog.c */
+/* Each second: does the work move? */
+void watchdog_look(struct daemon *d, const struct mirror_view *v, usec now);
+/* Feed it, unless nothing moves that should. */
+void watchdog_feed(const struct daemon *d);
 
 /* notify.c */
 void notify_setup(void);

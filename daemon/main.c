@@ -10,6 +10,7 @@
 
 #include "daemon.h"
 #include "jobs/local.h"
+#include "jobs/owner.h"
 
 enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
@@ -94,8 +95,10 @@ static int fail(const struct err *err, int code)
 static int check(struct config *c)
 {
     struct err err = {0};
-    int rc = job_check(c, stdout, false, &err);
+    int rc = owner_become(c->database, &err);
 
+    if (rc == 0)
+        rc = job_check(c, stdout, false, &err);
     config_free(c);
     return rc < 0 ? fail(&err, EXIT_USAGE) : 0;
 }
@@ -118,9 +121,9 @@ static int run(struct daemon *d)
     curl_global_cleanup();
     if (rc == 0)
         return 0;
-    /* A second daemon, a wrong user or a missing region will not go away by starting again. */
-    return fail(&err,
-                rc == -EINVAL || rc == -EBUSY || rc == -EADDRINUSE ? EXIT_USAGE : EXIT_UNREACHABLE);
+    /* A wrong user or a missing region will not go away by starting again. What a job of syncctl
+     * locks for a moment will. */
+    return fail(&err, rc == -EINVAL || rc == -EADDRINUSE ? EXIT_USAGE : EXIT_UNREACHABLE);
 }
 
 int main(int argc, char **argv)

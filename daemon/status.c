@@ -67,7 +67,7 @@ static json_t *reasons_json(const struct health_report *r)
 
 static const char *state_name(const struct daemon *d, const struct mirror_view *v)
 {
-    if (d->state == DAEMON_STOPPING)
+    if (d->state == DAEMON_STOPPING || d->drain.active)
         return "stopping";
     if (d->state == DAEMON_STARTING)
         return "starting";

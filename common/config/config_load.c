@@ -314,7 +314,8 @@ static bool systemd_directory(const char *variable, struct buf *out)
     return true;
 }
 
-/* Beside a configuration in /etc/syncd belongs the state directory of its unit. */
+/* Beside a configuration in /etc/syncd belongs the state directory of its unit. Where this user may
+ * not look, it is taken to be there: another file in its stead would know nothing. */
 static bool installed_state(const struct config *c, struct buf *path)
 {
     static const char installed[] = SYNCD_SYSCONFDIR "/syncd/";
@@ -322,11 +323,8 @@ static bool installed_state(const struct config *c, struct buf *path)
 
     if (strncmp(c->file, installed, sizeof installed - 1) != 0)
         return false;
-    if (strcmp(c->name, "syncd") == 0)
-        buf_lit(&found, "/var/lib/syncd/syncd.db");
-    else
-        buf_printf(&found, "/var/lib/syncd/%s/%s.db", c->name, c->name);
-    if (buf_ok(&found) && access(found.data, F_OK) == 0) {
+    buf_printf(&found, "/var/lib/syncd/%s/%s.db", c->name, c->name);
+    if (buf_ok(&found) && (access(found.data, F_OK) == 0 || errno == EACCES)) {
         *path = found;
         return true;
     }

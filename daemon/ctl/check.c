@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <stdio.h>
 
 #include "ctl/ctl.h"
 #include "jobs/local.h"
+#include "jobs/owner.h"
 
 int cmd_check(struct ctl *ctl, int argc, char **argv)
 {
@@ -12,6 +14,8 @@ int cmd_check(struct ctl *ctl, int argc, char **argv)
     if (!ctl_no_operands(ctl, argc, argv, &r))
         return r;
     r = ctl_config(ctl, &config, &err);
+    if (r == 0 && owner_become(config->database, &err) < 0)
+        r = -EIO;
     if (r == 0)
         r = job_check(config, stdout, ctl->json, &err);
     return r < 0 ? ctl_fail(r, &err) : CTL_DONE;

@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <stdio.h>
 
 #include "ctl/ctl.h"
 #include "jobs/local.h"
+#include "jobs/owner.h"
 
 int cmd_create_tables(struct ctl *ctl, int argc, char **argv)
 {
@@ -19,6 +21,8 @@ int cmd_create_tables(struct ctl *ctl, int argc, char **argv)
     if (optind < argc)
         return ctl_usage(ctl, "create-tables takes no operand (%s)", argv[optind]);
     r = ctl_config(ctl, &config, &err);
+    if (r == 0 && owner_become(config->database, &err) < 0)
+        r = -EIO;
     if (r == 0)
         r = job_create_tables(config, dry_run, stdout, &err);
     return r < 0 ? ctl_fail(r, &err) : CTL_DONE;

@@ -99,6 +99,8 @@ int cmd_check(struct ctl *ctl, int argc, char **argv);
 int cmd_attach(struct ctl *ctl, int argc, char **argv);
 int cmd_detach(struct ctl *ctl, int argc, char **argv);
 int cmd_uninstall(struct ctl *ctl, int argc, char **argv);
+int cmd_setup(struct ctl *ctl, int argc, char **argv);
+int cmd_doctor(struct ctl *ctl, int argc, char **argv);
 int cmd_iam_policy(struct ctl *ctl, int argc, char **argv);
 int cmd_create_tables(struct ctl *ctl, int argc, char **argv);
 int cmd_dead_letters(struct ctl *ctl, int argc, char **argv);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/owner.h"
+
 #define DAEMON_TIMEOUT                                                                             \
     (5 * 60 * USEC_PER_SEC) /* it may have to wait for the application's locks                     \
                              */
@@ -45,7 +47,7 @@ static int do_here(struct ctl *ctl, either_job_fn *job, struct err *err)
     const struct config *config;
     int r = ctl_config(ctl, &config, err);
 
-    return r < 0 ? r : job(config, err);
+    return r < 0 ? r : owner_run(config, job, err);
 }
 
 int either_do(struct ctl *ctl, const char *target, either_job_fn *job, struct buf *body,

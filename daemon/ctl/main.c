@@ -47,6 +47,23 @@ static const struct command commands[] = {
     {"approve", ROWS, "", "let held comparisons delete what they would",
      "A comparison that would delete more than hold_deletes of a table waits for this.\n", true,
      cmd_approve},
+    {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
+     "write the configuration and the unit's drop-in for a database",
+     "Writes /etc/syncd/NAME.conf, with what --region, --endpoint-url and --profile say, and for\n"
+     "syncd@NAME.service a drop-in that lets the daemon run as the database's owner and write in\n"
+     "its directory; then says what to do next.\n"
+     "  --application UNIT    the unit that writes to the database: the daemon starts before it\n"
+     "                        and stops after it\n"
+     "  --credentials FILE    keys in a shared credentials file that root alone may read: systemd\n"
+     "                        hands it to the daemon (LoadCredential=)\n"
+     "  --user USER           owner of a database that is not there yet\n"
+     "  --force               replace files that are there\n"
+     "  --root DIR            write below DIR instead of /\n",
+     false, cmd_setup},
+    {"doctor", SETUP, "", "check database, unit, credentials, tables and clock",
+     "One line a check: ok, warning or failed, and what to do. Exits 1 when one failed. Run it as\n"
+     "root or as the database's owner; works with and without a daemon.\n",
+     false, cmd_doctor},
     {"check", SETUP, "", "read configuration and schema, print the mapping", "", false, cmd_check},
     {"create-tables", SETUP, "[--dry-run]", "make the DynamoDB tables that the mapping needs",
      "  --dry-run    only say which\n", false, cmd_create_tables},
