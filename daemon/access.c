@@ -165,15 +165,15 @@ void access_refused(struct daemon *d, bool clock, const char *code, const char *
 {
     struct credentials_view v;
     /* Tokens expire in the normal course of things (twice, perhaps, before a success is noticed),
-     * and of a clock DynamoDB's time is learnt with the refusal; only what stays so is worth a
-     * word. */
+     * of a clock DynamoDB's time is learnt with the refusal, and new keys of a role may be unknown
+     * for a moment; only what stays so is worth a word. */
     bool passing = clock || strncmp(code, "ExpiredToken", 12) == 0;
 
     if (!d->credentials)
         return;
     credentials_cache_view(d->credentials, &v);
     credentials_cache_refused(d->credentials);
-    if (passing && v.refusals < 2)
+    if (v.refusals < (passing ? 2 : 1))
         return;
     err_set(&d->refusal, 0, "DynamoDB does not accept the %s (%s): %s: %s",
             clock ? "time of our signatures" : "credentials", d->provider_name, code, message);

@@ -74,8 +74,9 @@ static usec pause_after(struct credentials_cache *c, unsigned failures, usec mos
 
     for (unsigned i = 1; i < failures && wait < most; i++)
         wait *= 2;
-    wait = wait < most ? wait : most;
-    return wait / 2 + (usec)rng_upto(&c->rng, (uint64_t)(wait / 2));
+    if (wait > most / 5 * 4)
+        wait = most / 5 * 4;
+    return wait + (usec)rng_upto(&c->rng, (uint64_t)(wait / 4));
 }
 
 static void plan_renewal(struct credentials_cache *c, int64_t service)
