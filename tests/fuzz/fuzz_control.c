@@ -40,6 +40,7 @@ static const struct control_route routes[] = {{"GET", "/v1/status", on_get, fals
 
 static struct fuzz *fuzz_start(void)
 {
+    const struct control_groups groups = {.socket = "", .operators = ""};
     struct fuzz *f = calloc(1, sizeof *f);
     struct err err;
 
@@ -50,7 +51,7 @@ static struct fuzz *fuzz_start(void)
         abort();
     snprintf(f->path, sizeof f->path, "%s/s", f->dir);
     uv_loop_init(&f->loop);
-    if (control_start(&f->loop, f->path, "", routes, NULL, &f->control, &err) != 0) {
+    if (control_start(&f->loop, f->path, &groups, routes, NULL, &f->control, &err) != 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }
