@@ -1,6 +1,6 @@
-/* Shared by the mirror's files only: mirror.c (life, work, the engine's actions), attach.c (schema
- * and capture), resolve.c (tables and the store), identity.c and place.c (whose database and
- * journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
+/* Shared by the mirror's files only: mirror.c (life, work), actions.c (the engine's), attach.c
+ * (schema and capture), resolve.c (tables and the store), identity.c and place.c (whose database
+ * and journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
  * (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable before it
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
  * tried again), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
@@ -300,9 +300,13 @@ struct mirror {
 
 extern const usec mirror_ack_bounds[MIRROR_ACK_BOUNDS]; /* ack.c */
 
+/* actions.c */
+void actions_begin(struct mirror *m);
+/* An event for the engine, and what it wants done of it. */
+void mirror_act(struct mirror *m, usec now, const struct event *ev);
+
 /* mirror.c */
 int mirror_lock_database(struct mirror *m, struct err *err);
-void mirror_act(struct mirror *m, usec now, const struct event *ev);
 void mirror_fail(struct mirror *m, int sqlite_rc, const char *doing);
 void mirror_note(struct mirror *m, enum log_level level, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
