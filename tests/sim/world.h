@@ -7,7 +7,8 @@
  *     disk.c         the files, in memory, and what a power failure leaves of them
  *     vfs.c, libc.c  those files as SQLite and as the rest of the program see them
  *     oracle.c       what must be true: the items that the rows map to, compared with the model's
- *     world.c        life of the mirror: start, turns, crashes, stops; the clock and the trace
+ *     process.c      life of the mirror: start, turns, crashes, stops
+ *     world.c        the clock, chance, the trace
  *
  * Nothing here is thread-safe, and one world lives at a time: clock_gettime() and usleep() of the
  * program are answered from its clock. A broken promise is kept as the first sentence of
@@ -22,6 +23,8 @@
 #include "base/rng.h"
 #include "config/config.h"
 #include "mirror/mirror.h"
+
+#define SIM_EPOCH (1700000000 * USEC_PER_SEC) /* of the wall clock, when the other is at 0 */
 
 enum { SIM_TABLES = 32, SIM_SOURCES = 7, SIM_COMMITS = 64 };
 
@@ -149,6 +152,8 @@ void sim_fail(struct world *w, const char *fmt, ...) __attribute__((format(print
 /* The statement at `kept`, prepared once; NULL when it cannot be, which is what the steps and
  * columns of no statement say. To be reset after use. */
 sqlite3_stmt *sim_ask(sqlite3 *db, sqlite3_stmt **kept, const char *sql);
+
+/* --- process.c -------------------------------------------------------------------------------- */
 
 bool sim_start(struct world *w);
 /* The process dies: what its state file had not committed is gone, requests are on their own. */

@@ -251,6 +251,7 @@ static int in_approve(struct mirror *m)
 #undef calloc
 #undef realloc
 #undef strdup
+#include "../sim/process.c"
 #include "../sim/world.c"
 
 /* The nth request does not do what it should: which way it fails goes by its number. */

@@ -17,6 +17,7 @@
 #include "../sim/disk.c"
 #include "../sim/libc.c"
 #include "../sim/oracle.c"
+#include "../sim/process.c"
 #include "../sim/run.c"
 #include "../sim/service.c"
 #include "../sim/vfs.c"

@@ -15,6 +15,7 @@
 #include "../sim/disk.c"
 #include "../sim/libc.c"
 #include "../sim/oracle.c"
+#include "../sim/process.c"
 #include "../sim/service.c"
 #include "../sim/vfs.c"
 #include "../sim/world.c"
