@@ -12,52 +12,14 @@
 #include "config/listen.h"
 #include "control_call.h"
 
-#define MAX_CONNECTIONS  64u
 #define SPARE            64u /* accepted beyond, until those are cut that dawdle */
 #define TURN             (5 * USEC_PER_MSEC)
 #define TAKEN_UP         8u
-#define GRACE_MSEC       100u
-#define MAX_GROUPS       65536u
 #define MAX_BODY         (64u << 10)
 #define MAX_DISCARD      (1u << 20) /* read past MAX_BODY, so that the client gets to hear its 413 */
 #define MEMORY_LIMIT     ((size_t)32 << 10)
 #define STOP_ROUNDS      16
 #define PATH_IN_MESSAGES 120
-
-/* Reading is the socket's mode and group; changing is for root and the daemon's own user. */
-static bool may(enum control_right right, const struct client *peer, uid_t own)
-{
-    return right == CONTROL_READ || (peer->known && (peer->uid == 0 || peer->uid == own)) ||
-           (right == CONTROL_OPERATE && peer->operates);
-}
-
-/* What the caller would have to be. */
-static void refuse_right(struct control_call *call, enum control_right right)
-{
-    const struct control *c = call->control;
-    struct err message;
-
-    if (right == CONTROL_OPERATE && c->operators != (gid_t)-1)
-        err_set(&message, 0,
-                "only root, the daemon's own user and members of the group %s may do this: join it "
-                "(usermod -aG %s USER, then log in again) or use sudo",
-                c->operator_group, c->operator_group);
-    else if (right == CONTROL_OPERATE)
-        err_set(&message, 0,
-                "only root and the daemon's own user may do this, and members of the group that "
-                "[control] operator_group names, but it names none; use sudo");
-    else
-        err_set(&message, 0, "only root and the daemon's own user may do this; use sudo");
-    control_reply_error(call, 403, "forbidden", message.text);
-}
-
-bool control_permit(struct control_call *call, enum control_right right)
-{
-    if (may(right, call->client, geteuid()))
-        return true;
-    refuse_right(call, right);
-    return false;
-}
 
 void control_handle_closed(struct control *c)
 {
@@ -256,7 +218,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return MHD_NO;
     control_client_began(call->control, call->client);
     call->client->answering = true;
-    if (call->control->client_count > MAX_CONNECTIONS) /* one question each, while others wait */
+    if (call->control->client_count > CONTROL_CLIENTS) /* one question each, while others wait */
         MHD_add_response_header(call->response, MHD_HTTP_HEADER_CONNECTION, "close");
     return MHD_queue_response(connection, (unsigned)call->status, call->response);
 }
@@ -279,144 +241,6 @@ static void on_request_completed(void *cls, struct MHD_Connection *connection, v
     free(call);
 }
 
-/* Is the peer in the group, as its first or any other? The kernel kept them at connect(). */
-static bool in_group(int fd, const struct ucred *cred, gid_t group)
-{
-    _cleanup_free_ gid_t *groups = NULL;
-    socklen_t n = 0;
-
-    if (group == (gid_t)-1)
-        return false;
-    if (cred->gid == group)
-        return true;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &n) == 0 || errno != ERANGE ||
-        n > MAX_GROUPS * sizeof *groups || !(groups = malloc(n)) ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &n) != 0)
-        return false;
-    for (size_t i = 0; i < n / sizeof *groups; i++)
-        if (groups[i] == group)
-            return true;
-    return false;
-}
-
-/* Clients of one user. */
-static unsigned held_by(const struct control *c, uid_t uid)
-{
-    unsigned n = 0;
-
-    list_for_each(pos, after, &c->clients)
-    {
-        const struct client *client = container_of(pos, struct client, node);
-        n += client->uid == uid && !client->cut;
-    }
-    return n;
-}
-
-/* Of the user with the most connections, the one that has taken longest; of those that are being
- * answered none, unless they may go too. */
-static struct client *find_dawdler(struct control *c, bool answering_too)
-{
-    struct client *found = NULL;
-    unsigned most = 0;
-
-    list_for_each(pos, after, &c->clients)
-    {
-        struct client *client = container_of(pos, struct client, node);
-        if (client->cut || client->waiting || (client->answering && !answering_too) ||
-            (found && client->uid == found->uid))
-            continue;
-        unsigned n = held_by(c, client->uid);
-        if (n > most) {
-            most = n;
-            found = client;
-        }
-    }
-    return found;
-}
-
-/* libmicrohttpd sees the hang-up, and lets go of it in its next run. */
-static void cut(struct control *c, struct client *client)
-{
-    shutdown(client->fd, SHUT_RDWR);
-    client->deadline = CONTROL_NEVER;
-    if (!client->cut)
-        c->client_count--;
-    client->cut = true;
-}
-
-/* Where too many are there, all go that dawdle; the time to look again, or CONTROL_NEVER. Who has
- * just come is given the time to speak: at libmicrohttpd's limit others wait in the queue. */
-static uint64_t make_room(struct control *c, uint64_t now)
-{
-    bool crowded = c->client_count > MAX_CONNECTIONS;
-
-    while (crowded) {
-        bool still = c->client_count > MAX_CONNECTIONS;
-        struct client *dawdler = find_dawdler(c, false);
-        if (!dawdler && still)
-            dawdler = find_dawdler(c, true);
-        if (!dawdler)
-            break;
-        if (dawdler->since + GRACE_MSEC > now)
-            return still ? dawdler->since + GRACE_MSEC : CONTROL_NEVER;
-        cut(c, dawdler);
-        c->run_again = true;
-    }
-    return CONTROL_NEVER;
-}
-
-static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
-                          enum MHD_ConnectionNotificationCode what)
-{
-    struct control *c = cls;
-    struct client *client = *context;
-
-    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-        if (client) {
-            c->client_count -= !client->cut;
-            list_remove(&client->node);
-        }
-        free(client);
-        *context = NULL;
-        /* At its limit libmicrohttpd takes the listening socket out of its epoll set, and puts it
-         * back only at the start of a later run. */
-        c->run_again = true;
-        return;
-    }
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct ucred cred;
-    socklen_t n = sizeof cred;
-    if (!info || !(client = calloc(1, sizeof *client)))
-        return; /* without a context every request is refused */
-    client->fd = info->connect_fd;
-    client->known = getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0;
-    client->uid = client->known ? cred.uid : (uid_t)-1;
-    client->pid = client->known ? cred.pid : 0;
-    client->operates = client->known && in_group(client->fd, &cred, c->operators);
-    list_init(&client->node);
-    control_client_began(c, client);
-    *context = client;
-    c->client_count++;
-}
-
-/* Cut whoever is late; the time of the next one, or CONTROL_NEVER. libmicrohttpd sees the hang-up.
- */
-static uint64_t cut_late_clients(struct control *c, uint64_t now)
-{
-    uint64_t next = CONTROL_NEVER;
-
-    list_for_each(pos, after, &c->clients)
-    {
-        struct client *client = container_of(pos, struct client, node);
-        if (client->deadline <= now)
-            cut(c, client);
-        if (client->deadline < next)
-            next = client->deadline;
-    }
-    return next;
-}
-
 static void on_timer(uv_timer_t *timer);
 static void on_soon(uv_idle_t *handle);
 
@@ -436,8 +260,8 @@ static void step(struct control *c)
     uint64_t now = uv_now(c->loop), next;
 
     run_http(c);
-    uint64_t crowded = make_room(c, now);
-    next = cut_late_clients(c, now);
+    uint64_t crowded = control_clients_make_room(c, now);
+    next = control_clients_cut_late(c, now);
     next = crowded < next ? crowded : next;
     if (MHD_get_timeout(c->http, &msec) == MHD_YES && msec < next - now)
         next = now + msec;
@@ -480,9 +304,9 @@ static int start_http(struct control *c, struct err *err)
     c->http = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, c,
         MHD_OPTION_LISTEN_SOCKET, c->socket.fd, MHD_OPTION_CONNECTION_LIMIT,
-        MAX_CONNECTIONS + SPARE, MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_LIMIT,
+        CONTROL_CLIENTS + SPARE, MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_LIMIT,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_request_completed, c,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, c, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, control_client_notice, c, MHD_OPTION_END);
     if (!c->http)
         return err_set(err, -EIO, "cannot start the HTTP server on %s", c->socket.addr.sun_path);
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(c->http, MHD_DAEMON_INFO_EPOLL_FD);

@@ -182,14 +182,6 @@ const char *control_query_nth(struct control_call *call, const char *name, unsig
     return n.value;
 }
 
-void control_client_began(struct control *c, struct client *client)
-{
-    client->since = uv_now(c->loop);
-    client->deadline = client->since + CONTROL_PHASE_MSEC;
-    list_remove(&client->node);
-    list_push_back(&c->clients, &client->node);
-}
-
 uid_t control_peer_uid(const struct control_call *call)
 {
     return call->client->uid;

@@ -57,6 +57,8 @@ struct client {
     uint64_t deadline; /* loop time in ms at which the connection is cut, or NEVER */
 };
 
+#define CONTROL_CLIENTS 64u /* served at a time */
+
 enum call_state {
     CALL_RECEIVING, /* the body, which nobody reads, is still coming */
     CALL_RUNNING,   /* inside its handler */
@@ -82,8 +84,19 @@ struct control_call {
 /* The call waits for its answer (`wait` may take a minute): it is suspended, and watched for a
  * client that hangs up. control_call_answer() ends it. */
 void control_call_suspend(struct control_call *call);
+/* control_clients.c: */
 /* A new phase of the client's begins: it is now the one that dawdles least. */
 void control_client_began(struct control *c, struct client *client);
+/* libmicrohttpd's notice that a connection has come or is gone. */
+void control_client_notice(void *cls, struct MHD_Connection *connection, void **context,
+                           enum MHD_ConnectionNotificationCode what);
+/* Where more than CONTROL_CLIENTS are there, all go that dawdle; the time to look again, or
+ * CONTROL_NEVER. Who has just come is given the time to speak: at libmicrohttpd's limit others wait
+ * in the queue. */
+uint64_t control_clients_make_room(struct control *c, uint64_t now);
+/* Cut whoever is late; the time of the next one, or CONTROL_NEVER. */
+uint64_t control_clients_cut_late(struct control *c, uint64_t now);
+
 /* Tell the owner, once, that its answer is not wanted any more. */
 void control_call_lost(struct control_call *call);
 /* NULL without memory, which drops the connection. */

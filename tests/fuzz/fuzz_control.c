@@ -7,6 +7,7 @@
 
 #include "control.c"
 #include "control_call.c"
+#include "control_clients.c"
 #include "control_socket.c"
 
 struct fuzz {

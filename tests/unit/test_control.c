@@ -14,6 +14,7 @@
 /* The tests link the common library only, and look at the decisions inside. */
 #include "control.c"
 #include "control_call.c"
+#include "control_clients.c"
 #include "control_socket.c"
 
 #define GUARD_SECONDS 20
@@ -561,8 +562,8 @@ static void test_serves_a_hundred_at_once(void **state)
 static void test_dawdlers_make_room(void **state)
 {
     struct world *w = *state;
-    struct peer waiting[20], first[MAX_CONNECTIONS], late[30];
-    const unsigned idle = MAX_CONNECTIONS;
+    struct peer waiting[20], first[CONTROL_CLIENTS], late[30];
+    const unsigned idle = CONTROL_CLIENTS;
 
     start(w);
     for (unsigned i = 0; i < 20; i++) {
@@ -581,7 +582,7 @@ static void test_dawdlers_make_room(void **state)
         expect(w, &late[i], 200, "hello");
     }
     UNTIL(w, &first[0], first[0].eof);
-    UNTIL(w, NULL, w->control->client_count <= MAX_CONNECTIONS);
+    UNTIL(w, NULL, w->control->client_count <= CONTROL_CLIENTS);
     assert_int_equal(w->gone_count, 0);
     for (unsigned i = 0; i < 20; i++) {
         answer_text(w->held[i], "at last");
@@ -638,8 +639,8 @@ static void test_cuts_late_clients_but_not_waiting_ones(void **state)
     ask(w, &deaf, "GET", "/large");
     UNTIL(w, NULL, recv(deaf.fd, &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
     uint64_t now = uv_now(&w->loop);
-    assert_true(cut_late_clients(w->control, now) <= now + CONTROL_PHASE_MSEC);
-    assert_true(cut_late_clients(w->control, now + CONTROL_PHASE_MSEC) == CONTROL_NEVER);
+    assert_true(control_clients_cut_late(w->control, now) <= now + CONTROL_PHASE_MSEC);
+    assert_true(control_clients_cut_late(w->control, now + CONTROL_PHASE_MSEC) == CONTROL_NEVER);
     UNTIL(w, &idle, idle.eof);
     UNTIL(w, &half, half.eof);
     UNTIL(w, &deaf, deaf.eof);
