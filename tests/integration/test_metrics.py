@@ -254,7 +254,7 @@ def test_every_query_names_a_metric_and_labels_that_exist(running):
 def test_codes_in_queries_are_codes_of_health():
     with open(os.path.join(ROOT, "daemon/health.c"), encoding="utf-8") as text:
         source = text.read()
-    for path in ("sender.c", "targets.c"):
+    for path in ("access.c", "sender.c", "targets.c"):
         with open(os.path.join(ROOT, "daemon", path), encoding="utf-8") as text:
             source += text.read()
     codes = set(re.findall(r'"([a-z_]+)"', source))
