@@ -1,7 +1,7 @@
 /* The daemon: a mirror driven by a libuv loop. Shared by the daemon's files only:
  *
  *     main.c      arguments, loop, exit code
- *     daemon.c    start, turns of work, stop
+ *     daemon.c    start, turns of work, stop; reload.c a changed configuration
  *     watcher.c   notices changes of the database
  *     source_sync.c  what was read is made durable before it is sent
  *     drain.c     before a stop: what is committed is sent, if that gets on
@@ -156,8 +156,11 @@ void daemon_turn(struct daemon *d);
 /* Work in the next turns of the loop until there is none. */
 void daemon_pump(struct daemon *d);
 void daemon_stop(struct daemon *d, const char *why);
+
+/* reload.c */
 /* Take the configuration anew. 0 or a negative errno with a sentence; `changed` may be NULL. */
 int daemon_reload(struct daemon *d, struct buf *changed, struct err *err);
+void daemon_on_hup(uv_signal_t *h, int signum);
 
 /* drain.c */
 /* false: nothing to wait for. */
