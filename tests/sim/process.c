@@ -12,7 +12,7 @@
 #include "vfs.h"
 #include "world.h"
 
-enum { SETTLE_TURNS = 200000 };
+enum { SETTLE_TURNS = 200000, STOP_ACKS = 10000 };
 /* Thousands of refused rows, each found by halving, one request after the other, take their time.
  */
 #define SETTLE_TIME (6 * 3600 * USEC_PER_SEC)
@@ -189,8 +189,10 @@ void sim_stop(struct world *w)
         sim_flushed(w, true);
     if (mirror_flush_now(w->mirror, w->now, &fd) == 1)
         mirror_flushed(w->mirror, w->now, fdatasync(fd) == 0);
-    while (mirror_ack(w->mirror, w->now, true) == w->now)
-        ;
+    unsigned acks = 0;
+    while (mirror_ack(w->mirror, w->now, true) == w->now && !w->failure[0])
+        if (++acks > STOP_ACKS)
+            sim_fail(w, "I8: at a stop the journal is acknowledged without an end");
     mirror_farewell(w->mirror);
     service_orphan(w);
     mirror_free(w->mirror);
