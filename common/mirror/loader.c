@@ -452,8 +452,8 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         mirror_fail(m, rc, log_msg("reading table \"%s\"", t->name));
         return 0;
     }
-    /* A sweep that waits for the reader, which waits for the state file. */
-    if (!p.span && m->attached && suspects_hold_reader(m))
+    /* A sweep that waits for the reader, which waits for the state file, or for room. */
+    if (!p.span && m->attached && (suspects_hold_reader(m) || !mirror_room(m, now, SHARE_CHANGES)))
         return 0;
     return MIRROR_MORE;
 }
