@@ -80,7 +80,9 @@ static void look_at_clock(struct doctor *d, const struct ping *p)
                    (long long)(off < 0 ? -off : off) + 1);
 }
 
-static bool look_at_endpoint(struct doctor *d)
+enum endpoint_state { ENDPOINT_UNKNOWN, ENDPOINT_SILENT, ENDPOINT_ANSWERS };
+
+static enum endpoint_state look_at_endpoint(struct doctor *d)
 {
     struct endpoint e;
     struct ping p = {0};
@@ -91,18 +93,18 @@ static bool look_at_endpoint(struct doctor *d)
         rc = ping(&p, d->config, &e, &err);
     if (rc < 0) {
         doctor_add(d, "endpoint", DOCTOR_FAILED, "%s", err.text);
-        return false;
+        return ENDPOINT_UNKNOWN;
     }
     if (p.outcome != HTTP_REPLIED) {
         doctor_add(d, "endpoint", DOCTOR_FAILED,
                    "%s (region %s) cannot be reached: %s; look at route, security group, proxy and "
                    "name resolution",
                    e.url, e.region, p.error);
-        return false;
+        return ENDPOINT_SILENT;
     }
     doctor_add(d, "endpoint", DOCTOR_OK, "%s answers, region %s", e.url, e.region);
     look_at_clock(d, &p);
-    return true;
+    return ENDPOINT_ANSWERS;
 }
 
 /* --- credentials and tables ------------------------------------------------------------------- */
@@ -203,13 +205,15 @@ void doctor_dynamodb(struct doctor *d)
     struct connection x;
     struct err err = {0};
 
-    if (!look_at_endpoint(d))
+    enum endpoint_state endpoint = look_at_endpoint(d);
+    if (endpoint == ENDPOINT_UNKNOWN)
         return;
     if (connection_open(&x, d->config, &err) < 0) {
         no_credentials(d, &err);
         return;
     }
     doctor_add(d, "credentials", DOCTOR_OK, "found: %s", x.provider_name);
-    look_at_tables(d, &x);
+    if (endpoint == ENDPOINT_ANSWERS)
+        look_at_tables(d, &x);
     connection_close(&x);
 }

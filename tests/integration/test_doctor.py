@@ -126,6 +126,7 @@ def test_an_endpoint_that_is_not_there(faulty, fault):
     fault.refuse_connections()
     code, checks = doctor(faulty)
     assert code == 1 and failed(checks) == {"endpoint"} and "cannot be reached" in checks["endpoint"][0][1]
+    assert "credentials" in checks and "tables" not in checks
 
 
 def test_a_table_that_is_missing(faulty):
