@@ -158,6 +158,27 @@ json_t *ctl_parse(const struct buf *body, struct err *err)
     return NULL;
 }
 
+json_t *ctl_answer(struct ctl *ctl, int argc, char **argv, const char *method, const char *target,
+                   int *exit_code)
+{
+    _cleanup_buf_ struct buf body = {0};
+    struct err err;
+
+    if (!ctl_no_operands(ctl, argc, argv, exit_code))
+        return NULL;
+    *exit_code = ctl_call(ctl, method, target, &body);
+    if (*exit_code != CTL_DONE)
+        return NULL;
+    if (ctl->json) {
+        *exit_code = ctl_print_json(&body);
+        return NULL;
+    }
+    json_t *root = ctl_parse(&body, &err);
+    if (!root)
+        *exit_code = ctl_fail(-EIO, &err);
+    return root;
+}
+
 const char *field_text(const json_t *object, const char *key)
 {
     const char *s = json_string_value(json_object_get(object, key));

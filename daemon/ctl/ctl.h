@@ -80,6 +80,11 @@ int ctl_check_status(int status, const struct buf *body, struct err *err);
 int ctl_call(struct ctl *ctl, const char *method, const char *target, struct buf *body);
 /* An object, to be json_decref'd (json_auto_t), or NULL with a sentence. */
 json_t *ctl_parse(const struct buf *body, struct err *err);
+/* For a command without options and operands: ask, and take the answer apart. The object, or NULL
+ * when nothing more is to be done (a complaint, or the JSON itself, was printed): then return
+ * *exit_code. */
+json_t *ctl_answer(struct ctl *ctl, int argc, char **argv, const char *method, const char *target,
+                   int *exit_code);
 
 /* Fields that may be missing or null. */
 const char *field_text(const json_t *object, const char *key); /* "" */

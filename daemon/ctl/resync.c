@@ -60,19 +60,11 @@ int cmd_resync(struct ctl *ctl, int argc, char **argv)
 
 int cmd_approve(struct ctl *ctl, int argc, char **argv)
 {
-    _cleanup_buf_ struct buf body = {0};
-    struct err err = {0};
     int r;
 
-    if (!ctl_no_operands(ctl, argc, argv, &r))
-        return r;
-    if ((r = ctl_call(ctl, "POST", "/v1/approve", &body)) != CTL_DONE)
-        return r;
-    if (ctl->json)
-        return ctl_print_json(&body);
-    json_auto_t *root = ctl_parse(&body, &err);
+    json_auto_t *root = ctl_answer(ctl, argc, argv, "POST", "/v1/approve", &r);
     if (!root)
-        return ctl_fail(-EIO, &err);
+        return r;
     int64_t tables = field_count(root, "approved");
     if (tables)
         ctl_say(ctl, "%" PRId64 " table%s released", tables, tables == 1 ? " is" : "s are");

@@ -1,6 +1,5 @@
 #include "ctl/tables.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "ctl/ctl.h"
@@ -63,24 +62,16 @@ static void add_table(struct grid *g, const json_t *table)
 
 int cmd_tables(struct ctl *ctl, int argc, char **argv)
 {
-    _cleanup_buf_ struct buf body = {0};
     _cleanup_page_ struct page page = ctl_page(ctl);
     _cleanup_grid_ struct grid grid = {.columns = columns,
                                        .column_count = sizeof columns / sizeof columns[0]};
-    struct err err;
     size_t i;
     json_t *table;
     int r;
 
-    if (!ctl_no_operands(ctl, argc, argv, &r))
-        return r;
-    if ((r = ctl_call(ctl, "GET", "/v1/status", &body)) != CTL_DONE)
-        return r;
-    if (ctl->json)
-        return ctl_print_json(&body);
-    json_auto_t *root = ctl_parse(&body, &err);
+    json_auto_t *root = ctl_answer(ctl, argc, argv, "GET", "/v1/status", &r);
     if (!root)
-        return ctl_fail(-EIO, &err);
+        return r;
     const json_t *tables = json_object_get(root, "tables");
     if (json_array_size(tables) == 0) {
         ctl_say(ctl, "no tables are mirrored");
