@@ -3,25 +3,8 @@
  *
  *     SIM_SEED=7           one seed, with a trace on stderr
  *     SIM_SEEDS=1-100000   all of these, naming each that fails */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "../sim/application.c"
-#include "../sim/disk.c"
-#include "../sim/libc.c"
-#include "../sim/oracle.c"
-#include "../sim/process.c"
 #include "../sim/run.c"
-#include "../sim/service.c"
-#include "../sim/vfs.c"
-#include "../sim/world.c"
+#include "sim_world.h"
 
 enum { SEEDS = 60, REPLAYED = 20 };
 static const struct sim_limits all;

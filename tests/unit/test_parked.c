@@ -1,23 +1,6 @@
 /* Tables whose DynamoDB table is away for long, in the simulated world: they hold neither journal
  * nor memory, and are compared afterwards. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "../sim/application.c"
-#include "../sim/disk.c"
-#include "../sim/libc.c"
-#include "../sim/oracle.c"
-#include "../sim/process.c"
-#include "../sim/service.c"
-#include "../sim/vfs.c"
-#include "../sim/world.c"
+#include "sim_world.h"
 
 /* A world at rest without troubles, with two tables of 100 rows each besides the usual ones. */
 static struct world *two_tables_of(uint64_t seed)
@@ -65,27 +48,6 @@ static void live_for(struct world *w, usec time)
     while (w->now < until && !w->failure[0])
         sim_turn(w);
     assert_string_equal(w->failure, "");
-}
-
-static struct mirror_table_view table_named(struct world *w, const char *name)
-{
-    struct mirror_table_view v = {0};
-
-    for (size_t i = 0; i < mirror_table_count(w->mirror); i++) {
-        mirror_table(w->mirror, i, &v);
-        if (strcmp(v.name, name) == 0)
-            return v;
-    }
-    fail_msg("there is no table %s", name);
-    return v;
-}
-
-static struct mirror_view seen(struct world *w)
-{
-    struct mirror_view v;
-
-    mirror_view(w->mirror, w->now, &v);
-    return v;
 }
 
 static void all_is_equal_again(struct world *w)

@@ -1,23 +1,6 @@
 /* A power failure takes back what the application has committed and nobody has synced: nothing that
  * was read of it may have been told by then, in a simulated world. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "../sim/application.c"
-#include "../sim/disk.c"
-#include "../sim/libc.c"
-#include "../sim/oracle.c"
-#include "../sim/process.c"
-#include "../sim/service.c"
-#include "../sim/vfs.c"
-#include "../sim/world.c"
+#include "sim_world.h"
 
 enum { TRIES = 8 };
 

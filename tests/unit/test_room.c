@@ -1,24 +1,7 @@
 /* A table that takes nothing for long, with a long backlog, in a simulated world: the others flow
  * on, its own changes wait in the journal and come in order; and what came back is read again
  * before it goes again. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "../sim/application.c"
-#include "../sim/disk.c"
-#include "../sim/libc.c"
-#include "../sim/oracle.c"
-#include "../sim/process.c"
-#include "../sim/service.c"
-#include "../sim/vfs.c"
-#include "../sim/world.c"
+#include "sim_world.h"
 
 enum { ROWS = 12000, TURNS = 20000 };
 
@@ -39,27 +22,6 @@ static struct world *two_tables(void)
     sim_settle(w);
     assert_string_equal(w->failure, "");
     return w;
-}
-
-static struct mirror_table_view table_named(struct world *w, const char *name)
-{
-    struct mirror_table_view v = {0};
-
-    for (size_t i = 0; i < mirror_table_count(w->mirror); i++) {
-        mirror_table(w->mirror, i, &v);
-        if (strcmp(v.name, name) == 0)
-            return v;
-    }
-    fail_msg("there is no table %s", name);
-    return v;
-}
-
-static struct mirror_view seen(struct world *w)
-{
-    struct mirror_view v;
-
-    mirror_view(w->mirror, w->now, &v);
-    return v;
 }
 
 /* Turns until the table has had so many writes. */

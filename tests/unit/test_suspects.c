@@ -1,23 +1,6 @@
 /* Writes of uncertain outcome, one at a time, in a simulated world: what is left open is
  * unconfirmed, is not taken for known, and is sent again once no older write can come any more. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "../sim/application.c"
-#include "../sim/disk.c"
-#include "../sim/libc.c"
-#include "../sim/oracle.c"
-#include "../sim/process.c"
-#include "../sim/service.c"
-#include "../sim/vfs.c"
-#include "../sim/world.c"
+#include "sim_world.h"
 
 enum { TURNS = 5000 };
 
@@ -259,13 +242,10 @@ static void it_outlives_a_restart_and_a_crash(void **state)
 static void what_a_stop_leaves_open_is_one(void **state)
 {
     struct world *w = calm_world(false);
-    uint64_t before = w->requests;
 
     (void)state;
     app_run(w, "INSERT INTO people(id,name) VALUES(1,'old')");
-    w->pumping = true;
-    while (w->requests == before)
-        sim_turn(w);
+    turn_until_sent(w);
     w->quiet = false;
     mirror_stop(w->mirror, w->now);
     mirror_farewell(w->mirror);
@@ -282,13 +262,10 @@ static void what_a_stop_leaves_open_is_one(void **state)
 static void what_a_killed_process_may_have_sent_is_one(void **state)
 {
     struct world *w = calm_world(false);
-    uint64_t before = w->requests;
 
     (void)state;
     app_run(w, "INSERT INTO people(id,name) VALUES(1,'old')");
-    w->pumping = true;
-    while (w->requests == before)
-        sim_turn(w);
+    turn_until_sent(w);
     sim_crash(w);
     app_run(w, "UPDATE people SET name='new'");
     assert_true(sim_start(w));
