@@ -81,7 +81,9 @@ static void arm(struct daemon *d, usec now, usec due)
         uv_timer_stop(&d->timer);
         return;
     }
-    usec wait = due > now ? due - now : 0;
+    /* Never 0: what is due at each turn (a long journal that is acknowledged, say) would run in one
+     * turn of the loop, and nobody else would be heard meanwhile. */
+    usec wait = due > now ? due - now : 1;
     uv_update_time(&d->loop);
     uv_timer_start(&d->timer, on_timer, (uint64_t)((wait + USEC_PER_MSEC - 1) / USEC_PER_MSEC), 0);
 }
