@@ -84,12 +84,27 @@ static struct sim_item *item_put(struct sim_table *t, const struct buf *key, con
     return item;
 }
 
+static bool is_known(struct store *s, uint32_t target, const void *key, size_t n)
+{
+    uint8_t digest[STORE_DIGEST_SIZE];
+    uint32_t owner;
+
+    return store_digest_get(s, target, key, n, digest, &owner) ||
+           store_suspect_has(s, target, key, n);
+}
+
 void service_unknown(struct world *w)
 {
     struct store *s = mirror_store(w->mirror);
-    uint8_t digest[STORE_DIGEST_SIZE];
-    uint32_t id, owner;
+    uint32_t id;
 
+    /* What timed out and was not kept before the process died is as if it had been on its way. */
+    list_for_each(pos, after, &w->late)
+    {
+        struct sim_write *x = &container_of(pos, struct sim_late, link)->write;
+        x->orphan |= x->unentered && store_target(s, x->table->name, &id) == 0 &&
+                     !is_known(s, id, x->key.data, x->key.len);
+    }
     for (size_t i = 0; i < w->table_count; i++) {
         struct sim_table *t = &w->tables[i];
         if (!t->items.slots || store_target(s, t->name, &id) < 0)
@@ -97,10 +112,7 @@ void service_unknown(struct world *w)
         for (size_t k = 0; k <= t->items.mask; k++)
             for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
                 struct sim_item *item = container_of(n, struct sim_item, node);
-                item->unknown |=
-                    item->unentered &&
-                    !store_digest_get(s, id, item->bytes, item->key_len, digest, &owner) &&
-                    !store_suspect_has(s, id, item->bytes, item->key_len);
+                item->unknown |= item->unentered && !is_known(s, id, item->bytes, item->key_len);
                 item->unentered = false;
             }
     }
