@@ -462,6 +462,9 @@ int offer_gone(struct mirror *m, usec now, struct table_slot *t, const struct of
 int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *who);
 /* Nothing is known of the item, and not every row of its target has been seen. */
 bool owner_unknown(struct mirror *m, const struct table_slot *t);
+/* The row that the store names as owner of m->key; its row key is appended. 1, 0 when it cannot be
+ * told, or negative. */
+int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key);
 /* Does that row of `t` have this remote key? 1, 0, or negative when it cannot be known. Its values
  * are then in t->rows->values; rows_end() afterwards in any case. */
 int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,

@@ -109,6 +109,57 @@ static int put(const struct offer *o)
 
 /* --- keys that rows may meet at --------------------------------------------------------------- */
 
+struct waiting {
+    struct buf rows; /* table id, length, row key … */
+    int count;
+};
+
+static void collect_waiting(void *arg, const struct dead_letter *d)
+{
+    struct waiting *w = arg;
+    uint32_t head[2] = {d->table_id, (uint32_t)d->row_key_len};
+
+    buf_append(&w->rows, head, sizeof head);
+    buf_append(&w->rows, d->row_key, d->row_key_len);
+    w->count++;
+}
+
+/* The owner of the key in m->key may itself wait for it, behind a row that was to have it and was
+ * refused since: then nobody has it until the owner is looked at again. */
+static int wake_owner(const struct offer *o)
+{
+    struct mirror *m = o->m;
+    _cleanup_buf_ struct buf row_key = {0};
+    struct waiting w = {0};
+    uint32_t id;
+
+    if (engine_newest(m->engine, o->t->target, m->key.data, m->key.len))
+        return 0;
+    int n = store_dead_letters_waiting(m->store, m->targets[o->t->target]->store_id, m->key.data,
+                                       m->key.len, collect_waiting, &w);
+    _cleanup_buf_ struct buf rows = w.rows;
+    if (n <= 0)
+        return n;
+    int rc = owner_recorded(m, o->t->target, &id, &row_key);
+    if (rc <= 0 || !buf_ok(&rows))
+        return rc <= 0 ? rc : -ENOMEM;
+    const char *at = rows.data;
+    for (int i = 0; i < w.count; i++) {
+        uint32_t head[2];
+        memcpy(head, at, sizeof head);
+        at += sizeof head;
+        struct table_slot *t = mirror_table_by_id(m, id);
+        if (t && head[0] == id && head[1] == row_key.len &&
+            memcmp(at, row_key.data, row_key.len) == 0) {
+            t->recheck = true;
+            m->first_record = m->first_record == USEC_NEVER ? o->now : m->first_record;
+            return records_kept(m, loader_remember(m, t));
+        }
+        at += head[1];
+    }
+    return 0;
+}
+
 /* Put the row that has the key in m->key, unless another row has it already: then this one waits
  * for it, as a dead letter that names both. */
 static int put_if_free(const struct offer *o)
@@ -124,24 +175,11 @@ static int put_if_free(const struct offer *o)
         return rc;
     if (rc == 0)
         return put(o);
+    if (wake_owner(o) < 0)
+        return -ENOMEM;
     snprintf(taken.text, sizeof taken.text, "%.200s already has the key of this row's item",
              who.data);
     return outcome(o, &taken, true);
-}
-
-struct waiting {
-    struct buf rows; /* table id, length, row key … */
-    int count;
-};
-
-static void collect_waiting(void *arg, const struct dead_letter *d)
-{
-    struct waiting *w = arg;
-    uint32_t head[2] = {d->table_id, (uint32_t)d->row_key_len};
-
-    buf_append(&w->rows, head, sizeof head);
-    buf_append(&w->rows, d->row_key, d->row_key_len);
-    w->count++;
 }
 
 /* Put the row if it has the key in `key` (which becomes m->key): 1; 0 when it has not; negative on

@@ -39,7 +39,7 @@ static int key_of_row(struct mirror *m, struct table_slot *t, const void *row_ke
 }
 
 /* The row key of the owner that the store names; 1, 0 when it cannot be told, or negative. */
-static int stored_owner(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key)
+int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key)
 {
     int rc = store_digest_owner(m->store, m->targets[target]->store_id, m->key.data, m->key.len,
                                 table, row_key);
@@ -66,7 +66,7 @@ static int find_owner(struct mirror *m, uint32_t target, uint32_t *table, struct
     const struct payload *p = engine_newest(m->engine, target, m->key.data, m->key.len);
 
     if (!p)
-        return stored_owner(m, target, table, row_key);
+        return owner_recorded(m, target, table, row_key);
     if (p->op == WRITE_DELETE)
         return 0;
     *table = p->table;
