@@ -208,7 +208,7 @@ install: all
 	install -D -m 0644 -t $(SHARE)/man/man5 $(BUILD)/man/syncd.conf.5
 	install -D -m 0644 -t $(SHARE)/man/man8 $(BUILD)/man/syncd.8
 	install -D -m 0644 -t $(COMPLETIONS) etc/completion/syncd etc/completion/syncctl
-	install -D -m 0644 -t $(DOCUMENTS) README.md CHANGELOG.md SECURITY.md LICENSE
+	install -D -m 0644 -t $(DOCUMENTS) README.md CHANGELOG.md .github/SECURITY.md LICENSE
 	install -D -m 0644 -t $(DOCUMENTS)/examples etc/syncd.conf
 	cd etc && find $(SAMPLES) -type f -exec install -D -m 0644 {} $(abspath $(DOCUMENTS))/{} \;
 	test -e $(DESTDIR)$(SYSCONFDIR)/syncd/syncd.conf || \

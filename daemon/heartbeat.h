@@ -1,4 +1,4 @@
-/* The heartbeat: while all is well, a URL is asked for now and then, so that somebody elsewhere
+/* The heartbeat: while all is well, a URL is asked at an interval, so that somebody elsewhere
  * notices when that stops. It has an HTTP client of its own and never matters to the mirror; that
  * it fails is said once, without the URL, which is as good as a password. */
 #ifndef SYNCD_DAEMON_HEARTBEAT_H
