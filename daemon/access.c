@@ -8,6 +8,7 @@
 #include "aws/credentials_json.h"
 #include "aws/imds.h"
 #include "daemon.h"
+#include "jobs/connect.h"
 
 #define REGION_FIRST (1 * USEC_PER_SEC)
 #define REGION_MOST  (15 * USEC_PER_SEC)
@@ -139,13 +140,8 @@ static void fetched(void *arg, const struct credentials *c)
 
 static int start_credentials(struct daemon *d, struct err *err)
 {
-    const struct config *c = d->config;
-    const struct credentials_request cr = {.loop = &d->loop,
-                                           .region = d->endpoint.region,
-                                           .profile = c->profile,
-                                           .credentials_file = c->credentials_file,
-                                           .ca_file = c->ca_file,
-                                           .allow_plain_http = c->allow_plain_http};
+    const struct credentials_request cr =
+        connection_credentials(d->config, &d->loop, d->endpoint.region);
     struct credentials_cache_options o = {.monotonic = monotonic,
                                           .service_time = service_time,
                                           .fetched = fetched,

@@ -76,14 +76,20 @@ static void got_credentials(void *arg, const struct credentials *c, const struct
         err_set(w->err, w->rc, "out of memory");
 }
 
+struct credentials_request connection_credentials(const struct config *c, uv_loop_t *loop,
+                                                  const char *region)
+{
+    return (struct credentials_request){.loop = loop,
+                                        .region = region,
+                                        .profile = c->profile,
+                                        .credentials_file = c->credentials_file,
+                                        .ca_file = c->ca_file,
+                                        .allow_plain_http = c->allow_plain_http};
+}
+
 static int make_parts(struct connection *x, const struct config *c, struct err *err)
 {
-    const struct credentials_request cr = {.loop = &x->loop,
-                                           .region = x->endpoint.region,
-                                           .profile = c->profile,
-                                           .credentials_file = c->credentials_file,
-                                           .ca_file = c->ca_file,
-                                           .allow_plain_http = c->allow_plain_http};
+    const struct credentials_request cr = connection_credentials(c, &x->loop, x->endpoint.region);
     const struct http_options ho = {.ca_file = c->ca_file,
                                     .max_connections = 2,
                                     .timeout = c->request_timeout,

@@ -22,6 +22,11 @@ struct connection {
  * nobody names (some seconds at most). 0, or -EINVAL with a sentence. */
 int connection_endpoint(const struct config *c, struct endpoint *out, struct err *err);
 
+/* What the chain of credentials is to look for; strings stay the configuration's. The daemon asks
+ * by it, too. */
+struct credentials_request connection_credentials(const struct config *c, uv_loop_t *loop,
+                                                  const char *region);
+
 /* Waits for credentials. 0, or a negative errno with a sentence, and nothing to close. */
 int connection_open(struct connection *x, const struct config *c, struct err *err);
 /* No call may be under way. */

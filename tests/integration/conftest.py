@@ -67,6 +67,17 @@ def fault():
 
 
 @pytest.fixture
+def sources(fault):
+    """Whoever may hand out credentials, strict about how it is asked; the fault server takes them."""
+    from credential_sources import Sources
+
+    with Sources(fault.allow, fault.verifier.now) as made:
+        made.verifier.credentials = fault.verifier.credentials
+        yield made
+        assert made.violations == []
+
+
+@pytest.fixture
 def fault_endpoint(fault):
     from faultserver import ACCESS_KEY, SECRET_KEY
     from harness import Endpoint

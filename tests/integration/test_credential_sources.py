@@ -16,14 +16,6 @@ ROLE_ARN = "arn:aws:iam::123456789012:role/mirror"
 
 
 @pytest.fixture
-def sources(fault):
-    with Sources(fault.allow, fault.verifier.now) as made:
-        made.verifier.credentials = fault.verifier.credentials
-        yield made
-        assert made.violations == []
-
-
-@pytest.fixture
 def job(fault, faulty, sources):
     """A mirror without credentials; asked(), refused() run the job. The environment names nobody."""
     env = faulty.environment

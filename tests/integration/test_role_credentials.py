@@ -10,30 +10,12 @@ import time
 
 import pytest
 
-from credential_sources import CONTAINER_PATH, Reply, Sources
-from harness import SYNCD, eventually, movable_clock, writer
+from credential_sources import CONTAINER_PATH, Reply
+from harness import SYNCD, WRITE_ON, eventually, movable_clock, writer
 
 CANARY = "CANARYof%s"
 # The steps of a minute each that the busy test takes; 1440 are a day.
 MINUTES = int(os.environ.get("SYNCD_CREDENTIAL_MINUTES", "60"))
-
-WRITE_ON = """
-n = 0
-while not stopping():
-    n += 1
-    db.execute("INSERT OR REPLACE INTO t VALUES(?, ?)", (n % 300, "%d" % n))
-    if n % 7 == 0:
-        db.execute("DELETE FROM t WHERE id = ?", (n * 31 % 300,))
-    time.sleep(0.001)
-"""
-
-
-@pytest.fixture
-def sources(fault):
-    with Sources(fault.allow, fault.verifier.now) as made:
-        made.verifier.credentials = fault.verifier.credentials
-        yield made
-        assert made.violations == []
 
 
 @pytest.fixture

@@ -6,19 +6,9 @@ import os
 import pytest
 
 from fault_rules import Fault
-from harness import eventually, writer
+from harness import WRITE_ON, eventually, writer
 
 ROTATIONS = 200
-
-WRITE_ON = """
-n = 0
-while not stopping():
-    n += 1
-    db.execute("INSERT OR REPLACE INTO t VALUES(?, ?)", (n % 300, "%d" % n))
-    if n % 7 == 0:
-        db.execute("DELETE FROM t WHERE id = ?", (n * 31 % 300,))
-    time.sleep(0.001)
-"""
 
 
 @pytest.fixture

@@ -421,6 +421,18 @@ def movable_clock(mirror):
     return set_clock
 
 
+# For writer(): rows of t(id, v) come, change and go without a pause.
+WRITE_ON = """
+n = 0
+while not stopping():
+    n += 1
+    db.execute("INSERT OR REPLACE INTO t VALUES(?, ?)", (n % 300, "%d" % n))
+    if n % 7 == 0:
+        db.execute("DELETE FROM t WHERE id = ?", (n * 31 % 300,))
+    time.sleep(0.001)
+"""
+
+
 @contextlib.contextmanager
 def writer(database, code, *arguments):
     """A Python program of its own that writes to the database: `code` sees db (autocommit), args and

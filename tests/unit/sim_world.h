@@ -44,6 +44,37 @@ __attribute__((unused)) static struct mirror_view seen(struct world *w)
     return v;
 }
 
+__attribute__((unused)) static void live_for(struct world *w, usec time)
+{
+    usec until = w->now + time;
+
+    while (w->now < until && !w->failure[0])
+        sim_turn(w);
+    assert_string_equal(w->failure, "");
+}
+
+/* A world at rest without troubles, with two tables of `rows` rows each besides the usual ones. */
+__attribute__((unused)) static struct world *world_of_two_tables(uint64_t seed, unsigned rows)
+{
+    struct world *w = world_new(seed, false);
+
+    assert_non_null(w);
+    w->faults.crash = 1; /* no small journal_limit */
+    assert_true(world_build(w));
+    w->faults.crash = 0;
+    app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "CREATE TABLE yours(id INTEGER PRIMARY KEY, v)");
+    app_run(w,
+            "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%u) "
+            "INSERT INTO mine SELECT i,'first' FROM n",
+            rows);
+    app_run(w, "INSERT INTO yours SELECT id,v FROM mine");
+    assert_true(sim_start(w));
+    sim_settle(w);
+    assert_string_equal(w->failure, "");
+    return w;
+}
+
 /* Turns until another request is on its way. */
 __attribute__((unused)) static void turn_until_sent(struct world *w)
 {

@@ -2,29 +2,11 @@
  * nor memory, and are compared afterwards. */
 #include "sim_world.h"
 
-/* A world at rest without troubles, with two tables of 100 rows each besides the usual ones. */
-static struct world *two_tables_of(uint64_t seed)
-{
-    struct world *w = world_new(seed, false);
-
-    assert_non_null(w);
-    w->faults.crash = 1; /* no small journal_limit */
-    assert_true(world_build(w));
-    w->faults.crash = 0;
-    app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY, v)");
-    app_run(w, "CREATE TABLE yours(id INTEGER PRIMARY KEY, v)");
-    app_run(w, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<100) "
-               "INSERT INTO mine SELECT i,'first' FROM n");
-    app_run(w, "INSERT INTO yours SELECT id,v FROM mine");
-    assert_true(sim_start(w));
-    sim_settle(w);
-    assert_string_equal(w->failure, "");
-    return w;
-}
+enum { ROWS = 100 };
 
 static struct world *two_tables(void)
 {
-    return two_tables_of(1);
+    return world_of_two_tables(1, ROWS);
 }
 
 /* What the application has written is on its way: after the syncs that come before it. */
@@ -39,15 +21,6 @@ static void until_sent(struct world *w)
             sim_flushed(w, true);
     }
     assert_false(list_empty(&w->flights));
-}
-
-static void live_for(struct world *w, usec time)
-{
-    usec until = w->now + time;
-
-    while (w->now < until && !w->failure[0])
-        sim_turn(w);
-    assert_string_equal(w->failure, "");
 }
 
 static void all_is_equal_again(struct world *w)
@@ -321,7 +294,7 @@ static void a_late_write_does_not_outlive_a_long_time_parked(void **state)
 static struct world *shared_target(void)
 {
     for (uint64_t seed = 1;; seed++) {
-        struct world *w = two_tables_of(seed);
+        struct world *w = world_of_two_tables(seed, ROWS);
         if (strcmp(table_named(w, "seats").target, "single") == 0)
             return w;
         world_free(w);

@@ -5,25 +5,6 @@
 
 enum { ROWS = 12000, TURNS = 20000 };
 
-/* A world at rest without troubles, with two tables besides the usual ones. */
-static struct world *two_tables(void)
-{
-    struct world *w = world_new(1, false);
-
-    assert_non_null(w);
-    w->faults.crash = 1; /* no small journal_limit */
-    assert_true(world_build(w));
-    w->faults.crash = 0;
-    app_run(w, "CREATE TABLE mine(id INTEGER PRIMARY KEY, v)");
-    app_run(w, "CREATE TABLE yours(id INTEGER PRIMARY KEY, v)");
-    app_run(w, "INSERT INTO mine VALUES(1,'first'),(2,'first'),(3,'first')");
-    app_run(w, "INSERT INTO yours VALUES(1,'first'),(2,'first'),(3,'first')");
-    assert_true(sim_start(w));
-    sim_settle(w);
-    assert_string_equal(w->failure, "");
-    return w;
-}
-
 /* Turns until the table has had so many writes. */
 static void until_put(struct world *w, const char *table, uint64_t puts)
 {
@@ -37,15 +18,6 @@ static void until_put(struct world *w, const char *table, uint64_t puts)
     }
 }
 
-static void live_for(struct world *w, usec time)
-{
-    usec until = w->now + time;
-
-    while (w->now < until && !w->failure[0])
-        sim_turn(w);
-    assert_string_equal(w->failure, "");
-}
-
 static void all_is_equal(struct world *w)
 {
     sim_settle(w);
@@ -57,7 +29,7 @@ static void all_is_equal(struct world *w)
 /* The first table is throttled, and has a long backlog. */
 static struct world *one_throttled(void)
 {
-    struct world *w = two_tables();
+    struct world *w = world_of_two_tables(1, 3);
 
     service_table(w, "mine")->throttled = true;
     app_run(w,
@@ -166,7 +138,7 @@ static void what_came_back_goes_as_its_row_is_then(void **state)
     (void)state;
     for (int how = 0; how < 4; how++)
         for (int gone = 0; gone < 2; gone++) {
-            struct world *w = two_tables();
+            struct world *w = world_of_two_tables(1, 3);
             uint64_t requests = w->requests;
             w->lateness = 0;
 
