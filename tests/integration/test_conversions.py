@@ -151,3 +151,35 @@ def test_machines_share_a_table_by_their_source_id(mirror):
     mirror.sql("INSERT INTO t VALUES(1, 'x')")
     mirror.settle()
     assert mirror.items("t") == [{"pk": "edge-7#1", "id": 1, "v": "x", "machine": "edge-7"}]
+
+
+def test_a_reload_takes_a_changed_mapping_only_when_told_to(mirror):
+    mirror.sql("CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT, born INTEGER)",
+               "CREATE TABLE other(id INTEGER PRIMARY KEY)")
+    mirror.many("INSERT INTO users VALUES(?, 'u', ?)", [(i, i * 10**8) for i in range(40)])
+    mirror.start().wait()
+    mirror.settle()
+    mirror.configure({"table users": {"convert.born": "timestamp(unix)"}})
+    refused = mirror.ctl("reload")
+    assert refused.returncode == 2
+    assert 'table "users".convert changed' in refused.stderr
+    assert '40 of "users"' in refused.stderr and "other" not in refused.stderr
+    assert "syncctl reload --apply" in refused.stderr
+    assert type(mirror.by_id("users")[1]["born"]) is not str
+    taken = mirror.ctl("reload", "--apply")
+    assert taken.returncode == 0 and "convert" in taken.stdout, taken.stderr
+    mirror.settle()
+    assert mirror.by_id("users")[1]["born"] == "1973-03-03T09:46:40.000Z"
+    # Another key, in another DynamoDB table.
+    mirror.configure({"table users": {"partition_key": "USER#{id}", "sort_key": "PROFILE",
+                                      "target": mirror.prefix + "app"}})
+    assert mirror.ctl("reload").returncode == 2
+    assert mirror.ctl("reload", "--apply").returncode == 0
+    mirror.settle()
+    # What could not be mirrored is not taken at all.
+    mirror.configure({"table users": {"partition_key": "USER#{nope}"}})
+    refused = mirror.ctl("reload", "--apply")
+    assert refused.returncode == 2 and "nope" in refused.stderr
+    mirror.sql("DELETE FROM users WHERE id < 20")
+    mirror.configure({"table users": {"partition_key": "USER#{id}"}})
+    mirror.settle()
