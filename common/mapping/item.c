@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "mapping/number.h"
+#include "mapping/oversize.h"
 
 enum { MAX_PARTITION_KEY = 2048, MAX_SORT_KEY = 1024 };
 
@@ -198,6 +199,18 @@ static int check_key_size(const struct table_plan *p, size_t part, size_t n, str
     return 0;
 }
 
+/* The keys of chunks are no row's. */
+static int check_reserved(const struct table_plan *p, size_t part, const struct buf *bytes,
+                          struct item_fault *f)
+{
+    if (part == 0 || p->schema.parts[part].type == ATTR_N ||
+        !oversize_is_reserved(bytes->data, bytes->len))
+        return 0;
+    return fail(f, NULL, "key_reserved",
+                "the key attribute \"%s\" ends as the keys of syncd's own chunks do",
+                p->schema.parts[part].name);
+}
+
 /* Canonical bytes of a part: type, two-byte length, bytes; numbers in their canonical text. */
 static int append_canonical(struct buf *key, enum attr_type type, const char *bytes, size_t n)
 {
@@ -251,6 +264,7 @@ int item_key(const struct table_plan *p, const struct value *row_key, struct buf
         buf_clear(&part);
         if ((rc = part_bytes(p, i, row_key, &part, fault)) < 0 ||
             (rc = check_key_size(p, i, part.len, fault)) < 0 ||
+            (rc = check_reserved(p, i, &part, fault)) < 0 ||
             (rc = append_canonical(key, p->schema.parts[i].type, part.data, part.len)) < 0)
             return rc;
         if (json) {
@@ -390,8 +404,8 @@ static int append_made_keys(const struct table_plan *p, const struct value *row,
     return 0;
 }
 
-int item_encode(const struct table_plan *p, const struct value *row, struct buf *json, size_t *size,
-                struct item_fault *fault)
+int item_encode_whole(const struct table_plan *p, const struct value *row, struct buf *json,
+                      size_t *size, struct item_fault *fault)
 {
     size_t total = 0;
     bool first = true;
@@ -415,11 +429,21 @@ int item_encode(const struct table_plan *p, const struct value *row, struct buf 
     buf_putc(json, '}');
     if (!buf_ok(json))
         return -ENOMEM;
-    if (total > ITEM_MAX_SIZE)
-        return fail(fault, NULL, "item_too_large", "the item has %zu bytes; DynamoDB takes %d",
-                    total, ITEM_MAX_SIZE);
     *size = total;
     return 0;
+}
+
+int item_encode(const struct table_plan *p, const struct value *row, struct buf *json, size_t *size,
+                struct item_fault *fault)
+{
+    size_t whole = 0;
+    int rc = item_encode_whole(p, row, json, &whole, fault);
+
+    if (rc == 0 && whole > ITEM_MAX_SIZE)
+        return oversize_refuse(fault, whole);
+    if (rc == 0)
+        *size = whole;
+    return rc;
 }
 
 int item_digest(const void *json, size_t n, uint8_t out[DIGEST_SIZE])

@@ -203,6 +203,8 @@ static int build(struct plan_maker *m)
                          (m->plan->schema.count == 1 || m->plan->parts[1].kind == KEY_COLUMN) &&
                          m->plan->row_key_count == m->plan->schema.count &&
                          m->plan->entry_count == m->plan->row_key_count;
+    if ((rc = plan_add_oversize(m)) < 0)
+        return rc;
     return plan_add_capture(m);
 }
 
@@ -240,6 +242,9 @@ void plan_free(struct table_plan *p)
         free(p->parts[i].segments);
         free(p->schema.parts[i].name);
     }
+    for (size_t i = 0; i < p->stay_count; i++)
+        free(p->stays[i].attribute);
+    free(p->stays);
     plan_capture_clear(&p->capture);
     free(p->columns);
     free(p->meeting);
@@ -273,6 +278,10 @@ char *plan_fingerprint(const struct table_plan *p)
                 buf_append_u64(&b, s->column);
         }
     }
+    if (p->compress)
+        buf_puts(&b, p->split ? "|split" : "|compress");
+    for (size_t i = 0; p->compress && i < p->stay_count; i++)
+        buf_printf(&b, "|%s%d", p->stays[i].attribute, p->stays[i].expiry);
     if (!buf_ok(&b)) {
         buf_free(&b);
         return NULL;

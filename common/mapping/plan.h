@@ -72,6 +72,13 @@ struct plan_capture {
     char *limits; /* what cannot be captured and why, sentences; NULL: nothing escapes */
 };
 
+/* An attribute that stays beside the compressed ones of an item that is too large
+ * (mapping/oversize.h). */
+struct plan_stay {
+    char *attribute;
+    bool expiry; /* the table's TTL: chunks have it too */
+};
+
 struct table_plan {
     char *table;  /* SQLite name */
     char *target; /* DynamoDB table */
@@ -89,6 +96,10 @@ struct table_plan {
     bool write_null; /* NULL becomes {"NULL":true}, else the attribute is left out */
     bool plain_key;  /* the row key can be read back from the remote key */
     char *meeting;   /* why two rows could come out at one remote key; NULL: they cannot */
+    bool compress;   /* an item that is too large is compressed … */
+    bool split;      /* … and split, if need be */
+    struct plan_stay *stays; /* beside the key attributes */
+    size_t stay_count;
     struct plan_capture capture;
 };
 
@@ -98,6 +109,7 @@ struct plan_options {
     const char *target;
     const char *partition_key, *sort_key, *partition_key_name, *sort_key_name;
     bool write_null;
+    bool compress, split; /* what becomes of items that are too large; split includes compress */
     void *arg;
     bool (*excludes)(void *arg, const char *column);
     const char *(*renamed)(void *arg, const char *column); /* NULL: keeps its name */

@@ -31,6 +31,10 @@ int plan_find_row_key(struct plan_maker *m, const size_t **columns, size_t *coun
 bool plan_key_names(const struct plan_maker *m, const char *column);
 /* Schema and parts of the remote key, once the columns are there. */
 int plan_make_key(struct plan_maker *m);
+/* What becomes of items that are too large, once the attributes are there. */
+int plan_add_oversize(struct plan_maker *m);
+/* An attribute that stays beside the compressed ones; more than once is fine. */
+int plan_add_stay(struct plan_maker *m, const char *attribute, bool expiry);
 /* What capture needs, once the entry's columns are settled. */
 int plan_add_capture(struct plan_maker *m);
 void plan_capture_clear(struct plan_capture *c);

@@ -3,7 +3,7 @@
  * and journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
  * (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable before it
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
- * tried again), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
+ * tried again), split.c and chunks.c (rows that become several items), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
  * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
  * ack.c, targets.c, orders.c, view.c.
  */
@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "mirror/mirror.h"
 #include "mirror/place.h"
+#include "mirror/split.h"
 #include "source/catalog.h"
 #include "source/durable.h"
 #include "source/journal.h"
@@ -275,7 +276,12 @@ struct mirror {
     struct barrier barrier;
     struct suspects suspects;
 
+    /* rows that become several items */
+    struct list splits;
+    struct judged judged;
+
     /* outcomes */
+    uint64_t flushes_begun, flushes_durable; /* of the state file */
     struct list records, syncing;
     size_t record_count;
     usec first_record;
