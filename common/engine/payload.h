@@ -25,7 +25,7 @@ struct payload {
     uint32_t units;  /* write units it will cost */
     uint8_t digest[DIGEST_SIZE]; /* of json; puts only */
     uint8_t version[DIGEST_SIZE];
-    usec read_at;                /* monotonic */
+    usec read_at; /* monotonic */
     /* When it was sent last, in the service's time: at the earliest and at the latest, as far as
      * that can be told. Set by whoever sends it. */
     usec sent_after, sent_before;

@@ -15,8 +15,8 @@ enum { ITEM_MAX_SIZE = 409600, DIGEST_SIZE = 16 };
 /* Why a row cannot be an item. */
 struct item_fault {
     const char *column; /* of the plan, or NULL when it is about the whole item */
-    const char *code;   /* key_null key_empty key_type key_too_long key_reserved number_range not_a_number
-                           invalid_utf8 item_too_large */
+    const char *code;   /* key_null key_empty key_type key_too_long key_reserved number_range
+                           not_a_number   invalid_utf8 item_too_large */
     char text[256];     /* a sentence without table and key, which the caller knows */
 };
 

@@ -35,7 +35,8 @@ int oversize_refuse(struct item_fault *fault, size_t size)
                 ITEM_MAX_SIZE);
 }
 
-/* --- our own JSON, looked through without being parsed ----------------------------------------- */
+/* --- our own JSON, looked through without being parsed -----------------------------------------
+ */
 
 /* Behind the string that begins at `p`. */
 static const char *skip_string(const char *p)
@@ -318,11 +319,11 @@ int oversize_parse_key(const void *key, size_t n, struct oversize_key *out)
     const char *suffix = (const char *)key + n - OVERSIZE_SUFFIX;
     if (hex_decode(&version, suffix + SUFFIX_MARK_LEN, 2 * DIGEST_SIZE) < 0 || !buf_ok(&version))
         return -ENOMEM;
-    *out = (struct oversize_key){.index = (unsigned)strtoul(
-                                     (char[]){suffix[OVERSIZE_SUFFIX - 4], suffix[OVERSIZE_SUFFIX - 3],
-                                              suffix[OVERSIZE_SUFFIX - 2], suffix[OVERSIZE_SUFFIX - 1],
-                                              '\0'},
-                                     NULL, 10)};
+    *out = (struct oversize_key){
+        .index = (unsigned)strtoul(
+            (char[]){suffix[OVERSIZE_SUFFIX - 4], suffix[OVERSIZE_SUFFIX - 3],
+                     suffix[OVERSIZE_SUFFIX - 2], suffix[OVERSIZE_SUFFIX - 1], '\0'},
+            NULL, 10)};
     memcpy(out->version, version.data, DIGEST_SIZE);
     buf_append(&out->head, key, n - OVERSIZE_SUFFIX);
     set_length(&out->head, at, n - OVERSIZE_SUFFIX - at - 2);

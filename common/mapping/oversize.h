@@ -16,8 +16,8 @@
  *
  * (numbers are unsigned, the highest byte first). With `split`, a frame that leaves the head too
  * large is cut in n pieces of 131,072 bytes, the last one shorter, each an item of its own, a
- * *chunk*. It has the head's partition key; as sort key the head's with `~syncd~`, the version in 32
- * lower-case hex digits, `~` and the piece's number from 0 in four decimal digits behind it; the
+ * *chunk*. It has the head's partition key; as sort key the head's with `~syncd~`, the version in
+ * 32 lower-case hex digits, `~` and the piece's number from 0 in four decimal digits behind it; the
  * head's expiry, if it has one; and one B attribute, `_syncd_chunk`, of 22 bytes and the piece:
  *
  *     0   1   version of this format: 1
@@ -53,8 +53,8 @@ enum {
     OVERSIZE_SUFFIX = 44, /* bytes that a chunk's sort key has behind the head's */
 };
 
-/* An item larger than that is compressed, a frame cut in pieces of so many bytes. Test programs in a
- * simulated world lower both, so that small rows will do. */
+/* An item larger than that is compressed, a frame cut in pieces of so many bytes. Test programs in
+ * a simulated world lower both, so that small rows will do. */
 #ifdef SYNCD_PLANTS
 extern size_t oversize_item_limit, oversize_chunk_size;
 #else
@@ -111,7 +111,8 @@ int oversize_parse_key(const void *key, size_t n, struct oversize_key *out);
  * -ENOMEM. */
 int oversize_prefix(const struct buf *key, struct buf *out);
 
-/* --- reading: items as jansson has them from DynamoDB's JSON (JSON_ALLOW_NUL) ------------------ */
+/* --- reading: items as jansson has them from DynamoDB's JSON (JSON_ALLOW_NUL) ------------------
+ */
 
 enum oversize_kind {
     OVERSIZE_PLAIN,  /* an item as any other */
@@ -140,8 +141,8 @@ json_t *oversize_head_key(const struct key_schema *s, const json_t *chunk);
 /* Put an item together: `chunks` are n items in any order, NULL among them is fine; other items'
  * and other versions' count as missing. A plain item comes back as it is. 0 with a new reference in
  * *item; -EAGAIN: a chunk is missing, or is of another version (read head and chunks again, with
- * ConsistentRead: the row may have changed in between; if it stays so the item is damaged); -EBADMSG:
- * it is damaged; -ENOMEM. The sentence names no key, which the caller knows. */
+ * ConsistentRead: the row may have changed in between; if it stays so the item is damaged);
+ * -EBADMSG: it is damaged; -ENOMEM. The sentence names no key, which the caller knows. */
 int oversize_join(const json_t *head, json_t *const *chunks, size_t n, json_t **item,
                   struct err *err);
 

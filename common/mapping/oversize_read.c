@@ -19,17 +19,18 @@ static int binary_of(const json_t *item, const char *name, struct buf *out)
 
     if (!attribute)
         return 0;
-    if (!json_is_string(b) ||
-        base64_decode(out, json_string_value(b), json_string_length(b)) < 0)
+    if (!json_is_string(b) || base64_decode(out, json_string_value(b), json_string_length(b)) < 0)
         return -EINVAL;
     return buf_ok(out) ? 1 : -ENOMEM;
 }
 
-/* An honest frame is hardly larger than its text; and of a text that is too long nothing is ours. */
+/* An honest frame is hardly larger than its text; and of a text that is too long nothing is ours.
+ */
 static bool is_sane(const struct oversize_info *i)
 {
-    return i->text_len <= OVERSIZE_MAX_TEXT && i->frame_len <= ZSTD_COMPRESSBOUND(OVERSIZE_MAX_TEXT) &&
-           i->frame_len > 0 && i->count <= OVERSIZE_MAX_CHUNKS;
+    return i->text_len <= OVERSIZE_MAX_TEXT &&
+           i->frame_len <= ZSTD_COMPRESSBOUND(OVERSIZE_MAX_TEXT) && i->frame_len > 0 &&
+           i->count <= OVERSIZE_MAX_CHUNKS;
 }
 
 static void look_at_packed(const struct buf *b, struct oversize_info *out)
@@ -203,7 +204,8 @@ static int decompress(const struct oversize_info *head, const struct buf *frame,
 
 static int parse(const struct buf *text, json_t **item, struct err *err)
 {
-    json_t *found = json_loadb(text->data, text->len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+    json_t *found =
+        json_loadb(text->data, text->len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
 
     if (json_is_object(found)) {
         *item = found;

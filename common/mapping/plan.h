@@ -93,11 +93,11 @@ struct table_plan {
                             from static storage. */
     struct key_schema schema;
     struct key_part parts[2];
-    bool write_null; /* NULL becomes {"NULL":true}, else the attribute is left out */
-    bool plain_key;  /* the row key can be read back from the remote key */
-    char *meeting;   /* why two rows could come out at one remote key; NULL: they cannot */
-    bool compress;   /* an item that is too large is compressed … */
-    bool split;      /* … and split, if need be */
+    bool write_null;         /* NULL becomes {"NULL":true}, else the attribute is left out */
+    bool plain_key;          /* the row key can be read back from the remote key */
+    char *meeting;           /* why two rows could come out at one remote key; NULL: they cannot */
+    bool compress;           /* an item that is too large is compressed … */
+    bool split;              /* … and split, if need be */
     struct plan_stay *stays; /* beside the key attributes */
     size_t stay_count;
     struct plan_capture capture;

@@ -28,11 +28,10 @@ static int check_names(struct plan_maker *m, const char *attribute, const char *
 
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strcmp(attribute, ours[i]) == 0)
-            return plan_refuse(m, "%s becomes the attribute \"%s\", which is syncd's own; %s", what,
-                               attribute,
-                               strcmp(what, "the key") == 0
-                                   ? "set partition_key_name or sort_key_name"
-                                   : "give it another name with rename.COLUMN");
+            return plan_refuse(
+                m, "%s becomes the attribute \"%s\", which is syncd's own; %s", what, attribute,
+                strcmp(what, "the key") == 0 ? "set partition_key_name or sort_key_name"
+                                             : "give it another name with rename.COLUMN");
     return 0;
 }
 

@@ -7,7 +7,8 @@
 #include "base/plant.h"
 #include "mirror/internal.h"
 
-/* --- those that the state file names of a row -------------------------------------------------- */
+/* --- those that the state file names of a row --------------------------------------------------
+ */
 
 static bool collect(void *arg, const struct store_digest *d)
 {
@@ -42,7 +43,8 @@ int split_chunks(struct mirror *m, uint32_t target, const struct buf *key, split
     return rc;
 }
 
-/* --- those that a head does not name ----------------------------------------------------------- */
+/* --- those that a head does not name -----------------------------------------------------------
+ */
 
 struct cleaning {
     usec now;
@@ -96,24 +98,59 @@ int split_clean(struct mirror *m, usec now, const struct payload *head)
 
 /* --- outcomes --------------------------------------------------------------------------------- */
 
-static void chunk_outcome(struct mirror *m, usec now, enum action_kind kind,
-                          const struct payload *p)
+/* The row is a dead letter by now, and no head is written. */
+static void chunk_refused(struct mirror *m, usec now, struct split *s, const struct payload *chunk)
+{
+    const struct buf key = {.data = (char *)s->head->key, .len = s->head->key_len};
+    static const struct buf none = {.data = (char *)""};
+    struct payload *about = split_beside(s->head, WRITE_DELETE, &key, &none);
+
+    if (!about)
+        abort(); /* systemd starts us anew; the journal still has the change */
+    about->part = false;
+    about->sent_after = chunk->sent_after;
+    if (record_add(m, now, RECORD_UNWRITTEN, about, NULL, NULL, NULL, NULL) < 0)
+        abort();
+    split_end(m, s);
+}
+
+/* Whose head waits for this chunk; NULL: nobody's any more. */
+static struct split *split_of(const struct mirror *m, const struct payload *p, unsigned *index)
 {
     struct oversize_key k;
 
     if (list_empty(&m->splits) || p->op != WRITE_PUT)
-        return;
+        return NULL;
     if (oversize_parse_key(p->key, p->key_len, &k) <= 0)
-        abort(); /* it was one when it was made: no memory; the journal still has the change */
+        abort(); /* it was one when it was made, and there is no memory */
     struct split *s = split_find(m, p->target, k.head.data, k.head.len);
     buf_free(&k.head);
     if (!s || s->stage != SPLIT_CHUNKS || k.index >= s->count ||
         memcmp(k.version, s->head->version, DIGEST_SIZE) != 0)
+        return NULL;
+    *index = k.index;
+    return s;
+}
+
+bool split_is_awaited(const struct mirror *m, const struct payload *p)
+{
+    unsigned index;
+
+    return split_of(m, p, &index) != NULL;
+}
+
+static void chunk_outcome(struct mirror *m, usec now, enum action_kind kind,
+                          const struct payload *p)
+{
+    unsigned index = 0;
+    struct split *s = split_of(m, p, &index);
+
+    if (!s)
         return;
-    if (kind == ACTION_REFUSED) { /* the row is a dead letter by now, and has no head */
-        split_end(m, s);
-    } else if (!s->written[k.index]) {
-        s->written[k.index] = true;
+    if (kind == ACTION_REFUSED) {
+        chunk_refused(m, now, s, p);
+    } else if (!s->written[index]) {
+        s->written[index] = true;
         s->missing--;
         split_turn(m, now);
     }
@@ -141,20 +178,19 @@ static void clean_later(struct mirror *m, const struct payload *head)
 
 void split_outcome(struct mirror *m, usec now, enum action_kind kind, const struct payload *p)
 {
-    const struct table_slot *t = mirror_table_by_id(m, p->table);
-
     if (p->part) {
         chunk_outcome(m, now, kind, p);
         return;
     }
-    if (kind == ACTION_REFUSED || (!p->head && !(t && t->plan && t->plan->split)) ||
+    if (kind == ACTION_REFUSED || (!p->head && !m->targets[p->target]->split) ||
         split_has(m, p->target, p->key, p->key_len))
         return;
     if (m->state_broken || split_clean(m, now, p) < 0)
         clean_later(m, p);
 }
 
-/* --- those that are met again ------------------------------------------------------------------ */
+/* --- those that are met again ------------------------------------------------------------------
+ */
 
 void split_judge_anew(struct mirror *m)
 {

@@ -492,9 +492,8 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
             rc = put_if_free(&o);
             return rc < 0 ? rc : 0;
         }
-        fault =
-            (struct item_fault){.code = "item_too_large",
-                                .text = "a value of the row is longer than an item can be"};
+        fault = (struct item_fault){.code = "item_too_large",
+                                    .text = "a value of the row is longer than an item can be"};
         return unholdable(&o, &fault);
     }
     if (entry_rc == 0) {

@@ -66,7 +66,8 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
 const char *records_owner(struct mirror *m, const struct payload *p)
 {
     const struct table_slot *t = mirror_table_by_id(m, p->table);
-    bool keep = p->part || !t || !t->plan || !t->plan->plain_key || m->targets[p->target]->contested;
+    bool keep =
+        p->part || !t || !t->plan || !t->plan->plain_key || m->targets[p->target]->contested;
 
     return keep ? p->row_key : NULL;
 }
@@ -122,6 +123,8 @@ static int write_record(struct mirror *m, const struct record *r)
         return 0;
     if (r->kind == RECORD_UNCONFIRMED)
         return put_suspect(m, p);
+    if (r->kind == RECORD_UNWRITTEN)
+        return settle_suspect(m, p, RECORD_REFUSED);
     if ((r->kind == RECORD_WRITTEN || r->kind == RECORD_REFUSED) &&
         (rc = settle_suspect(m, p, r->kind)) < 0)
         return rc;

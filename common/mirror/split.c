@@ -113,7 +113,7 @@ void split_cancel(struct mirror *m, uint32_t target)
 
 /* A write of another key for the same row, with the same places. */
 struct payload *split_beside(const struct payload *of, enum write_op op, const struct buf *key,
-                              const struct buf *json)
+                             const struct buf *json)
 {
     const struct buf row_key = {.data = (char *)of->row_key, .len = of->row_key_len};
     struct payload *p = payload_new(op, key, &row_key, json);
@@ -196,8 +196,7 @@ int split_begin(struct mirror *m, usec now, struct payload *head, const struct o
 /* Is a chunk about to be deleted, from when the row was other? Once it is gone so is its note. */
 static bool is_deleted(const struct mirror *m, const struct payload *chunk)
 {
-    const struct payload *p =
-        engine_newest(m->engine, chunk->target, chunk->key, chunk->key_len);
+    const struct payload *p = engine_newest(m->engine, chunk->target, chunk->key, chunk->key_len);
 
     return p && p->op == WRITE_DELETE;
 }

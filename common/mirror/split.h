@@ -17,15 +17,15 @@
  * - Room, order, memory: chunks that wait here count as pending (engine_reserve()), and a row is
  *   read only where there is room; in a request they are 25 of 128 KiB at most, like others.
  * - A newer read of the row takes the place of what waits here, and its place in the journal, as it
- *   does in the engine: whatever is offered for the head's key ends what waits for it. A row that is
- *   smaller, gone or at another key needs no more than that: what is written at the key is what the
- *   chunks are judged by.
+ *   does in the engine: whatever is offered for the head's key ends what waits for it. A row that
+ * is smaller, gone or at another key needs no more than that: what is written at the key is what
+ * the chunks are judged by.
  * - An entry of the journal, or a page of a load, is held by head, chunks and the deletes that
  *   follow; one after the other or together, until all are durable.
  * - What may have been sent is on disk before it is sent, chunks by their keys: a row's entry does
  *   not tell which chunks a killed process was sending. After a kill each chunk that the state file
- *   names of a row is as suspect as its head, and looked at when its time is over: named by the head
- *   that is there, it is written again with it; else it goes.
+ *   names of a row is as suspect as its head, and looked at when its time is over: named by the
+ * head that is there, it is written again with it; else it goes.
  * - A chunk counts as written by its outcome alone. What could delete it (the sweep, suspects, the
  *   head of before) looks here first, and leaves it.
  * - A parked table loses what waits here as what waits in the engine: it is read again.
@@ -33,8 +33,8 @@
  *   be to compress it for each of them.
  * - Rows that meet at one key: a head that waits is its row's claim to the key.
  *
- * A row that is a dead letter leaves the head and chunks of what it was before, and chunks that were
- * written in vain; all go when the row is well, or gone. */
+ * A row that is a dead letter leaves the head and chunks of what it was before, and chunks that
+ * were written in vain; all go when the row is well, or gone. */
 #ifndef SYNCD_MIRROR_SPLIT_H
 #define SYNCD_MIRROR_SPLIT_H
 
@@ -85,6 +85,8 @@ struct payload *split_beside(const struct payload *of, enum write_op op, const s
 int split_offer(struct mirror *m, usec now, struct payload *p);
 /* The head was written: chunks that it does not name go. 0, or negative: not all could be told. */
 int split_clean(struct mirror *m, usec now, const struct payload *head);
+/* Does a head wait for this chunk? What becomes of others says nothing of their row any more. */
+bool split_is_awaited(const struct mirror *m, const struct payload *p);
 /* What became of a write, after it was noted. */
 void split_outcome(struct mirror *m, usec now, enum action_kind kind, const struct payload *p);
 /* The state file is durable with all that was noted before the flush; and at each turn. */

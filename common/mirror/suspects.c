@@ -217,8 +217,7 @@ static enum verdict judge(struct mirror *m, usec now, struct due *d)
         d->target = d->dropped->table.target;
     const struct target_slot *target = m->targets[d->target];
     if (!target->view.open || (d->dropped && !d->dropped->deleting) ||
-        split_has(m, d->target, d->key, d->of.key_len) ||
-        !room_to_go_on(m, now, d->target))
+        split_has(m, d->target, d->key, d->of.key_len) || !room_to_go_on(m, now, d->target))
         return WAIT;
     /* A row that has the key may not have been loaded yet. */
     for (size_t i = 0; target->contested && i < m->table_count; i++)
