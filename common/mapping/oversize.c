@@ -16,23 +16,10 @@ enum { MAX_SORT_KEY = 1024 };
 size_t oversize_item_limit = ITEM_MAX_SIZE, oversize_chunk_size = 128 * 1024;
 #endif
 
-__attribute__((format(printf, 3, 4))) static int fail(struct item_fault *f, const char *code,
-                                                      const char *fmt, ...)
-{
-    va_list args;
-
-    f->column = NULL;
-    f->code = code;
-    va_start(args, fmt);
-    vsnprintf(f->text, sizeof f->text, fmt, args);
-    va_end(args);
-    return -EINVAL;
-}
-
 int oversize_refuse(struct item_fault *fault, size_t size)
 {
-    return fail(fault, "item_too_large", "the item has %zu bytes; DynamoDB takes %d", size,
-                ITEM_MAX_SIZE);
+    return fault_set(fault, NULL, "item_too_large", "the item has %zu bytes; DynamoDB takes %d",
+                     size, ITEM_MAX_SIZE);
 }
 
 /* --- our own JSON, looked through without being parsed -----------------------------------------
@@ -120,15 +107,18 @@ enum stay { STAYS_NOT, STAYS, STAYS_IN_CHUNKS };
 
 static enum stay stays(const struct table_plan *p, const struct member *m)
 {
-    enum stay found = STAYS_NOT;
-
     for (size_t i = 0; i < p->schema.count; i++)
         if (is_named(m, p->schema.parts[i].name))
             return STAYS; /* chunks have keys of their own */
-    for (size_t i = 0; i < p->stay_count; i++)
-        if (is_named(m, p->stays[i].attribute))
-            found = p->stays[i].expiry ? STAYS_IN_CHUNKS : STAYS;
-    return found;
+    if (p->ttl_attribute && is_named(m, p->ttl_attribute))
+        return STAYS_IN_CHUNKS;
+    for (size_t i = 0; i < p->column_count; i++)
+        if (p->columns[i].indexed && is_named(m, p->columns[i].attribute))
+            return STAYS;
+    for (size_t i = 0; i < p->added_count; i++)
+        if (p->added[i].indexed && is_named(m, p->added[i].attribute))
+            return STAYS;
+    return STAYS_NOT;
 }
 
 /* What stays beside the compressed attributes: the beginning of the head, and what chunks share. */
@@ -217,22 +207,23 @@ int oversize_pack(const struct table_plan *p, const struct buf *text, const stru
     int rc;
 
     if (text->len > OVERSIZE_MAX_TEXT)
-        return fail(fault, "item_too_large",
-                    "the item has %zu bytes as JSON; syncd compresses and splits up to %d",
-                    text->len, OVERSIZE_MAX_TEXT);
+        return fault_set(fault, NULL, "item_too_large",
+                         "the item has %zu bytes as JSON; syncd compresses and splits up to %d",
+                         text->len, OVERSIZE_MAX_TEXT);
     if ((rc = keep_members(p, text, out)) < 0 || (rc = compress(text, &out->frame)) < 0 ||
         (rc = item_digest(out->frame.data, out->frame.len, out->version)) < 0)
         return rc;
     size_t whole = out->size + packed_size(out->frame.len);
     if (whole > oversize_item_limit) {
         if (!p->split)
-            return fail(fault, "item_too_large",
-                        "the item still has %zu bytes when it is compressed; DynamoDB takes %zu",
-                        whole, (size_t)oversize_item_limit);
+            return fault_set(
+                fault, NULL, "item_too_large",
+                "the item still has %zu bytes when it is compressed; DynamoDB takes %zu", whole,
+                (size_t)oversize_item_limit);
         if (sort_key_len(key) + OVERSIZE_SUFFIX > MAX_SORT_KEY)
-            return fail(fault, "key_too_long",
-                        "the sort key has %zu bytes; an item that is split may have %d",
-                        sort_key_len(key), MAX_SORT_KEY - OVERSIZE_SUFFIX);
+            return fault_set(fault, NULL, "key_too_long",
+                             "the sort key has %zu bytes; an item that is split may have %d",
+                             sort_key_len(key), MAX_SORT_KEY - OVERSIZE_SUFFIX);
         size_t size = oversize_chunk_size;
         out->count = (unsigned)((out->frame.len + size - 1) / size);
         if (out->count > OVERSIZE_MAX_CHUNKS)

@@ -1,26 +1,8 @@
-/* What a table's section says of items that are too large: can it be, and which attributes stay. */
-#include <stdlib.h>
+/* What a table's section says of items that are too large: can it be? */
 #include <string.h>
 
 #include "mapping/oversize.h"
 #include "mapping/plan_internal.h"
-
-int plan_add_stay(struct plan_maker *m, const char *attribute, bool expiry)
-{
-    struct table_plan *p = m->plan;
-
-    for (size_t i = 0; i < p->stay_count; i++)
-        if (strcmp(p->stays[i].attribute, attribute) == 0) {
-            p->stays[i].expiry |= expiry;
-            return 0;
-        }
-    struct plan_stay *more = realloc(p->stays, (p->stay_count + 1) * sizeof *more);
-    if (!more)
-        return plan_no_memory(m);
-    p->stays = more;
-    p->stays[p->stay_count] = (struct plan_stay){.attribute = strdup(attribute), .expiry = expiry};
-    return p->stays[p->stay_count].attribute ? (p->stay_count++, 0) : plan_no_memory(m);
-}
 
 static int check_names(struct plan_maker *m, const char *attribute, const char *what)
 {
@@ -43,6 +25,8 @@ int plan_add_oversize(struct plan_maker *m)
     /* Readers tell by these names what an item is, whatever the table's settings are. */
     for (size_t i = 0; rc == 0 && i < p->column_count; i++)
         rc = check_names(m, p->columns[i].attribute, "a column");
+    for (size_t i = 0; rc == 0 && i < p->added_count; i++)
+        rc = check_names(m, p->added[i].attribute, "an added attribute");
     for (size_t i = 0; rc == 0 && i < p->schema.count; i++)
         rc = check_names(m, p->schema.parts[i].name, "the key");
     if (rc < 0)

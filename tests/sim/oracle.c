@@ -239,7 +239,7 @@ static void gather(struct comparing *c, const struct wanted *r, const struct sim
                          memcmp(k.version, head->version, DIGEST_SIZE) == 0;
             if (named || (ours && excused))
                 item->seen = c->w->comparison;
-            if (named && k.index < MOST_CHUNKS)
+            if (named && !chunks[k.index])
                 chunks[k.index] =
                     json_loadb(item->bytes + item->key_len, item->json_len, JSON_ALLOW_NUL, NULL);
             buf_free(&k.head);
@@ -277,11 +277,13 @@ static void compare_item(struct comparing *c, const struct wanted *r, bool excus
 
     if (item)
         item->seen = c->w->comparison;
-    memset(chunks, 0, sizeof chunks);
-    gather(c, r, item, excused, chunks);
+    unsigned count = item && item->chunks < MOST_CHUNKS ? item->chunks : 0;
+    memset(chunks, 0, count * sizeof *chunks);
+    if (count || excused)
+        gather(c, r, item, excused, chunks);
     if (item && r->packed && !excused && !is_lost(c, r->table))
         compare_packed(c, r, item, chunks);
-    for (size_t i = 0; i < MOST_CHUNKS; i++)
+    for (unsigned i = 0; i < count; i++)
         json_decref(chunks[i]);
     if (excused || is_lost(c, r->table) || (item && r->packed))
         return;
