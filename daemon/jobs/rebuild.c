@@ -19,10 +19,11 @@ int rebuild_sqlite_failed(struct rebuild *r, int rc, const char *doing, struct e
     if (rc == SQLITE_NOMEM)
         return err_set(err, -ENOMEM, "out of memory");
     if ((rc & 0xff) == SQLITE_FULL || ((rc & 0xff) == SQLITE_IOERR && room))
-        return err_set(err, -ENOSPC,
-                       "%s cannot grow: the disk is full; make room and run the same command again, "
-                       "which goes on where this one ended",
-                       r->path);
+        return err_set(
+            err, -ENOSPC,
+            "%s cannot grow: the disk is full; make room and run the same command again, "
+            "which goes on where this one ended",
+            r->path);
     return err_set(err, -EIO, "%s: %s failed: %s", r->path, doing,
                    r->db ? sqlite3_errmsg(r->db) : sqlite3_errstr(rc));
 }
@@ -234,6 +235,17 @@ static int add_target(struct rebuild *r, const struct table_rebuild *t)
     return 0;
 }
 
+static void find_alone(struct rebuild *r)
+{
+    for (size_t i = 0; i < r->table_count; i++) {
+        struct table_rebuild *t = &r->tables[i];
+        size_t sharing = 0;
+        for (size_t k = 0; t->plan && k < r->table_count; k++)
+            sharing += r->tables[k].plan && strcmp(r->tables[k].plan->target, t->plan->target) == 0;
+        t->alone = sharing == 1;
+    }
+}
+
 static int make_plans(struct rebuild *r, const struct rebuild_options *o, struct err *err)
 {
     size_t n = r->catalog->count;
@@ -249,6 +261,7 @@ static int make_plans(struct rebuild *r, const struct rebuild_options *o, struct
     }
     if (!r->tables || rc < 0)
         return err_set(err, -ENOMEM, "out of memory");
+    find_alone(r);
     for (size_t i = 0; i < o->table_count; i++) {
         const struct table_rebuild *found = NULL;
         for (size_t k = 0; k < r->table_count; k++)
@@ -274,9 +287,8 @@ static const char own_tables[] =
 
 static int open_file(struct rebuild *r, struct err *err)
 {
-    int rc = sqlite3_open_v2(r->path, &r->db,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW,
-                             NULL);
+    int rc = sqlite3_open_v2(
+        r->path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
 
     if (rc != SQLITE_OK)
         return rebuild_sqlite_failed(r, rc, "opening it", err);
@@ -357,7 +369,8 @@ static void recall_counts(struct rebuild *r)
 {
     for (size_t i = 0; i < r->table_count; i++) {
         struct rebuild_table *t = &r->tables[i].view;
-        t->rows = rebuild_int(r, "SELECT rows FROM _syncd_restore_table WHERE name = ?1", t->name, 0);
+        t->rows =
+            rebuild_int(r, "SELECT rows FROM _syncd_restore_table WHERE name = ?1", t->name, 0);
         t->failed =
             rebuild_int(r, "SELECT failed FROM _syncd_restore_table WHERE name = ?1", t->name, 0);
         t->altered =
@@ -382,7 +395,8 @@ static int take_up(struct rebuild *r, const struct rebuild_options *o, bool *res
 {
     _cleanup_buf_ struct buf what = {0};
     bool there = access(r->path, F_OK) == 0;
-    int rc = describe(r, o, &what) == 0 ? open_file(r, err) : err_set(err, -ENOMEM, "out of memory");
+    int rc =
+        describe(r, o, &what) == 0 ? open_file(r, err) : err_set(err, -ENOMEM, "out of memory");
 
     *resumed = rc == 0 && there && begun_before(r, what.data);
     if (rc == 0 && there && !*resumed) {
@@ -416,8 +430,10 @@ static int read_mapping(struct rebuild *r, struct err *err)
                                  no_variable, NULL, &r->mapping, err);
 
     if (rc < 0 && rc != -ENOMEM)
-        err_prefix(err, rc, "it was kept by syncd %s, which this one (" SYNCD_VERSION
-                            ") does not understand: ", d->syncd);
+        err_prefix(err, rc,
+                   "it was kept by syncd %s, which this one (" SYNCD_VERSION
+                   ") does not understand: ",
+                   d->syncd);
     return rc;
 }
 

@@ -41,8 +41,8 @@ typedef void rebuild_problem_fn(void *arg, const char *table, const char *key, c
 
 enum rebuild_outcome {
     REBUILD_ROW,
-    REBUILD_FAILED,  /* of ours, but it could not be put in */
-    REBUILD_FOREIGN, /* no table of this database makes such an item */
+    REBUILD_FAILED,   /* of ours, but it could not be put in */
+    REBUILD_FOREIGN,  /* no table of this database makes such an item */
     REBUILD_UNWANTED, /* of a table that was not asked for */
 };
 
@@ -86,7 +86,7 @@ int rebuild_progress(struct rebuild *r, const char *target, rebuild_progress_fn 
 int rebuild_commit(struct rebuild *r, struct err *err);
 
 struct rebuild_check {
-    char integrity[400]; /* "ok", or what PRAGMA integrity_check says first */
+    char integrity[400];  /* "ok", or what PRAGMA integrity_check says first */
     int64_t foreign_keys; /* rows whose parent is not there */
     int64_t missing;      /* rows that were put in and are not there: 0, or something is broken */
     size_t unmade;        /* objects that could not be made */

@@ -95,8 +95,7 @@ static void count_rows(struct rebuild *r, struct rebuild_check *out)
         out->missing += there < t->rows ? t->rows - there : there - t->rows;
         sqlite3_free(sql);
     }
-    out->foreign_keys =
-        rebuild_int(r, "SELECT count(*) FROM pragma_foreign_key_check()", NULL, 0);
+    out->foreign_keys = rebuild_int(r, "SELECT count(*) FROM pragma_foreign_key_check()", NULL, 0);
 }
 
 static int last_pragmas(struct rebuild *r, struct err *err)

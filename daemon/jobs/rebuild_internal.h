@@ -16,6 +16,7 @@ struct table_rebuild {
     char *reason;
     sqlite3_stmt *insert; /* with RETURNING: every column of the plan */
     struct err unusable;  /* why rows cannot even be tried; "": they can */
+    bool alone;           /* no other table shares the target */
     bool *given;          /* by column of the plan: it is a parameter of `insert` */
     struct value *values, *back;
 };

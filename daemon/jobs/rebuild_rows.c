@@ -179,7 +179,8 @@ static int compare(struct rebuild *r, const struct table_rebuild *t, const struc
     item_differences(item, again, names, count);
     for (size_t i = 0; i < count && !why->text[0]; i++)
         if (!excused(t, names[i]))
-            err_set(why, 0, "the row does not give back attribute \"%.100s\" of its item", names[i]);
+            err_set(why, 0, "the row does not give back attribute \"%.100s\" of its item",
+                    names[i]);
     return 0;
 }
 
@@ -218,7 +219,8 @@ static int find_table(struct rebuild *r, const char *target, const json_t *item,
         if (!t->plan || strcmp(t->plan->target, target) != 0)
             continue;
         int rc = decode(r, t, item);
-        if (rc > 0 && compare(r, t, t->values, item, &why) < 0)
+        why.text[0] = '\0';
+        if (rc > 0 && !t->alone && compare(r, t, t->values, item, &why) < 0)
             rc = -ENOMEM;
         if (rc < 0)
             return rc;
@@ -315,8 +317,7 @@ void rebuild_losses(const struct rebuild *r, rebuild_loss_fn *fn, void *arg)
             const char *loss = column->generated ? NULL : plan_column_loss(t->plan, column->name);
             if (!loss)
                 continue;
-            bool fails = column->not_null && !column->value &&
-                         strcmp(loss, "it is excluded") == 0;
+            bool fails = column->not_null && !column->value && strcmp(loss, "it is excluded") == 0;
             err_set(&text, 0, "table \"%s\", column \"%s\": %s%s", t->view.name, column->name, loss,
                     fails ? ", and it may not be NULL, so that no row can be put in" : "");
             fn(arg, text.text);
