@@ -229,13 +229,24 @@ static void bind_real(struct trip *t, sqlite3_stmt *stmt, int at)
     sqlite3_bind_double(stmt, at, d);
 }
 
+/* Mostly what the column's type suggests: a key of another kind is a dead letter. */
+static uint64_t kind_of_value(struct trip *t, const struct gen_column *c)
+{
+    if (chance(t, 30))
+        return upto(t, 9);
+    return strncmp(c->type, "INT", 3) == 0    ? 0
+           : strncmp(c->type, "REAL", 4) == 0 ? 3
+           : strcmp(c->type, "NUMERIC") == 0  ? 3
+           : strcmp(c->type, "BLOB") == 0     ? 8
+                                              : 5;
+}
+
 static void bind_any(struct trip *t, sqlite3_stmt *stmt, int at, const struct gen_column *c)
 {
-    bool fits = strstr("INTEGER INT", c->type) && chance(t, 80);
-    uint64_t kind = upto(t, 9);
+    uint64_t kind = kind_of_value(t, c);
     uint8_t blob[20];
 
-    if (fits || kind <= 2) {
+    if (kind <= 2) {
         int64_t n = PICK(t, integers);
         sqlite3_bind_int64(stmt, at, chance(t, 50) ? n : (int64_t)upto(t, 200) - 100);
     } else if (kind <= 4) {
