@@ -75,24 +75,6 @@ const char *schema_read_text(const json_t *reply, size_t *n)
     return json_string_value(text);
 }
 
-void schema_scan_body(struct buf *out, const char *table, const json_t *start)
-{
-    char *from = start ? json_dumps(start, JSON_COMPACT) : NULL;
-
-    buf_lit(out, "{\"TableName\":");
-    json_append_string_lossy(out, table, strlen(table));
-    buf_lit(out, ",\"ConsistentRead\":true,\"FilterExpression\":\"#k = :k\","
-                 "\"ProjectionExpression\":\"id,#d,#h,#a\",\"ExpressionAttributeNames\":{"
-                 "\"#k\":\"kind\",\"#d\":\"database\",\"#h\":\"host\",\"#a\":\"at\"},"
-                 "\"ExpressionAttributeValues\":{\":k\":{\"S\":\"" SCHEMA_KIND "\"}}");
-    if (from)
-        buf_printf(out, ",\"ExclusiveStartKey\":%s", from);
-    else if (start)
-        out->failed = true;
-    buf_putc(out, '}');
-    free(from);
-}
-
 /* --- writing ---------------------------------------------------------------------------------- */
 
 /* Requests in the making. */

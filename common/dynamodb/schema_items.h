@@ -55,8 +55,4 @@ const char *schema_read_text(const json_t *reply, size_t *n);
 struct buf *schema_write_bodies(const struct schema_kept *k, const struct schema_named *head,
                                 const struct schema_named *writing, size_t *count);
 
-/* A Scan for heads, that of `start` (a LastEvaluatedKey) or the first. Eventually consistent reads
- * would miss one that was just written. */
-void schema_scan_body(struct buf *out, const char *table, const json_t *start);
-
 #endif

@@ -2,6 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "config/config_read.h"
@@ -11,19 +14,31 @@
 
 /* --- SQLite ----------------------------------------------------------------------------------- */
 
+/* A write that failed: for want of room? SQLite tells that of ENOSPC alone. */
+static bool no_room(const char *path)
+{
+    enum { LITTLE = 1024 * 1024 };
+    struct statvfs fs;
+    struct rlimit limit;
+    struct stat st;
+
+    if (statvfs(path, &fs) == 0 && fs.f_bavail * fs.f_frsize < LITTLE)
+        return true;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           stat(path, &st) == 0 && (rlim_t)st.st_size + LITTLE > limit.rlim_cur;
+}
+
 int rebuild_sqlite_failed(struct rebuild *r, int rc, const char *doing, struct err *err)
 {
-    int system = r->db ? sqlite3_system_errno(r->db) : 0;
-    bool room = system == ENOSPC || system == EDQUOT || system == EFBIG;
+    int primary = rc & 0xff;
 
     if (rc == SQLITE_NOMEM)
         return err_set(err, -ENOMEM, "out of memory");
-    if ((rc & 0xff) == SQLITE_FULL || ((rc & 0xff) == SQLITE_IOERR && room))
-        return err_set(
-            err, -ENOSPC,
-            "%s cannot grow: the disk is full; make room and run the same command again, "
-            "which goes on where this one ended",
-            r->path);
+    if (primary == SQLITE_FULL || (primary == SQLITE_IOERR && no_room(r->path)))
+        return err_set(err, -ENOSPC,
+                       "%s cannot grow: the disk is full; make room and run the same command "
+                       "again, which goes on where this one ended",
+                       r->path);
     return err_set(err, -EIO, "%s: %s failed: %s", r->path, doing,
                    r->db ? sqlite3_errmsg(r->db) : sqlite3_errstr(rc));
 }

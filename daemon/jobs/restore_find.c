@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/text.h"
+#include "dynamodb/scan.h"
 #include "dynamodb/schema_items.h"
 #include "jobs/restore_internal.h"
 #include "source/capture.h"
@@ -155,25 +157,45 @@ static const char *field(const json_t *item, const char *name)
     return s ? s : "";
 }
 
-/* Heads of the table, each {"id":{"S":…},…}, added to `list`. */
+/* Heads of the page, each {"id":{"S":…},…}, added to `list`. */
+static int add_heads(const struct scan_page *page, json_t *list)
+{
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(page->items, i, item)
+    {
+        if (strcmp(field(item, "kind"), SCHEMA_KIND) == 0 && json_array_append(list, item) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 static int list_heads(struct connection *x, const char *meta_table, json_t *list, struct err *err)
 {
     json_t *reply = NULL;
+    struct scan_page page = {0};
+    int rc = 0;
 
-    for (;;) {
+    do {
         struct buf body = {0};
-        schema_scan_body(&body, meta_table, json_object_get(reply, "LastEvaluatedKey"));
-        json_decref(reply);
-        reply = NULL;
-        int rc = restore_call(x, "Scan", meta_table, &body, &reply, err);
+        scan_body(&body, &(struct scan_request){.table = meta_table,
+                                                .consistent = true,
+                                                .projection = "id,#k,#d,#h,#a",
+                                                .names = "{\"#k\":\"kind\",\"#d\":\"database\","
+                                                         "\"#h\":\"host\",\"#a\":\"at\"}",
+                                                .start = page.last_key});
+        json_decref(take_ptr(reply));
+        rc = restore_call(x, "Scan", meta_table, &body, &reply, err);
         if (rc < 0)
             return no_meta(x, meta_table, rc, err);
-        if (json_array_extend(list, json_object_get(reply, "Items")) < 0 ||
-            !json_object_get(reply, "LastEvaluatedKey")) {
-            json_decref(reply);
-            return 0;
-        }
-    }
+        if (scan_read(reply, &page) < 0)
+            rc = err_set(err, -EIO, "Scan of table %s: the reply is not understood", meta_table);
+        else if (add_heads(&page, list) < 0)
+            rc = err_set(err, -ENOMEM, "out of memory");
+    } while (rc == 0 && page.last_key);
+    json_decref(reply);
+    return rc;
 }
 
 static int several(const json_t *heads, const char *meta_table, struct err *err)

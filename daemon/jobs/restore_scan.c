@@ -9,7 +9,7 @@
 #include "jobs/scanner.h"
 
 enum { COMMIT_ROWS = 20000 };
-#define COMMIT_AFTER USEC_PER_SEC
+#define COMMIT_AFTER (250 * USEC_PER_MSEC)
 
 struct scan {
     struct rebuild *rebuild;
