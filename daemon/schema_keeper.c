@@ -121,8 +121,9 @@ static void no_table(struct daemon *d)
                 "create-tables`, or do without by keep_schema = no");
         return;
     }
-    d->schema.making = table_check_start(&d->loop, d->ddb, d->config->meta_table, &meta_key, true,
-                                         &capacity, made, d);
+    text_copy(d->schema.table, sizeof d->schema.table, d->config->meta_table);
+    d->schema.making =
+        table_check_start(&d->loop, d->ddb, d->schema.table, &meta_key, true, &capacity, made, d);
     if (!d->schema.making)
         later(d);
 }
@@ -262,8 +263,9 @@ static void ask(struct daemon *d)
     else
         schema_get_body(&body, d->config->meta_table, id,
                         k->step == KEEPER_HEAD ? SCHEMA_KIND : SCHEMA_WRITING_KIND);
-    if (ddb_start(d->ddb, writes ? "BatchWriteItem" : "GetItem", &body, replied, d, &k->asking,
-                  &err) < 0) {
+    int rc = writes ? ddb_start(d->ddb, "BatchWriteItem", &body, replied, d, &k->asking, &err)
+                    : ddb_start(d->ddb, "GetItem", &body, replied, d, &k->asking, &err);
+    if (rc < 0) {
         k->asking = NULL;
         later(d);
     }

@@ -29,6 +29,7 @@ struct schema_keeper {
     enum keeper_step step;
     struct ddb_call *asking;
     struct table_check *making; /* of meta_table */
+    char table[256];            /* its name, for a reload takes the configuration's away */
     struct rng rng;
     bool seen, unsure, again;
     int64_t schema; /* of the dump that was taken last, where `seen` */

@@ -111,6 +111,18 @@ def version(mirror):
 
 
 @pytest.fixture
+def mirror(mirror):
+    mirror.configure({"dynamodb": {"keep_schema": "yes"}})
+    return mirror
+
+
+@pytest.fixture
+def faulty(faulty):
+    faulty.configure({"dynamodb": {"keep_schema": "yes"}})
+    return faulty
+
+
+@pytest.fixture
 def kept(mirror):
     """A mirror of SCHEMA with rows, all of it in DynamoDB, the schema too."""
     mirror.sql(*SCHEMA)
@@ -269,7 +281,9 @@ def test_no_rights(faulty, fault, tmp_path):
 
 @pytest.mark.engine
 def test_several_databases_share_the_meta_table(kept, make_mirror, tmp_path):
-    other = make_mirror(kept.endpoint, {"dynamodb": {"meta_table": kept.target("meta")}})
+    other = make_mirror(
+        kept.endpoint, {"dynamodb": {"meta_table": kept.target("meta"), "keep_schema": "yes"}}
+    )
     other.sql("CREATE TABLE only_here(id INTEGER PRIMARY KEY)", "INSERT INTO only_here VALUES(5)")
     other.start().settle()
     is_kept(other)
