@@ -352,31 +352,64 @@ int rebuild_item(struct rebuild *r, const char *target, const json_t *item,
 
 /* --- what cannot come back -------------------------------------------------------------------- */
 
+static const char *loss_of(const struct table_rebuild *t, size_t column)
+{
+    const struct column_info *c = &t->info->columns[column];
+
+    return c->generated ? NULL : plan_column_loss(t->plan, c->name);
+}
+
+/* No value, no default, and NULL is not allowed. */
+static bool is_barred(const struct table_rebuild *t, size_t column)
+{
+    const struct column_info *c = &t->info->columns[column];
+    const struct table_plan *p = t->plan;
+
+    for (size_t i = 0; i < p->column_count; i++)
+        if (strcasecmp(p->columns[i].name, c->name) == 0)
+            return false;
+    return c->not_null && !c->value;
+}
+
+/* Columns that share a reason, in one sentence. */
+static void tell_losses(const struct table_rebuild *t, rebuild_loss_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < t->info->column_count; i++) {
+        _cleanup_buf_ struct buf names = {0};
+        const char *loss = loss_of(t, i);
+        size_t count = 0;
+        struct err text;
+        bool told = !loss;
+        for (size_t k = 0; k < i && !told; k++)
+            told = loss_of(t, k) && strcmp(loss_of(t, k), loss) == 0 &&
+                   is_barred(t, k) == is_barred(t, i);
+        for (size_t k = i; k < t->info->column_count && !told; k++)
+            if (loss_of(t, k) && strcmp(loss_of(t, k), loss) == 0 &&
+                is_barred(t, k) == is_barred(t, i))
+                buf_printf(&names, "%s\"%s\"", count++ ? ", " : "", t->info->columns[k].name);
+        if (told || !buf_ok(&names))
+            continue;
+        err_set(&text, 0, "table \"%s\", column%s %.300s: %s%s", t->view.name, count > 1 ? "s" : "",
+                names.data, loss,
+                is_barred(t, i) ? ", and it may not be NULL, so that no row can be put in" : "");
+        fn(arg, text.text);
+    }
+}
+
 void rebuild_losses(const struct rebuild *r, rebuild_loss_fn *fn, void *arg)
 {
-    struct err text;
-
     for (size_t i = 0; i < r->table_count; i++) {
         const struct table_rebuild *t = &r->tables[i];
-        if (!t->plan) {
+        struct err text = {0};
+        if (!t->plan)
             err_set(&text, 0, "table \"%s\" comes back empty: %s", t->view.name, t->reason);
-            fn(arg, text.text);
-        } else if (!t->view.wanted) {
+        else if (!t->view.wanted)
             err_set(&text, 0, "table \"%s\" comes back empty: it was not asked for", t->view.name);
-            fn(arg, text.text);
-        } else if (t->unusable.text[0]) {
+        else if (t->unusable.text[0])
             err_set(&text, 0, "table \"%s\": %s", t->view.name, t->unusable.text);
+        if (text.text[0])
             fn(arg, text.text);
-        }
-        for (size_t c = 0; t->view.wanted && c < t->info->column_count; c++) {
-            const struct column_info *column = &t->info->columns[c];
-            const char *loss = column->generated ? NULL : plan_column_loss(t->plan, column->name);
-            if (!loss)
-                continue;
-            bool fails = column->not_null && !column->value && strcmp(loss, "it is excluded") == 0;
-            err_set(&text, 0, "table \"%s\", column \"%s\": %s%s", t->view.name, column->name, loss,
-                    fails ? ", and it may not be NULL, so that no row can be put in" : "");
-            fn(arg, text.text);
-        }
+        if (t->view.wanted)
+            tell_losses(t, fn, arg);
     }
 }

@@ -31,16 +31,6 @@ struct comparison {
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-static bool is_number(const struct value *v)
-{
-    return v->kind == VALUE_INTEGER || v->kind == VALUE_REAL;
-}
-
-static double number(const struct value *v)
-{
-    return v->kind == VALUE_INTEGER ? (double)v->integer : v->real;
-}
-
 static bool same_value(const struct value *a, const struct value *b)
 {
     if (a->kind != b->kind)
@@ -59,21 +49,14 @@ static bool same_value(const struct value *a, const struct value *b)
     return a->len == b->len && (a->len == 0 || memcmp(a->bytes, b->bytes, a->len) == 0);
 }
 
-/* Of a column that may come back otherwise: absent, or of another kind of number. */
-static bool may_differ(const struct table_plan *p, size_t column, const struct value *live,
-                       const struct value *restored)
-{
-    return plan_column_loss(p, p->columns[column].name) &&
-           (restored->kind == VALUE_NULL ||
-            (is_number(live) && is_number(restored) && number(live) == number(restored)));
-}
-
-/* Name of the first column that differs, or NULL. */
+/* Name of the first column that differs, or NULL. Columns that may come back otherwise, where
+ * `lossy`, else the others. */
 static const char *first_difference(const struct table_plan *p, const struct value *live,
-                                    const struct value *restored)
+                                    const struct value *restored, bool lossy)
 {
     for (size_t i = 0; i < p->column_count; i++)
-        if (!same_value(&live[i], &restored[i]) && !may_differ(p, i, &live[i], &restored[i]))
+        if (!same_value(&live[i], &restored[i]) &&
+            (plan_column_loss(p, p->columns[i].name) != NULL) == lossy)
             return p->columns[i].name;
     return NULL;
 }
@@ -178,6 +161,35 @@ static int judge(struct comparison *c, int64_t *count, const char *kind, const c
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
+/* Do the two rows, which differ in columns that may come back otherwise, stand for one item? */
+static int same_item(struct comparison *c, const struct value *live, const struct value *restored)
+{
+    int rc = encode(c, restored);
+
+    buf_clear(&c->text);
+    buf_append(&c->text, c->json.data, c->json.len);
+    if (rc == 0)
+        rc = encode(c, live);
+    if (rc < 0 || !buf_ok(&c->text))
+        return err_set(c->err, -ENOMEM, "out of memory");
+    return c->json.len == c->text.len && memcmp(c->json.data, c->text.data, c->json.len) == 0;
+}
+
+/* *column: the first that differs, or NULL. */
+static int differs(struct comparison *c, const char **column)
+{
+    const struct value *live = c->live->values, *restored = c->restored->values;
+
+    *column = first_difference(c->plan, live, restored, false);
+    if (*column)
+        return 0;
+    *column = first_difference(c->plan, live, restored, true);
+    int same = *column ? same_item(c, live, restored) : 0;
+    if (same > 0)
+        *column = NULL;
+    return same < 0 ? same : 0;
+}
+
 /* A row of one side that the other lacks, or has otherwise; kept until the page is read. */
 struct doubt {
     struct buf key;
@@ -248,10 +260,10 @@ static int look_at_page(struct comparison *c, struct rows *from, struct rows *ot
         int found = rows_lookup(other, from->values);
         const char *column = NULL;
         if (found == SQLITE_ROW && from == c->live)
-            column = first_difference(c->plan, from->values, other->values);
-        if (found == SQLITE_DONE || column)
+            rc = differs(c, &column);
+        if (rc == 0 && (found == SQLITE_DONE || column))
             rc = add(c, d, from->values, column);
-        else if (found != SQLITE_ROW && found != SQLITE_TOOBIG)
+        else if (rc == 0 && found != SQLITE_ROW && found != SQLITE_TOOBIG)
             rc = failed(c, other);
         rows_end(other->lookup);
     }
