@@ -16,9 +16,9 @@ struct table_rebuild {
     char *reason;
     sqlite3_stmt *insert;
     sqlite3_stmt *read_back; /* every column of the plan, of the row just put in */
-    struct err unusable;  /* why rows cannot even be tried; "": they can */
-    bool alone;           /* no other table shares the target */
-    bool *given;          /* by column of the plan: it is a parameter of `insert` */
+    struct err unusable;     /* why rows cannot even be tried; "": they can */
+    bool alone;              /* no other table shares the target */
+    bool *given;             /* by column of the plan: it is a parameter of `insert` */
     struct value *values, *back;
 };
 
@@ -42,7 +42,8 @@ int rebuild_sqlite_failed(struct rebuild *r, int rc, const char *doing, struct e
 int rebuild_exec(struct rebuild *r, const char *sql, struct err *err);
 /* Opens the transaction when none is open. */
 int rebuild_begin(struct rebuild *r, struct err *err);
-/* The statements that put a row in and read it; sets t->unusable when there can be none. -ENOMEM. */
+/* The statements that put a row in and read it; sets t->unusable when there can be none. -ENOMEM.
+ */
 int rebuild_prepare(struct rebuild *r, struct table_rebuild *t);
 void rebuild_statements_end(struct rebuild *r);
 /* First column of the first row; `fallback` when there is none. */

@@ -172,7 +172,11 @@ static int same_item(struct comparison *c, const struct value *live, const struc
         rc = encode(c, live);
     if (rc < 0 || !buf_ok(&c->text))
         return err_set(c->err, -ENOMEM, "out of memory");
-    return c->json.len == c->text.len && memcmp(c->json.data, c->text.data, c->json.len) == 0;
+    if (!c->json.len || !c->text.len)
+        return 0;
+    json_auto_t *a = json_loadb(c->json.data, c->json.len, JSON_ALLOW_NUL, NULL);
+    json_auto_t *b = json_loadb(c->text.data, c->text.len, JSON_ALLOW_NUL, NULL);
+    return a && b && item_same(a, b);
 }
 
 /* *column: the first that differs, or NULL. */

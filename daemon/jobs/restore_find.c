@@ -1,6 +1,7 @@
 /* What is kept beside the items: which database, and its schema dump. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -198,15 +199,26 @@ static int list_heads(struct connection *x, const char *meta_table, json_t *list
     return rc;
 }
 
+static int newest_first(const void *a, const void *b)
+{
+    return strcmp(field(*(const json_t *const *)b, "at"), field(*(const json_t *const *)a, "at"));
+}
+
 static int several(const json_t *heads, const char *meta_table, struct err *err)
 {
     _cleanup_buf_ struct buf names = {0};
     size_t n = json_array_size(heads);
+    _cleanup_free_ const json_t **sorted = calloc(n, sizeof *sorted);
 
+    for (size_t i = 0; sorted && i < n; i++)
+        sorted[i] = json_array_get(heads, i);
+    if (!sorted)
+        return err_set(err, -ENOMEM, "out of memory");
+    qsort(sorted, n, sizeof *sorted, newest_first);
     for (size_t i = 0; i < n && i < SHOWN_DATABASES; i++) {
-        const json_t *h = json_array_get(heads, i);
-        buf_printf(&names, "%s%s (%.80s on %.40s)", i ? ", " : "", field(h, "id"),
-                   field(h, "database"), field(h, "host"));
+        const json_t *h = sorted[i];
+        buf_printf(&names, "%s%s (%.60s on %.30s, kept %.20s)", i ? ", " : "", field(h, "id"),
+                   field(h, "database"), field(h, "host"), field(h, "at"));
     }
     return err_set(err, -EINVAL,
                    "DynamoDB table %s holds the schemas of %zu databases; say which with "

@@ -102,7 +102,7 @@ def test_it_is_of_this_configuration(ready):
         printed = policy(ready, "--region", region, "--for", "verify")
         for _, resource in pairs(printed):
             assert resource == "arn:%s:dynamodb:%s:*:table/elsewhere" % (partition, region)
-    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "Scan"}
+    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "GetItem", "Scan"}
     ready.configure({"dynamodb": {"keep_schema": "yes"}})
     meta = arn % "*" + "meta"
     assert pairs(policy(ready, "--for", "restore")) >= {(a, meta) for a in ("GetItem", "Scan")}
