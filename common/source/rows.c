@@ -298,10 +298,10 @@ static int bind_all(struct rows *r, sqlite3_stmt *stmt, int at, const struct val
     int rc = SQLITE_OK;
 
     r->unbounded = too_long(values, n);
-    source_bound_values(r->source->db, !r->unbounded);
+    source_bound_values(r->source, !r->unbounded);
     for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
         rc = rows_bind(stmt, at + (int)i, &values[i]);
-    source_bound_values(r->source->db, true);
+    source_bound_values(r->source, true);
     return rc;
 }
 
