@@ -149,7 +149,7 @@ int schema_dump_take(struct source *s, const struct schema_dump_about *about, st
     char made[SCHEMA_DUMP_VERSION_SIZE];
     int rc = root && put_about(root, about) ? SQLITE_OK : SQLITE_NOMEM;
 
-    source_bound_values(s->db, false); /* a CREATE statement has no limit but SQLite's own */
+    source_bound_values(s, false); /* a CREATE statement has no limit but SQLite's own */
     if (rc == SQLITE_OK)
         rc = source_exec(s, "BEGIN");
     if (rc == SQLITE_OK) {
@@ -162,7 +162,7 @@ int schema_dump_take(struct source *s, const struct schema_dump_about *about, st
             rc = put_sequences(s, root);
         rc = source_end(s, rc);
     }
-    source_bound_values(s->db, true);
+    source_bound_values(s, true);
     char *text = rc == SQLITE_OK ? json_dumps(root, JSON_COMPACT) : NULL;
     if (text) {
         buf_puts(json, text);

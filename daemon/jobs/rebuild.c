@@ -298,6 +298,8 @@ static const char own_tables[] =
     "CREATE TABLE _syncd_restore_table(name TEXT PRIMARY KEY, rows, failed, altered) WITHOUT ROWID;"
     "CREATE TABLE _syncd_restore_segment(target, segment, segments, last_key, done, "
     "PRIMARY KEY(target, segment)) WITHOUT ROWID;"
+    "CREATE TABLE _syncd_restore_later(target, item_key, PRIMARY KEY(target, item_key)) "
+    "WITHOUT ROWID;"
     "CREATE TABLE _syncd_restore_problem(id INTEGER PRIMARY KEY, name, row_key, reason, altered);";
 
 static int open_file(struct rebuild *r, struct err *err)

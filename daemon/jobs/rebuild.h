@@ -18,6 +18,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "mapping/plan.h"
@@ -74,6 +75,19 @@ void rebuild_losses(const struct rebuild *r, rebuild_loss_fn *fn, void *arg);
  * only when the file cannot be written, or there is no memory. */
 int rebuild_item(struct rebuild *r, const char *target, const json_t *item,
                  enum rebuild_outcome *outcome, struct err *err);
+
+/* Of an item that cannot be put in at once (its chunks are still to be read): its key, to be kept
+ * until it can. In the same transaction as the rows around it. */
+int rebuild_put_off(struct rebuild *r, const char *target, const json_t *item, struct err *err);
+/* One of those, as JSON for GetItem; an empty `key` when there are no more. */
+int rebuild_next_put_off(struct rebuild *r, const char *target, struct buf *key, struct err *err);
+/* It is dealt with: nothing more, or, where `reason` is not NULL, it cannot come back. */
+int rebuild_put_off_done(struct rebuild *r, const char *target, const char *key, const char *reason,
+                         struct err *err);
+/* An item of a table of ours that cannot come back. */
+int rebuild_damaged(struct rebuild *r, const char *target, const char *key, const char *reason,
+                    struct err *err);
+const struct key_schema *rebuild_schema(const struct rebuild *r, const char *target);
 
 /* How far reading is: `segments` of a target, and for each its last key (JSON, "" at the
  * beginning). To be set in the transaction of the rows before it. */

@@ -104,6 +104,7 @@ static int last_pragmas(struct rebuild *r, struct err *err)
     char *sql = sqlite3_mprintf(
         "BEGIN IMMEDIATE; DROP TABLE _syncd_restore; DROP TABLE _syncd_restore_table; "
         "DROP TABLE _syncd_restore_segment; DROP TABLE _syncd_restore_problem; "
+        "DROP TABLE _syncd_restore_later; "
         "PRAGMA application_id=%lld; PRAGMA user_version=%lld; COMMIT; PRAGMA journal_mode=%s;",
         (long long)d->application_id, (long long)d->user_version,
         strcasecmp(d->journal_mode, "wal") == 0 ? "WAL" : "DELETE");

@@ -1,5 +1,6 @@
 /* Shared by the rebuild's files only: rebuild.c (the file, its tables, progress), rebuild_rows.c
- * (an item becomes a row), rebuild_finish.c (the rest of the schema, the checks). */
+ * (an item becomes a row), rebuild_later.c (items in pieces), rebuild_finish.c (the rest of the
+ * schema, the checks). */
 #ifndef SYNCD_DAEMON_JOBS_REBUILD_INTERNAL_H
 #define SYNCD_DAEMON_JOBS_REBUILD_INTERNAL_H
 
@@ -42,6 +43,11 @@ int rebuild_sqlite_failed(struct rebuild *r, int rc, const char *doing, struct e
 int rebuild_exec(struct rebuild *r, const char *sql, struct err *err);
 /* Opens the transaction when none is open. */
 int rebuild_begin(struct rebuild *r, struct err *err);
+/* Count and keep a problem of a table; `key` is for people. */
+int rebuild_keep_problem(struct rebuild *r, struct table_rebuild *t, const char *key,
+                         const char *reason, bool altered, struct err *err);
+/* A statement with up to two texts bound, to its end. */
+int rebuild_run(struct rebuild *r, const char *sql, const char *a, const char *b, struct err *err);
 /* The statements that put a row in and read it; sets t->unusable when there can be none. -ENOMEM.
  */
 int rebuild_prepare(struct rebuild *r, struct table_rebuild *t);

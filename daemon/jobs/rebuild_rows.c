@@ -117,14 +117,20 @@ void rebuild_statements_end(struct rebuild *r)
 static int keep_problem(struct rebuild *r, struct table_rebuild *t, const char *reason,
                         bool altered, struct err *err)
 {
-    int64_t *count = altered ? &t->view.altered : &t->view.failed;
-
-    if ((*count)++ >= PROBLEMS_KEPT)
-        return 0;
     buf_clear(&r->text);
     item_describe_key(t->plan, t->values, &r->text);
     if (!buf_ok(&r->text))
         return err_set(err, -ENOMEM, "out of memory");
+    return rebuild_keep_problem(r, t, r->text.data, reason, altered, err);
+}
+
+int rebuild_keep_problem(struct rebuild *r, struct table_rebuild *t, const char *key,
+                         const char *reason, bool altered, struct err *err)
+{
+    int64_t *count = altered ? &t->view.altered : &t->view.failed;
+
+    if ((*count)++ >= PROBLEMS_KEPT)
+        return 0;
     int rc = r->problem ? SQLITE_OK
                         : sqlite3_prepare_v2(r->db,
                                              "INSERT INTO _syncd_restore_problem(name, row_key, "
@@ -133,7 +139,7 @@ static int keep_problem(struct rebuild *r, struct table_rebuild *t, const char *
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_text(r->problem, 1, t->view.name, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_text(r->problem, 2, r->text.data, -1, SQLITE_STATIC);
+        rc = sqlite3_bind_text(r->problem, 2, key, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_text(r->problem, 3, reason, -1, SQLITE_STATIC);
     if (rc == SQLITE_OK)
@@ -189,7 +195,7 @@ static int compare(struct rebuild *r, const struct table_rebuild *t, const struc
 
     why->text[0] = '\0';
     buf_clear(&r->json);
-    int rc = item_encode(t->plan, row, &r->json, &size, &fault);
+    int rc = item_encode_whole(t->plan, row, &r->json, &size, &fault);
     if (rc == -EINVAL)
         err_set(why, 0, "the row cannot be mapped to an item: %s", fault.text);
     if (rc < 0)

@@ -11,6 +11,7 @@
 #include "dynamodb/same.h"
 #include "jobs/restore_internal.h"
 #include "mapping/item.h"
+#include "mapping/oversize.h"
 #include "mapping/row.h"
 #include "source/rows.h"
 
@@ -70,40 +71,35 @@ static int encode(struct comparison *c, const struct value *row)
     size_t size;
 
     buf_clear(&c->json);
-    int rc = item_encode(c->plan, row, &c->json, &size, &fault);
+    int rc = item_encode_whole(c->plan, row, &c->json, &size, &fault);
     if (rc == -EINVAL)
         buf_clear(&c->json);
     return rc == -ENOMEM ? rc : 0;
 }
 
-static int get_item(struct comparison *c, json_t **reply)
+/* *item NULL: there is none. -ENOENT: no key can be made of the row. */
+static int get_item(struct comparison *c, json_t **item)
 {
     _cleanup_buf_ struct buf key = {0}, json = {0};
     struct item_fault fault;
-    struct buf body = {0};
     int rc = item_key(c->plan, c->key, &key, &json, &fault);
 
     if (rc < 0)
-        return rc == -ENOMEM ? rc : -ENOENT;
-    buf_lit(&body, "{\"TableName\":");
-    json_append_string_lossy(&body, c->plan->target, strlen(c->plan->target));
-    buf_lit(&body, ",\"ConsistentRead\":true,\"Key\":");
-    buf_append(&body, json.data, json.len);
-    buf_putc(&body, '}');
-    return restore_call(c->x, "GetItem", c->plan->target, &body, reply, c->err);
+        return rc == -ENOMEM ? err_set(c->err, rc, "out of memory") : -ENOENT;
+    rc = restore_fetch(c->x, c->plan->target, &c->plan->schema, json.data, item, c->err);
+    return rc < 0 ? rc : 0;
 }
 
 /* Of the item and the live row by now: an enum agreement; negative: an error. */
 static int agree_now(struct comparison *c)
 {
-    json_auto_t *reply = NULL;
-    int rc = get_item(c, &reply);
+    json_auto_t *item = NULL;
+    int rc = get_item(c, &item);
 
     if (rc == -ENOENT)
         return UNMAPPED;
     if (rc < 0)
         return rc;
-    const json_t *item = json_object_get(reply, "Item");
     int found = rows_lookup(c->live, c->key);
     if (found == SQLITE_ROW)
         rc = encode(c, c->live->values);
@@ -373,8 +369,11 @@ int restore_compare(struct connection *x, const struct rebuild *r, const char *r
         rc = -EIO;
     if (rc == 0 && sqlite3_open_v2(restored, &made.db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
         rc = err_set(err, -EIO, "%s cannot be opened: %s", restored, sqlite3_errmsg(made.db));
-    if (rc == 0)
+    if (rc == 0) {
         source->patience = READ_PATIENCE;
+        source_allow_values(source, OVERSIZE_MAX_TEXT);
+        source_allow_values(&made, OVERSIZE_MAX_TEXT);
+    }
     for (size_t i = 0; rc == 0 && i < rebuild_table_count(r); i++)
         if (rebuild_table(r, i)->wanted)
             rc = compare_table(&c, source, &made, rebuild_table(r, i)->plan);

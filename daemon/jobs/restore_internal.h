@@ -1,5 +1,6 @@
 /* Shared by the restore's files only: restore.c (the job), restore_find.c (the schema dump),
- * restore_scan.c (the items), restore_compare.c (a drill against the live database). */
+ * restore_scan.c (the items), restore_whole.c (those in pieces), restore_compare.c (a drill against
+ * the live database). */
 #ifndef SYNCD_DAEMON_JOBS_RESTORE_INTERNAL_H
 #define SYNCD_DAEMON_JOBS_RESTORE_INTERNAL_H
 
@@ -37,6 +38,20 @@ int64_t restore_count(struct connection *x, const char *target);
 int restore_scan(struct connection *x, struct rebuild *r, const char *target,
                  const struct restore_request *q, int64_t total, struct restore_counts *counts,
                  struct err *err);
+
+/* What an item is to a restore. */
+enum restore_part {
+    RESTORE_WHOLE,   /* a row's, as it was before it was made smaller */
+    RESTORE_LATER,   /* its chunks are to be fetched: restore_fetch(), not while a Scan runs */
+    RESTORE_PART,    /* a chunk: no row of its own; or it is gone */
+    RESTORE_DAMAGED, /* cannot be put together; the sentence says why */
+};
+/* *whole: a new reference. An enum restore_part, or -ENOMEM. */
+int restore_whole(const json_t *item, json_t **whole, struct err *err);
+/* The same of the item with that key (JSON), as it is now, with its chunks. Never RESTORE_LATER;
+ * negative also when DynamoDB gives no answer. */
+int restore_fetch(struct connection *x, const char *target, const struct key_schema *schema,
+                  const char *key, json_t **whole, struct err *err);
 
 /* The id of a mirrored database, as hex digits; "" when it cannot be told. */
 void restore_local_id(const char *database, char *out, size_t size);

@@ -7,6 +7,8 @@
 #include "dynamodb/tables.h"
 #include "jobs/restore_internal.h"
 #include "jobs/scanner.h"
+#include "mapping/item.h"
+#include "mapping/ours.h"
 
 enum { COMMIT_ROWS = 20000 };
 #define COMMIT_AFTER (250 * USEC_PER_MSEC)
@@ -39,21 +41,81 @@ int64_t restore_count(struct connection *x, const char *target)
     return n;
 }
 
+static int put_in(struct scan *s, const json_t *item)
+{
+    enum rebuild_outcome outcome;
+    int rc = rebuild_item(s->rebuild, s->target, item, &outcome, s->err);
+
+    s->counts->foreign += rc == 0 && outcome == REBUILD_FOREIGN;
+    s->counts->unwanted += rc == 0 && outcome == REBUILD_UNWANTED;
+    return rc;
+}
+
+static int take_item(struct scan *s, const json_t *item)
+{
+    json_auto_t *whole = NULL;
+    struct err why;
+    int part = restore_whole(item, &whole, &why);
+
+    switch (part) {
+    case RESTORE_WHOLE:
+        return put_in(s, whole);
+    case RESTORE_LATER:
+        return rebuild_put_off(s->rebuild, s->target, item, s->err);
+    case RESTORE_PART:
+        return 0;
+    case RESTORE_DAMAGED: {
+        const struct key_schema *schema = rebuild_schema(s->rebuild, s->target);
+        _cleanup_buf_ struct buf key = {0}, json = {0};
+        if (item_key_of_json(schema, item, &key) == 0)
+            item_key_json(schema, key.data, key.len, &json);
+        return rebuild_damaged(s->rebuild, s->target, json.len && buf_ok(&json) ? json.data : "?",
+                               why.text, s->err);
+    }
+    default:
+        return err_set(s->err, -ENOMEM, "out of memory");
+    }
+}
+
 static int take_items(struct scan *s, const json_t *items)
 {
     size_t n = json_array_size(items);
 
     for (size_t i = 0; i < n; i++) {
-        enum rebuild_outcome outcome;
-        int rc = rebuild_item(s->rebuild, s->target, json_array_get(items, i), &outcome, s->err);
+        int rc = take_item(s, json_array_get(items, i));
         if (rc < 0)
             return rc;
         s->counts->items++;
-        s->counts->foreign += outcome == REBUILD_FOREIGN;
-        s->counts->unwanted += outcome == REBUILD_UNWANTED;
     }
     s->uncommitted += (int64_t)n;
     return 0;
+}
+
+/* Once the Scan is over: items in pieces, each with its own calls. */
+static int take_later(struct connection *x, struct scan *s)
+{
+    const struct key_schema *schema = rebuild_schema(s->rebuild, s->target);
+    _cleanup_buf_ struct buf key = {0};
+    int rc;
+
+    while ((rc = rebuild_next_put_off(s->rebuild, s->target, &key, s->err)) == 0 && key.len) {
+        json_auto_t *whole = NULL;
+        struct err why = {0};
+        int part = restore_fetch(x, s->target, schema, key.data, &whole, &why);
+        if (part < 0) {
+            *s->err = why;
+            return part;
+        }
+        rc = part == RESTORE_WHOLE ? put_in(s, whole) : 0;
+        if (rc == 0)
+            rc = rebuild_put_off_done(s->rebuild, s->target, key.data,
+                                      part == RESTORE_DAMAGED ? why.text : NULL, s->err);
+        if (rc == 0)
+            rc = rebuild_commit(s->rebuild, s->err);
+        if (rc < 0)
+            return rc;
+    }
+    return rc;
 }
 
 static int keep_place(struct scan *s, unsigned segment, const json_t *last_key)
@@ -165,6 +227,8 @@ int restore_scan(struct connection *x, struct rebuild *r, const char *target,
         rc = err_set(err, -EIO, "the progress in the partial file makes no sense; remove it");
     if (rc == 0 && !all_done(&p))
         rc = run(x, &s, &p);
+    if (rc == 0)
+        rc = take_later(x, &s);
     for (unsigned i = 0; i < SCANNER_MAX_SEGMENTS; i++)
         json_decref((json_t *)p.starts[i].key);
     return rc;

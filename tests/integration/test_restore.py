@@ -405,3 +405,26 @@ def test_an_interrupted_write_of_the_schema_is_finished(faulty, fault, tmp_path)
     assert "CREATE INDEX i ON t(v)" in item["text"]
     restored(faulty, tmp_path / "back.db", "--database-id", item["id"])
     assert contents(tmp_path / "back.db") == contents(faulty.database)
+
+
+@pytest.mark.engine
+def test_rows_too_large_for_one_item(mirror, tmp_path):
+    mirror.configure({"table s": {"oversize": "split"}, "table c": {"oversize": "compress"}})
+    mirror.sql(
+        "CREATE TABLE s(a TEXT, b TEXT, v BLOB, PRIMARY KEY(a, b))",
+        "CREATE TABLE c(id INTEGER PRIMARY KEY, v TEXT)",
+    )
+    mirror.many("INSERT INTO s VALUES(?, ?, ?)", [("p", str(i), os.urandom(700000)) for i in range(3)])
+    mirror.many("INSERT INTO s VALUES('p', ?, 'small')", [("x%d" % i,) for i in range(5)])
+    mirror.many("INSERT INTO c VALUES(?, ?)", [(i, "é\x00%d" % i * 150000) for i in range(2)])
+    mirror.start().wait()
+    is_kept(mirror)
+    done = restored(mirror, tmp_path / "back.db")
+    assert contents(tmp_path / "back.db") == contents(mirror.database), done.stdout
+    assert mirror.ctl("restore", "--drill").returncode == 0
+    (chunk, *_) = [i for i in mirror.items("s") if "~syncd~" in i["b"]]
+    mirror.client.delete_item(
+        TableName=mirror.target("s"), Key={"a": {"S": chunk["a"]}, "b": {"S": chunk["b"]}}
+    )
+    done = restored(mirror, tmp_path / "back.db", code=1)
+    assert '"b":{"S":"%s"}' % chunk["b"].split("~")[0] in done.stdout
