@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "mapping/oversize.h"
+
 void rows_values(sqlite3_stmt *stmt, int first, size_t n, struct value *out)
 {
     for (size_t i = 0; i < n; i++) {
@@ -240,6 +242,8 @@ int rows_open(struct source *s, const struct table_plan *plan, struct rows **out
         return rc;
     r->source = s;
     r->plan = plan;
+    if (plan->compress)
+        source_allow_values(s, OVERSIZE_MAX_TEXT);
     r->cursor_count = plan->page_by ? 1 : plan->row_key_count;
     r->values = calloc(plan->column_count + r->cursor_count, sizeof *r->values);
     r->collations = calloc(plan->row_key_count, sizeof *r->collations);
