@@ -628,8 +628,8 @@ static void begin(struct trip *t, uint64_t seed, const char *dir)
     *t = (struct trip){.rng = {.state = seed * 7919}, .seed = seed};
     snprintf(t->path, sizeof t->path, "%s/back.db", dir);
     assert_int_equal(sqlite3_open(":memory:", &t->origin), SQLITE_OK);
-    t->source = (struct source){.db = t->origin, .path = (char *)"origin",
-                                .max_value = SOURCE_MAX_VALUE};
+    t->source =
+        (struct source){.db = t->origin, .path = (char *)"origin", .max_value = SOURCE_MAX_VALUE};
     sql = sqlite3_mprintf("PRAGMA page_size=%d; PRAGMA encoding=%Q; PRAGMA auto_vacuum=%d; "
                           "PRAGMA user_version=%d; PRAGMA application_id=%d",
                           512 << upto(t, 5), PICK(t, encodings), (int)upto(t, 2),
