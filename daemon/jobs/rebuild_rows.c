@@ -377,6 +377,14 @@ static bool is_barred(const struct table_rebuild *t, size_t column)
     return c->not_null && !c->value;
 }
 
+/* Both lose something, and the same is to be said of it. */
+static bool same_loss(const struct table_rebuild *t, size_t a, size_t b)
+{
+    const char *x = loss_of(t, a), *y = loss_of(t, b);
+
+    return x && y && strcmp(x, y) == 0 && is_barred(t, a) == is_barred(t, b);
+}
+
 /* Columns that share a reason, in one sentence. */
 static void tell_losses(const struct table_rebuild *t, rebuild_loss_fn *fn, void *arg)
 {
@@ -387,11 +395,9 @@ static void tell_losses(const struct table_rebuild *t, rebuild_loss_fn *fn, void
         struct err text;
         bool told = !loss;
         for (size_t k = 0; k < i && !told; k++)
-            told = loss_of(t, k) && strcmp(loss_of(t, k), loss) == 0 &&
-                   is_barred(t, k) == is_barred(t, i);
+            told = same_loss(t, k, i);
         for (size_t k = i; k < t->info->column_count && !told; k++)
-            if (loss_of(t, k) && strcmp(loss_of(t, k), loss) == 0 &&
-                is_barred(t, k) == is_barred(t, i))
+            if (same_loss(t, k, i))
                 buf_printf(&names, "%s\"%s\"", count++ ? ", " : "", t->info->columns[k].name);
         if (told || !buf_ok(&names))
             continue;

@@ -50,8 +50,10 @@ static int join(struct connection *x, const char *target, const struct key_schem
                 struct err *err)
 {
     json_t **chunks = calloc(info->count ? info->count : 1, sizeof *chunks);
-    int rc = chunks ? 0 : err_set(err, -ENOMEM, "out of memory");
+    int rc = 0;
 
+    if (!chunks)
+        return err_set(err, -ENOMEM, "out of memory");
     for (unsigned i = 0; rc == 0 && i < info->count; i++)
         rc = get_chunk(x, target, schema, head, info, i, &chunks[i], err);
     if (rc == 0)
