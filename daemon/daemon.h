@@ -10,6 +10,7 @@
  *     targets.c   are the DynamoDB tables there
  *     health.c    is all well, and if not, why; stall.c judges whether things move
  *     canary.c    a row of our own goes all the way and is read back
+ *     schema_keeper.c  the schema is kept beside the items
  *     heartbeat.c tells somebody elsewhere that all is well
  *     loop_stall.c  how long the loop is busy without looking up
  *     api.c       the control socket's answers; status.c and metrics.c write two of them
@@ -35,6 +36,7 @@
 #include "loop_stall.h"
 #include "mirror/mirror.h"
 #include "progress.h"
+#include "schema_keeper.h"
 #include "source/durable.h"
 #include "stall.h"
 #include "watcher.h"
@@ -131,6 +133,7 @@ struct daemon {
     usec reported_at;
 
     struct canary canary;
+    struct schema_keeper schema;
     struct stall_watch stall;
     usec detached_since; /* monotonic, since when the database is not taken up; 0: it is */
     struct heartbeat *heartbeat;

@@ -257,6 +257,9 @@ void health_look(struct daemon *d, const struct mirror_view *v, struct health_re
     look_lag(d, v, now, out);
     look_stalls(d, v, now, out);
     look_canary(d, now, out);
+    const char *unkept = schema_keeper_problem(d, now);
+    if (unkept)
+        add(out, HEALTH_WARNING, "schema_unkept", "%s", unkept);
     look_journal(d, v, out);
     look_throttling(d, v, now, out);
     if (v->paused)

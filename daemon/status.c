@@ -179,6 +179,14 @@ static json_t *canary_json(const struct daemon *d, usec now)
                      when(d->canary.seen), "age_seconds", seconds(canary_age(d, now)));
 }
 
+/* null: it is not to be kept. `kept` is when it was last seen there; null: not since the start. */
+static json_t *schema_json(const struct daemon *d)
+{
+    if (!d->config->keep_schema)
+        return json_null();
+    return json_pack("{s:s, s:o}", "table", d->config->meta_table, "kept", when(d->schema.kept_at));
+}
+
 void status_json(struct daemon *d, struct buf *out)
 {
     usec now = clock_monotonic();
@@ -205,6 +213,7 @@ void status_json(struct daemon *d, struct buf *out)
     json_object_set_new(lag, "max", json_real(v.lag_max));
     json_object_set_new(root, "lag_seconds", lag);
     json_object_set_new(root, "canary", canary_json(d, now));
+    json_object_set_new(root, "schema", schema_json(d));
     json_object_set_new(root, "tables", tables_array(d));
     dump(root, out);
 }

@@ -75,7 +75,7 @@ struct config {
 
     /* [dynamodb] */
     char *region, *endpoint_url, *profile, *credentials_file, *table_name, *ca_file, *meta_table;
-    bool allow_plain_http, create_tables;
+    bool allow_plain_http, create_tables, keep_schema;
     int billing_mode; /* enum billing_mode */
     int64_t read_capacity, write_capacity;
     int64_t max_requests_in_flight, write_units_per_second;
@@ -157,5 +157,10 @@ void config_print_sample(FILE *out);
 /* The effective settings, one "section.key = value" a line, for --check. Of a table's section
  * (`table "x".key = value`) what differs from the default, and `enabled`. */
 void config_print(const struct config *c, FILE *out);
+
+/* What decides which tables become which items, as a file has it: [source] (the database too),
+ * names of DynamoDB tables, and every table's section. Read back with config_parse_memory(), it
+ * makes the same plans of the same schema. */
+void config_print_mapping(const struct config *c, FILE *out);
 
 #endif

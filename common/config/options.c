@@ -103,8 +103,11 @@ const struct config_option config_options[] = {
              "target in the section of a table."},
     {.section = "dynamodb", .key = "meta_table", STRING(CONFIG, meta_table),
      .initial = "syncd-meta", .check = option_check_target,
-     .help = "DynamoDB table for what is syncd's own: the canary's item. Its key is id (S), kind (S).\n"
-             "Several daemons may share it."},
+     .help = "DynamoDB table for what is syncd's own: the schema and the canary's item. Its key is\n"
+             "id (S), kind (S). Several daemons may share it."},
+    {.section = "dynamodb", .key = "keep_schema", BOOL(CONFIG, keep_schema), .initial = "yes",
+     .help = "Keep the database's schema and the mapping in meta_table, where `syncctl restore`\n"
+             "finds them. no: what is in DynamoDB cannot be made a database again by itself."},
     {.section = "dynamodb", .key = "create_tables", BOOL(CONFIG, create_tables), .initial = "no",
      .help = "Create DynamoDB tables that do not exist."},
     {.section = "dynamodb", .key = "billing_mode", ENUM(CONFIG, billing_mode, billing_names),

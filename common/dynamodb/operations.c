@@ -13,7 +13,7 @@ const struct ddb_operation ddb_operations[] = {
       [POLICY_VERIFY] = NEED_TABLES,
       [POLICY_RESTORE] = NEED_TABLES},
      true},
-    {"GetItem", {[POLICY_DAEMON] = NEED_CANARY}, true},
+    {"GetItem", {[POLICY_DAEMON] = NEED_META, [POLICY_RESTORE] = NEED_TABLES}, true},
     {"Scan", {[POLICY_VERIFY] = NEED_TABLES, [POLICY_RESTORE] = NEED_TABLES}, true},
     {NULL, {NEED_NOT}, false},
 };

@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "engine/engine.h"
 #include "source/capture.h"
+#include "source/schema_dump.h"
 #include "source/source.h"
 #include "state/store.h"
 
@@ -237,6 +238,15 @@ void mirror_canary_id(const struct mirror *m, char out[MIRROR_CANARY_ID]);
 /* What keeps it from DynamoDB for good: its table refused or parked. NULL: nothing that is known.
  */
 const char *mirror_canary_stopped(const struct mirror *m);
+
+/* --- the schema, to be kept beside the items
+ * ---------------------------------------------------- */
+
+/* The schema's version as it was attached: with another one the dump may be another. False: not
+ * attached now. */
+bool mirror_schema_known(const struct mirror *m, int64_t *version);
+/* Append the dump (source/schema_dump.h). 0; -EAGAIN: not now; -ENOMEM. */
+int mirror_schema_dump(struct mirror *m, struct buf *json, char version[SCHEMA_DUMP_VERSION_SIZE]);
 
 /* Takes a fresh look at the journal. */
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out);

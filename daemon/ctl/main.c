@@ -50,6 +50,24 @@ static const struct command commands[] = {
     {"approve", ROWS, "", "let held comparisons delete what they would",
      "A comparison that would delete more than hold_deletes of a table waits for this.\n", true,
      cmd_approve},
+    {"restore", ROWS, "--to FILE [--force] [--drill] [TABLE...]",
+     "make a SQLite database of what is in DynamoDB",
+     "Needs credentials, a region and the meta table; no daemon and no configuration. The schema "
+     "is\n"
+     "the one that the daemon kept there last. Interrupted at any moment, the same command goes "
+     "on.\n"
+     "Exits 1 when some row or index could not come back, and names it.\n"
+     "  --to FILE           the database to make; FILE.partial until it is whole\n"
+     "  --force             replace FILE, once the new one is whole\n"
+     "  --drill             into a temporary file that is removed; compares with the live "
+     "database\n"
+     "                      of the configuration, if there is one\n"
+     "  --database-id ID    which, where the meta table holds several\n"
+     "  --meta-table NAME   the configuration's, or syncd-meta, when not given\n"
+     "  --segments N        parts of a table that are read at once, 4 when not given\n"
+     "  --rate N            at most so many read units a second\n"
+     "  TABLE...            the rows of these tables alone\n",
+     false, cmd_restore},
     {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
      "write the configuration and the unit's drop-in for a database",
      "Writes /etc/syncd/NAME.conf, with what --region, --endpoint-url and --profile say, and for\n"

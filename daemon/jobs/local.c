@@ -178,6 +178,8 @@ int job_create_tables(const struct config *c, bool dry_run, FILE *out, struct er
                                          .read_units = c->read_capacity,
                                          .write_units = c->write_capacity};
     rc = plan_list_make(c, &x.plans, err);
+    if (rc == 0 && (rc = plan_list_add_meta(c, &x.plans, err)) < 0)
+        plan_list_free(&x.plans);
     if (rc < 0)
         return rc;
     if (dry_run) {

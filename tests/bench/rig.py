@@ -256,7 +256,7 @@ class Rig(contextlib.AbstractContextManager):
         config = self.path(name + ".conf")
         with open(config, "w", encoding="utf-8") as out:
             out.write(
-                "[source]\ndatabase = %s\n[dynamodb]\nregion = eu-test-1\nendpoint_url = %s\n"
+                "[source]\ndatabase = %s\n[dynamodb]\nregion = eu-test-1\nendpoint_url = %s\nkeep_schema = no\n"
                 "[state]\npath = %s\n[control]\nsocket = %s\n[log]\nformat = text\n"
                 % (database, sink.url, self.path(name + ".state"), self.path(name + ".sock"))
             )

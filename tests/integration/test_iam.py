@@ -52,11 +52,12 @@ def test_the_table_of_operations_is_what_the_code_sends():
                 if name.endswith(".c"):
                     with open(os.path.join(where, name), encoding="utf-8") as source:
                         calls = re.findall(
-                            r'(?:ddb_start|job_call|job_call_start)\([^;"]*?,\s*(\S+?),',
+                            r'(?:ddb_start|job_call|job_call_start|restore_call)\([^;"]*?,\s*(\S+?),',
                             source.read(),
                         )
-                    # Only a name that is written there can be compared; call.c hands on its callers'.
-                    passed_on = {"const", "operation", "c->operation"} if name == "call.c" else {"const"}
+                    # Only a name that is written there can be compared; two files hand on their callers'.
+                    handing_on = name in ("call.c", "restore_find.c")
+                    passed_on = {"const", "operation", "c->operation"} if handing_on else {"const"}
                     assert all(c.startswith('"') for c in calls if c not in passed_on), (name, calls)
                     sent |= {c.strip('"') for c in calls if c.startswith('"')}
     with open(os.path.join(ROOT, "common/dynamodb/operations.c"), encoding="utf-8") as source:
@@ -101,7 +102,11 @@ def test_it_is_of_this_configuration(ready):
         printed = policy(ready, "--region", region, "--for", "verify")
         for _, resource in pairs(printed):
             assert resource == "arn:%s:dynamodb:%s:*:table/elsewhere" % (partition, region)
-    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "Scan"}
+    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "GetItem", "Scan"}
+    ready.configure({"dynamodb": {"keep_schema": "yes"}})
+    meta = arn % "*" + "meta"
+    assert pairs(policy(ready, "--for", "restore")) >= {(a, meta) for a in ("GetItem", "Scan")}
+    assert pairs(policy(ready)) >= {(a, meta) for a in ("GetItem", "BatchWriteItem")}
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,9 @@ static void each_purpose_gets_what_it_needs_and_no_more(void **state)
                ON("DescribeTable", "m"));
     expect(POLICY_VERIFY, "m", true,
            ON("BatchGetItem", "a") ON("DescribeTable", "a") ON("Scan", "a"));
-    expect(POLICY_RESTORE, "m", true, ON("DescribeTable", "a") ON("Scan", "a"));
+    expect(POLICY_RESTORE, "m", true,
+           ON("DescribeTable", "a") ON("DescribeTable", "m") ON("GetItem", "a") ON("GetItem", "m")
+               ON("Scan", "a") ON("Scan", "m"));
 }
 
 static void every_operation_is_of_use(void **state)
