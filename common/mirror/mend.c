@@ -62,72 +62,90 @@ int mirror_item_look(struct mirror *m, const char *table, const void *key, size_
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* The entry columns of the row as it is, appended to m->entry, and its remote key in m->key: 1; 0
- * when there is no such row, or none that has a key. */
-static int entry_of(struct mirror *m, struct table_slot *t, const void *row_key, size_t n)
+/* The entry columns of the row as it is, in m->entry, and its remote key in m->key: SQLITE_ROW;
+ * SQLITE_DONE when there is no such row, or none that has a key; or an error. */
+static int entry_of(struct mirror *m, struct table_slot *t, const struct mirror_key *row,
+                    struct value *values)
 {
     const struct table_plan *p = t->plan;
-    _cleanup_free_ struct value *values = calloc(p->entry_count, sizeof *values);
     struct item_fault fault;
 
     buf_clear(&m->entry);
     buf_clear(&m->key);
-    if (!values)
-        return -ENOMEM;
-    if (values_decode(row_key, n, values, p->row_key_count) < 0)
-        return 0;
+    if (values_decode(row->bytes, row->len, values, p->row_key_count) < 0)
+        return SQLITE_DONE;
     int rc = rows_found_key(t->rows, values, &m->entry);
-    if (rc == SQLITE_DONE)
-        return 0;
     if (rc != SQLITE_ROW)
-        return rc == SQLITE_NOMEM ? -ENOMEM : -EIO;
+        return rc;
     if (!buf_ok(&m->entry) ||
         values_decode(m->entry.data, m->entry.len, values, p->entry_count) < 0)
-        return -ENOMEM;
+        return SQLITE_NOMEM;
     rc = item_key(p, values, &m->key, NULL, &fault);
-    return rc == -ENOMEM ? rc : rc == 0;
+    return rc == -ENOMEM ? SQLITE_NOMEM : rc < 0 ? SQLITE_DONE : SQLITE_ROW;
 }
 
-/* On disk before the entry is: else the row would be spared the write. */
-static int doubt(struct mirror *m, struct table_slot *t, const struct mirror_key *rows, size_t n)
+struct mending {
+    struct mirror *m;
+    struct table_slot *t;
+    const struct mirror_key *rows;
+    size_t n;
+    struct value *values;
+    int count;
+};
+
+/* What is known of the items counts no more: else the rows would be spared the write. */
+static int doubt(struct mending *x)
 {
-    for (size_t i = 0; i < n; i++) {
-        int rc = entry_of(m, t, rows[i].bytes, rows[i].len);
-        if (rc > 0)
-            rc = records_kept(m, store_digest_doubt_item(m->store, m->targets[t->target]->store_id,
-                                                         m->key.data, m->key.len, t->id,
-                                                         rows[i].bytes, rows[i].len));
-        if (rc < 0)
-            return rc;
+    struct mirror *m = x->m;
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; rc == SQLITE_OK && i < x->n; i++) {
+        const struct mirror_key *row = &x->rows[i];
+        rc = entry_of(m, x->t, row, x->values);
+        if (rc == SQLITE_ROW)
+            rc = records_kept(m, store_digest_doubt_item(
+                                     m->store, m->targets[x->t->target]->store_id, m->key.data,
+                                     m->key.len, x->t->id, row->bytes, row->len)) < 0
+                     ? STATE_FAILED
+                     : SQLITE_OK;
+        else if (rc == SQLITE_DONE)
+            rc = SQLITE_OK;
     }
-    return records_kept(m, records_sync(m, NULL));
+    return rc;
 }
 
-/* Inside the write transaction: how many entries were written, or a negative SQLite result code. */
-static int add_entries(struct mirror *m, struct table_slot *t, const struct mirror_key *rows,
-                       size_t n)
+static int add_entries(struct mending *x)
 {
-    const struct table_plan *p = t->plan;
-    _cleanup_free_ struct value *values = calloc(p->entry_count, sizeof *values);
+    struct mirror *m = x->m;
+    const struct table_plan *p = x->t->plan;
     int64_t version = 0;
-    int count = 0, rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
 
-    if (!values)
-        return -SQLITE_NOMEM;
     if (rc == SQLITE_OK && version != m->schema_version)
         rc = SQLITE_BUSY; /* a look at it comes first */
-    for (size_t i = 0; rc == SQLITE_OK && i < n; i++) {
-        int there = entry_of(m, t, rows[i].bytes, rows[i].len);
-        if (there < 0)
-            return there == -ENOMEM ? -SQLITE_NOMEM : -SQLITE_IOERR;
-        if (there == 0)
-            continue;
-        if (values_decode(m->entry.data, m->entry.len, values, p->entry_count) < 0)
-            return -SQLITE_NOMEM;
-        rc = journal_add(m->journal, t->id, values, p->entry_count);
-        count += rc == SQLITE_OK;
+    for (size_t i = 0; rc == SQLITE_OK && i < x->n; i++) {
+        rc = entry_of(m, x->t, &x->rows[i], x->values);
+        if (rc == SQLITE_ROW) {
+            rc = journal_add(m->journal, x->t->id, x->values, p->entry_count);
+            x->count++;
+        } else if (rc == SQLITE_DONE) {
+            rc = SQLITE_OK;
+        }
     }
-    return rc == SQLITE_OK ? count : -(rc & 0xff);
+    return rc;
+}
+
+static int in_transaction(struct mending *x, const char *begin, int (*work)(struct mending *x))
+{
+    int rc = source_exec(x->m->source, begin);
+
+    return rc == SQLITE_OK ? source_end(x->m->source, work(x)) : rc;
+}
+
+static int state_failed(struct mirror *m, struct err *err)
+{
+    return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                   store_error(m->store));
 }
 
 int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_key *rows, size_t n,
@@ -138,17 +156,20 @@ int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_ke
 
     if (rc < 0)
         return rc;
-    rc = doubt(m, t, rows, n);
-    if (rc < 0)
-        return err_set(err, rc, "state file %s cannot be written: %s", store_path(m->store),
-                       store_error(m->store));
-    FAILPOINT("mend_doubted");
+    _cleanup_free_ struct value *values = calloc(t->plan->entry_count, sizeof *values);
+    struct mending x = {.m = m, .t = t, .rows = rows, .n = n, .values = values};
+    if (!values)
+        return err_set(err, -ENOMEM, "out of memory");
     m->source->patience = ORDER_PATIENCE;
-    int sq = source_exec(m->source, "BEGIN IMMEDIATE"), count = 0;
-    if (sq == SQLITE_OK) {
-        count = add_entries(m, t, rows, n);
-        sq = source_end(m->source, count < 0 ? -count : SQLITE_OK);
+    int sq = in_transaction(&x, "BEGIN", doubt);
+    /* On disk before the entries are. */
+    if (sq == STATE_FAILED || (sq == SQLITE_OK && records_kept(m, records_sync(m, NULL)) < 0)) {
+        m->source->patience = 0;
+        return state_failed(m, err);
     }
+    FAILPOINT("mend_doubted");
+    if (sq == SQLITE_OK)
+        sq = in_transaction(&x, "BEGIN IMMEDIATE", add_entries);
     m->source->patience = 0;
     if (sq != SQLITE_OK) {
         source_problem_of(m->source, sq, "putting keys into the journal", err);
@@ -156,7 +177,7 @@ int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_ke
     }
     FAILPOINT("mend_ordered");
     barrier_reopened(m); /* our own commit is none that data_version counts */
-    return count;
+    return x.count;
 }
 
 /* --- items without a row ---------------------------------------------------------------------- */
@@ -210,8 +231,5 @@ int mirror_mend_extra(struct mirror *m, const char *table, const struct mirror_k
     }
     if (rc == 0 && count)
         rc = loader_sweep_later(m, t);
-    if (rc < 0)
-        return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
-                       store_error(m->store));
-    return count;
+    return rc < 0 ? state_failed(m, err) : count;
 }

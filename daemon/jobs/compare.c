@@ -58,9 +58,8 @@ static int open_journal(struct compared *x, struct err *err)
 int compared_open(const struct config *c, struct compared *out, struct err *err)
 {
     *out = (struct compared){0};
-    if (source_open(c->database, &out->source, err) != SOURCE_OK)
+    if (source_open_patiently(c->database, PATIENCE, &out->source, err) != SOURCE_OK)
         return -EIO;
-    out->source->patience = PATIENCE;
     int rc = source_query_int(out->source, "PRAGMA schema_version", &out->schema_version);
     if (rc != SQLITE_OK)
         return compared_failed(out, rc, "reading the schema", err);

@@ -192,15 +192,23 @@ static void finding_clear(struct finding *f)
     json_decref(f->should);
 }
 
+/* A row by its own key; an item by its key as DynamoDB has it. */
 static void describe(const struct verify *v, struct finding *f, const struct value *row)
 {
     _cleanup_buf_ struct buf text = {0};
-    const struct compared_table *t = &v->compared.tables[f->table];
 
-    if (row)
-        item_describe_key(t->plan, row, &text);
-    else
-        item_key_json(v->schema, f->key.key, f->key.key_len, &text);
+    if (row) {
+        item_describe_key(v->compared.tables[f->table].plan, row, &text);
+    } else {
+        json_t *key = json_object();
+        for (size_t i = 0; i < v->schema->count; i++)
+            json_object_set(key, v->schema->parts[i].name,
+                            json_object_get(f->item, v->schema->parts[i].name));
+        char *json = json_dumps(key, JSON_COMPACT);
+        buf_puts(&text, json ? json : "?");
+        free(json);
+        json_decref(key);
+    }
     snprintf(f->text, sizeof f->text, "%s", buf_ok(&text) && text.data ? text.data : "?");
 }
 
