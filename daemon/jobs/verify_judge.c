@@ -115,7 +115,7 @@ static int read_newer(struct batch *b)
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-static void slow_down(const struct verify *v, double units)
+void verify_slow_down(const struct verify *v, double units)
 {
     double seconds = v->options->rate > 0 && units > 0 ? units / v->options->rate : 0;
 
@@ -143,7 +143,7 @@ static int get_items(struct batch *b)
                          v->target);
         if (rc == 0) {
             v->units += got.units > 0 ? got.units : 0;
-            slow_down(v, got.units);
+            verify_slow_down(v, got.units);
             json_array_extend(b->items, got.items);
             json_decref(left);
             left = json_incref(got.unprocessed);

@@ -164,7 +164,7 @@ static int look_at_item(struct verify *v, const json_t *item, struct buf *key)
     return rc;
 }
 
-static int look_at_items(struct verify *v, const json_t *items)
+int verify_look_at_items(struct verify *v, const json_t *items)
 {
     _cleanup_buf_ struct buf key = {0};
     size_t n = json_array_size(items);
@@ -190,7 +190,7 @@ static void take_page(void *arg, unsigned segment, json_t *items, const json_t *
     (void)last_key;
     v->units += consumed;
     v->met += (int64_t)json_array_size(items);
-    s->rc = look_at_items(v, items);
+    s->rc = verify_look_at_items(v, items);
     if (s->rc < 0) {
         s->over = true;
         scanner_cancel(s->scanner);

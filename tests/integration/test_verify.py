@@ -27,8 +27,8 @@ while not stopping():
 """
 
 
-def fill(mirror, rows=600):
-    mirror.sql(SCHEMA)
+def fill(mirror, rows=600, mode="delete"):
+    mirror.sql("PRAGMA journal_mode = " + mode, SCHEMA)
     mirror.many(
         "INSERT INTO t VALUES(?, ?, ?, ?, ?)",
         [
@@ -98,7 +98,7 @@ def plant(mirror, seed=1):
 
 @pytest.mark.engine
 def test_what_is_planted_is_found_and_nothing_else(mirror):
-    fill(mirror)
+    fill(mirror, mode="wal")
     mirror.start().wait()
     with writer(mirror.database, BUSY):
         expected = plant(mirror)
@@ -250,6 +250,26 @@ def test_the_service_misbehaves(faulty, fault):
     assert report["tables"][0]["items"] == 251
 
 
+def test_a_sample(faulty, fault):
+    fill(faulty, 500)
+    faulty.start().wait()
+    table = faulty.target("t")
+    report = verify(faulty, "--sample", "40")
+    figures = report["tables"][0]
+    assert figures["rows"] == 40 and 30 <= figures["items"] <= 40
+    assert figures["read_units"] < 100
+    for i in range(0, 500, 2):
+        fault.tables.remove(table, {"id": {"N": str(i)}})
+        fault.tables.put(table, {"id": {"N": "%d.5" % i}})
+    kinds = {d["kind"] for d in verify(faulty, "--sample", "100", code=1)["differences"]}
+    assert kinds == {"missing", "extra"}
+    # More than there are: every row.
+    report = verify(faulty, "--sample", "1000", "--repair", code=1)
+    assert report["tables"][0]["rows"] == 500 and report["handed_over"] == 250
+    faulty.wait()
+    assert len(fault.items(table)) == 750
+
+
 def test_without_a_daemon(faulty, fault):
     fill(faulty, 50)
     faulty.start().wait()
@@ -309,7 +329,7 @@ def test_a_row_that_the_service_refused_is_a_dead_letter(faulty, fault):
 @pytest.mark.parametrize(
     "kind, arguments, code, part",
     [
-        ("access_denied", (), 3, "not authorized"),
+        ("access_denied", (), 3, "dynamodb:Scan is not allowed; `syncctl iam-policy --for verify`"),
         ("not_found", (), 3, "does not exist (in this region and account)"),
         ("unrecognized_client", (), 3, "security token"),
         (None, ("nosuch",), 2, 'no table "nosuch" is mirrored'),
@@ -320,7 +340,9 @@ def test_a_row_that_the_service_refused_is_a_dead_letter(faulty, fault):
 def test_what_cannot_be_done_is_said(faulty, fault, kind, arguments, code, part):
     fill(faulty, 5)
     if kind:
-        fault.faults.add(Fault(kind, op="Scan", times=None))
+        words = {"access_denied": "User: x is not authorized to perform: dynamodb:Scan"}
+        message = {"message": words[kind]} if kind in words else {}
+        fault.faults.add(Fault(kind, op="Scan", times=None, **message))
     done = faulty.ctl("verify", *arguments)
     assert done.returncode == code and part in done.stderr, done.stderr
 
