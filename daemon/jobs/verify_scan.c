@@ -55,10 +55,7 @@ int verify_find(struct verify *v, const struct buf *key, const json_t *item,
 
 bool verify_expired(const struct verify *v, size_t table, const json_t *item)
 {
-    (void)v;
-    (void)table;
-    (void)item;
-    return false;
+    return row_expired(v->compared.tables[table].plan, item, clock_wall() / USEC_PER_SEC);
 }
 
 /* --- items ------------------------------------------------------------------------------------ */

@@ -250,6 +250,60 @@ def test_the_service_misbehaves(faulty, fault):
     assert report["tables"][0]["items"] == 251
 
 
+def test_what_is_past_its_time_to_live(faulty, fault):
+    faulty.configure({"table t": {"ttl_column": "ends"}})
+    faulty.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, ends INTEGER)")
+    faulty.many("INSERT INTO t VALUES(?, ?)", [(i, 1000 if i % 2 else 4_000_000_000) for i in range(20)])
+    faulty.start().wait()
+    table = faulty.target("t")
+    fault.tables.remove(table, {"id": {"N": "1"}})
+    fault.tables.remove(table, {"id": {"N": "2"}})
+    fault.tables.put(table, {"id": {"N": "101"}, "ends": {"N": "1000"}})
+    fault.tables.put(table, {"id": {"N": "102"}, "ends": {"N": "4000000000"}})
+    report = verify(faulty, code=1)
+    assert found(report) == [("extra", "t", '{"id":{"N":"102"}}'), ("missing", "t", "id=2")]
+    assert report["tables"][0]["expired"] == 2
+
+
+CONVERTED = {
+    "table books": {
+        "convert.id": "uuid5(6ba7b810-9dad-11d1-80b4-00c04fd430c8:book)",
+        "convert.ok": "bool",
+        "convert.doc": "json",
+        "convert.at": "timestamp",
+        "rename.at": "createdAt",
+        "add.copy": "{ok}",
+    }
+}
+
+
+def test_converted_keys_and_values(faulty, fault):
+    """A key that cannot be turned back is found from its row."""
+    faulty.configure(CONVERTED)
+    faulty.sql(
+        "CREATE TABLE books(id INTEGER PRIMARY KEY, ok INTEGER, doc TEXT, at INTEGER)",
+        """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+        INSERT INTO books SELECT i, i % 2, '{"a":[1.50,' || i || ']}', 1700000000 + i FROM n""",
+    )
+    faulty.start().wait()
+    report = verify(faulty)
+    assert report["equal"] and report["tables"][0]["items"] == 40
+    table = faulty.target("books")
+    items = sorted(fault.items(table).values(), key=lambda i: i["createdAt"]["S"])
+    fault.tables.remove(table, {"id": items[0]["id"]})
+    fault.tables.put(table, dict(items[1], doc={"M": {"a": {"L": [{"N": "1.5"}, {"N": "2.00"}]}}}))
+    fault.tables.put(table, dict(items[2], ok={"BOOL": False}))
+    fault.tables.put(table, dict(items[3], id={"S": "no-uuid-of-ours"}))
+    report = verify(faulty, "--repair", code=1)
+    assert found(report) == [
+        ("different", "books", "id=3"),
+        ("extra", "books", '{"id":{"S":"no-uuid-of-ours"}}'),
+        ("missing", "books", "id=1"),
+    ]
+    faulty.wait()
+    assert [d["kind"] for d in verify(faulty, code=1)["differences"]] == ["extra"]
+
+
 def test_a_sample(faulty, fault):
     fill(faulty, 500)
     faulty.start().wait()
