@@ -14,7 +14,8 @@
 #include "jobs/verify_work.h"
 
 enum { OPT_REPAIR = CTL_OPTION, OPT_DELETE_EXTRA, OPT_SAMPLE, OPT_RATE };
-enum { LINES_MAX = 50 };      /* differences that are told one by one to people */
+enum { LINES_MAX = 50 }; /* differences that are told one by one to people */
+enum { LETTERS_ASKED = 100 };
 enum { SAMPLE_MAX = 100000 }; /* its keys are in memory */
 #define SETTLE_TARGET  "/v1/wait?timeout=60"
 #define SETTLE_TIMEOUT (75 * USEC_PER_SEC)
@@ -26,6 +27,8 @@ struct verification {
     struct bar bar;
     char phase[256];
     json_t *letters; /* {"table": {"id=7": true}} of the daemon's dead letters */
+    usec letters_at; /* when they were asked for */
+    unsigned letters_asked;
     int64_t told, differences;
 };
 
@@ -84,13 +87,6 @@ static int look(void *arg, const char *table, const void *key, size_t n, struct 
     return rc == -EINVAL ? -EIO : rc;
 }
 
-static bool dead(void *arg, const char *table, const char *key)
-{
-    struct verification *v = arg;
-
-    return json_object_get(json_object_get(v->letters, table), key) != NULL;
-}
-
 static int repair(void *arg, const char *table, bool extra, const struct buf *keys, int64_t *taken,
                   struct err *err)
 {
@@ -125,7 +121,10 @@ static int load_letters(struct verification *v, struct err *err)
     const json_t *letter;
     size_t i;
 
+    json_decref(v->letters);
     v->letters = json_object();
+    v->letters_at = clock_monotonic();
+    v->letters_asked++;
     json_array_foreach(json_object_get(root, "dead_letters"), i, letter)
     {
         const char *table = field_text(letter, "table");
@@ -136,6 +135,20 @@ static int load_letters(struct verification *v, struct err *err)
     }
     json_decref(root);
     return rc;
+}
+
+/* A row may have become one a moment ago; where very many are missing, a second ago will do. */
+static bool dead(void *arg, const char *table, const char *key)
+{
+    struct verification *v = arg;
+    struct err ignored;
+    bool found = json_object_get(json_object_get(v->letters, table), key) != NULL;
+
+    if (found ||
+        (v->letters_asked >= LETTERS_ASKED && clock_monotonic() < v->letters_at + USEC_PER_SEC))
+        return found;
+    load_letters(v, &ignored);
+    return json_object_get(json_object_get(v->letters, table), key) != NULL;
 }
 
 /* --- what is found ---------------------------------------------------------------------------- */
@@ -392,8 +405,6 @@ static int find_daemon(struct verification *v, const struct verify_options *o, b
 {
     int r = either_daemon(v->ctl, there, err);
 
-    if (r == 0 && *there)
-        r = load_letters(v, err);
     if (r == 0 && !*there && (o->repair || o->delete_extra))
         r = err_set(err, -ECONNREFUSED,
                     "there is no daemon to hand keys over to (%s): start it, or verify without "
@@ -406,12 +417,8 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
 {
     struct verification v = {.ctl = ctl};
     struct verify_options o = {.table_count = 0};
-    struct verify_edge edge = {.arg = &v,
-                               .settle = settle,
-                               .look = look,
-                               .dead = dead,
-                               .repair = repair,
-                               .difference = difference};
+    struct verify_edge edge = {
+        .arg = &v, .settle = settle, .look = look, .repair = repair, .difference = difference};
     struct verify_result result = {0};
     const struct config *config;
     struct err err;
@@ -427,6 +434,7 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
         r = -EIO;
     if (r == 0)
         r = find_daemon(&v, &o, &edge.daemon, &err);
+    edge.dead = edge.daemon ? dead : NULL;
     if (r == 0) {
         if (ctl->json)
             fputs("{\"differences\":[", stdout);

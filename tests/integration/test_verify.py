@@ -355,6 +355,20 @@ def test_a_table_that_is_not_settled_is_not_judged(faulty, fault):
     assert verify(faulty)["equal"]
 
 
+def test_what_is_unconfirmed_is_not_judged(faulty, fault):
+    faulty.configure({"sync": {"unconfirmed_horizon": "5m"}})
+    fill(faulty, 5)
+    faulty.start().wait()
+    fault.faults.add(Fault("reset_after_apply"))
+    faulty.sql("INSERT INTO t(id) VALUES(7)")
+    faulty.wait()
+    assert faulty.status()["totals"]["unconfirmed"] == 1
+    fault.tables.remove(faulty.target("t"), {"id": {"N": "7"}})
+    report = verify(faulty, code=1)
+    assert report["differences"] == [] and report["tables"][0]["unsettled"] == 1
+    assert "unconfirmed" in report["unsettled_reason"]
+
+
 def test_dead_letters_are_known(faulty):
     faulty.sql(
         SCHEMA,
