@@ -344,6 +344,23 @@ static int end_page(struct verification *v, const struct verify_options *o,
     return ctl_print(&page.out);
 }
 
+/* For `status`: since when a table is known to be equal. What cannot be noted is no failure of the
+ * comparison. */
+static void note_equal(struct verification *v, const struct verify_result *r, usec began)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        _cleanup_buf_ struct buf target = {0};
+        struct err ignored;
+        int rc;
+        if (!r->tables[i].wanted || !verify_equal(&r->tables[i]))
+            continue;
+        buf_printf(&target, "/v1/verified?at=%" PRId64 "&table=", began / USEC_PER_SEC);
+        client_escape(&target, r->tables[i].name);
+        if (buf_ok(&target))
+            json_decref(ask(v->ctl, "POST", target.data, ASK_TIMEOUT, &ignored, &rc));
+    }
+}
+
 static int finish(struct verification *v, const struct verify_options *o,
                   const struct verify_result *r)
 {
@@ -421,6 +438,7 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
         .arg = &v, .settle = settle, .look = look, .repair = repair, .difference = difference};
     struct verify_result result = {0};
     const struct config *config;
+    usec began = clock_wall();
     struct err err;
     int r;
 
@@ -442,6 +460,8 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
         bar_end(&v.bar);
         if (r < 0 && ctl->json)
             puts("]}");
+        if (r == 0 && edge.daemon && !o.sample)
+            note_equal(&v, &result, began);
     }
     r = r < 0 ? ctl_fail(r, &err) : finish(&v, &o, &result);
     verify_result_free(&result);

@@ -455,8 +455,11 @@ def test_the_rate_is_kept(faulty, fault):
 def test_people_read_it_too(faulty, fault):
     fill(faulty, 20)
     faulty.start().wait()
+    assert faulty.table("t")["verified_at"] is None
     done = faulty.ctl("verify")
     assert done.returncode == 0
+    noted = faulty.table("t")["verified_at"]
+    assert noted and noted.endswith("Z")
     assert "t -> %s: equal; 20 rows, 20 items" % faulty.target("t") in done.stdout
     fault.tables.remove(faulty.target("t"), {"id": {"N": "3"}})
     fault.tables.put(faulty.target("t"), {"id": {"N": "4"}, "name": {"S": "other"}, "n": {"N": "400"}})
@@ -466,6 +469,8 @@ def test_people_read_it_too(faulty, fault):
     assert 'different  t id=4: data is absent, should be B 040404; name is S "other", should be S "name 4"' in done.stdout
     assert "not equal, 1 missing, 1 different; 20 rows, 19 items" in done.stdout
     assert "handed over to the daemon: 2" in done.stdout
+    faulty.restart()
+    assert faulty.table("t")["verified_at"] == noted
 
 
 def diff(mirror, *key):
