@@ -8,6 +8,7 @@
 
 #include "base/failpoint.h"
 #include "mapping/ours.h"
+#include "mapping/oversize.h"
 #include "mirror/internal.h"
 
 /* NULL with a sentence. */
@@ -94,6 +95,40 @@ struct mending {
     int count;
 };
 
+static int doubt_item(struct mending *x, const struct buf *key, const struct mirror_key *row)
+{
+    return records_kept(x->m, store_digest_doubt_item(
+                                  x->m->store, x->m->targets[x->t->target]->store_id, key->data,
+                                  key->len, x->t->id, row->bytes, row->len)) < 0
+               ? STATE_FAILED
+               : SQLITE_OK;
+}
+
+/* And of the chunks of a row that has some (mapping/oversize.h). Its key is in m->key. */
+static int doubt_chunks(struct mending *x, const struct mirror_key *row)
+{
+    const struct table_plan *p = x->t->plan;
+    _cleanup_(oversize_free) struct oversize packed = {.count = 0};
+    _cleanup_buf_ struct buf text = {0}, json = {0}, key = {0};
+    struct item_fault fault;
+    size_t size = 0;
+    int rc = rows_lookup(x->t->rows, x->values), made = -EINVAL;
+
+    if (rc == SQLITE_ROW)
+        made = item_encode_whole(p, x->t->rows->values, &text, &size, &fault);
+    rows_end(x->t->rows->lookup);
+    if (made == 0 && size > oversize_limit(p))
+        made = oversize_pack(p, &text, &x->m->key, &packed, &fault);
+    rc = SQLITE_OK;
+    for (unsigned i = 0; made == 0 && rc == SQLITE_OK && i < packed.count; i++) {
+        buf_clear(&key);
+        buf_clear(&json);
+        made = oversize_chunk(&p->schema, &packed, &x->m->key, i, &key, &json, &size);
+        rc = made == 0 ? doubt_item(x, &key, row) : rc;
+    }
+    return made == -ENOMEM ? SQLITE_NOMEM : rc;
+}
+
 /* What is known of the items counts no more: else the rows would be spared the write. */
 static int doubt(struct mending *x)
 {
@@ -103,14 +138,13 @@ static int doubt(struct mending *x)
     for (size_t i = 0; rc == SQLITE_OK && i < x->n; i++) {
         const struct mirror_key *row = &x->rows[i];
         rc = entry_of(m, x->t, row, x->values);
-        if (rc == SQLITE_ROW)
-            rc = records_kept(m, store_digest_doubt_item(
-                                     m->store, m->targets[x->t->target]->store_id, m->key.data,
-                                     m->key.len, x->t->id, row->bytes, row->len)) < 0
-                     ? STATE_FAILED
-                     : SQLITE_OK;
-        else if (rc == SQLITE_DONE)
+        if (rc == SQLITE_ROW) {
+            rc = doubt_item(x, &m->key, row);
+            if (rc == SQLITE_OK && x->t->plan->compress)
+                rc = doubt_chunks(x, row);
+        } else if (rc == SQLITE_DONE) {
             rc = SQLITE_OK;
+        }
     }
     return rc;
 }
@@ -183,11 +217,20 @@ int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_ke
 
 /* --- items without a row ---------------------------------------------------------------------- */
 
-static bool is_ours(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
+/* A chunk is ours when the item is that it is of: nobody else makes such keys. 1, 0, -ENOMEM. */
+static int is_ours(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
 {
     const struct table_plan *const plans[] = {t->plan};
-    const struct claim_facts f = {.known = known(m, t, key, n), .plans = plans, .count = 1};
+    struct oversize_key chunk = {.index = 0};
+    int is_chunk = oversize_parse_key(key, n, &chunk);
+    _cleanup_buf_ struct buf head = chunk.head;
 
+    if (is_chunk < 0)
+        return is_chunk;
+    const struct claim_facts f = {.known = known(m, t, key, n) ||
+                                           (is_chunk && known(m, t, head.data, head.len)),
+                                  .plans = plans,
+                                  .count = 1};
     return item_claim(&f, key, n, NULL) != ITEM_FOREIGN;
 }
 
@@ -221,7 +264,8 @@ int mirror_mend_extra(struct mirror *m, const char *table, const struct mirror_k
         return rc;
     for (size_t i = 0; rc == 0 && i < n; i++) {
         _cleanup_buf_ struct buf row = {0};
-        if (!is_ours(m, t, keys[i].bytes, keys[i].len))
+        rc = is_ours(m, t, keys[i].bytes, keys[i].len);
+        if (rc <= 0)
             continue;
         rc = row_key_of(t, &keys[i], &rows[i], &row);
         if (rc == 0)

@@ -7,6 +7,7 @@
 #include "ctl/ctl.h"
 #include "ctl/either.h"
 #include "dynamodb/same.h"
+#include "jobs/compare.h"
 #include "jobs/diff.h"
 #include "jobs/owner.h"
 
@@ -89,7 +90,7 @@ static bool is_equal(const struct diff *d)
 {
     if (!d->should || !d->is)
         return !d->should && !d->is && !d->fault[0];
-    return item_same(d->should, d->is);
+    return compared_same(d->is, d->should);
 }
 
 static int print_page(struct ctl *ctl, const struct diff *d, const struct standing *s)

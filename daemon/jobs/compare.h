@@ -49,8 +49,20 @@ int compared_failed(struct compared *x, int sqlite_rc, const char *doing, struct
 int compared_row(struct compared *x, struct compared_table *t, const struct buf *key,
                  const json_t *item, const struct buf *row);
 
-/* The item that the row at hand maps to, to be json_decref'd. 0, -EINVAL with the fault, -ENOMEM.
- */
-int compared_item(const struct compared_table *t, json_t **out, struct item_fault *fault);
+/* The key of the item that a row has, of which this is the key or that of a chunk
+ * (mapping/oversize.h): `key` itself, or `head`, which is set then. NULL: no memory. */
+const struct buf *compared_head(const struct buf *key, struct buf *head);
+
+/* The item with this key (its own, or a chunk's) that the row at hand maps to, to be json_decref'd;
+ * NULL: the row makes no item with that key. 0, -EINVAL with the fault, -ENOMEM. */
+int compared_item(const struct compared_table *t, const struct buf *key, json_t **out,
+                  struct item_fault *fault);
+/* Keys of the chunks of the row at hand, whose own key is `key`: each appended to `keys`, and where
+ * it ends to `ends` (size_t). 0, also where it has none or cannot be an item; -ENOMEM. */
+int compared_chunks(const struct compared_table *t, const struct buf *key, struct buf *keys,
+                    struct buf *ends);
+
+/* Are the items the same, a compressed one by what is in it? */
+bool compared_same(const json_t *item, const json_t *should);
 
 #endif

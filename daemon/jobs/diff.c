@@ -187,7 +187,7 @@ static int look_up(struct compared *x, struct compared_table *t, const struct va
         return note_fault(d, &fault);
     }
     if (rc == 0 && found == SQLITE_ROW)
-        rc = compared_item(t, &d->should, &fault);
+        rc = compared_item(t, &d->key, &d->should, &fault);
     if (rc == -EINVAL)
         return note_fault(d, &fault);
     return rc == -ENOMEM ? err_set(err, rc, "out of memory") : 0;

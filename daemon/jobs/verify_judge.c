@@ -15,6 +15,7 @@
 #include "jobs/call.h"
 #include "jobs/verify_internal.h"
 #include "mapping/ours.h"
+#include "mapping/oversize.h"
 
 enum { ROUNDS = 4, AT_ONCE = BATCH_GET_MAX_KEYS, ENTRIES = 5000 };
 
@@ -212,8 +213,19 @@ static void describe(const struct verify *v, struct finding *f, const struct val
     snprintf(f->text, sizeof f->text, "%s", buf_ok(&text) && text.data ? text.data : "?");
 }
 
+/* Of a row that is several items: which one it is about. */
+static void describe_chunk(struct finding *f)
+{
+    struct oversize_key chunk = {.index = 0};
+    size_t n = strlen(f->text);
+
+    if (oversize_parse_key(f->key.key, f->key.key_len, &chunk) > 0)
+        snprintf(f->text + n, sizeof f->text - n, " chunk %u", chunk.index);
+    buf_free(&chunk.head);
+}
+
 /* The row at hand has the key. */
-static int judge_row(struct verify *v, struct finding *f, bool readable)
+static int judge_row(struct verify *v, struct finding *f, const struct buf *key, bool readable)
 {
     const struct compared_table *t = &v->compared.tables[f->table];
     const struct value *row = t->rows->values;
@@ -226,12 +238,18 @@ static int judge_row(struct verify *v, struct finding *f, bool readable)
     for (size_t i = 0; i < t->plan->row_key_count; i++)
         value_encode(&f->row, &row[i]);
     describe(v, f, row);
-    int rc = compared_item(t, &f->should, &fault);
+    describe_chunk(f);
+    int rc = compared_item(t, key, &f->should, &fault);
     if (rc == -ENOMEM || !buf_ok(&f->row))
         return err_set(v->err, -ENOMEM, "out of memory");
+    if (rc == 0 && !f->should) { /* a chunk that the row has no more */
+        f->what = f->item ? DIFFERS : SAME;
+        f->kind = DIFFERENCE_EXTRA;
+        return 0;
+    }
     if (rc < 0)
         f->what = DEAD;
-    else if (f->item && item_same(f->item, f->should))
+    else if (f->item && compared_same(f->item, f->should))
         f->what = SAME;
     else
         f->what = !f->item && verify_expired(v, f->table, f->should) ? EXPIRED : DIFFERS;
@@ -251,7 +269,7 @@ static int judge_key(struct batch *b, struct finding *f)
     f->item = item_of(b, &key);
     int found = verify_find(v, &key, f->item, &f->key, &f->table);
     if (found == SQLITE_ROW || found == SQLITE_TOOBIG) {
-        int rc = judge_row(v, f, found == SQLITE_ROW);
+        int rc = judge_row(v, f, &key, found == SQLITE_ROW);
         rows_end(v->compared.tables[f->table].rows->lookup);
         return rc;
     }

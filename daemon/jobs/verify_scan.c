@@ -35,10 +35,14 @@ int verify_find(struct verify *v, const struct buf *key, const json_t *item,
 {
     struct compared *x = &v->compared;
     size_t fits = x->count, tells = x->count;
+    _cleanup_buf_ struct buf store = {0};
+    const struct buf *head = compared_head(key, &store); /* a chunk is of its head's row */
 
+    if (!head)
+        return SQLITE_NOMEM;
     for (size_t i = 0; i < x->count; i++) {
         const struct table_plan *p = x->tables[i].plan;
-        if (!verify_is_here(v, i) || !plan_key_fits(p, key->data, key->len))
+        if (!verify_is_here(v, i) || !plan_key_fits(p, head->data, head->len))
             continue;
         fits = fits == x->count ? i : fits;
         tells = tells == x->count && plan_key_tells(p) ? i : tells;
@@ -86,9 +90,10 @@ static int said_row(struct verify *v, size_t table, const struct buf *key, const
 {
     const struct table_plan *p = v->compared.tables[table].plan;
     struct value *values = v->compared.values;
-    _cleanup_buf_ struct buf store = {0};
+    _cleanup_buf_ struct buf store = {0}, of = {0};
     struct item_fault fault;
-    int rc = plan_key_row(p, key->data, key->len, values, &store);
+    const struct buf *head = compared_head(key, &of);
+    int rc = head ? plan_key_row(p, head->data, head->len, values, &store) : -ENOMEM;
 
     if (rc == -EINVAL)
         rc = row_from_item(p, item, values, &store, &fault);
@@ -129,14 +134,14 @@ static int item_with_row(struct verify *v, size_t table, const struct buf *key, 
     if (!f->wanted)
         return 0;
     f->items++;
-    int rc = readable ? compared_item(&v->compared.tables[table], &should, &fault) : -EINVAL;
+    int rc = readable ? compared_item(&v->compared.tables[table], key, &should, &fault) : -EINVAL;
     if (rc == -ENOMEM)
         return err_set(v->err, rc, "out of memory");
     if (rc == -EINVAL) {
         f->dead_letters++;
         return 0;
     }
-    bool same = item_same(item, should);
+    bool same = should && compared_same(item, should);
     json_decref(should);
     return same ? 0 : suspect(v, key, table, NULL, false);
 }
@@ -232,6 +237,30 @@ struct row_pass {
     bool end;
 };
 
+/* The row at hand, which may have been met: were its chunks, if it has any? */
+static int look_for_chunks(struct row_pass *r)
+{
+    struct verify *v = r->verify;
+    _cleanup_buf_ struct buf keys = {0}, ends = {0};
+    size_t from = 0;
+
+    if (compared_chunks(&v->compared.tables[r->table], &r->key, &keys, &ends) < 0)
+        return err_set(v->err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < ends.len / sizeof from; i++) {
+        size_t to;
+        bool met = false;
+        memcpy(&to, ends.data + i * sizeof to, sizeof to);
+        const struct buf key = {.data = keys.data + from, .len = to - from};
+        from = to;
+        if (work_met(v->work, key.data, key.len, &met) < 0)
+            return verify_work_failed(v);
+        int rc = met ? 0 : suspect(v, &key, r->table, &r->row, true);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 /* A row by its entry columns; `readable`: all of it could be read. */
 static int look_at_row(struct row_pass *r, const struct value *entry, bool readable)
 {
@@ -252,18 +281,19 @@ static int look_at_row(struct row_pass *r, const struct value *entry, bool reada
     }
     if (work_met(v->work, r->key.data, r->key.len, &met) < 0)
         return verify_work_failed(v);
-    if (met)
-        return 0; /* and judged, or counted as a dead letter, already */
     if (!readable) {
-        f->dead_letters++;
+        f->dead_letters += !met; /* else it has been counted already */
         return 0;
     }
+    if (met && !p->compress)
+        return 0;
     buf_clear(&r->row);
     for (size_t i = 0; i < p->row_key_count; i++)
         value_encode(&r->row, &entry[i]);
     if (!buf_ok(&r->row))
         return err_set(v->err, -ENOMEM, "out of memory");
-    return suspect(v, &r->key, r->table, &r->row, true);
+    rc = met ? 0 : suspect(v, &r->key, r->table, &r->row, true);
+    return rc < 0 ? rc : look_for_chunks(r);
 }
 
 /* The row behind the cursor has a value too long to be read. */

@@ -304,6 +304,40 @@ def test_converted_keys_and_values(faulty, fault):
     assert [d["kind"] for d in verify(faulty, code=1)["differences"]] == ["extra"]
 
 
+def test_rows_that_are_several_items(faulty, fault):
+    """Compressed and split rows: head and chunks are each compared, and mended."""
+    faulty.configure({"table docs": {"oversize": "split"}})
+    faulty.sql("CREATE TABLE docs(a TEXT, b TEXT, body BLOB, PRIMARY KEY(a, b))")
+    noise = random.Random(3)
+    faulty.many(
+        "INSERT INTO docs VALUES(?, ?, ?)",
+        [("k", "split", noise.randbytes(900_000)), ("k", "packed", b"x" * 900_000), ("k", "plain", b"x")],
+    )
+    faulty.start().wait()
+    report = verify(faulty)
+    assert report["equal"]
+    figures = report["tables"][0]
+    assert figures["rows"] == 3 and figures["dead_letters"] == 0 and figures["items"] > 8
+    table = faulty.target("docs")
+    chunks = sorted(i["b"]["S"] for i in fault.items(table).values() if "_syncd_chunk" in i)
+    items = {i["b"]["S"]: i for i in fault.items(table).values()}
+    fault.tables.remove(table, {"a": {"S": "k"}, "b": {"S": chunks[2]}})
+    fault.tables.put(table, dict(items[chunks[4]], _syncd_chunk={"B": "AAAA"}))
+    stale = chunks[0].split("~syncd~")[0] + "~syncd~" + "0" * 32 + "~0000"
+    fault.tables.put(table, dict(items[chunks[0]], b={"S": stale}))
+    report = verify(faulty, "--repair", "--delete-extra", code=1)
+    assert [(d["kind"], d["key"]) for d in sorted(report["differences"], key=lambda d: d["kind"])][:3] == [
+        ("different", "a='k', b='split' chunk 4"),
+        ("extra", "a='k', b='split' chunk 0"),
+        ("missing", "a='k', b='split' chunk 2"),
+    ]
+    faulty.wait()
+    eventually(lambda: verify(faulty)["equal"], "both sides being equal")
+    faulty.sql("UPDATE docs SET body = x'00' WHERE b = 'split'")
+    faulty.wait()
+    assert verify(faulty)["tables"][0]["items"] == 3
+
+
 def test_a_sample(faulty, fault):
     fill(faulty, 500)
     faulty.start().wait()
