@@ -5,7 +5,8 @@
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
  * tried again), split.c and chunks.c (rows that become several items), offer.c (a row becomes a
  * write), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes of
- * uncertain outcome), windows.c (those of a killed process), ack.c, targets.c, orders.c, view.c.
+ * uncertain outcome), windows.c (those of a killed process), ack.c, targets.c, orders.c, mend.c,
+ * view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -562,6 +563,10 @@ int orders_withdraw(struct mirror *m);
 int orders_forget_letters(struct mirror *m);
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */
 int orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
+
+/* mend.c */
+/* When the table was last seen to be equal, Unix seconds; 0: never, as far as is known. */
+int64_t mend_verified(const struct mirror *m, const struct table_slot *t);
 
 /* records.c */
 /* "id=7": the key of a row, for people. */

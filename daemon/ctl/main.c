@@ -42,6 +42,20 @@ static const struct command commands[] = {
      "  retry      send the rows again, after the row or the configuration was mended\n"
      "  discard    forget them; DynamoDB keeps what it has\n",
      true, cmd_dead_letters},
+    {"verify", ROWS, "[--repair] [--delete-extra] [--sample N] [--rate UNITS] [TABLE...]",
+     "compare every item and attribute in DynamoDB with its row",
+     "Reads DynamoDB consistently; the application may write meanwhile. Exits 0 when both sides\n"
+     "are equal, 1 when not, with what is missing, extra or different.\n"
+     "  --repair          hand what is missing or different to the daemon, to be sent again\n"
+     "  --delete-extra    hand over extra items, too: those that are ours are deleted\n"
+     "  --sample N        only N random rows, and about N random items, of each table\n"
+     "  --rate UNITS      read units a second at most\n",
+     false, cmd_verify},
+    {"diff", ROWS, "TABLE KEY", "one row, the item it should be, and the item that is",
+     "Says whether a change of it is on its way, too. Exits 0 when both are equal, 1 when not.\n"
+     "KEY names each column of the row's key: id=7, or a=1,b='x, y'; x'0aff' is a blob. The value\n"
+     "of a single column may stand alone: 7.\n",
+     false, cmd_diff},
     {"resync", ROWS, "TABLE... | --all [--full]",
      "compare with what was sent and send the differences",
      "  --all     every mirrored table\n"
