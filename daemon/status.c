@@ -4,10 +4,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/text.h"
 #include "daemon.h"
-#include "mapping/item.h"
+#include "jobs/fingerprint.h"
 
 static void dump(json_t *root, struct buf *out)
 {
@@ -226,17 +225,12 @@ void health_json(struct daemon *d, struct buf *out, enum health *level)
     dump(root, out);
 }
 
-/* Equal where equal rows become equal items; null without a plan. */
+/* null without a plan. */
 static json_t *fingerprint(const struct table_plan *p)
 {
-    _cleanup_free_ char *whole = p ? plan_fingerprint(p) : NULL;
-    _cleanup_buf_ struct buf hex = {0};
-    uint8_t digest[DIGEST_SIZE];
+    char hex[FINGERPRINT_SIZE];
 
-    if (!whole || item_digest(whole, strlen(whole), digest) < 0)
-        return json_null();
-    hex_append(&hex, digest, sizeof digest);
-    return json_string(hex.data ? hex.data : "");
+    return p && fingerprint_of(p, hex) == 0 ? json_string(hex) : json_null();
 }
 
 void mapping_json(struct daemon *d, struct buf *out)
