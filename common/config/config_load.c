@@ -313,10 +313,11 @@ static int apply_setting(struct loader *l, const char *text, struct err *err)
     if (!o || option_of_table(o))
         return err_set(err, -EINVAL, "--set %s: there is no such setting%s", shown(&name, text),
                        o ? " outside of a table's section" : "");
-    ini_append_value(&raw, equals + 1);
+    if (equals[1])
+        ini_append_value(&raw, equals + 1);
     if (!buf_ok(&raw))
         return no_memory(err);
-    int rc = setting_assign(o, l->c, NULL, raw.data, NULL, NULL, err);
+    int rc = setting_assign(o, l->c, NULL, raw.len ? raw.data : "", NULL, NULL, err);
     return rc < 0 ? err_prefix(err, rc, "--set %s.%s", section, key) : 0;
 }
 

@@ -391,9 +391,10 @@ static int page_body(struct page *p, bool *end)
         buf_clear(&t->cursor);
     /* Also after an interruption, when this load's own items are among them. */
     if (t->load == LOAD_ROWS && t->page == 0)
-        t->rows_read = t->cursor.len ? store_digest_count_of(
-                                           p->m->store, p->m->targets[t->target]->store_id, t->id)
-                                     : 0;
+        t->rows_read =
+            t->cursor.len
+                ? store_digest_count_of(p->m->store, p->m->targets[t->target]->store_id, t->id)
+                : 0;
     if (t->load == LOAD_ROWS && t->page == 0)
         t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) != 0 ||
                        engine_oldest(p->m->engine, t->target) < t->load_serial;

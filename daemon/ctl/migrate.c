@@ -22,16 +22,17 @@ enum {
     OPT_DYNAMODB_REGION,
 };
 
-static const struct option own[] = {{"dry-run", no_argument, NULL, OPT_DRY_RUN},
-                                    {"backup", optional_argument, NULL, OPT_BACKUP},
-                                    {"yes", no_argument, NULL, OPT_YES},
-                                    {"adopt", no_argument, NULL, OPT_ADOPT},
-                                    {"no-verify", no_argument, NULL, OPT_NO_VERIFY},
-                                    {"batch-size", required_argument, NULL, OPT_BATCH_SIZE},
-                                    {"resume", no_argument, NULL, OPT_RESUME},
-                                    {"sqlite-path", required_argument, NULL, OPT_SQLITE_PATH},
-                                    {"dynamodb-region", required_argument, NULL, OPT_DYNAMODB_REGION},
-                                    {0}};
+static const struct option own[] = {
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"backup", optional_argument, NULL, OPT_BACKUP},
+    {"yes", no_argument, NULL, OPT_YES},
+    {"adopt", no_argument, NULL, OPT_ADOPT},
+    {"no-verify", no_argument, NULL, OPT_NO_VERIFY},
+    {"batch-size", required_argument, NULL, OPT_BATCH_SIZE},
+    {"resume", no_argument, NULL, OPT_RESUME},
+    {"sqlite-path", required_argument, NULL, OPT_SQLITE_PATH},
+    {"dynamodb-region", required_argument, NULL, OPT_DYNAMODB_REGION},
+    {0}};
 
 /* --- interruption ----------------------------------------------------------------------------- */
 
@@ -119,8 +120,9 @@ static int take_options(struct migrate *m, int argc, char **argv, bool *stop)
             return r;
     }
     if (optind < argc)
-        return ctl_usage(m->ctl, "migrate takes no operand (%s); a backup's name is said as "
-                                 "--backup=FILE",
+        return ctl_usage(m->ctl,
+                         "migrate takes no operand (%s); a backup's name is said as "
+                         "--backup=FILE",
                          argv[optind]);
     *stop = false;
     return CTL_DONE;
@@ -163,7 +165,8 @@ static int back_up(struct migrate *m)
         backup_default_name(m->config->database, clock_wall(), &m->backup_name);
     if (!buf_ok(&m->backup_name))
         return ctl_print(&m->backup_name);
-    int r = backup_run(m->config->database, m->backup_name.data, on_pages, &bar, &m->backed_up, &err);
+    int r =
+        backup_run(m->config->database, m->backup_name.data, on_pages, &bar, &m->backed_up, &err);
     bar_end(&bar);
     if (r < 0)
         return r == -EINTR ? (ctl_fail(r, &err), CTL_FAILURES) : ctl_fail(r, &err);

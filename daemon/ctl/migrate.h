@@ -62,7 +62,8 @@ bool migrate_interrupted(void);
 
 /* migrate_checks.c: CTL_DONE, or the exit code with the sentence printed. */
 int migrate_check(struct migrate *m);
-/* Both have it: is the table mapped in the same way there? CTL_DONE or CTL_USAGE. Sets m->running. */
+/* Both have it: is the table mapped in the same way there? CTL_DONE or CTL_USAGE. Sets m->running.
+ */
 int migrate_find_daemon(struct migrate *m);
 
 /* migrate_load.c */

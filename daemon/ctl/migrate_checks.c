@@ -9,6 +9,7 @@
 #include "ctl/migrate.h"
 #include "jobs/check.h"
 #include "jobs/fingerprint.h"
+#include "source/canary.h"
 
 /* --- the daemon ------------------------------------------------------------------------------- */
 
@@ -24,12 +25,12 @@ static int differs(const struct migrate *m, const char *table, const char *how)
 {
     struct err err;
 
-    return ctl_fail(err_set(&err, -EINVAL,
-                            "table \"%s\" is %s by the running daemon than by %s: give both the same "
-                            "configuration (restart the daemon, or `syncctl reload`)",
-                            table, how,
-                            *m->config->file ? m->config->file : "what was said here"),
-                    &err);
+    return ctl_fail(
+        err_set(&err, -EINVAL,
+                "table \"%s\" is %s by the running daemon than by %s: give both the same "
+                "configuration (restart the daemon, or `syncctl reload`)",
+                table, how, *m->config->file ? m->config->file : "what was said here"),
+        &err);
 }
 
 /* A table that this side maps and the daemon does not, or the other way round, differs, too; but
@@ -102,12 +103,13 @@ static int compare_daemon(struct migrate *m, const json_t *root)
                                 url, m->endpoint.url),
                         &err);
     if (m->batch_size && m->batch_size != field_count(root, "batch_size"))
-        return ctl_fail(err_set(&err, -EINVAL,
-                                "--batch-size is for a move without a running daemon: the one that "
-                                "runs sends %lld items in a request ([dynamodb] batch_size, which a "
-                                "reload takes)",
-                                (long long)field_count(root, "batch_size")),
-                        &err);
+        return ctl_fail(
+            err_set(&err, -EINVAL,
+                    "--batch-size is for a move without a running daemon: the one that "
+                    "runs sends %lld items in a request ([dynamodb] batch_size, which a "
+                    "reload takes)",
+                    (long long)field_count(root, "batch_size")),
+            &err);
     m->running = true;
     return compare_tables(m, json_object_get(root, "tables"));
 }

@@ -16,10 +16,10 @@
 struct load {
     struct migrate *m;
     struct bar bar;
-    bool first;          /* nothing was asked yet */
-    bool was_live;       /* at the first look nothing was to be loaded */
+    bool first;                             /* nothing was asked yet */
+    bool was_live;                          /* at the first look nothing was to be loaded */
     json_int_t put, deleted, spared, units; /* at the first look of a daemon that ran before */
-    int64_t moved;       /* what is counted to tell whether anything moves */
+    int64_t moved;                          /* what is counted to tell whether anything moves */
     usec moved_at;
 };
 
@@ -70,8 +70,8 @@ static int start_own(struct migrate *m)
     struct ctl *ctl = m->ctl;
     struct err err;
     const struct own_daemon_options o = {.state_path = m->state_path.data,
-                                         .batch_size = m->batch_size ? m->batch_size
-                                                                     : m->config->batch_size,
+                                         .batch_size =
+                                             m->batch_size ? m->batch_size : m->config->batch_size,
                                          .verbose = ctl->verbose};
     int r = own_daemon_start(&m->own, m->config, &o, &err);
 
@@ -117,8 +117,9 @@ static struct progress progress_of(const struct migrate *m, const json_t *status
         const char *state = field_text(t, "state");
         int64_t rows = rows_of(m, field_text(t, "name")), read = field_count(t, "rows_read");
         bool loading = strcmp(state, "loading") == 0 || strcmp(state, "waiting") == 0;
-        p.rows += strcmp(state, "live") == 0 || strcmp(state, "comparing") == 0 || read > rows ? rows
-                                                                                              : read;
+        p.rows += strcmp(state, "live") == 0 || strcmp(state, "comparing") == 0 || read > rows
+                      ? rows
+                      : read;
         p.loading |= loading || strcmp(state, "comparing") == 0;
         p.detached |= strcmp(state, "detached") == 0;
         p.held |= strcmp(state, "held") == 0;
@@ -164,8 +165,9 @@ static int stuck(const struct json_t *status)
     const json_t *reason = json_array_get(json_object_get(status, "reasons"), 0);
     struct err err;
 
-    err_set(&err, -EIO, "nothing has moved for a minute: %s; run this again once that is mended, and "
-                        "it goes on where it stopped",
+    err_set(&err, -EIO,
+            "nothing has moved for a minute: %s; run this again once that is mended, and "
+            "it goes on where it stopped",
             field_text(reason, "message"));
     return ctl_fail(-EIO, &err);
 }

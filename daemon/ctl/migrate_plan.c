@@ -58,7 +58,7 @@ static void put_sum(struct page *page, const struct migrate *m)
 
     buf_lit(out, "\nin all ");
     format_count(out, m->survey.rows);
-    buf_lit(out, m->survey.rows == 1 ? " row, " : " rows, ");
+    buf_puts(out, m->survey.rows == 1 ? " row, " : " rows, ");
     format_bytes(out, m->survey.bytes);
     buf_lit(out, ", ");
     format_count(out, m->survey.write_units);
@@ -119,7 +119,8 @@ static void put_faults(struct page *page, const struct migrate *m)
         return;
     buf_putc(&page->out, '\n');
     format_count(&page->out, m->survey.failing);
-    buf_puts(&page->out, m->survey.failing == 1 ? " row cannot be an item" : " rows cannot be items");
+    buf_puts(&page->out,
+             m->survey.failing == 1 ? " row cannot be an item" : " rows cannot be items");
     buf_lit(&page->out, " and would be left, as dead letters:\n");
     for (size_t i = 0; i < m->survey.count; i++) {
         const struct survey_table *t = &m->survey.tables[i];

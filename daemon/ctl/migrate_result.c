@@ -14,8 +14,7 @@ static struct migrate_letter *letter_of(struct migrate *m, const char *table, co
     for (size_t i = 0; i < m->letter_count; i++)
         if (strcmp(m->letters[i].table, table) == 0 && strcmp(m->letters[i].reason, reason) == 0)
             return &m->letters[i];
-    struct migrate_letter *list =
-        reallocarray(m->letters, m->letter_count + 1, sizeof *m->letters);
+    struct migrate_letter *list = reallocarray(m->letters, m->letter_count + 1, sizeof *m->letters);
     if (!list)
         return NULL;
     m->letters = list;
@@ -97,7 +96,7 @@ static void put_sent(struct page *page, const struct migrate *m)
         return;
     }
     format_count(out, m->items_put);
-    buf_lit(out, m->items_put == 1 ? " item in " : " items in ");
+    buf_puts(out, m->items_put == 1 ? " item in " : " items in ");
     format_span(out, m->seconds);
     if (m->seconds >= 1) {
         buf_lit(out, " (");
@@ -118,9 +117,10 @@ static void put_next(struct page *page, const struct migrate *m)
 {
     if (m->running)
         return;
-    buf_lit(&page->out,
-            "\nFrom now on the database's triggers note every change. A daemon sends them: start it "
-            "now\n(sudo systemctl enable --now ");
+    buf_lit(
+        &page->out,
+        "\nFrom now on the database's triggers note every change. A daemon sends them: start it "
+        "now\n(sudo systemctl enable --now ");
     if (strcmp(m->config->name, "syncd") == 0)
         buf_lit(&page->out, "syncd");
     else
@@ -144,7 +144,7 @@ int migrate_print_result(struct migrate *m)
     if (m->dead_letters) {
         buf_lit(&page.out, ", ");
         format_count(&page.out, m->dead_letters);
-        buf_lit(&page.out, m->dead_letters == 1 ? " dead letter" : " dead letters");
+        buf_puts(&page.out, m->dead_letters == 1 ? " dead letter" : " dead letters");
     }
     buf_putc(&page.out, '\n');
     put_letters(&page, m);
@@ -197,11 +197,11 @@ static json_t *table_json(const struct migrate *m, const struct survey_table *t)
 
     for (size_t i = 0; i < t->fault_count; i++) {
         const struct survey_fault *f = &t->faults[i];
-        json_array_append_new(
-            faults, json_pack("{s:s, s:o, s:I, s:o, s:o}", "reason", f->code, "column",
-                              *f->column ? text(f->column) : json_null(), "rows",
-                              (json_int_t)f->rows, "message", text(f->text), "keys",
-                              keys_json(f->keys)));
+        json_array_append_new(faults,
+                              json_pack("{s:s, s:o, s:I, s:o, s:o}", "reason", f->code, "column",
+                                        *f->column ? text(f->column) : json_null(), "rows",
+                                        (json_int_t)f->rows, "message", text(f->text), "keys",
+                                        keys_json(f->keys)));
     }
     return json_pack("{s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "name", text(p->table),
                      "target", text(p->target), "exists",
@@ -226,11 +226,10 @@ static json_t *plan_json(const struct migrate *m)
                              text(m->config->price_currency), "as_of", text(m->config->price_as_of),
                              "writes", m->estimate.write_cost, "provisioned_hour",
                              m->estimate.hour_cost, "storage_month", m->estimate.month_cost);
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}", "rows",
-                     (json_int_t)m->survey.rows, "failing", (json_int_t)m->survey.failing, "bytes",
-                     (json_int_t)m->survey.bytes, "write_units", (json_int_t)m->survey.write_units,
-                     "estimated_seconds", m->estimate.seconds, "cost", cost, "tables", tables,
-                     "not_mirrored", out);
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}", "rows", (json_int_t)m->survey.rows,
+                     "failing", (json_int_t)m->survey.failing, "bytes", (json_int_t)m->survey.bytes,
+                     "write_units", (json_int_t)m->survey.write_units, "estimated_seconds",
+                     m->estimate.seconds, "cost", cost, "tables", tables, "not_mirrored", out);
 }
 
 static json_t *result_json(const struct migrate *m)
@@ -239,36 +238,32 @@ static json_t *result_json(const struct migrate *m)
 
     for (size_t i = 0; i < m->letter_count; i++) {
         const struct migrate_letter *l = &m->letters[i];
-        json_array_append_new(letters,
-                              json_pack("{s:o, s:o, s:I, s:o}", "table", text(l->table), "reason",
-                                        text(l->reason), "rows", (json_int_t)l->rows, "keys",
-                                        keys_json(l->keys)));
+        json_array_append_new(letters, json_pack("{s:o, s:o, s:I, s:o}", "table", text(l->table),
+                                                 "reason", text(l->reason), "rows",
+                                                 (json_int_t)l->rows, "keys", keys_json(l->keys)));
     }
-    json_t *verified = m->verified              ? json_true()
-                       : m->not_verified.len ? json_false()
-                                             : json_null();
+    json_t *verified = m->verified ? json_true() : m->not_verified.len ? json_false() : json_null();
     return json_pack("{s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}", "nothing_to_do",
                      nothing_done(m), "seconds", m->seconds, "items_put", (json_int_t)m->items_put,
-                     "items_deleted", (json_int_t)m->items_deleted, "spared",
-                     (json_int_t)m->spared, "write_units", (json_int_t)m->write_units,
-                     "dead_letters", (json_int_t)m->dead_letters, "success_percent", success(m),
-                     "reasons", letters, "verified", verified, "differences",
+                     "items_deleted", (json_int_t)m->items_deleted, "spared", (json_int_t)m->spared,
+                     "write_units", (json_int_t)m->write_units, "dead_letters",
+                     (json_int_t)m->dead_letters, "success_percent", success(m), "reasons", letters,
+                     "verified", verified, "differences",
                      m->not_verified.len ? text(m->not_verified.data) : json_null());
 }
 
 int migrate_print_json(const struct migrate *m)
 {
-    json_t *backup = m->backed_up.bytes
-                         ? json_pack("{s:o, s:I, s:I, s:I}", "file", text(m->backup_name.data),
-                                     "bytes", (json_int_t)m->backed_up.bytes, "tables",
-                                     (json_int_t)m->backed_up.tables, "rows",
-                                     (json_int_t)m->backed_up.rows)
-                         : json_null();
-    json_auto_t *root =
-        json_pack("{s:b, s:o, s:s, s:o, s:o, s:o}", "dry_run", m->dry_run, "database",
-                  text(m->config->database), "by", m->running ? "daemon" : "own", "plan",
-                  plan_json(m), "backup", backup, "result",
-                  m->loaded ? result_json(m) : json_null());
+    json_t *backup =
+        m->backed_up.bytes
+            ? json_pack("{s:o, s:I, s:I, s:I}", "file", text(m->backup_name.data), "bytes",
+                        (json_int_t)m->backed_up.bytes, "tables", (json_int_t)m->backed_up.tables,
+                        "rows", (json_int_t)m->backed_up.rows)
+            : json_null();
+    json_auto_t *root = json_pack("{s:b, s:o, s:s, s:o, s:o, s:o}", "dry_run", m->dry_run,
+                                  "database", text(m->config->database), "by",
+                                  m->running ? "daemon" : "own", "plan", plan_json(m), "backup",
+                                  backup, "result", m->loaded ? result_json(m) : json_null());
     char *all = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
 
     if (!all) {

@@ -68,9 +68,11 @@ static int open_copy(struct copy *c, mode_t mode)
     _cleanup_close_ int fd = open(c->part.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode & 0777);
     if (fd < 0)
         return err_set(c->err, -errno, "backup %s cannot be made: %s", c->file, strerror(errno));
-    int rc = sqlite3_open_v2(c->part.data, &c->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc =
+        sqlite3_open_v2(c->part.data, &c->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK) /* nobody reads it before it is whole */
-        rc = sqlite3_exec(c->to, "PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF", NULL, NULL, NULL);
+        rc = sqlite3_exec(c->to, "PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF", NULL, NULL,
+                          NULL);
     return rc == SQLITE_OK ? 0 : failed(c, rc);
 }
 
@@ -188,8 +190,8 @@ static int check_counts(struct copy *c, int64_t version)
     int64_t now = 0;
     int result = 0;
     bool same_moment =
-        c->from->wal || (source_query_int(c->from, "PRAGMA data_version", &now) == SQLITE_OK &&
-                         now == version);
+        c->from->wal ||
+        (source_query_int(c->from, "PRAGMA data_version", &now) == SQLITE_OK && now == version);
     int rc = sqlite3_prepare_v2(c->to,
                                 "SELECT name FROM pragma_table_list WHERE schema = 'main' AND "
                                 "type = 'table' AND name NOT GLOB 'sqlite_*'",
@@ -256,7 +258,8 @@ int backup_run(const char *database, const char *file, backup_progress_fn *progr
         return -EIO;
     /* Whole files, whatever is in them. */
     source_bound_values(c.from->db, false);
-    int rc = stat(database, &st) < 0 ? err_set(err, -errno, "%s: %s", database, strerror(errno)) : 0;
+    int rc =
+        stat(database, &st) < 0 ? err_set(err, -errno, "%s: %s", database, strerror(errno)) : 0;
     if (rc == 0)
         rc = open_copy(&c, st.st_mode);
     int64_t ignored;

@@ -1,8 +1,8 @@
 /* A copy of the database while the application works, by SQLite's backup interface.
  *
- * In WAL mode it is of one moment and blocks nobody (the -wal grows meanwhile). In rollback mode the
- * pages are copied in slices of some milliseconds with room for writers between; where one wrote, it
- * begins again, and a database that is written all the time cannot be copied that way. */
+ * In WAL mode it is of one moment and blocks nobody (the -wal grows meanwhile). In rollback mode
+ * the pages are copied in slices of some milliseconds with room for writers between; where one
+ * wrote, it begins again, and a database that is written all the time cannot be copied that way. */
 #ifndef SYNCD_DAEMON_JOBS_BACKUP_H
 #define SYNCD_DAEMON_JOBS_BACKUP_H
 
@@ -21,7 +21,8 @@ struct backup_result {
 
 /* Copies `database` to `file`, which must not be there (-EEXIST) and comes to be there only whole,
  * checked (integrity_check; the rows of every table counted on both sides) and synced to the disk,
- * with the database's own mode. 0 or a negative errno with a sentence: then nothing is left of it. */
+ * with the database's own mode. 0 or a negative errno with a sentence: then nothing is left of it.
+ */
 int backup_run(const char *database, const char *file, backup_progress_fn *progress, void *arg,
                struct backup_result *out, struct err *err);
 

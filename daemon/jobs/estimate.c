@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-#define MILLION   1e6
-#define GIGABYTE  (1024.0 * 1024 * 1024)
+#define MILLION  1e6
+#define GIGABYTE (1024.0 * 1024 * 1024)
 
 /* strtod() minds the locale; a point is all that the check lets through. */
 double estimate_price(const char *text)
@@ -34,7 +34,8 @@ struct estimate estimate_make(const struct config *c, const struct estimate_targ
         if (t->provisioned)
             e.hour_cost += rate * estimate_price(c->price_write_unit_hour);
         else
-            e.write_cost += (double)t->write_units / MILLION * estimate_price(c->price_write_million);
+            e.write_cost +=
+                (double)t->write_units / MILLION * estimate_price(c->price_write_million);
     }
     if (c->write_units_per_second > 0 && units / (double)c->write_units_per_second > e.seconds)
         e.seconds = units / (double)c->write_units_per_second;

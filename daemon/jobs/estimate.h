@@ -20,9 +20,9 @@ struct estimate_target {
 
 struct estimate {
     double seconds;
-    double write_cost;   /* once, of the units billed on demand */
-    double hour_cost;    /* of provisioned write capacity, for each hour */
-    double month_cost;   /* of storage */
+    double write_cost; /* once, of the units billed on demand */
+    double hour_cost;  /* of provisioned write capacity, for each hour */
+    double month_cost; /* of storage */
 };
 
 /* A price of [price], which was checked when the configuration was read. */

@@ -1,6 +1,6 @@
-/* A syncd of a job's own, for as long as the job lasts, where no service runs: the same program, the
- * same configuration and the same state file as the service would use, which carries on from there
- * later; only its control socket is private.
+/* A syncd of a job's own, for as long as the job lasts, where no service runs: the same program,
+ * the same configuration and the same state file as the service would use, which carries on from
+ * there later; only its control socket is private.
  *
  * It goes when its parent goes, however that ends: killed, it is told to stop, finishes what is in
  * flight, and the next job waits for it. */
@@ -34,11 +34,13 @@ struct own_daemon_options {
 int own_daemon_state(const struct config *c, bool make, struct buf *path, struct err *err);
 
 /* Starts it, once no other syncd has the state file: one that is just stopping is waited for, up to
- * some seconds (-EBUSY after). It answers on d->socket soon. own_daemon_stop() also after a failure.
+ * some seconds (-EBUSY after). It answers on d->socket soon. own_daemon_stop() also after a
+ * failure.
  */
 int own_daemon_start(struct own_daemon *d, const struct config *c,
                      const struct own_daemon_options *o, struct err *err);
-/* 0: it runs. Else what it said last, and the errno that its exit code stands for: -EINVAL or -EIO. */
+/* 0: it runs. Else what it said last, and the errno that its exit code stands for: -EINVAL or -EIO.
+ */
 int own_daemon_look(struct own_daemon *d, struct err *err);
 /* A clean stop. 0, or what it said last. Does nothing where none runs. */
 int own_daemon_stop(struct own_daemon *d, struct err *err);

@@ -14,8 +14,8 @@
 #define SLICE    (10 * USEC_PER_MSEC) /* of a read transaction */
 enum { PAGE_ROWS = 1000, MAX_FAULTS = 100 };
 
-/* Other tables than ours share no key: an exact, unordered set of what was seen, in a file of its own
- * that SQLite removes by itself. */
+/* Other tables than ours share no key: an exact, unordered set of what was seen, in a file of its
+ * own that SQLite removes by itself. */
 static const char seen_schema[] =
     "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8000;"
     "CREATE TABLE seen(g INTEGER, k BLOB, t INTEGER, r TEXT, PRIMARY KEY(g, k)) WITHOUT ROWID;"
@@ -156,19 +156,15 @@ static int name_owner(struct pass *x, struct item_fault *f)
     return rc == SQLITE_ROW ? 1 : seen_failed(x);
 }
 
-/* 1: another row has the key, which the fault tells. */
+/* Another row has the key in x->key: 1, which the fault tells. */
 static int meets(struct pass *x, size_t plan, const struct value *row, struct item_fault *f)
 {
     const struct table_plan *p = x->plans->plans[plan];
     int64_t group = (int64_t)group_of(x->plans, plan);
 
-    buf_clear(&x->key);
     buf_clear(&x->text);
-    int rc = item_key(p, row, &x->key, NULL, f);
-    if (rc == -EINVAL)
-        return 0; /* it has none, and is told of already */
     item_describe_key(p, row, &x->text);
-    if (rc < 0 || !buf_ok(&x->key) || !buf_ok(&x->text))
+    if (!buf_ok(&x->key) || !buf_ok(&x->text))
         return -ENOMEM;
     for (int i = 0; i < 2; i++) {
         sqlite3_stmt *s = i ? x->look : x->note;
@@ -177,7 +173,7 @@ static int meets(struct pass *x, size_t plan, const struct value *row, struct it
     }
     sqlite3_bind_int64(x->note, 3, (int64_t)plan);
     sqlite3_bind_text(x->note, 4, x->text.data, (int)x->text.len, SQLITE_STATIC);
-    rc = sqlite3_step(x->note);
+    int rc = sqlite3_step(x->note);
     sqlite3_reset(x->note);
     if (rc != SQLITE_DONE)
         return seen_failed(x);
@@ -202,7 +198,10 @@ static int take_item(struct table_pass *tp)
     size_t size = 0;
 
     buf_clear(&x->json);
-    int rc = item_encode(tp->plan, tp->rows->values, &x->json, &size, &fault);
+    buf_clear(&x->key);
+    int rc = item_key(tp->plan, tp->rows->values, &x->key, NULL, &fault);
+    if (rc == 0)
+        rc = item_encode(tp->plan, tp->rows->values, &x->json, &size, &fault);
     if (rc == 0 && !buf_ok(&x->json))
         rc = -ENOMEM;
     if (rc == 0 && tp->meet) {
@@ -244,8 +243,8 @@ static int step_over(struct table_pass *tp)
     return buf_ok(&tp->cursor) ? add_fault(tp->t, tp->plan, key, &fault) : -ENOMEM;
 }
 
-/* Rows for as long as a slice lasts. 0, or a negative errno without a sentence; *sqlite_rc when that
- * is what went wrong. */
+/* Rows for as long as a slice lasts. 0, or a negative errno without a sentence; *sqlite_rc when
+ * that is what went wrong. */
 static int read_slice(struct table_pass *tp, bool *end, int *sqlite_rc)
 {
     _cleanup_buf_ struct buf from = {0};
@@ -314,10 +313,8 @@ static int read_table(struct table_pass *tp)
 
 static int survey_one(struct pass *x, size_t plan, struct survey_table *t)
 {
-    struct table_pass tp = {.x = x,
-                            .t = t,
-                            .plan = x->plans->plans[plan],
-                            .meet = may_meet(x->plans, plan)};
+    struct table_pass tp = {
+        .x = x, .t = t, .plan = x->plans->plans[plan], .meet = may_meet(x->plans, plan)};
 
     t->plan = plan;
     if (tp.meet && open_seen(x) != SQLITE_OK)
@@ -335,12 +332,8 @@ static int survey_one(struct pass *x, size_t plan, struct survey_table *t)
 int survey_run(struct source *source, const struct plan_list *plans, survey_progress_fn *progress,
                void *arg, struct survey *out, struct err *err)
 {
-    struct pass x = {.source = source,
-                     .plans = plans,
-                     .out = out,
-                     .progress = progress,
-                     .arg = arg,
-                     .err = err};
+    struct pass x = {
+        .source = source, .plans = plans, .out = out, .progress = progress, .arg = arg, .err = err};
     int rc = 0;
 
     *out = (struct survey){0};

@@ -42,8 +42,8 @@ struct survey {
 /* Told how many rows were read so far, now and then. False: stop (-EINTR). */
 typedef bool survey_progress_fn(void *arg, int64_t rows);
 
-/* 0; -EIO when the database cannot be read, -EINTR, -ENOMEM, with a sentence. `source` is not inside
- * a transaction. survey_free() what it has made, also after a failure. */
+/* 0; -EIO when the database cannot be read, -EINTR, -ENOMEM, with a sentence. `source` is not
+ * inside a transaction. survey_free() what it has made, also after a failure. */
 int survey_run(struct source *source, const struct plan_list *plans, survey_progress_fn *progress,
                void *arg, struct survey *out, struct err *err);
 void survey_free(struct survey *s);

@@ -24,8 +24,8 @@ struct target_looks {
     size_t count;
 };
 
-/* 0, with free() of out->list to follow; -EINVAL when it is not allowed, another negative errno when
- * there is no usable answer, with a sentence and nothing to free. */
+/* 0, with free() of out->list to follow; -EINVAL when it is not allowed, another negative errno
+ * when there is no usable answer, with a sentence and nothing to free. */
 int target_looks_make(struct connection *x, const struct config *c, const struct plan_list *plans,
                       struct target_looks *out, struct err *err);
 const struct target_look *target_looks_find(const struct target_looks *l, const char *target);
