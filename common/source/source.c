@@ -280,6 +280,19 @@ enum source_problem source_open(const char *path, struct source **out, struct er
     return SOURCE_OK;
 }
 
+enum source_problem source_open_patient(const char *path, usec patience, struct source **out,
+                                        struct err *err)
+{
+    usec by = clock_monotonic() + patience;
+    enum source_problem p;
+
+    while ((p = source_open(path, out, err)) == SOURCE_LOCKED && clock_monotonic() < by)
+        usleep(1000);
+    if (p == SOURCE_OK)
+        (*out)->patience = patience;
+    return p;
+}
+
 void source_close(struct source *s)
 {
     if (!s)

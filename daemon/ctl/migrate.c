@@ -58,6 +58,7 @@ static void catch_signals(void)
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaction(signals[i], &catch, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit is a full disk, which is said */
 }
 
 /* --- options ---------------------------------------------------------------------------------- */

@@ -113,19 +113,27 @@ static void put_sent(struct page *page, const struct migrate *m)
     buf_putc(out, '\n');
 }
 
+/* How the daemon is started that carries on from the state file of this move. */
 static void put_next(struct page *page, const struct migrate *m)
 {
+    static const char installed[] = SYNCD_SYSCONFDIR "/syncd/";
+    const struct config *c = m->config;
+    struct buf *out = &page->out;
+
     if (m->running)
         return;
-    buf_lit(
-        &page->out,
-        "\nFrom now on the database's triggers note every change. A daemon sends them: start it "
-        "now\n(sudo systemctl enable --now ");
-    if (strcmp(m->config->name, "syncd") == 0)
-        buf_lit(&page->out, "syncd");
+    buf_lit(out,
+            "\nFrom now on triggers note every change in the database, and a daemon sends them. "
+            "Start it:\n  ");
+    if (strncmp(c->file, installed, sizeof installed - 1) == 0)
+        buf_printf(out, "sudo systemctl enable --now %s%s",
+                   strcmp(c->name, "syncd") ? "syncd@" : "", c->name);
+    else if (*c->file)
+        buf_printf(out, "syncd --config %s", c->file);
     else
-        buf_printf(&page->out, "syncd@%s", m->config->name);
-    buf_lit(&page->out, "), or take the triggers out again: syncctl uninstall.\n");
+        buf_printf(out, "sudo syncctl setup NAME --database %s, with path = %s in [state]",
+                   c->database, m->state_path.data);
+    buf_lit(out, "\nOr take the triggers out again: syncctl uninstall\n");
 }
 
 int migrate_print_result(struct migrate *m)

@@ -365,10 +365,9 @@ enum source_problem survey_open(const char *path, struct source **out, struct er
         return SOURCE_FAILED;
     }
     bool had_wal = stat(wal, &st) == 0 && st.st_size > 0;
-    enum source_problem p = source_open(path, out, err);
+    enum source_problem p = source_open_patient(path, PATIENCE, out, err);
     if (p != SOURCE_OK)
         return p;
-    (*out)->patience = PATIENCE;
     if (had_wal)
         sqlite3_db_config((*out)->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     return SOURCE_OK;
