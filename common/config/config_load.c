@@ -296,6 +296,14 @@ static int override_path(char **to, const char *what, const char *path, struct e
     return rc < 0 ? rc : replace(to, absolute.data, err);
 }
 
+/* Its ${ is quoted, and asks for none. */
+static int no_variable(void *arg, const char *name, const char **value, struct err *err)
+{
+    (void)arg;
+    (void)value;
+    return err_set(err, -EINVAL, "${%s} is not set", name);
+}
+
 /* "section.key=value", the value as it is: no quotes, no variables. */
 static int apply_setting(struct loader *l, const char *text, struct err *err)
 {
@@ -317,7 +325,7 @@ static int apply_setting(struct loader *l, const char *text, struct err *err)
         ini_append_value(&raw, equals + 1);
     if (!buf_ok(&raw))
         return no_memory(err);
-    int rc = setting_assign(o, l->c, NULL, raw.len ? raw.data : "", NULL, NULL, err);
+    int rc = setting_assign(o, l->c, NULL, raw.len ? raw.data : "", no_variable, NULL, err);
     return rc < 0 ? err_prefix(err, rc, "--set %s.%s", section, key) : 0;
 }
 
