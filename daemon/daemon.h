@@ -247,6 +247,9 @@ void emf_look(struct daemon *d, const struct mirror_view *v, const struct health
 
 /* api.c */
 extern const struct control_route api_routes[], api_public_routes[];
+/* api_mend.c */
+void api_get_items(void *arg, struct control_call *call);
+void api_post_repair(void *arg, struct control_call *call);
 /* Answer those that wait and need not any more. */
 void api_turn(struct daemon *d, usec now);
 

@@ -4,7 +4,7 @@
 
 /* An item that differs is looked at once more, which takes BatchGetItem. */
 const struct ddb_operation ddb_operations[] = {
-    {"BatchGetItem", {[POLICY_VERIFY] = NEED_TABLES}, false},
+    {"BatchGetItem", {[POLICY_VERIFY] = NEED_TABLES}, true},
     {"BatchWriteItem", {[POLICY_DAEMON] = NEED_TABLES}, true},
     {"CreateTable", {[POLICY_DAEMON] = NEED_CREATE, [POLICY_TABLES] = NEED_TABLES}, true},
     {"DescribeTable",

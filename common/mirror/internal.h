@@ -5,7 +5,7 @@
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
  * tried again), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
  * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
- * ack.c, targets.c, orders.c, view.c.
+ * ack.c, targets.c, orders.c, mend.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H

@@ -153,6 +153,33 @@ int mirror_approve(struct mirror *m);
 int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id);
 int mirror_dead_letters_discard(struct mirror *m, int64_t id);
 
+/* --- what a comparison from outside found (mend.c) ----------------------------------------------
+ */
+
+struct mirror_key {
+    const void *bytes;
+    size_t len;
+};
+/* What is known of an item by its canonical remote key. 0, or -ENOENT: no such table. */
+struct mirror_item {
+    bool pending;     /* a write of it is on its way, or waits */
+    bool unconfirmed; /* an older write of it may yet be carried out */
+    bool known;       /* it is one that we have written, or are to */
+    bool live;        /* its table is neither loading nor compared, parked or held */
+};
+int mirror_item_look(struct mirror *m, const char *table, const void *key, size_t n,
+                     struct mirror_item *out, struct err *err);
+/* Put the rows with these row keys (value_encode()) into the journal, so that they are sent
+ * whatever is thought to be known of their items. Returns how many there are; -ENOENT: no such
+ * table, -EBUSY: the database is locked, else negative. */
+int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_key *rows, size_t n,
+                     struct err *err);
+/* Items by their canonical remote keys that no row has: those that are ours are deleted by the
+ * table's next sweep, which begins now, if no row has them then. `rows`: the row key that was read
+ * in each, may be empty. Returns how many are ours, or negative as above. */
+int mirror_mend_extra(struct mirror *m, const char *table, const struct mirror_key *keys,
+                      const struct mirror_key *rows, size_t n, struct err *err);
+
 /* --- what is known ---------------------------------------------------------------------------- */
 
 struct mirror_table_view {

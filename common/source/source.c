@@ -280,14 +280,14 @@ enum source_problem source_open(const char *path, struct source **out, struct er
     return SOURCE_OK;
 }
 
-enum source_problem source_open_patient(const char *path, usec patience, struct source **out,
-                                        struct err *err)
+enum source_problem source_open_patiently(const char *path, usec patience, struct source **out,
+                                          struct err *err)
 {
-    usec by = clock_monotonic() + patience;
+    usec until = clock_monotonic() + patience;
     enum source_problem p;
 
-    while ((p = source_open(path, out, err)) == SOURCE_LOCKED && clock_monotonic() < by)
-        usleep(1000);
+    while ((p = source_open(path, out, err)) == SOURCE_LOCKED && clock_monotonic() < until)
+        usleep(USEC_PER_MSEC);
     if (p == SOURCE_OK)
         (*out)->patience = patience;
     return p;

@@ -39,6 +39,15 @@ static const struct command commands[] = {
      "  retry      send the rows again, after the row or the configuration was mended\n"
      "  discard    forget them; DynamoDB keeps what it has\n",
      true, cmd_dead_letters},
+    {"verify", ROWS, "[--repair] [--delete-extra] [--sample N] [--rate UNITS] [TABLE...]",
+     "compare every item and attribute in DynamoDB with its row",
+     "Reads DynamoDB consistently; the application may write meanwhile. Exits 0 when both sides\n"
+     "are equal, 1 when not, with what is missing, extra or different.\n"
+     "  --repair          hand what is missing or different to the daemon, to be sent again\n"
+     "  --delete-extra    hand over extra items, too: those that are ours are deleted\n"
+     "  --sample N        only N random rows, and about N random items, of each table\n"
+     "  --rate UNITS      read units a second at most\n",
+     false, cmd_verify},
     {"resync", ROWS, "TABLE... | --all [--full]",
      "compare with what was sent and send the differences",
      "  --all     every mirrored table\n"

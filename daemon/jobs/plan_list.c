@@ -8,7 +8,8 @@
 #include "mirror/plans.h"
 #include "source/canary.h"
 
-#define PATIENCE (5 * USEC_PER_SEC) /* with the application's locks */
+/* For a commit or a checkpoint of others. */
+#define PATIENCE (5 * USEC_PER_SEC)
 
 void plan_list_free(struct plan_list *l)
 {
@@ -56,7 +57,7 @@ int plan_list_make(const struct config *c, struct plan_list *out, struct err *er
     struct source *s = NULL;
     struct plan_list l = {0};
 
-    if (source_open_patient(c->database, PATIENCE, &s, err) != SOURCE_OK)
+    if (source_open_patiently(c->database, PATIENCE, &s, err) != SOURCE_OK)
         return -EIO;
     enum source_problem p = catalog_read(s, &l.catalog, err);
     source_close(s);

@@ -365,7 +365,7 @@ enum source_problem survey_open(const char *path, struct source **out, struct er
         return SOURCE_FAILED;
     }
     bool had_wal = stat(wal, &st) == 0 && st.st_size > 0;
-    enum source_problem p = source_open_patient(path, PATIENCE, out, err);
+    enum source_problem p = source_open_patiently(path, PATIENCE, out, err);
     if (p != SOURCE_OK)
         return p;
     if (had_wal)

@@ -1,0 +1,205 @@
+#include "jobs/compare.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/cleanup.h"
+#include "mapping/item.h"
+#include "mapping/ours.h"
+#include "mapping/row.h"
+#include "source/canary.h"
+
+/* Others may hold the lock for a commit; a checkpoint of theirs may take longer. */
+#define PATIENCE (10 * USEC_PER_SEC)
+/* In rollback mode a reader keeps a writer from its commit: so long it is waited for a pause. */
+#define PAUSE_PATIENCE (500 * USEC_PER_MSEC)
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static int open_tables(struct compared *x, const struct capture_state *st, struct err *err)
+{
+    size_t widest = 1;
+
+    x->tables = calloc(x->plans.count + 1, sizeof *x->tables);
+    for (size_t i = 0; x->tables && i < x->plans.count; i++) {
+        struct table_plan *p = x->plans.plans[i];
+        struct compared_table *t = &x->tables[x->count];
+        if (!p || canary_is_table(p->table))
+            continue;
+        *t =
+            (struct compared_table){.name = p->table, .plan = p, .id = capture_id_of(st, p->table)};
+        int rc = rows_open(x->source, p, &t->rows);
+        if (rc != SQLITE_OK)
+            return compared_failed(x, rc, "reading the tables", err);
+        x->count++;
+        widest = p->column_count > widest ? p->column_count : widest;
+    }
+    x->values = calloc(widest, sizeof *x->values);
+    return x->tables && x->values ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int open_journal(struct compared *x, struct err *err)
+{
+    struct capture_state *st = NULL;
+    int rc = capture_look(x->source, &st);
+
+    if (rc != SQLITE_OK)
+        return compared_failed(x, rc, "reading the triggers", err);
+    if (st->journal)
+        rc = journal_open(x->source, st->journal_keys, &x->journal);
+    int result = rc == SQLITE_OK ? open_tables(x, st, err)
+                                 : compared_failed(x, rc, "reading the journal", err);
+    capture_state_free(st);
+    return result;
+}
+
+int compared_open(const struct config *c, struct compared *out, struct err *err)
+{
+    *out = (struct compared){0};
+    if (source_open_patiently(c->database, PATIENCE, &out->source, err) != SOURCE_OK)
+        return -EIO;
+    int rc = source_query_int(out->source, "PRAGMA schema_version", &out->schema_version);
+    if (rc != SQLITE_OK)
+        return compared_failed(out, rc, "reading the schema", err);
+    rc = plan_list_make(c, &out->plans, err);
+    return rc < 0 ? rc : open_journal(out, err);
+}
+
+void compared_close(struct compared *x)
+{
+    for (size_t i = 0; i < x->count; i++)
+        rows_close(x->tables[i].rows);
+    free(x->tables);
+    free(x->values);
+    journal_close(x->journal);
+    source_close(x->source);
+    plan_list_free(&x->plans);
+    *x = (struct compared){0};
+}
+
+struct compared_table *compared_find(struct compared *x, const char *name, struct err *err)
+{
+    for (size_t i = 0; i < x->count; i++)
+        if (strcasecmp(x->tables[i].name, name) == 0)
+            return &x->tables[i];
+    for (size_t i = 0; i < x->plans.count; i++)
+        if (strcasecmp(x->plans.catalog->tables[i].name, name) == 0 && x->plans.refusals[i]) {
+            err_set(err, -EINVAL, "table \"%s\" is not mirrored: %s", name, x->plans.refusals[i]);
+            return NULL;
+        }
+    err_set(err, -EINVAL, "no table \"%s\" is mirrored; see `syncctl check`", name);
+    return NULL;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+int compared_failed(struct compared *x, int sqlite_rc, const char *doing, struct err *err)
+{
+    source_problem_of(x->source, sqlite_rc, doing, err);
+    return -EIO;
+}
+
+static void await_pause(const struct source *s)
+{
+    usec until = clock_monotonic() + PAUSE_PATIENCE;
+
+    while (!s->wal && source_being_written(s) && clock_monotonic() < until)
+        usleep(200);
+}
+
+int compared_begin(struct compared *x, struct err *err)
+{
+    int64_t version = 0;
+
+    await_pause(x->source);
+    int rc = source_exec(x->source, "BEGIN");
+    if (rc == SQLITE_OK)
+        rc = source_query_int(x->source, "PRAGMA schema_version", &version);
+    if (rc == SQLITE_OK && version == x->schema_version)
+        return 0;
+    if (rc == SQLITE_OK)
+        err_set(err, -EIO, "the database's schema has changed meanwhile: run it again");
+    else
+        compared_failed(x, rc, "reading the database", err);
+    source_end(x->source, SQLITE_OK);
+    return -EIO;
+}
+
+void compared_end(struct compared *x)
+{
+    source_end(x->source, SQLITE_OK); /* it has only read */
+}
+
+/* Is the row at hand the one with this key? SQLITE_DONE: it has another, or none. */
+static int with_key(const struct compared_table *t, int found, const struct value *row_key,
+                    const struct buf *key)
+{
+    _cleanup_buf_ struct buf made = {0}, entry = {0};
+    const struct table_plan *p = t->plan;
+    struct item_fault fault;
+    int rc;
+
+    if (found == SQLITE_TOOBIG) {
+        _cleanup_free_ struct value *values = calloc(p->entry_count, sizeof *values);
+        rc = rows_found_key(t->rows, row_key, &entry);
+        if (!values || rc != SQLITE_ROW || !buf_ok(&entry) ||
+            values_decode(entry.data, entry.len, values, p->entry_count) < 0)
+            return rc == SQLITE_DONE ? rc : SQLITE_NOMEM;
+        rc = item_key(p, values, &made, NULL, &fault);
+    } else {
+        rc = item_key(p, t->rows->values, &made, NULL, &fault);
+    }
+    if (rc == -ENOMEM)
+        return SQLITE_NOMEM;
+    return rc == 0 && made.len == key->len && memcmp(made.data, key->data, made.len) == 0
+               ? found
+               : SQLITE_DONE;
+}
+
+static int try_row(struct compared_table *t, const struct value *row_key, const struct buf *key)
+{
+    int rc;
+
+    rows_end(t->rows->lookup);
+    rc = rows_lookup(t->rows, row_key);
+    return rc == SQLITE_ROW || rc == SQLITE_TOOBIG ? with_key(t, rc, row_key, key) : rc;
+}
+
+int compared_row(struct compared *x, struct compared_table *t, const struct buf *key,
+                 const json_t *item, const struct buf *row)
+{
+    _cleanup_buf_ struct buf store = {0};
+    const struct table_plan *p = t->plan;
+    struct item_fault fault;
+    int rc = plan_key_row(p, key->data, key->len, x->values, &store), found = SQLITE_DONE;
+
+    if (rc == 0)
+        return try_row(t, x->values, key);
+    if (rc != -ENOMEM && row && row->len) {
+        rc = values_decode(row->data, row->len, x->values, p->row_key_count);
+        found = rc == 0 ? try_row(t, x->values, key) : SQLITE_DONE;
+    }
+    if (rc != -ENOMEM && found == SQLITE_DONE && item) {
+        rc = row_from_item(p, item, x->values, &store, &fault);
+        found = rc == 0 ? try_row(t, x->values, key) : SQLITE_DONE;
+    }
+    return rc == -ENOMEM ? SQLITE_NOMEM : found;
+}
+
+int compared_item(const struct compared_table *t, json_t **out, struct item_fault *fault)
+{
+    _cleanup_buf_ struct buf json = {0};
+    size_t size;
+    int rc = item_encode(t->plan, t->rows->values, &json, &size, fault);
+
+    if (rc < 0)
+        return rc;
+    *out = json_loadb(json.data, json.len, JSON_ALLOW_NUL, NULL);
+    if (*out)
+        return 0;
+    *fault = (struct item_fault){.code = "not_comparable",
+                                 .text = "an attribute's name holds a NUL, which cannot be read"};
+    return -EINVAL;
+}
