@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ctl/bar.h"
+#include "ctl/verify.h"
 #include "jobs/local.h"
 #include "jobs/owner.h"
 
@@ -214,6 +215,19 @@ static int between_steps(void)
     return CTL_FAILURES;
 }
 
+/* By what `syncctl verify` does. The move is done by then: a Ctrl-C ends us as it does anybody, and
+ * our daemon with us. */
+static int verify(struct migrate *m)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    int r = ctl_verify(m->ctl, m->config, &m->not_verified);
+    catch_signals();
+    m->verified = r == CTL_DONE && !m->not_verified.len && buf_ok(&m->not_verified);
+    return r;
+}
+
 /* Load, compare, and let go of the daemon in any case. */
 static int move(struct migrate *m)
 {
@@ -223,7 +237,7 @@ static int move(struct migrate *m)
     if (r == CTL_DONE && migrate_read_letters(m, &err) < 0)
         fprintf(stderr, "syncctl: %s\n", err.text); /* their number is known */
     if (r == CTL_DONE && !m->no_verify)
-        r = migrate_verify(m);
+        r = verify(m);
     int left = migrate_leave(m);
     return r == CTL_DONE ? left : r;
 }

@@ -68,7 +68,6 @@ int migrate_find_daemon(struct migrate *m);
 
 /* migrate_load.c */
 int migrate_load(struct migrate *m);
-int migrate_verify(struct migrate *m);
 /* Stops the daemon that is ours. */
 int migrate_leave(struct migrate *m);
 

@@ -8,6 +8,7 @@
 #include "ctl/client.h"
 #include "ctl/ctl.h"
 #include "ctl/either.h"
+#include "ctl/verify.h"
 #include "dynamodb/same.h"
 #include "jobs/owner.h"
 #include "jobs/verify.h"
@@ -401,16 +402,69 @@ static int find_daemon(struct verification *v, const struct verify_options *o, b
     return r;
 }
 
-int cmd_verify(struct ctl *ctl, int argc, char **argv)
+static struct verify_edge make_edge(struct verification *v)
 {
-    struct verification v = {.ctl = ctl};
-    struct verify_options o = {.table_count = 0};
-    struct verify_edge edge = {.arg = &v,
+    struct verify_edge edge = {.arg = v,
                                .settle = settle,
                                .look = look,
                                .dead = dead,
                                .repair = repair,
                                .difference = difference};
+
+    v->bar = bar_make(v->ctl, "", "items", NULL, 0);
+    if (!v->ctl->quiet && !v->ctl->json)
+        edge.progress = progress;
+    return edge;
+}
+
+static void not_told(void *arg, const struct difference *d)
+{
+    (void)arg;
+    (void)d;
+}
+
+static void put_unequal(struct buf *out, const struct verify_result *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const struct verify_table *t = &r->tables[i];
+        if (verify_equal(t))
+            continue;
+        buf_printf(out, "%s%s: ", out->len ? "; " : "", t->name);
+        buf_printf(out, "%" PRId64 " missing, %" PRId64 " extra, %" PRId64 " different", t->missing,
+                   t->extra, t->other);
+        if (t->unsettled)
+            buf_printf(out, ", %" PRId64 " not judged", t->unsettled);
+    }
+    if (r->unsettled[0])
+        buf_printf(out, " (%s)", r->unsettled);
+}
+
+int ctl_verify(struct ctl *ctl, const struct config *config, struct buf *unequal)
+{
+    struct verification v = {.ctl = ctl};
+    const struct verify_options all = {.table_count = 0};
+    struct verify_edge edge = make_edge(&v);
+    struct verify_result result = {0};
+    struct err err;
+
+    if (ctl->json)
+        edge.difference = not_told;
+    int r = find_daemon(&v, &all, &edge.daemon, &err);
+    if (r == 0)
+        r = job_verify(config, &all, &edge, &result, &err);
+    bar_end(&v.bar);
+    if (r == 0)
+        put_unequal(unequal, &result);
+    verify_result_free(&result);
+    json_decref(v.letters);
+    return r < 0 ? ctl_fail(r, &err) : CTL_DONE;
+}
+
+int cmd_verify(struct ctl *ctl, int argc, char **argv)
+{
+    struct verification v = {.ctl = ctl};
+    struct verify_options o = {.table_count = 0};
+    struct verify_edge edge = make_edge(&v);
     struct verify_result result = {0};
     const struct config *config;
     struct err err;
@@ -418,9 +472,6 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
 
     if (!take_options(ctl, argc, argv, &o, &r))
         return r;
-    v.bar = bar_make(ctl, "", "items", NULL, 0);
-    if (!ctl->quiet && !ctl->json)
-        edge.progress = progress;
     r = ctl_config(ctl, &config, &err);
     if (r == 0 && owner_become(config->database, &err) < 0)
         r = -EIO;
