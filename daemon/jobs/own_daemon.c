@@ -95,25 +95,48 @@ static int find_program(struct buf *out, struct err *err)
                    directory);
 }
 
-static int wait_for_lock(const char *state, struct err *err)
+/* The locks that a daemon holds: on its state file, and on the database (mirror_lock_database()).
+ */
+static int lock_paths(const struct config *c, const char *state, struct buf paths[2],
+                      struct err *err)
 {
-    _cleanup_buf_ struct buf path = {0};
-    usec by = clock_monotonic() + LOCK_PATIENCE;
+    _cleanup_free_ char *real = realpath(c->database, NULL);
+    const char *slash = real ? strrchr(real, '/') : NULL;
 
-    buf_printf(&path, "%s.lock", state);
-    if (!buf_ok(&path))
-        return err_set(err, -ENOMEM, "out of memory");
-    for (;;) {
-        int fd = -1, rc = lockfile_take(path.data, state, &fd, err);
-        if (rc == 0)
-            close(fd);
-        if (rc != -EBUSY)
-            return rc;
-        if (clock_monotonic() > by)
-            return err_prefix(err, rc,
-                              "no daemon answers on the configuration's socket (see --socket)");
+    if (!slash)
+        return err_set(err, -errno, "database %s: %s", c->database, strerror(errno));
+    buf_printf(&paths[0], "%s.lock", state);
+    buf_printf(&paths[1], "%.*s/.%s-syncd.lock", (int)(slash - real), real, slash + 1);
+    return buf_ok(&paths[0]) && buf_ok(&paths[1]) ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+/* Both at a time: a daemon that stops lets go of one after the other. */
+static int try_locks(const struct buf paths[2], const char *state, const char *database,
+                     struct err *err)
+{
+    _cleanup_close_ int first = -1;
+    _cleanup_close_ int second = -1;
+    int rc = lockfile_take(paths[0].data, state, &first, err);
+
+    return rc < 0 ? rc : lockfile_take(paths[1].data, database, &second, err);
+}
+
+static int wait_for_locks(const struct config *c, const char *state, struct err *err)
+{
+    struct buf paths[2] = {{0}, {0}};
+    usec by = clock_monotonic() + LOCK_PATIENCE;
+    int rc = lock_paths(c, state, paths, err);
+
+    while (rc == 0 && (rc = try_locks(paths, state, c->database, err)) == -EBUSY &&
+           clock_monotonic() < by) {
         usleep((useconds_t)LOOK_EVERY);
+        rc = 0;
     }
+    if (rc == -EBUSY)
+        err_prefix(err, rc, "no daemon answers on the configuration's socket (see --socket)");
+    buf_free(&paths[0]);
+    buf_free(&paths[1]);
+    return rc;
 }
 
 struct arguments {
@@ -214,7 +237,7 @@ int own_daemon_start(struct own_daemon *d, const struct config *c,
     *d = (struct own_daemon){.log = -1};
     int rc = find_program(&program, err);
     if (rc == 0)
-        rc = wait_for_lock(o->state_path, err);
+        rc = wait_for_locks(c, o->state_path, err);
     if (rc == 0)
         rc = make_place(d, err);
     if (rc < 0)
