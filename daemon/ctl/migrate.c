@@ -284,7 +284,7 @@ static void clear(struct migrate *m)
 
 int cmd_migrate(struct ctl *ctl, int argc, char **argv)
 {
-    struct migrate m = {.ctl = ctl, .own = {.log = -1}};
+    struct migrate m = {.ctl = ctl, .own = {.log = -1, .lock = -1}};
     bool stop;
     int r = take_options(&m, argc, argv, &stop);
 

@@ -17,6 +17,7 @@ struct load {
     struct migrate *m;
     struct bar bar;
     bool first;                             /* nothing was asked yet */
+    bool put_in, adopted;                   /* ordered once; what it did not help is told */
     bool was_live;                          /* at the first look nothing was to be loaded */
     json_int_t put, deleted, spared, units; /* at the first look of a daemon that ran before */
     int64_t moved;                          /* what is counted to tell whether anything moves */
@@ -121,8 +122,13 @@ static struct progress progress_of(const struct migrate *m, const json_t *status
                       ? rows
                       : read;
         p.loading |= loading || strcmp(state, "comparing") == 0;
-        p.detached |= strcmp(state, "detached") == 0;
         p.held |= strcmp(state, "held") == 0;
+    }
+    json_array_foreach(json_object_get(status, "reasons"), i, t)
+    {
+        const char *code = field_text(t, "code");
+        p.detached |= strcmp(code, "detached") == 0 || strcmp(code, "uninstalled") == 0;
+        p.held |= strcmp(code, "held") == 0;
     }
     return p;
 }
@@ -174,14 +180,17 @@ static int stuck(const struct json_t *status)
 
 /* What was ordered earlier (`syncctl detach`, uninstall) is undone: a move needs the triggers. And
  * --adopt, where it waits for that. */
-static int put_in(struct migrate *m, bool adopt)
+static int put_in(struct load *l, bool adopt)
 {
+    struct migrate *m = l->m;
     struct err err;
     json_t *root = NULL;
     int r = ask(m, "POST", adopt ? "/v1/attach?adopt=1" : "/v1/attach", 5 * 60 * USEC_PER_SEC,
                 &root, &err);
 
     json_decref(root);
+    l->put_in = true;
+    l->adopted |= adopt;
     return r < 0 ? ctl_fail(r, &err) : CTL_DONE;
 }
 
@@ -238,8 +247,8 @@ static int one_look(struct load *l, bool *over)
         return r;
     }
     json_decref(status);
-    if (p.detached || (p.held && m->adopt))
-        return put_in(m, p.held);
+    if ((p.detached && !l->put_in) || (p.held && m->adopt && !l->adopted))
+        return put_in(l, p.held);
     if (!p.loading || p.held || critical) {
         if ((r = look_settled(m, over, why)) != CTL_DONE || *over || passes(why) || !*why)
             return r;

@@ -121,12 +121,31 @@ static int try_locks(const struct buf paths[2], const char *state, const char *d
     return rc < 0 ? rc : lockfile_take(paths[1].data, database, &second, err);
 }
 
-static int wait_for_locks(const struct config *c, const char *state, struct err *err)
+/* Other jobs stand back from here on, so that none of them is taken for a daemon. */
+static int take_turn(struct own_daemon *d, const char *state, usec by, struct err *err)
+{
+    _cleanup_buf_ struct buf path = {0};
+    int rc;
+
+    buf_printf(&path, "%s.job", state);
+    if (!buf_ok(&path))
+        return err_set(err, -ENOMEM, "out of memory");
+    while ((rc = lockfile_take(path.data, state, &d->lock, err)) == -EBUSY &&
+           clock_monotonic() < by)
+        usleep((useconds_t)LOOK_EVERY);
+    return rc;
+}
+
+static int wait_for_locks(struct own_daemon *d, const struct config *c, const char *state,
+                          struct err *err)
 {
     struct buf paths[2] = {{0}, {0}};
     usec by = clock_monotonic() + LOCK_PATIENCE;
-    int rc = lock_paths(c, state, paths, err);
+    int rc = take_turn(d, state, by, err);
 
+    if (rc < 0)
+        return rc;
+    rc = lock_paths(c, state, paths, err);
     while (rc == 0 && (rc = try_locks(paths, state, c->database, err)) == -EBUSY &&
            clock_monotonic() < by) {
         usleep((useconds_t)LOOK_EVERY);
@@ -234,10 +253,10 @@ int own_daemon_start(struct own_daemon *d, const struct config *c,
     _cleanup_buf_ struct buf program = {0};
     struct arguments a = {0};
 
-    *d = (struct own_daemon){.log = -1};
+    *d = (struct own_daemon){.log = -1, .lock = -1};
     int rc = find_program(&program, err);
     if (rc == 0)
-        rc = wait_for_locks(c, o->state_path, err);
+        rc = wait_for_locks(d, c, o->state_path, err);
     if (rc == 0)
         rc = make_place(d, err);
     if (rc < 0)
@@ -304,9 +323,11 @@ static void clear_place(struct own_daemon *d)
         rmdir(d->directory.data);
     if (d->log >= 0)
         close(d->log);
+    if (d->lock >= 0)
+        close(d->lock);
     buf_free(&d->directory);
     buf_free(&d->socket);
-    d->log = -1;
+    d->log = d->lock = -1;
 }
 
 int own_daemon_stop(struct own_daemon *d, struct err *err)

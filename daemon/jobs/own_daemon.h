@@ -17,6 +17,7 @@
 struct own_daemon {
     pid_t pid; /* 0: none */
     int log;   /* what it says */
+    int lock;  /* one such job at a time: on the state file's name with ".job" */
     struct buf directory, socket;
 };
 

@@ -19,6 +19,7 @@ import harness
 from fault_rules import Fault
 from harness import eventually, writer
 
+NOBODY = 65534
 KILLS = int(os.environ.get("SYNCD_MIGRATE_KILLS", "3"))
 SCHEMA = (
     "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT, weight REAL)",
@@ -42,8 +43,10 @@ def migrate(mirror, *arguments, code=0, **options):
     return done
 
 
-def migrate_json(mirror, *arguments, code=0):
-    return json.loads(mirror.ctl("--json", "migrate", *arguments).stdout)
+def migrate_json(mirror, *arguments):
+    done = mirror.ctl("--json", "migrate", *arguments)
+    assert done.stdout, (done.returncode, done.stderr)
+    return json.loads(done.stdout)
 
 
 def traces(mirror):
@@ -413,6 +416,50 @@ def test_while_the_application_writes(mirror):
     with writer(mirror.database, harness.WRITE_ON):
         migrate(mirror, "--yes", "--no-verify")
     mirror.start().settle()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("by", ["daemon", "own"])
+def test_what_was_detached_is_put_in_again(mirror, by):
+    fill(mirror, 50)
+    mirror.start()
+    mirror.settle()
+    assert mirror.ctl("detach").returncode == 0
+    mirror.sql("UPDATE users SET name = 'unseen' WHERE id = 3")
+    if by == "own":
+        mirror.stop()
+    assert migrate_json(mirror, "--yes")["result"]["items_put"] == 1
+    assert mirror.triggers("users")
+    mirror.assert_equal()
+
+
+@pytest.mark.engine
+def test_a_pause_is_told(mirror):
+    fill(mirror, 5)
+    mirror.start()
+    mirror.settle()
+    mirror.ctl("pause")
+    mirror.sql("DELETE FROM users")
+    done = migrate(mirror, "--yes", code=1)
+    assert "sending is paused; `syncctl resume` goes on" in done.stderr
+    assert mirror.process.poll() is None
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another user")
+def test_root_works_as_the_owner_of_the_database(mirror):
+    fill(mirror, 50)
+    os.chmod(mirror.dir, 0o755)
+    for path in (mirror.dir, mirror.database):
+        os.chown(path, NOBODY, NOBODY)
+    migrate(mirror, "--yes", "--backup")
+    mirror.assert_equal()
+    for name in os.listdir(mirror.dir):
+        if name.startswith((".", "app.db", "state.db")):
+            assert os.stat(os.path.join(mirror.dir, name)).st_uid == NOBODY, name
+    mirror.start(prefix=["setpriv", "--reuid=%d" % NOBODY, "--regid=%d" % NOBODY, "--clear-groups"])
+    mirror.wait()
+    assert mirror.status()["totals"]["items_put"] == 0
 
 
 # What goes wrong.
