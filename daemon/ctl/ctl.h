@@ -111,6 +111,7 @@ int cmd_migrate(struct ctl *ctl, int argc, char **argv);
 int cmd_create_tables(struct ctl *ctl, int argc, char **argv);
 int cmd_dead_letters(struct ctl *ctl, int argc, char **argv);
 int cmd_approve(struct ctl *ctl, int argc, char **argv);
+int cmd_diff(struct ctl *ctl, int argc, char **argv);
 int cmd_verify(struct ctl *ctl, int argc, char **argv);
 int cmd_resync(struct ctl *ctl, int argc, char **argv);
 

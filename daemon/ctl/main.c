@@ -51,6 +51,11 @@ static const struct command commands[] = {
      "  --sample N        only N random rows, and about N random items, of each table\n"
      "  --rate UNITS      read units a second at most\n",
      false, cmd_verify},
+    {"diff", ROWS, "TABLE KEY", "one row, the item it should be, and the item that is",
+     "Says whether a change of it is on its way, too. Exits 0 when both are equal, 1 when not.\n"
+     "KEY names each column of the row's key: id=7, or a=1,b='x, y'; x'0aff' is a blob. The value\n"
+     "of a single column may stand alone: 7.\n",
+     false, cmd_diff},
     {"resync", ROWS, "TABLE... | --all [--full]",
      "compare with what was sent and send the differences",
      "  --all     every mirrored table\n"

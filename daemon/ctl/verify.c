@@ -15,7 +15,8 @@
 #include "jobs/verify_work.h"
 
 enum { OPT_REPAIR = CTL_OPTION, OPT_DELETE_EXTRA, OPT_SAMPLE, OPT_RATE };
-enum { LINES_MAX = 50 }; /* differences that are told one by one to people */
+enum { LINES_MAX = 50 };      /* differences that are told one by one to people */
+enum { SAMPLE_MAX = 100000 }; /* its keys are in memory */
 #define SETTLE_TARGET  "/v1/wait?timeout=60"
 #define SETTLE_TIMEOUT (75 * USEC_PER_SEC)
 #define ASK_TIMEOUT    (30 * USEC_PER_SEC)
@@ -349,14 +350,14 @@ static int finish(struct verification *v, const struct verify_options *o,
 /* --- the command ------------------------------------------------------------------------------ */
 
 static bool take_number(const struct ctl *ctl, const char *option, const char *text, double min,
-                        double *out)
+                        double max, double *out)
 {
     char *end;
 
     *out = strtod(text, &end);
-    if (end != text && !*end && *out >= min && *out <= 1e12)
+    if (end != text && !*end && *out >= min && *out <= max)
         return true;
-    ctl_usage(ctl, "%s takes a number (%s)", option, text);
+    ctl_usage(ctl, "%s takes a number from %g to %g (%s)", option, min, max, text);
     return false;
 }
 
@@ -376,9 +377,9 @@ static bool take_options(struct ctl *ctl, int argc, char **argv, struct verify_o
         o->repair |= opt == OPT_REPAIR;
         o->delete_extra |= opt == OPT_DELETE_EXTRA;
         *r = CTL_USAGE;
-        if (opt == OPT_SAMPLE && !take_number(ctl, "--sample", optarg, 1, &sample))
+        if (opt == OPT_SAMPLE && !take_number(ctl, "--sample", optarg, 1, SAMPLE_MAX, &sample))
             return false;
-        if (opt == OPT_RATE && !take_number(ctl, "--rate", optarg, 0.1, &o->rate))
+        if (opt == OPT_RATE && !take_number(ctl, "--rate", optarg, 0.1, 1e9, &o->rate))
             return false;
     }
     o->sample = (int64_t)sample;

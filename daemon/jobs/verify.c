@@ -79,8 +79,8 @@ static int verify_target(struct verify *v, size_t first)
             count_rows(v, i);
     int rc = work_reset(v->work) < 0 ? verify_work_failed(v) : 0;
     if (rc == 0)
-        rc = verify_scan_items(v);
-    if (rc == 0)
+        rc = v->options->sample ? verify_sample(v) : verify_scan_items(v);
+    if (rc == 0 && !v->options->sample)
         rc = verify_scan_rows(v);
     if (rc == 0)
         rc = verify_judge(v);

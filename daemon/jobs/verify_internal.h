@@ -1,5 +1,6 @@
 /* Shared by the files of job_verify() only: verify.c (the whole), verify_scan.c (items, then rows),
- * verify_judge.c (what differed, once more), verify_mend.c (handing over). */
+ * verify_sample.c (or some of them), verify_judge.c (what differed, once more), verify_mend.c
+ * (handing over). */
 #ifndef SYNCD_DAEMON_JOBS_VERIFY_INTERNAL_H
 #define SYNCD_DAEMON_JOBS_VERIFY_INTERNAL_H
 
@@ -40,7 +41,12 @@ int verify_find(struct verify *v, const struct buf *key, const json_t *item,
 /* Is this item past its time to live? */
 bool verify_expired(const struct verify *v, size_t table, const json_t *item);
 
+/* Keep to the cap after a call that consumed so much. */
+void verify_slow_down(const struct verify *v, double units);
+
 /* 0 or negative with a sentence; each. */
+int verify_look_at_items(struct verify *v, const json_t *items);
+int verify_sample(struct verify *v); /* instead of both scans */
 int verify_scan_items(struct verify *v);
 int verify_scan_rows(struct verify *v);
 int verify_judge(struct verify *v);

@@ -115,7 +115,7 @@ static int read_newer(struct batch *b)
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-static void slow_down(const struct verify *v, double units)
+void verify_slow_down(const struct verify *v, double units)
 {
     double seconds = v->options->rate > 0 && units > 0 ? units / v->options->rate : 0;
 
@@ -143,7 +143,7 @@ static int get_items(struct batch *b)
                          v->target);
         if (rc == 0) {
             v->units += got.units > 0 ? got.units : 0;
-            slow_down(v, got.units);
+            verify_slow_down(v, got.units);
             json_array_extend(b->items, got.items);
             json_decref(left);
             left = json_incref(got.unprocessed);
@@ -179,7 +179,7 @@ struct finding {
     struct work_key key;
     struct buf row; /* the encoded key of the row that has it; empty: none */
     size_t table;
-    enum { SAME, DEAD, DIFFERS } what;
+    enum { SAME, DEAD, EXPIRED, DIFFERS } what;
     enum difference_kind kind;
     const json_t *item; /* borrowed from the batch */
     json_t *should;
@@ -234,7 +234,7 @@ static int judge_row(struct verify *v, struct finding *f, bool readable)
     else if (f->item && item_same(f->item, f->should))
         f->what = SAME;
     else
-        f->what = DIFFERS;
+        f->what = !f->item && verify_expired(v, f->table, f->should) ? EXPIRED : DIFFERS;
     f->kind = f->item ? DIFFERENCE_OTHER : DIFFERENCE_MISSING;
     return 0;
 }
@@ -258,7 +258,7 @@ static int judge_key(struct batch *b, struct finding *f)
     if (found != SQLITE_DONE)
         return compared_failed(&v->compared, found, "looking up rows", v->err);
     f->table = f->table < v->compared.count ? f->table : f->key.table;
-    f->what = f->item ? DIFFERS : SAME;
+    f->what = !f->item ? SAME : verify_expired(v, f->table, f->item) ? EXPIRED : DIFFERS;
     f->kind = DIFFERENCE_EXTRA;
     describe(v, f, NULL);
     return 0;
@@ -328,6 +328,7 @@ static int conclude(struct batch *b, struct finding *f)
         return 0;
     }
     v->figures[f->table].dead_letters += f->what == DEAD;
+    v->figures[f->table].expired += f->what == EXPIRED;
     if (work_clear(v->work, f->key.key, f->key.key_len) < 0)
         return verify_work_failed(v);
     return f->what == DIFFERS ? settle_figures(v, f) : 0;

@@ -55,10 +55,7 @@ int verify_find(struct verify *v, const struct buf *key, const json_t *item,
 
 bool verify_expired(const struct verify *v, size_t table, const json_t *item)
 {
-    (void)v;
-    (void)table;
-    (void)item;
-    return false;
+    return row_expired(v->compared.tables[table].plan, item, clock_wall() / USEC_PER_SEC);
 }
 
 /* --- items ------------------------------------------------------------------------------------ */
@@ -164,7 +161,7 @@ static int look_at_item(struct verify *v, const json_t *item, struct buf *key)
     return rc;
 }
 
-static int look_at_items(struct verify *v, const json_t *items)
+int verify_look_at_items(struct verify *v, const json_t *items)
 {
     _cleanup_buf_ struct buf key = {0};
     size_t n = json_array_size(items);
@@ -190,7 +187,7 @@ static void take_page(void *arg, unsigned segment, json_t *items, const json_t *
     (void)last_key;
     v->units += consumed;
     v->met += (int64_t)json_array_size(items);
-    s->rc = look_at_items(v, items);
+    s->rc = verify_look_at_items(v, items);
     if (s->rc < 0) {
         s->over = true;
         scanner_cancel(s->scanner);
