@@ -21,6 +21,7 @@ enum {
     OPT_RESUME,
     OPT_SQLITE_PATH,
     OPT_DYNAMODB_REGION,
+    OPT_ORPHANS,
 };
 
 static const struct option own[] = {
@@ -33,6 +34,7 @@ static const struct option own[] = {
     {"resume", no_argument, NULL, OPT_RESUME},
     {"sqlite-path", required_argument, NULL, OPT_SQLITE_PATH},
     {"dynamodb-region", required_argument, NULL, OPT_DYNAMODB_REGION},
+    {"orphans", required_argument, NULL, OPT_ORPHANS},
     {0}};
 
 /* --- interruption ----------------------------------------------------------------------------- */
@@ -77,6 +79,22 @@ static int take_batch_size(struct migrate *m, const char *text)
     return CTL_DONE;
 }
 
+/* What is in SQLite is in DynamoDB: a row that were left out here would be sent with its next
+ * change. */
+static int take_orphans(const struct migrate *m, const char *text)
+{
+    if (strcmp(text, "report") == 0)
+        return CTL_DONE;
+    if (strcmp(text, "skip") == 0 || strcmp(text, "dead-letter") == 0)
+        return ctl_usage(
+            m->ctl,
+            "--orphans=%s is not offered, because every row of a mirrored table is kept "
+            "equal from then on: look at them with --dry-run --orphans=report, and "
+            "delete from SQLite those that are not to be moved",
+            text);
+    return ctl_usage(m->ctl, "--orphans takes report, not \"%s\"", text);
+}
+
 static int take_option(struct migrate *m, int o)
 {
     switch (o) {
@@ -98,6 +116,8 @@ static int take_option(struct migrate *m, int o)
         break;
     case OPT_BATCH_SIZE:
         return take_batch_size(m, optarg);
+    case OPT_ORPHANS:
+        return take_orphans(m, optarg);
     case OPT_SQLITE_PATH:
         m->ctl->request.database = optarg;
         break;
@@ -274,6 +294,7 @@ static void clear(struct migrate *m)
     free(m->letters);
     free(m->targets.list);
     survey_free(&m->survey);
+    orphans_close(&m->orphans);
     if (m->planned)
         plan_list_free(&m->plans);
     source_close(m->source);

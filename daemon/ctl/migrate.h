@@ -38,6 +38,7 @@ struct migrate {
     struct plan_list plans;
     bool planned;
     struct survey survey;
+    struct orphans orphans;
     struct target_looks targets;
     struct estimate estimate;
     struct endpoint endpoint;

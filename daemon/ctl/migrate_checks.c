@@ -142,8 +142,11 @@ static int survey(struct migrate *m)
 {
     struct bar bar = bar_make(m->ctl, "check", "rows", NULL, 0);
     struct err err;
-    int r = survey_run(m->source, &m->plans, on_rows, &bar, &m->survey, &err);
+    int r = orphans_open(m->source, &m->plans, &m->orphans, &err);
 
+    if (r == 0)
+        r = survey_run(m->source, &m->plans, &m->orphans, on_rows, &bar, &m->survey, &err);
+    orphans_leave(&m->orphans);
     bar_end(&bar);
     return r == -EINTR ? (ctl_fail(r, &err), CTL_FAILURES) : r < 0 ? ctl_fail(r, &err) : CTL_DONE;
 }

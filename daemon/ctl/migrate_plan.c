@@ -129,6 +129,36 @@ static void put_faults(struct page *page, const struct migrate *m)
     }
 }
 
+static void put_orphans(struct page *page, const struct migrate *m)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < m->orphans.count; i++) {
+        const struct orphan_reference *r = &m->orphans.references[i];
+        _cleanup_buf_ struct buf text = {0};
+        if (!r->rows && !r->note)
+            continue;
+        if (!any)
+            buf_lit(&page->out,
+                    "\nreferences that lead nowhere (their rows are sent all the same):\n");
+        any = true;
+        buf_printf(&text, "%s.%s -> %s: ", m->plans.plans[r->plan]->table, r->columns, r->parent);
+        if (r->note)
+            buf_puts(&text, r->note);
+        else
+            format_count(&text, r->rows);
+        if (!r->note)
+            buf_puts(&text, r->rows == 1 ? " row" : " rows");
+        for (size_t k = 0; k < ORPHAN_KEYS && r->keys[k]; k++)
+            buf_printf(&text, "%s%s", k ? "; " : ": ", r->keys[k]);
+        if (r->rows > ORPHAN_KEYS)
+            buf_lit(&text, "; ...");
+        buf_lit(&page->out, "  ");
+        page_wrap(page, 2, 4, text.data ? text.data : "");
+        page->out.failed |= text.failed;
+    }
+}
+
 int migrate_print_plan(struct migrate *m)
 {
     _cleanup_page_ struct page page = ctl_page(m->ctl);
@@ -149,5 +179,6 @@ int migrate_print_plan(struct migrate *m)
     put_sum(&page, m);
     put_left_out(&page, m);
     put_faults(&page, m);
+    put_orphans(&page, m);
     return ctl_print(&page.out);
 }

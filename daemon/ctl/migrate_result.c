@@ -219,6 +219,24 @@ static json_t *table_json(const struct migrate *m, const struct survey_table *t)
                      (json_int_t)t->largest, "faults", faults);
 }
 
+static json_t *orphans_json(const struct migrate *m)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < m->orphans.count; i++) {
+        const struct orphan_reference *r = &m->orphans.references[i];
+        json_t *keys = json_array();
+        for (size_t k = 0; k < ORPHAN_KEYS && r->keys[k]; k++)
+            json_array_append_new(keys, text(r->keys[k]));
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:I, s:o, s:o}", "table",
+                                              text(m->plans.plans[r->plan]->table), "columns",
+                                              text(r->columns), "parent", text(r->parent), "rows",
+                                              (json_int_t)r->rows, "keys", keys, "note",
+                                              r->note ? text(r->note) : json_null()));
+    }
+    return list;
+}
+
 static json_t *plan_json(const struct migrate *m)
 {
     json_t *tables = json_array(), *out = json_array();
@@ -268,10 +286,11 @@ int migrate_print_json(const struct migrate *m)
                         (json_int_t)m->backed_up.bytes, "tables", (json_int_t)m->backed_up.tables,
                         "rows", (json_int_t)m->backed_up.rows)
             : json_null();
-    json_auto_t *root = json_pack("{s:b, s:o, s:s, s:o, s:o, s:o}", "dry_run", m->dry_run,
-                                  "database", text(m->config->database), "by",
-                                  m->running ? "daemon" : "own", "plan", plan_json(m), "backup",
-                                  backup, "result", m->loaded ? result_json(m) : json_null());
+    json_auto_t *root =
+        json_pack("{s:b, s:o, s:s, s:o, s:o, s:o, s:o}", "dry_run", m->dry_run, "database",
+                  text(m->config->database), "by", m->running ? "daemon" : "own", "plan",
+                  plan_json(m), "orphans", orphans_json(m), "backup", backup, "result",
+                  m->loaded ? result_json(m) : json_null());
     char *all = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
 
     if (!all) {

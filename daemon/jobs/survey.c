@@ -24,6 +24,7 @@ static const char seen_schema[] =
 struct pass {
     struct source *source;
     const struct plan_list *plans;
+    struct orphans *orphans; /* NULL: not looked for */
     struct survey *out;
     survey_progress_fn *progress;
     void *arg;
@@ -209,6 +210,14 @@ static int take_item(struct table_pass *tp)
         rc = rc == 1 ? -EINVAL : rc;
     }
     tp->t->rows++;
+    if (rc >= 0 || rc == -EINVAL) {
+        int found = x->orphans ? orphans_row(x->orphans, tp->t->plan, tp->rows->values, NULL, NULL)
+                               : 0;
+        if (found == -EIO)
+            return err_set(x->err, -EIO, "references of table \"%s\" cannot be looked up: %s",
+                           tp->plan->table, sqlite3_errmsg(x->source->db));
+        rc = found < 0 ? found : rc;
+    }
     if (rc == -EINVAL)
         return add_fault(tp->t, tp->plan, tp->rows->values, &fault);
     if (rc < 0)
@@ -329,11 +338,11 @@ static int survey_one(struct pass *x, size_t plan, struct survey_table *t)
     return rc;
 }
 
-int survey_run(struct source *source, const struct plan_list *plans, survey_progress_fn *progress,
-               void *arg, struct survey *out, struct err *err)
+int survey_run(struct source *source, const struct plan_list *plans, struct orphans *orphans,
+               survey_progress_fn *progress, void *arg, struct survey *out, struct err *err)
 {
     struct pass x = {
-        .source = source, .plans = plans, .out = out, .progress = progress, .arg = arg, .err = err};
+        .source = source, .plans = plans, .orphans = orphans, .out = out, .progress = progress, .arg = arg, .err = err};
     int rc = 0;
 
     *out = (struct survey){0};

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "jobs/orphans.h"
 #include "jobs/plan_list.h"
 #include "source/source.h"
 
@@ -42,10 +43,11 @@ struct survey {
 /* Told how many rows were read so far, now and then. False: stop (-EINTR). */
 typedef bool survey_progress_fn(void *arg, int64_t rows);
 
-/* 0; -EIO when the database cannot be read, -EINTR, -ENOMEM, with a sentence. `source` is not
+/* `orphans`, opened on the same source, is told every row; NULL: nothing is.
+ * 0; -EIO when the database cannot be read, -EINTR, -ENOMEM, with a sentence. `source` is not
  * inside a transaction. survey_free() what it has made, also after a failure. */
-int survey_run(struct source *source, const struct plan_list *plans, survey_progress_fn *progress,
-               void *arg, struct survey *out, struct err *err);
+int survey_run(struct source *source, const struct plan_list *plans, struct orphans *orphans,
+               survey_progress_fn *progress, void *arg, struct survey *out, struct err *err);
 void survey_free(struct survey *s);
 
 /* The database for jobs that must leave no trace: what a crashed application left in its -wal stays

@@ -349,6 +349,10 @@ def test_booklibrary_orphans(engine):
             db.execute("DELETE FROM user WHERE id IN (3, 4)")
             gone = db.execute("SELECT count(*) FROM user_book WHERE user_id IN (3, 4)").fetchone()[0]
         assert gone
+        assert "delete from SQLite" in app.migrate("--dry-run", "--orphans=skip", code=2).stderr
         found = app.migrated("--dry-run", "--orphans=report")
         assert sum(o["rows"] for o in found["orphans"]) == gone
+        text = app.migrate("--dry-run").stdout
+        assert "user_book.user_id -> user: %d rows: id=" % gone in text
         assert app.migrated("--yes", "--orphans=report")["result"]["items_put"] == rows - 2
+        library_equals(app, tables)
