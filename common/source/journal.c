@@ -139,12 +139,12 @@ int journal_add(struct journal *j, uint32_t table, const struct value *entry, si
     int rc = text ? sqlite3_prepare_v2(j->source->db, text, -1, &stmt, NULL) : SQLITE_NOMEM;
     sqlite3_free(text);
     /* A key that is longer than any item's passes by a trigger, too. */
-    source_bound_values(j->source->db, false);
+    source_bound_values(j->source, false);
     for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
         rc = rows_bind(stmt, (int)i + 1, &entry[i]);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
-    source_bound_values(j->source->db, true);
+    source_bound_values(j->source, true);
     sqlite3_finalize(stmt);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

@@ -257,7 +257,7 @@ int backup_run(const char *database, const char *file, backup_progress_fn *progr
     if (survey_open(database, &c.from, err) != SOURCE_OK)
         return -EIO;
     /* Whole files, whatever is in them. */
-    source_bound_values(c.from->db, false);
+    source_bound_values(c.from, false);
     int rc =
         stat(database, &st) < 0 ? err_set(err, -errno, "%s: %s", database, strerror(errno)) : 0;
     if (rc == 0)

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "mapping/item.h"
+#include "mapping/oversize.h"
 #include "source/rows.h"
 
 #define PATIENCE (5 * USEC_PER_SEC)
@@ -192,27 +193,61 @@ struct table_pass {
     bool meet;
 };
 
+/* The item in x->json, whose key is in x->key, is too large: what it would be written as. */
+static int pack(struct table_pass *tp, size_t *size, uint32_t *units, struct item_fault *fault)
+{
+    _cleanup_(oversize_free) struct oversize packed = {0};
+    int rc = oversize_pack(tp->plan, &tp->x->json, &tp->x->key, &packed, fault);
+
+    if (rc < 0)
+        return rc == -EINVAL ? rc : -ENOMEM;
+    *size = packed.size;
+    *units = item_write_units(packed.size);
+    for (unsigned i = 0; i < packed.count; i++) {
+        _cleanup_buf_ struct buf key = {0}, json = {0};
+        size_t chunk = 0;
+        if (oversize_chunk(&tp->plan->schema, &packed, &tp->x->key, i, &key, &json, &chunk) < 0)
+            return -ENOMEM;
+        *size += chunk;
+        *units += item_write_units(chunk);
+    }
+    return 0;
+}
+
+/* As the daemon makes it (mirror/offer.c): key, item, and what becomes of one that is too large. */
+static int encode(struct table_pass *tp, size_t *size, uint32_t *units, struct item_fault *fault)
+{
+    struct pass *x = tp->x;
+
+    buf_clear(&x->json);
+    buf_clear(&x->key);
+    int rc = item_key(tp->plan, tp->rows->values, &x->key, NULL, fault);
+    if (rc == 0)
+        rc = item_encode_whole(tp->plan, tp->rows->values, &x->json, size, fault);
+    if (rc == 0 && (!buf_ok(&x->json) || !buf_ok(&x->key)))
+        rc = -ENOMEM;
+    *units = item_write_units(*size);
+    if (rc == 0 && *size > oversize_limit(tp->plan))
+        rc = tp->plan->compress ? pack(tp, size, units, fault) : oversize_refuse(fault, *size);
+    return rc;
+}
+
 static int take_item(struct table_pass *tp)
 {
     struct pass *x = tp->x;
     struct item_fault fault = {0};
     size_t size = 0;
+    uint32_t units = 0;
+    int rc = encode(tp, &size, &units, &fault);
 
-    buf_clear(&x->json);
-    buf_clear(&x->key);
-    int rc = item_key(tp->plan, tp->rows->values, &x->key, NULL, &fault);
-    if (rc == 0)
-        rc = item_encode(tp->plan, tp->rows->values, &x->json, &size, &fault);
-    if (rc == 0 && !buf_ok(&x->json))
-        rc = -ENOMEM;
     if (rc == 0 && tp->meet) {
         rc = meets(x, tp->t->plan, tp->rows->values, &fault);
         rc = rc == 1 ? -EINVAL : rc;
     }
     tp->t->rows++;
     if (rc >= 0 || rc == -EINVAL) {
-        int found = x->orphans ? orphans_row(x->orphans, tp->t->plan, tp->rows->values, NULL, NULL)
-                               : 0;
+        int found =
+            x->orphans ? orphans_row(x->orphans, tp->t->plan, tp->rows->values, NULL, NULL) : 0;
         if (found == -EIO)
             return err_set(x->err, -EIO, "references of table \"%s\" cannot be looked up: %s",
                            tp->plan->table, sqlite3_errmsg(x->source->db));
@@ -223,7 +258,7 @@ static int take_item(struct table_pass *tp)
     if (rc < 0)
         return rc;
     tp->t->bytes += (int64_t)size;
-    tp->t->write_units += item_write_units(size);
+    tp->t->write_units += units;
     if ((int64_t)size > tp->t->largest)
         tp->t->largest = (int64_t)size;
     return 0;
@@ -233,8 +268,7 @@ static int take_item(struct table_pass *tp)
 static int step_over(struct table_pass *tp)
 {
     static const struct item_fault fault = {
-        .code = "item_too_large",
-        .text = "a value of the row is longer than a DynamoDB item can be"};
+        .code = "item_too_large", .text = "a value of the row is longer than an item can be"};
     _cleanup_buf_ struct buf entry = {0}, next = {0};
     _cleanup_free_ struct value *key = calloc(tp->plan->column_count, sizeof *key);
 
@@ -341,8 +375,13 @@ static int survey_one(struct pass *x, size_t plan, struct survey_table *t)
 int survey_run(struct source *source, const struct plan_list *plans, struct orphans *orphans,
                survey_progress_fn *progress, void *arg, struct survey *out, struct err *err)
 {
-    struct pass x = {
-        .source = source, .plans = plans, .orphans = orphans, .out = out, .progress = progress, .arg = arg, .err = err};
+    struct pass x = {.source = source,
+                     .plans = plans,
+                     .orphans = orphans,
+                     .out = out,
+                     .progress = progress,
+                     .arg = arg,
+                     .err = err};
     int rc = 0;
 
     *out = (struct survey){0};
