@@ -238,6 +238,21 @@ def test_the_plan_says_what_it_costs(mirror):
     assert "is not a price" in migrate(mirror, "--dry-run", code=2).stderr
 
 
+@pytest.mark.engine
+def test_rows_that_are_compressed_or_split_are_no_failures(mirror):
+    mirror.sql("CREATE TABLE big(a TEXT, b TEXT, v, PRIMARY KEY(a, b))")
+    mirror.many("INSERT INTO big VALUES('a', ?, ?)",
+                [("zeros", "0" * 600000), ("random", random.Random(1).randbytes(600000)),
+                 ("small", "x")])
+    assert migrate_json(mirror, "--dry-run")["plan"]["failing"] == 2
+    mirror.configure({"table big": {"oversize": "split"}})
+    plan = migrate_json(mirror, "--dry-run")["plan"]
+    assert plan["failing"] == 0
+    result = migrate_json(mirror, "--yes", "--no-verify")["result"]
+    assert result["dead_letters"] == 0
+    assert result["write_units"] == plan["write_units"]
+
+
 # The question.
 
 
