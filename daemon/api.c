@@ -394,6 +394,7 @@ const struct control_route api_routes[] = {
     {"POST", "/v1/resync", post_resync, CONTROL_OPERATE},
     {"GET", "/v1/items", api_get_items, CONTROL_READ},
     {"POST", "/v1/repair", api_post_repair, CONTROL_OPERATE},
+    {"POST", "/v1/verified", api_post_verified, CONTROL_OPERATE},
     {"POST", "/v1/approve", post_approve, CONTROL_CHANGE},
     {"POST", "/v1/dead-letters/retry", post_retry, CONTROL_CHANGE},
     {"POST", "/v1/dead-letters/discard", post_discard, CONTROL_CHANGE},

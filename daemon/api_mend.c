@@ -78,6 +78,28 @@ void api_get_items(void *arg, struct control_call *call)
     buf_free(&body);
 }
 
+void api_post_verified(void *arg, struct control_call *call)
+{
+    struct daemon *d = arg;
+    const char *table = control_query(call, "table"), *at = control_query(call, "at");
+    struct buf body = {0};
+    struct err err = {0};
+    char *end = NULL;
+    long long when = at ? strtoll(at, &end, 10) : 0;
+
+    if (!at || *end || when <= 0 || when > clock_wall() / USEC_PER_SEC) {
+        control_reply_error(call, 400, "bad_argument", "at is a time in the past, Unix seconds");
+        return;
+    }
+    int rc = mirror_verified(d->mirror, table ? table : "", when, &err);
+    if (rc < 0) {
+        reply_failure(call, rc, &err);
+        return;
+    }
+    buf_lit(&body, "{\"noted\":true}");
+    control_reply(call, 200, NULL, &body);
+}
+
 static void mend(struct daemon *d, struct control_call *call, const struct keys *rows,
                  const struct keys *extra)
 {

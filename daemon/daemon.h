@@ -251,6 +251,7 @@ extern const struct control_route api_routes[], api_public_routes[];
 /* api_mend.c */
 void api_get_items(void *arg, struct control_call *call);
 void api_post_repair(void *arg, struct control_call *call);
+void api_post_verified(void *arg, struct control_call *call);
 /* Answer those that wait and need not any more. */
 void api_turn(struct daemon *d, usec now);
 

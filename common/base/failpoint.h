@@ -52,6 +52,8 @@
  *     detach_ordered        the order to take the triggers out is durable
  *     triggers_removed      they are out
  *     attach_ordered        the order to put them back is durable
+ *     mend_doubted          what was known of items that are to be sent again is void, durably
+ *     mend_ordered          their keys are in the journal
  *     rest_closed           nothing to do: the database was let go of
  *     rest_woken            and opened again
  *     stop_begun            SIGTERM, requests may be in flight

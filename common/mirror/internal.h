@@ -565,6 +565,10 @@ int orders_forget_letters(struct mirror *m);
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */
 int orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
 
+/* mend.c */
+/* When the table was last seen to be equal, Unix seconds; 0: never, as far as is known. */
+int64_t mend_verified(const struct mirror *m, const struct table_slot *t);
+
 /* records.c */
 /* "id=7": the key of a row, for people. */
 void mirror_describe_row(const struct table_slot *t, const void *row_key, size_t n,

@@ -3,6 +3,7 @@
  * written; an item without a row is what the sweep deletes, within hold_deletes, and only where it
  * is ours. In both cases what was thought to be known of the item counts no more. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/failpoint.h"
@@ -232,4 +233,34 @@ int mirror_mend_extra(struct mirror *m, const char *table, const struct mirror_k
     if (rc == 0 && count)
         rc = loader_sweep_later(m, t);
     return rc < 0 ? state_failed(m, err) : count;
+}
+
+/* --- equal ------------------------------------------------------------------------------------ */
+
+static void verified_name(const struct table_slot *t, char name[32])
+{
+    snprintf(name, 32, "verified:%u", t->id);
+}
+
+int64_t mend_verified(const struct mirror *m, const struct table_slot *t)
+{
+    char name[32];
+    int64_t at = 0;
+
+    verified_name(t, name);
+    return store_get_int(m->store, name, &at) == 0 ? at : 0;
+}
+
+int mirror_verified(struct mirror *m, const char *table, int64_t at, struct err *err)
+{
+    struct table_slot *t = find_table(m, table, err);
+    char name[32];
+
+    if (!t)
+        return -ENOENT;
+    verified_name(t, name);
+    if (records_kept(m, store_put_int(m->store, name, at)) < 0 ||
+        records_kept(m, records_sync(m, NULL)) < 0)
+        return state_failed(m, err);
+    return 0;
 }

@@ -189,6 +189,10 @@ int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_ke
 int mirror_mend_extra(struct mirror *m, const char *table, const struct mirror_key *keys,
                       const struct mirror_key *rows, size_t n, struct err *err);
 
+/* Both sides of the table were seen to be equal by who began to look then (Unix seconds). 0,
+ * -ENOENT, or -EIO: it cannot be kept. */
+int mirror_verified(struct mirror *m, const char *table, int64_t at, struct err *err);
+
 /* --- what is known ---------------------------------------------------------------------------- */
 
 struct mirror_table_view {
@@ -200,6 +204,7 @@ struct mirror_table_view {
     bool mirrored;
     int64_t rows_read; /* by the load: of one that was interrupted before, about as many more */
     int64_t held_deletes, held_items; /* state held: it would delete so many of so many */
+    int64_t verified; /* when both sides were last seen to be equal, Unix seconds; 0: never */
 };
 
 /* What may stand still, each for causes of its own. */

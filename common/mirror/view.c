@@ -273,6 +273,7 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
         return;
     out->pending = engine_pending(m->engine, t->target);
     out->dead_letters = letters_of(m, t->id);
+    out->verified = mend_verified(m, t);
     if (m->targets[t->target]->view.parked)
         out->reason = t->let_go ? m->targets[t->target]->then : m->targets[t->target]->view.reason;
 }

@@ -15,7 +15,8 @@
 #include "jobs/verify_work.h"
 
 enum { OPT_REPAIR = CTL_OPTION, OPT_DELETE_EXTRA, OPT_SAMPLE, OPT_RATE };
-enum { LINES_MAX = 50 };      /* differences that are told one by one to people */
+enum { LINES_MAX = 50 }; /* differences that are told one by one to people */
+enum { LETTERS_ASKED = 100 };
 enum { SAMPLE_MAX = 100000 }; /* its keys are in memory */
 #define SETTLE_TARGET  "/v1/wait?timeout=60"
 #define SETTLE_TIMEOUT (75 * USEC_PER_SEC)
@@ -27,6 +28,8 @@ struct verification {
     struct bar bar;
     char phase[256];
     json_t *letters; /* {"table": {"id=7": true}} of the daemon's dead letters */
+    usec letters_at; /* when they were asked for */
+    unsigned letters_asked;
     int64_t told, differences;
 };
 
@@ -85,13 +88,6 @@ static int look(void *arg, const char *table, const void *key, size_t n, struct 
     return rc == -EINVAL ? -EIO : rc;
 }
 
-static bool dead(void *arg, const char *table, const char *key)
-{
-    struct verification *v = arg;
-
-    return json_object_get(json_object_get(v->letters, table), key) != NULL;
-}
-
 static int repair(void *arg, const char *table, bool extra, const struct buf *keys, int64_t *taken,
                   struct err *err)
 {
@@ -126,7 +122,10 @@ static int load_letters(struct verification *v, struct err *err)
     const json_t *letter;
     size_t i;
 
+    json_decref(v->letters);
     v->letters = json_object();
+    v->letters_at = clock_monotonic();
+    v->letters_asked++;
     json_array_foreach(json_object_get(root, "dead_letters"), i, letter)
     {
         const char *table = field_text(letter, "table");
@@ -137,6 +136,20 @@ static int load_letters(struct verification *v, struct err *err)
     }
     json_decref(root);
     return rc;
+}
+
+/* A row may have become one a moment ago; where very many are missing, a second ago will do. */
+static bool dead(void *arg, const char *table, const char *key)
+{
+    struct verification *v = arg;
+    struct err ignored;
+    bool found = json_object_get(json_object_get(v->letters, table), key) != NULL;
+
+    if (found ||
+        (v->letters_asked >= LETTERS_ASKED && clock_monotonic() < v->letters_at + USEC_PER_SEC))
+        return found;
+    load_letters(v, &ignored);
+    return json_object_get(json_object_get(v->letters, table), key) != NULL;
 }
 
 /* --- what is found ---------------------------------------------------------------------------- */
@@ -332,6 +345,23 @@ static int end_page(struct verification *v, const struct verify_options *o,
     return ctl_print(&page.out);
 }
 
+/* For `status`: since when a table is known to be equal. What cannot be noted is no failure of the
+ * comparison. */
+static void note_equal(struct verification *v, const struct verify_result *r, usec began)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        _cleanup_buf_ struct buf target = {0};
+        struct err ignored;
+        int rc;
+        if (!r->tables[i].wanted || !verify_equal(&r->tables[i]))
+            continue;
+        buf_printf(&target, "/v1/verified?at=%" PRId64 "&table=", began / USEC_PER_SEC);
+        client_escape(&target, r->tables[i].name);
+        if (buf_ok(&target))
+            json_decref(ask(v->ctl, "POST", target.data, ASK_TIMEOUT, &ignored, &rc));
+    }
+}
+
 static int finish(struct verification *v, const struct verify_options *o,
                   const struct verify_result *r)
 {
@@ -393,29 +423,12 @@ static int find_daemon(struct verification *v, const struct verify_options *o, b
 {
     int r = either_daemon(v->ctl, there, err);
 
-    if (r == 0 && *there)
-        r = load_letters(v, err);
     if (r == 0 && !*there && (o->repair || o->delete_extra))
         r = err_set(err, -ECONNREFUSED,
                     "there is no daemon to hand keys over to (%s): start it, or verify without "
                     "--repair and --delete-extra",
                     v->ctl->socket.data ? v->ctl->socket.data : "");
     return r;
-}
-
-static struct verify_edge make_edge(struct verification *v)
-{
-    struct verify_edge edge = {.arg = v,
-                               .settle = settle,
-                               .look = look,
-                               .dead = dead,
-                               .repair = repair,
-                               .difference = difference};
-
-    v->bar = bar_make(v->ctl, "", "items", NULL, 0);
-    if (!v->ctl->quiet && !v->ctl->json)
-        edge.progress = progress;
-    return edge;
 }
 
 static void not_told(void *arg, const struct difference *d)
@@ -442,18 +455,25 @@ static void put_unequal(struct buf *out, const struct verify_result *r)
 
 int ctl_verify(struct ctl *ctl, const struct config *config, struct buf *unequal)
 {
-    struct verification v = {.ctl = ctl};
+    struct verification v = {.ctl = ctl, .bar = bar_make(ctl, "", "items", NULL, 0)};
     const struct verify_options all = {.table_count = 0};
-    struct verify_edge edge = make_edge(&v);
+    struct verify_edge edge = {.arg = &v,
+                               .settle = settle,
+                               .look = look,
+                               .repair = repair,
+                               .difference = ctl->json ? not_told : difference,
+                               .progress = ctl->quiet || ctl->json ? NULL : progress};
     struct verify_result result = {0};
+    usec began = clock_wall();
     struct err err;
-
-    if (ctl->json)
-        edge.difference = not_told;
     int r = find_daemon(&v, &all, &edge.daemon, &err);
+
+    edge.dead = edge.daemon ? dead : NULL;
     if (r == 0)
         r = job_verify(config, &all, &edge, &result, &err);
     bar_end(&v.bar);
+    if (r == 0 && edge.daemon)
+        note_equal(&v, &result, began);
     if (r == 0)
         put_unequal(unequal, &result);
     verify_result_free(&result);
@@ -465,19 +485,25 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
 {
     struct verification v = {.ctl = ctl};
     struct verify_options o = {.table_count = 0};
-    struct verify_edge edge = make_edge(&v);
+    struct verify_edge edge = {
+        .arg = &v, .settle = settle, .look = look, .repair = repair, .difference = difference};
     struct verify_result result = {0};
     const struct config *config;
+    usec began = clock_wall();
     struct err err;
     int r;
 
     if (!take_options(ctl, argc, argv, &o, &r))
         return r;
+    v.bar = bar_make(ctl, "", "items", NULL, 0);
+    if (!ctl->quiet && !ctl->json)
+        edge.progress = progress;
     r = ctl_config(ctl, &config, &err);
     if (r == 0 && owner_become(config->database, &err) < 0)
         r = -EIO;
     if (r == 0)
         r = find_daemon(&v, &o, &edge.daemon, &err);
+    edge.dead = edge.daemon ? dead : NULL;
     if (r == 0) {
         if (ctl->json)
             fputs("{\"differences\":[", stdout);
@@ -485,6 +511,8 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
         bar_end(&v.bar);
         if (r < 0 && ctl->json)
             puts("]}");
+        if (r == 0 && edge.daemon && !o.sample)
+            note_equal(&v, &result, began);
     }
     r = r < 0 ? ctl_fail(r, &err) : finish(&v, &o, &result);
     verify_result_free(&result);

@@ -355,6 +355,20 @@ def test_a_table_that_is_not_settled_is_not_judged(faulty, fault):
     assert verify(faulty)["equal"]
 
 
+def test_what_is_unconfirmed_is_not_judged(faulty, fault):
+    faulty.configure({"sync": {"unconfirmed_horizon": "5m"}})
+    fill(faulty, 5)
+    faulty.start().wait()
+    fault.faults.add(Fault("reset_after_apply"))
+    faulty.sql("INSERT INTO t(id) VALUES(7)")
+    faulty.wait()
+    assert faulty.status()["totals"]["unconfirmed"] == 1
+    fault.tables.remove(faulty.target("t"), {"id": {"N": "7"}})
+    report = verify(faulty, code=1)
+    assert report["differences"] == [] and report["tables"][0]["unsettled"] == 1
+    assert "unconfirmed" in report["unsettled_reason"]
+
+
 def test_dead_letters_are_known(faulty):
     faulty.sql(
         SCHEMA,
@@ -441,8 +455,11 @@ def test_the_rate_is_kept(faulty, fault):
 def test_people_read_it_too(faulty, fault):
     fill(faulty, 20)
     faulty.start().wait()
+    assert faulty.table("t")["verified_at"] is None
     done = faulty.ctl("verify")
     assert done.returncode == 0
+    noted = faulty.table("t")["verified_at"]
+    assert noted and noted.endswith("Z")
     assert "t -> %s: equal; 20 rows, 20 items" % faulty.target("t") in done.stdout
     fault.tables.remove(faulty.target("t"), {"id": {"N": "3"}})
     fault.tables.put(faulty.target("t"), {"id": {"N": "4"}, "name": {"S": "other"}, "n": {"N": "400"}})
@@ -452,6 +469,8 @@ def test_people_read_it_too(faulty, fault):
     assert 'different  t id=4: data is absent, should be B 040404; name is S "other", should be S "name 4"' in done.stdout
     assert "not equal, 1 missing, 1 different; 20 rows, 19 items" in done.stdout
     assert "handed over to the daemon: 2" in done.stdout
+    faulty.restart()
+    assert faulty.table("t")["verified_at"] == noted
 
 
 def diff(mirror, *key):

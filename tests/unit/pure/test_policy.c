@@ -144,9 +144,9 @@ static void a_refusal_names_action_and_resource(void **state)
               "arn:aws:dynamodb:us-west-2:123456789012:table/chat; `syncctl iam-policy` prints the "
               "policy that is needed (DynamoDB: because no identity-based policy allows the "
               "dynamodb:BatchWriteItem action)");
-    explained(
-        "User: x is not authorized to perform: dynamodb:Scan",
-        "dynamodb:Scan is not allowed; `syncctl iam-policy --for verify` prints the policy that is needed");
+    explained("User: x is not authorized to perform: dynamodb:Scan",
+              "dynamodb:Scan is not allowed; `syncctl iam-policy --for verify` prints the policy "
+              "that is needed");
     explained("User: x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:k",
               "kms:Decrypt is not allowed on arn:aws:kms:k; the table's key or another service "
               "asks for it: allow it by hand");
