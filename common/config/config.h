@@ -118,7 +118,7 @@ struct config_request {
     const char *database, *region, *profile, *endpoint_url, *socket;
     const char *const *settings; /* "section.key=value", ends with NULL; they stand above all else
                                     but for what is above. Of [table] sections: none */
-    bool file_optional; /* one-off jobs: no file is fine when `database` is given */
+    bool file_optional;          /* one-off jobs: no file is fine when `database` is given */
 };
 
 /* 0, or a negative errno with one sentence in `err` ("FILE:LINE: …", with the nearest known name

@@ -20,7 +20,7 @@ from fault_rules import Fault
 from harness import eventually, writer
 
 NOBODY = 65534
-KILLS = int(os.environ.get("SYNCD_MIGRATE_KILLS", "3"))
+KILLS = int(os.environ.get("SYNCD_MIGRATE_KILLS", "1"))
 SCHEMA = (
     "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT, weight REAL)",
     "CREATE TABLE msgs(s TEXT, n INTEGER, body, PRIMARY KEY(s, n))",
