@@ -77,6 +77,14 @@ static void get_tables(void *arg, struct control_call *call)
     control_reply(call, 200, NULL, &body);
 }
 
+static void get_mapping(void *arg, struct control_call *call)
+{
+    struct buf body = {0};
+
+    mapping_json(arg, &body);
+    control_reply(call, 200, NULL, &body);
+}
+
 static void get_metrics(void *arg, struct control_call *call)
 {
     struct buf body = {0};
@@ -373,6 +381,7 @@ const struct control_route api_routes[] = {
     {"GET", "/v1/status", get_status, CONTROL_READ},
     {"GET", "/v1/health", get_health, CONTROL_READ},
     {"GET", "/v1/tables", get_tables, CONTROL_READ},
+    {"GET", "/v1/mapping", get_mapping, CONTROL_READ},
     {"GET", "/metrics", get_metrics, CONTROL_READ},
     {"GET", "/v1/dead-letters", get_dead_letters, CONTROL_READ},
     {"POST", "/v1/wait", post_wait, CONTROL_OPERATE},

@@ -262,6 +262,7 @@ void api_turn(struct daemon *d, usec now);
 void status_json(struct daemon *d, struct buf *out);
 void health_json(struct daemon *d, struct buf *out, enum health *level);
 void tables_json(struct daemon *d, struct buf *out);
+void mapping_json(struct daemon *d, struct buf *out);
 void dead_letters_json(struct daemon *d, struct buf *out);
 void metrics_text(struct daemon *d, struct buf *out);
 

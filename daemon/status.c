@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "daemon.h"
+#include "jobs/fingerprint.h"
 
 static void dump(json_t *root, struct buf *out)
 {
@@ -161,6 +162,7 @@ static json_t *tables_array(const struct daemon *d)
         json_object_set_new(o, "target", t.mirrored ? text(t.target) : json_null());
         json_object_set_new(o, "state", json_string(t.state));
         json_object_set_new(o, "pending", json_integer((json_int_t)t.pending));
+        json_object_set_new(o, "rows_read", json_integer(t.rows_read));
         json_object_set_new(o, "items_put", json_integer((json_int_t)t.items_put));
         json_object_set_new(o, "items_deleted", json_integer((json_int_t)t.items_deleted));
         json_object_set_new(o, "dead_letters", json_integer(t.dead_letters));
@@ -230,6 +232,36 @@ void health_json(struct daemon *d, struct buf *out, enum health *level)
     *level = r.level;
     json_object_set_new(root, "health", json_string(health_name(r.level)));
     json_object_set_new(root, "reasons", reasons_json(&r));
+    dump(root, out);
+}
+
+/* null without a plan. */
+static json_t *fingerprint(const struct table_plan *p)
+{
+    char hex[FINGERPRINT_SIZE];
+
+    return p && fingerprint_of(p, hex) == 0 ? json_string(hex) : json_null();
+}
+
+void mapping_json(struct daemon *d, struct buf *out)
+{
+    json_t *root = json_object(), *list = json_array();
+
+    for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
+        const struct table_plan *p = mirror_plan(d->mirror, i);
+        struct mirror_table_view t;
+        json_t *o = json_object();
+        mirror_table(d->mirror, i, &t);
+        json_object_set_new(o, "name", text(t.name));
+        json_object_set_new(o, "target", p ? text(p->target) : json_null());
+        json_object_set_new(o, "fingerprint", fingerprint(p));
+        json_array_append_new(list, o);
+    }
+    json_object_set_new(root, "database", text(d->config->database));
+    json_object_set_new(root, "endpoint", text(d->endpoint.url));
+    json_object_set_new(root, "region", text(d->endpoint.region));
+    json_object_set_new(root, "batch_size", json_integer(d->config->batch_size));
+    json_object_set_new(root, "tables", list);
     dump(root, out);
 }
 

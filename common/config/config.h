@@ -78,7 +78,7 @@ struct config {
     bool allow_plain_http, create_tables, keep_schema;
     int billing_mode; /* enum billing_mode */
     int64_t read_capacity, write_capacity;
-    int64_t max_requests_in_flight, write_units_per_second;
+    int64_t max_requests_in_flight, batch_size, write_units_per_second;
 
     /* [sync]; durations are microseconds */
     usec linger, backoff_base, backoff_max, request_timeout, unconfirmed_horizon, lag_warning,
@@ -89,6 +89,10 @@ struct config {
 
     /* [state] */
     char *state_path;
+
+    /* [price]: decimal numbers as text, for price_of() of jobs/estimate.h */
+    char *price_currency, *price_as_of, *price_write_million, *price_read_million,
+        *price_write_unit_hour, *price_storage_gb_month;
 
     /* [control] */
     char *socket, *socket_group, *operator_group, *listen;
@@ -112,7 +116,9 @@ struct config_request {
     const char *file;
     const char *name;
     const char *database, *region, *profile, *endpoint_url, *socket;
-    bool file_optional; /* one-off jobs: no file is fine when `database` is given */
+    const char *const *settings; /* "section.key=value", ends with NULL; they stand above all else
+                                    but for what is above. Of [table] sections: none */
+    bool file_optional;          /* one-off jobs: no file is fine when `database` is given */
 };
 
 /* 0, or a negative errno with one sentence in `err` ("FILE:LINE: …", with the nearest known name

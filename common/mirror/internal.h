@@ -105,6 +105,7 @@ struct table_slot {
     int64_t extras, items; /* items without a row, of how many; counted before any is deleted */
     bool reading_done;     /* the current phase has read everything; its spans are still out */
     uint64_t page;
+    int64_t rows_read; /* by this load; an interrupted one began with the items known then */
     struct track load_track;
 
     bool skipped;     /* the reader passes over its entries; they are read again from lag_seq */

@@ -322,6 +322,7 @@ static struct engine_config engine_settings(const struct config *c)
 {
     return (struct engine_config){
         .max_in_flight = (unsigned)c->max_requests_in_flight,
+        .batch_items = (unsigned)c->batch_size,
         .max_items = ENGINE_ITEMS,
         .max_bytes = ENGINE_BYTES,
         .linger = c->linger,

@@ -203,6 +203,7 @@ struct mirror_table_view {
     uint64_t pending, items_put, items_deleted;
     int64_t dead_letters;
     bool mirrored;
+    int64_t rows_read; /* by the load: of one that was interrupted before, about as many more */
     int64_t held_deletes, held_items; /* state held: it would delete so many of so many */
     int64_t verified; /* when both sides were last seen to be equal, Unix seconds; 0: never */
 };
@@ -284,6 +285,8 @@ int mirror_schema_dump(struct mirror *m, struct buf *json, char version[SCHEMA_D
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out);
 size_t mirror_table_count(const struct mirror *m);
 void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out);
+/* How that table is mapped; NULL where it is not. */
+const struct table_plan *mirror_plan(const struct mirror *m, size_t i);
 /* Give caches of both databases back. */
 void mirror_release_memory(struct mirror *m);
 struct store *mirror_store(const struct mirror *m);

@@ -244,6 +244,11 @@ static void view_dropped(const struct dropped *d, struct mirror_table_view *out)
     };
 }
 
+const struct table_plan *mirror_plan(const struct mirror *m, size_t i)
+{
+    return i < shown_count(m) ? m->tables[i + (i >= m->canary)].plan : NULL;
+}
+
 void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out)
 {
     if (i >= shown_count(m)) {
@@ -260,6 +265,7 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
         .items_put = t->items_put,
         .items_deleted = t->items_deleted,
         .mirrored = t->plan != NULL,
+        .rows_read = t->rows_read,
         .held_deletes = t->held ? t->extras : 0,
         .held_items = t->items,
     };

@@ -100,6 +100,24 @@ static const struct command commands[] = {
      "root or as the database's owner; works with and without a daemon.\n",
      false, cmd_doctor},
     {"check", SETUP, "", "read configuration and schema, print the mapping", "", false, cmd_check},
+    {"migrate", SETUP, "[--dry-run] [--backup[=FILE]] [--yes]",
+     "the whole first move: check, create tables, load, verify",
+     "Looks first: database, credentials, tables, every row; shows what it comes to, in time and\n"
+     "money, and which rows would be left; asks; makes the tables; puts the triggers in; sends\n"
+     "every row; compares every attribute. Interrupted, it goes on when it is run again; done, it\n"
+     "does nothing twice. A running daemon does the work, else one for the time of the move.\n"
+     "  --dry-run             look and show, change nothing anywhere\n"
+     "  --backup[=FILE]       first copy the database (DATABASE-TIME.backup when not named)\n"
+     "  --yes                 do not ask\n"
+     "  --adopt               also into tables that hold items which are not ours\n"
+     "  --no-verify           do not compare at the end (it reads every item)\n"
+     "  --batch-size N        items in a request, 1 to 25\n"
+     "  --orphans=report      tell of rows that refer to rows which are not there (it always "
+     "does)\n"
+     "  --resume              go on after an interruption (it always does)\n"
+     "  --sqlite-path PATH    as --database\n"
+     "  --dynamodb-region R   as --region\n",
+     false, cmd_migrate},
     {"create-tables", SETUP, "[--dry-run]", "make the DynamoDB tables that the mapping needs",
      "  --dry-run    only say which\n", false, cmd_create_tables},
     {"iam-policy", SETUP, "[--for daemon|tables|verify|restore] [--account ID]",

@@ -8,6 +8,7 @@
 #include "ctl/client.h"
 #include "ctl/ctl.h"
 #include "ctl/either.h"
+#include "ctl/verify.h"
 #include "dynamodb/same.h"
 #include "jobs/owner.h"
 #include "jobs/verify.h"
@@ -428,6 +429,56 @@ static int find_daemon(struct verification *v, const struct verify_options *o, b
                     "--repair and --delete-extra",
                     v->ctl->socket.data ? v->ctl->socket.data : "");
     return r;
+}
+
+static void not_told(void *arg, const struct difference *d)
+{
+    (void)arg;
+    (void)d;
+}
+
+static void put_unequal(struct buf *out, const struct verify_result *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const struct verify_table *t = &r->tables[i];
+        if (verify_equal(t))
+            continue;
+        buf_printf(out, "%s%s: ", out->len ? "; " : "", t->name);
+        buf_printf(out, "%" PRId64 " missing, %" PRId64 " extra, %" PRId64 " different", t->missing,
+                   t->extra, t->other);
+        if (t->unsettled)
+            buf_printf(out, ", %" PRId64 " not judged", t->unsettled);
+    }
+    if (r->unsettled[0])
+        buf_printf(out, " (%s)", r->unsettled);
+}
+
+int ctl_verify(struct ctl *ctl, const struct config *config, struct buf *unequal)
+{
+    struct verification v = {.ctl = ctl, .bar = bar_make(ctl, "", "items", NULL, 0)};
+    const struct verify_options all = {.table_count = 0};
+    struct verify_edge edge = {.arg = &v,
+                               .settle = settle,
+                               .look = look,
+                               .repair = repair,
+                               .difference = ctl->json ? not_told : difference,
+                               .progress = ctl->quiet || ctl->json ? NULL : progress};
+    struct verify_result result = {0};
+    usec began = clock_wall();
+    struct err err;
+    int r = find_daemon(&v, &all, &edge.daemon, &err);
+
+    edge.dead = edge.daemon ? dead : NULL;
+    if (r == 0)
+        r = job_verify(config, &all, &edge, &result, &err);
+    bar_end(&v.bar);
+    if (r == 0 && edge.daemon)
+        note_equal(&v, &result, began);
+    if (r == 0)
+        put_unequal(unequal, &result);
+    verify_result_free(&result);
+    json_decref(v.letters);
+    return r < 0 ? ctl_fail(r, &err) : CTL_DONE;
 }
 
 int cmd_verify(struct ctl *ctl, int argc, char **argv)

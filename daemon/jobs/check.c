@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "jobs/check.h"
 #include "jobs/connect.h"
 #include "jobs/local.h"
 #include "jobs/plan_list.h"
@@ -321,8 +322,7 @@ static int check_columns(const struct table_config *t, const struct table_info *
     return 0;
 }
 
-/* A table that a section of the configuration speaks of must be there and must be possible. */
-static int check_sections(const struct config *c, const struct plan_list *l, struct err *err)
+int check_sections(const struct config *c, const struct plan_list *l, struct err *err)
 {
     for (size_t i = 0; i < c->table_section_count; i++) {
         const struct table_config *t = &c->table_sections[i];

@@ -100,7 +100,7 @@ int job_detach(const struct config *c, struct err *err)
 
 int job_uninstall(const struct config *c, bool all, struct err *err)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".job"};
     int rc = with_mirror(c, mirror_uninstall, err);
 
     for (size_t i = 0; rc == 0 && all && i < sizeof suffixes / sizeof *suffixes; i++) {
