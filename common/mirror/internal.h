@@ -5,7 +5,7 @@
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
  * tried again), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
  * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
- * ack.c, targets.c, orders.c, view.c.
+ * ack.c, targets.c, survey.c (whose the items of a target are), orders.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -78,6 +78,14 @@ struct target_slot {
     bool contested; /* rows may meet at one key: see owner.c */
     bool waiting;   /* to be opened once the state file can be written */
     enum shaken shaken;
+    /* whose it is: survey.c */
+    unsigned owned; /* OWNED_ bits, as in the store */
+    bool made;      /* just now, by us: nothing is in it */
+    bool ahead;     /* its marker is of a later life than the state file */
+    bool marking, marked;
+    bool found; /* in the survey under way: items of ours that were not known */
+    usec held_at, survey_retry;
+    char example[80]; /* key of the first foreign item */
 };
 
 struct table_slot {
@@ -482,6 +490,8 @@ void loader_recall(struct mirror *m, struct table_slot *t);
 int loader_remember(struct mirror *m, const struct table_slot *t);
 
 /* targets.c */
+/* It can be written, as far as the edge knows. */
+void targets_open(struct mirror *m, usec now, uint32_t i);
 /* Open targets that waited for the state file to say that they are new. */
 void targets_open_fresh(struct mirror *m, usec now);
 /* Is it time that the tables of a target let go of the journal? */
@@ -489,6 +499,42 @@ bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i);
 /* On disk: those tables will be compared. From then on nothing is held for them. All their entries
  * up to m->watermark that may have been on their way are suspects. 0 or negative. */
 int targets_let_go(struct mirror *m, uint32_t i);
+
+/* survey.c */
+enum {
+    OWNED_SEEN = 1,    /* its items were looked at before it was first written */
+    OWNED_ADOPTED = 2, /* it may be written though there are items of others */
+    OWNED_ALONE = 4,   /* there were none */
+    OWNED_AGAIN = 8,   /* to be looked at once no write of an earlier process can come any more */
+    OWNED_TAKE = 16,   /* whoever its marker names */
+    OWNED_HANDED = 32, /* handed over: nothing is to be written there */
+};
+/* What the store knows of a target, when it is first known here. */
+void survey_recall(struct mirror *m, struct target_slot *t);
+int survey_put(struct mirror *m, struct target_slot *t, unsigned owned);
+/* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
+bool survey_gate(struct mirror *m, usec now, uint32_t i);
+/* What is known of the items of every target is not all: the state file was lost, or is an older
+ * one. To be made durable by the caller. 0 or negative. */
+int survey_all_anew(struct mirror *m);
+/* It is an older one as far as this target goes. 0 or negative; durable. */
+int survey_behind(struct mirror *m, uint32_t i);
+/* Items may be there that nobody knows of. 0 or negative; to be made durable by the caller. */
+int survey_again(struct mirror *m, struct target_slot *t);
+/* Once a second: begin what is due. */
+void survey_turn(struct mirror *m);
+void survey_parked(struct target_slot *t);
+/* The operator takes them up, as many as are held. */
+int survey_approve(struct mirror *m);
+/* All of them, held or not; durable. 0 or negative. */
+int survey_adopt_all(struct mirror *m);
+bool survey_any_held(const struct mirror *m);
+/* Nothing is to be written any more; or again, whatever others wrote meanwhile. Durable; 0 or
+ * negative. */
+int survey_hand_over(struct mirror *m);
+int survey_take_back(struct mirror *m);
+/* Is anything still to be looked at? */
+bool survey_owed(const struct mirror *m);
 
 /* windows.c: what a killed process may have left on its way */
 /* What the process before this one left; what it may have sent. */

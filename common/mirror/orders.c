@@ -109,8 +109,33 @@ int mirror_attach_order(struct mirror *m, struct err *err)
 
 int mirror_adopt(struct mirror *m, struct err *err)
 {
-    m->adopting = true;
-    return mirror_attach_order(m, err);
+    /* Where only DynamoDB tables are held the database stays who it is. */
+    m->adopting = m->held || !survey_any_held(m);
+    int rc = mirror_attach_order(m, err);
+
+    if (rc == 0 && survey_adopt_all(m) < 0)
+        rc = err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                     store_error(m->store));
+    return rc;
+}
+
+int mirror_hand_over(struct mirror *m, struct err *err)
+{
+    if (survey_hand_over(m) < 0)
+        return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                       store_error(m->store));
+    FAILPOINT("handed_over");
+    return take_out(m, 1, err);
+}
+
+int mirror_take_back(struct mirror *m, struct err *err)
+{
+    int rc = mirror_attach_order(m, err);
+
+    if (rc == 0 && survey_take_back(m) < 0)
+        rc = err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                     store_error(m->store));
+    return rc;
 }
 
 int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err)
@@ -149,7 +174,7 @@ static int approve_database(struct mirror *m)
 
 int mirror_approve(struct mirror *m)
 {
-    int count = approve_database(m);
+    int count = approve_database(m) + survey_approve(m);
 
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];

@@ -187,7 +187,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
     v.converged = v.attached && !v.held && !v.detached && !v.uninstalled && !v.paused &&
                   !v.loading && !v.state_broken && !m->barrier.failed && all_open(m) &&
                   v.journal_entries == 0 && v.watermark >= v.journal_max && v.engine.items == 0 &&
-                  !m->probation && !dropped_to_delete(m) && v.unconfirmed == 0;
+                  !m->probation && !dropped_to_delete(m) && v.unconfirmed == 0 && !survey_owed(m);
     if (v.converged || !m->converged_at)
         m->converged_at = now;
     v.converged_at = m->converged_at;
@@ -218,6 +218,8 @@ static const char *state_of(const struct mirror *m, const struct table_slot *t)
     if (m->detached || m->uninstalled)
         return "detached";
     if (m->held)
+        return "held";
+    if (target->held)
         return "held";
     if (target->parked)
         return "parked";
@@ -259,12 +261,14 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
         .items_deleted = t->items_deleted,
         .mirrored = t->plan != NULL,
         .held_deletes = t->held ? t->extras : 0,
-        .held_items = t->items,
+        .held_items = t->held ? t->items : 0,
     };
     if (!t->plan)
         return;
     out->pending = engine_pending(m->engine, t->target);
     out->dead_letters = letters_of(m, t->id);
     if (m->targets[t->target]->view.parked)
-        out->reason = t->let_go ? m->targets[t->target]->then : m->targets[t->target]->view.reason;
+        out->reason = t->let_go && !m->targets[t->target]->view.held
+                          ? m->targets[t->target]->then
+                          : m->targets[t->target]->view.reason;
 }
