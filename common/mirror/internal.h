@@ -508,6 +508,7 @@ enum {
     OWNED_AGAIN = 8,   /* to be looked at once no write of an earlier process can come any more */
     OWNED_TAKE = 16,   /* whoever its marker names */
     OWNED_HANDED = 32, /* handed over: nothing is to be written there */
+    OWNED_BACK = 64,   /* taken back, which its marker does not say yet */
 };
 /* What the store knows of a target, when it is first known here. */
 void survey_recall(struct mirror *m, struct target_slot *t);

@@ -121,8 +121,8 @@ struct mirror_target {
     bool alone;     /* none but ours were there when it was first written */
     bool surveying; /* it is being looked at */
     bool owing;     /* it is to be looked at (once more) */
-    bool handed_over;
-    bool take_over;   /* ordered to be ours, whoever has it */
+    bool handed_over;    bool take_over;  /* ordered to be ours, whoever has it */
+    bool taken_back; /* and though it was handed over */
     bool adopted;     /* ordered to be written though there are foreign items */
     int64_t foreign;  /* items of others that were met; -1: not known */
     char unseen[400]; /* why it could not be looked at; "": it could */

@@ -39,6 +39,7 @@ static void show(struct target_slot *t)
     t->view.owing = t->owned & OWNED_AGAIN || !(t->owned & OWNED_SEEN);
     t->view.handed_over = t->owned & OWNED_HANDED;
     t->view.take_over = t->owned & OWNED_TAKE;
+    t->view.taken_back = t->owned & OWNED_BACK;
     t->view.adopted = t->owned & OWNED_ADOPTED;
 }
 
@@ -197,6 +198,17 @@ int survey_adopt_all(struct mirror *m)
     return records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
 }
 
+static void hold_handed(struct mirror *m, usec now, uint32_t i)
+{
+    char why[400];
+
+    snprintf(why, sizeof why,
+             "DynamoDB table %.120s was handed over: others write there, and nothing of this "
+             "database is sent until `syncctl handover --undo`",
+             m->targets[i]->name);
+    hold(m, now, i, why);
+}
+
 int survey_hand_over(struct mirror *m)
 {
     int rc = 0;
@@ -204,7 +216,11 @@ int survey_hand_over(struct mirror *m)
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
         if (!is_canarys(m, i))
             rc = survey_put(m, m->targets[i], m->targets[i]->owned | OWNED_HANDED);
-    return records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+    rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        if (!is_canarys(m, i))
+            hold_handed(m, clock_monotonic(), i);
+    return rc;
 }
 
 int survey_take_back(struct mirror *m)
@@ -216,7 +232,7 @@ int survey_take_back(struct mirror *m)
         if (is_canarys(m, i))
             continue;
         t->view.held = false;
-        rc = survey_put(m, t, (t->owned | OWNED_TAKE) & ~(unsigned)OWNED_HANDED);
+        rc = survey_put(m, t, (t->owned | OWNED_TAKE | OWNED_BACK) & ~(unsigned)OWNED_HANDED);
         rc = rc < 0 ? rc : survey_behind(m, i);
     }
     return rc;
@@ -291,12 +307,7 @@ bool survey_gate(struct mirror *m, usec now, uint32_t i)
     if (!m->edge.survey || is_canarys(m, i))
         return true;
     if (t->owned & OWNED_HANDED) {
-        char why[400];
-        snprintf(why, sizeof why,
-                 "DynamoDB table %.120s was handed over: others write there, and nothing of this "
-                 "database is sent until `syncctl handover --undo`",
-                 t->name);
-        hold(m, now, i, why);
+        hold_handed(m, now, i);
         return false;
     }
     if (!(t->owned & OWNED_SEEN)) {
@@ -345,8 +356,8 @@ void mirror_target_marked(struct mirror *m, usec now, uint32_t i)
         return;
     t->marking = false;
     t->marked = true;
-    if (t->owned & OWNED_TAKE && !m->state_broken)
-        records_kept(m, survey_put(m, t, t->owned & ~(unsigned)OWNED_TAKE));
+    if (t->owned & (OWNED_TAKE | OWNED_BACK) && !m->state_broken)
+        records_kept(m, survey_put(m, t, t->owned & ~(unsigned)(OWNED_TAKE | OWNED_BACK)));
     targets_open(m, now, i);
 }
 

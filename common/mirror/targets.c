@@ -136,6 +136,7 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *iden
 
     m->now = now;
     t->view.looked = true;
+    t->marking = false;
     snprintf(t->identity, sizeof t->identity, "%s", identity);
     t->made |= made;
     t->fresh |= made || is_another(m, t);

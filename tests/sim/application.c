@@ -482,7 +482,7 @@ void application_unseen(struct world *w)
     sqlite3_free(drops);
     for (unsigned n = 1 + sim_pick(w, 8); n > 0; n--) {
         unsigned t = sim_pick(w, SIM_SOURCES), k = sim_pick(w, w->keys);
-        char *of = where(t, k);
+        char *of = sim_chance(w, 200) ? sqlite3_mprintf("1") : where(t, k);
         if (table_exists(w, t))
             app_run(w, "DELETE FROM %s WHERE %s", sources[t].name, of);
         sqlite3_free(of);

@@ -93,6 +93,13 @@ static int key_order(const struct buf *a, const struct buf *b)
     return rc ? rc : a->len < b->len ? -1 : a->len > b->len;
 }
 
+/* Do its keys, or its marker, say of every item of ours that it is? */
+static bool tells(const struct world *w, const struct sim_table *t)
+{
+    return t->marker.alone ||
+           (w->templates && (strcmp(t->name, "single") == 0 || strcmp(t->name, "desks") == 0));
+}
+
 static bool is_known(struct store *s, uint32_t target, const void *key, size_t n)
 {
     uint8_t digest[STORE_DIGEST_SIZE];
@@ -111,7 +118,8 @@ void service_unknown(struct world *w)
     list_for_each(pos, after, &w->late)
     {
         struct sim_write *x = &container_of(pos, struct sim_late, link)->write;
-        x->orphan |= x->unentered && store_target(s, x->table->name, &id) == 0 &&
+        x->orphan |= x->unentered && !tells(w, x->table) &&
+                     store_target(s, x->table->name, &id) == 0 &&
                      !is_known(s, id, x->key.data, x->key.len);
     }
     for (size_t i = 0; i < w->table_count; i++) {
@@ -121,7 +129,8 @@ void service_unknown(struct world *w)
         for (size_t k = 0; k <= t->items.mask; k++)
             for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
                 struct sim_item *item = container_of(n, struct sim_item, node);
-                item->unknown |= item->unentered && !is_known(s, id, item->bytes, item->key_len);
+                item->unknown |=
+                    item->unentered && !tells(w, t) && !is_known(s, id, item->bytes, item->key_len);
                 item->unentered = false;
             }
     }
@@ -487,7 +496,8 @@ void service_orphan(struct world *w)
     {
         struct sim_flight *f = container_of(pos, struct sim_flight, link);
         for (unsigned i = 0; i < f->count; i++)
-            f->writes[i].orphan = !w->stopping; /* a clean stop keeps that they were on their way */
+            /* A clean stop keeps that they were on their way. */
+            f->writes[i].orphan = !w->stopping && !tells(w, f->writes[i].table);
         if (!f->arrived)
             let_go(w, f);
         flight_free(f);
@@ -537,13 +547,6 @@ void service_check_late(struct world *w, const char *when)
 }
 
 /* --- whose the tables are --------------------------------------------------------------------- */
-
-/* Do its keys, or its marker, say of every item of ours that it is? */
-static bool tells(const struct world *w, const struct sim_table *t)
-{
-    return t->marker.alone ||
-           (w->templates && (strcmp(t->name, "single") == 0 || strcmp(t->name, "desks") == 0));
-}
 
 /* Before the first write of ours others have been here. Their keys are of the table's schema. */
 static void plant_foreign(struct world *w, uint32_t target, struct sim_table *t)
