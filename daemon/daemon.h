@@ -8,7 +8,7 @@
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     access.c    region, endpoint, credentials
  *     targets.c   are the DynamoDB tables there
- *     ownership.c whose they are: markers in meta_table; survey.c what is in them
+ *     ownership.c whose they are: markers in meta_table; surveyor.c what is in them
  *     health.c    is all well, and if not, why; stall.c judges whether things move
  *     canary.c    a row of our own goes all the way and is read back
  *     heartbeat.c tells somebody elsewhere that all is well
@@ -30,9 +30,9 @@
 #include "base/histogram.h"
 #include "base/list.h"
 #include "canary.h"
-#include "dynamodb/marker.h"
 #include "config/config.h"
 #include "control.h"
+#include "dynamodb/marker.h"
 #include "heartbeat.h"
 #include "jobs/table_check.h"
 #include "loop_stall.h"
@@ -271,11 +271,11 @@ const char *ownership_unprotected(const struct daemon *d);
 void ownership_hand_over(struct daemon *d, struct control_call *call);
 bool ownership_handing_over(const struct daemon *d);
 
-/* survey.c */
-void survey_start(void *arg, uint32_t target);
-void survey_turn(struct daemon *d, usec now);
-usec survey_due(const struct daemon *d);
-void survey_stop(struct probe *p);
+/* surveyor.c */
+void surveyor_start(void *arg, uint32_t target);
+void surveyor_turn(struct daemon *d, usec now);
+usec surveyor_due(const struct daemon *d);
+void surveyor_stop(struct probe *p);
 
 /* health.c */
 struct reason {

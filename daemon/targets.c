@@ -116,7 +116,7 @@ void targets_turn(struct daemon *d, usec now)
         if (!d->probes[i]->check && d->probes[i]->due <= now)
             start_check(d, d->probes[i]);
     ownership_turn(d, now);
-    survey_turn(d, now);
+    surveyor_turn(d, now);
 }
 
 usec targets_due(const struct daemon *d)
@@ -127,7 +127,7 @@ usec targets_due(const struct daemon *d)
         return due;
     own = ownership_due(d);
     due = own < due ? own : due;
-    own = survey_due(d);
+    own = surveyor_due(d);
     due = own < due ? own : due;
     if (d->checks_running >= MAX_CHECKS)
         return due;
@@ -206,7 +206,7 @@ void targets_stop(struct daemon *d)
         if (d->probes[i]->check)
             table_check_cancel(d->probes[i]->check);
         ownership_stop(d, d->probes[i]);
-        survey_stop(d->probes[i]);
+        surveyor_stop(d->probes[i]);
         free(d->probes[i]);
     }
     free(d->probes);

@@ -31,7 +31,7 @@ static void print_arn(const struct policy_request *r, const char *table, struct 
                table);
 }
 
-/* Does the operation go with this statement: of the tables (`meta` false) or of the canary's? */
+/* Does the operation go with this statement: of the tables (`meta` false) or of meta_table? */
 static bool belongs(const struct policy_request *r, const struct ddb_operation *o, bool meta)
 {
     switch (o->need[r->purpose]) {
@@ -39,8 +39,10 @@ static bool belongs(const struct policy_request *r, const struct ddb_operation *
         return true;
     case NEED_CREATE:
         return r->create_tables;
-    case NEED_CANARY:
+    case NEED_META:
         return meta;
+    case NEED_DATA:
+        return !meta;
     case NEED_NOT:
         break;
     }
@@ -82,8 +84,7 @@ void policy_print(const struct policy_request *r, struct buf *out)
         [POLICY_VERIFY] = "SyncdVerify",
         [POLICY_RESTORE] = "SyncdRestore",
     };
-    /* Only the daemon and whoever makes tables have to do with the canary's. */
-    bool meta = r->meta_table && (r->purpose == POLICY_DAEMON || r->purpose == POLICY_TABLES);
+    bool meta = r->meta_table && r->purpose != POLICY_VERIFY;
 
     buf_lit(out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
     if (r->table_count)
@@ -91,7 +92,7 @@ void policy_print(const struct policy_request *r, struct buf *out)
     if (r->table_count && meta)
         buf_lit(out, ",\n");
     if (meta)
-        print_statement(r, "SyncdCanary", &r->meta_table, 1, true, out);
+        print_statement(r, "SyncdMeta", &r->meta_table, 1, true, out);
     buf_lit(out, "\n  ]\n}\n");
 }
 

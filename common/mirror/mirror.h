@@ -121,8 +121,9 @@ struct mirror_target {
     bool alone;     /* none but ours were there when it was first written */
     bool surveying; /* it is being looked at */
     bool owing;     /* it is to be looked at (once more) */
-    bool handed_over;    bool take_over;  /* ordered to be ours, whoever has it */
-    bool taken_back; /* and though it was handed over */
+    bool handed_over;
+    bool take_over;   /* ordered to be ours, whoever has it */
+    bool taken_back;  /* and though it was handed over */
     bool adopted;     /* ordered to be written though there are foreign items */
     int64_t foreign;  /* items of others that were met; -1: not known */
     char unseen[400]; /* why it could not be looked at; "": it could */
@@ -173,6 +174,9 @@ int mirror_generation(struct mirror *m, uint32_t i, const char *found, char out[
 bool mirror_generation_known(struct mirror *m, uint32_t i, const char *generation);
 /* Has the state file ever written one there? */
 bool mirror_generation_any(struct mirror *m, uint32_t i);
+/* source_id, where every key of the target's tables holds it; else "": the table is one database's.
+ * Valid as long as the configuration. */
+const char *mirror_target_source(const struct mirror *m, uint32_t i);
 struct mirror_identity {
     char id[MIRROR_GENERATION], host[MIRROR_GENERATION]; /* hexadecimal digits */
     const char *path;

@@ -634,3 +634,10 @@ void mirror_identity(const struct mirror *m, struct mirror_identity *out)
         hex(here.host, out->host);
     place_clear(&here);
 }
+
+const char *mirror_target_source(const struct mirror *m, uint32_t i)
+{
+    (void)m;
+    (void)i;
+    return "";
+}

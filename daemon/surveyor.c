@@ -21,19 +21,19 @@ static void retry(struct survey *s)
     s->due = clock_monotonic() + (wait < RETRY_MAX ? wait : RETRY_MAX);
 }
 
-void survey_stop(struct probe *p)
+void surveyor_stop(struct probe *p)
 {
     ddb_cancel(take_ptr(p->survey.call));
     json_decref(take_ptr(p->survey.after));
     p->survey = (struct survey){0};
 }
 
-void survey_start(void *arg, uint32_t target)
+void surveyor_start(void *arg, uint32_t target)
 {
     struct daemon *d = arg;
     struct probe *p = d->probes[target];
 
-    survey_stop(p);
+    surveyor_stop(p);
     p->survey.active = true;
     daemon_pump(d);
 }
@@ -41,14 +41,14 @@ void survey_start(void *arg, uint32_t target)
 static void over(struct probe *p, const struct reply *r)
 {
     struct daemon *d = p->daemon;
-    char why[480];
+    char why[400];
 
-    survey_stop(p);
+    surveyor_stop(p);
     if (r->class == REPLY_NO_TABLE) { /* lost since: the next look says so */
         p->due = clock_monotonic();
         return;
     }
-    snprintf(why, sizeof why, "what DynamoDB table %.80s holds cannot be looked at: %.60s: %.300s",
+    snprintf(why, sizeof why, "what DynamoDB table %.80s holds cannot be looked at: %.60s: %.200s",
              mirror_target(d->mirror, p->target)->name, r->code, r->message);
     log_event(LOG_EV_WARNING, "survey_failed", why, "target",
               mirror_target(d->mirror, p->target)->name, "code", r->code, "request_id",
@@ -115,9 +115,9 @@ static bool take_page(struct probe *p, const struct http_reply *h)
     s->due = 0;
     bool last = !page.last_key;
     if (last)
-        survey_stop(p);
+        surveyor_stop(p);
     if (!mirror_survey_page(d->mirror, clock_monotonic(), p->target, &keys, last) && !last)
-        survey_stop(p);
+        surveyor_stop(p);
     return true;
 }
 
@@ -166,7 +166,7 @@ static void ask(struct probe *p)
     }
 }
 
-void survey_turn(struct daemon *d, usec now)
+void surveyor_turn(struct daemon *d, usec now)
 {
     for (uint32_t i = 0; i < d->probe_count; i++) {
         struct survey *s = &d->probes[i]->survey;
@@ -175,7 +175,7 @@ void survey_turn(struct daemon *d, usec now)
     }
 }
 
-usec survey_due(const struct daemon *d)
+usec surveyor_due(const struct daemon *d)
 {
     usec due = USEC_NEVER;
 
