@@ -274,11 +274,11 @@ static int describe(struct probe *p, struct marker *out, char before[40])
     struct daemon *d = p->daemon;
     struct mirror_identity me;
 
-    mirror_identity(d->mirror, &me);
-    *out =
-        (struct marker){.alone = target_of(p)->alone, .handed_over = p->own.step == OWN_HAND_OVER};
-    text_copy(out->source, sizeof out->source, mirror_target_source(d->mirror, p->target));
-    text_copy(out->database, sizeof out->database, me.id);
+    mirror_identity(d->mirror, &me);    const char *source = mirror_target_source(d->mirror, p->target);
+    *out = (struct marker){.alone = target_of(p)->alone && !source[0],
+                           .handed_over = p->own.step == OWN_HAND_OVER};
+    text_copy(out->source, sizeof out->source, source);
+text_copy(out->database, sizeof out->database, me.id);
     text_copy(out->host, sizeof out->host, me.host);
     text_copy(out->path, sizeof out->path, me.path);
     text_copy(out->identity, sizeof out->identity, p->own.identity);
@@ -336,6 +336,8 @@ void ownership_look(struct probe *p, const char *identity, bool created)
         open_it(p);
         return;
     }
+    if (p->own.step == OWN_HAND_OVER)
+        return; /* it is held, and looked at again */
     ddb_cancel(take_ptr(p->own.call));
     p->own.step = OWN_LOOK;
     p->own.due = 0;

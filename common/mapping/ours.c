@@ -45,11 +45,18 @@ static bool is_number_text(char c)
     return isdigit((unsigned char)c) || strchr("+-.eE", c);
 }
 
-/* Can a column of that affinity be written so in a key? Whether it really is, making the key again
- * tells. */
-static bool can_be(enum affinity a, const char *s, size_t n)
+/* In keys as another value than the row has. */
+static bool is_changed(const struct plan_column *c)
 {
-    if (a == AFFINITY_TEXT)
+    return c->convert.kind != CONVERT_NONE || c->fallback;
+}
+
+/* Can the column be written so in a key? Whether it really is, making the key again tells. */
+static bool can_be(const struct plan_column *c, const char *s, size_t n)
+{
+    enum affinity a = c->affinity;
+
+    if (a == AFFINITY_TEXT || is_changed(c))
         return true;
     for (size_t i = 0; i < n; i++)
         if (s[i] == '\0' ||
@@ -84,10 +91,10 @@ static bool match_from(struct matching *m, size_t segment, size_t at)
         found = n <= left && memcmp(m->text + at, s->literal, n) == 0 &&
                 match_from(m, segment + 1, at + n);
     } else {
-        enum affinity a = m->plan->columns[s->column].affinity;
+        const struct plan_column *c = &m->plan->columns[s->column];
         for (size_t n = segment + 1 == k->segment_count ? left : 0; n <= left && !found; n++) {
             m->pieces[segment] = (struct piece){m->text + at, n};
-            found = can_be(a, m->text + at, n) && match_from(m, segment + 1, at + n);
+            found = can_be(c, m->text + at, n) && match_from(m, segment + 1, at + n);
             if (found)
                 m->pieces[segment] = (struct piece){m->text + at, n};
         }
@@ -109,7 +116,7 @@ static bool match_joined(const struct table_plan *p, const struct key_part *k,
         if (at > v->len || (at == v->len) != (i + 1 == k->segment_count))
             return false;
         pieces[i] = (struct piece){v->bytes + from, at - from};
-        if (!can_be(p->columns[k->segments[i].column].affinity, pieces[i].bytes, pieces[i].len))
+        if (!can_be(&p->columns[k->segments[i].column], pieces[i].bytes, pieces[i].len))
             return false;
         at++;
     }
@@ -260,6 +267,8 @@ static int values_of(const struct table_plan *p, const struct key_part *k,
         const struct key_segment *s = &k->segments[i];
         if (s->literal)
             continue;
+        if (is_changed(&p->columns[s->column]))
+            return -EINVAL;
         struct value *v = &entry[s->column];
         switch (p->columns[s->column].affinity) {
         case AFFINITY_TEXT:

@@ -452,8 +452,9 @@ static int order_given(struct mirror *m)
 
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    m->detached = detached == 1;
-    m->uninstalled = detached == 2;
+    m->detached = detached == ORDER_DETACH || detached == ORDER_HAND_OVER;
+    m->handed_over = detached == ORDER_HAND_OVER;
+    m->uninstalled = detached == ORDER_UNINSTALL;
     return detached != 0;
 }
 

@@ -54,6 +54,9 @@ enum { PARKED_ENTRIES = 100000 };
 #define COOKIE_PARKED        INT64_MIN
 #define COOKIE_PARKED_UNSURE (INT64_MIN + 1)
 
+/* What an operator has ordered, as "detached" in the store. */
+enum { ORDER_NONE, ORDER_DETACH, ORDER_UNINSTALL, ORDER_HAND_OVER };
+
 /* Among SQLite's result codes of the user's database: our own state file failed. */
 enum { STATE_FAILED = SQLITE_INTERNAL };
 
@@ -210,7 +213,7 @@ struct mirror {
 
     enum source_problem problem;
     struct err problem_text;
-    bool attached, detached, uninstalled, paused, ever_attached;
+    bool attached, detached, handed_over, uninstalled, paused, ever_attached;
     usec paused_until;    /* Unix us; USEC_NEVER: until resumed; 0: not paused */
     bool unclean;         /* the last process of this state file was killed */
     bool fresh_waiting;   /* some target is opening */

@@ -232,6 +232,8 @@ struct mirror_table_view {
     bool mirrored;
     int64_t held_deletes, held_items; /* state held: it would delete so many of so many; 0 of 0:
                                          its target is held, see reason */
+    int64_t foreign; /* items of others in its target, when it was looked at last; -1: not since the
+                        start */
 };
 
 /* What may stand still, each for causes of its own. */
@@ -250,7 +252,8 @@ struct mirror_motion {
 
 struct mirror_view {
     bool attached, detached, uninstalled, paused;
-    bool held; /* the database is not the one that we know: nothing is read or sent */
+    bool handed_over; /* and therefore detached */
+    bool held;        /* the database is not the one that we know: nothing is read or sent */
     const char *held_text;
     bool connected; /* false: resting, or nothing to be connected to */
     uint64_t wakeups;

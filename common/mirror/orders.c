@@ -53,7 +53,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
     m->attached = false;
     journal_close(take_ptr(m->journal));
     m->source->patience = ORDER_PATIENCE;
-    int sq = capture_remove(m->source, order == 2);
+    int sq = capture_remove(m->source, order == ORDER_UNINSTALL);
     m->source->patience = 0;
     if (sq != SQLITE_OK) {
         source_problem_of(m->source, sq, "taking the triggers out", err);
@@ -63,19 +63,20 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
     }
     FAILPOINT("triggers_removed");
     mirror_close_source(m);
-    m->detached = order == 1;
-    m->uninstalled = order == 2;
+    m->detached = order != ORDER_UNINSTALL;
+    m->handed_over = order == ORDER_HAND_OVER;
+    m->uninstalled = order == ORDER_UNINSTALL;
     return 0;
 }
 
 int mirror_detach(struct mirror *m, struct err *err)
 {
-    return take_out(m, 1, err);
+    return take_out(m, ORDER_DETACH, err);
 }
 
 int mirror_uninstall(struct mirror *m, struct err *err)
 {
-    return take_out(m, 2, err);
+    return take_out(m, ORDER_UNINSTALL, err);
 }
 
 int mirror_attach_order(struct mirror *m, struct err *err)
@@ -93,7 +94,7 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     FAILPOINT("attach_ordered");
     m->reattaching |= before != 0 || m->uninstalled;
     m->held = false;
-    m->detached = m->uninstalled = m->attached = false;
+    m->detached = m->uninstalled = m->handed_over = m->attached = false;
     m->ever_attached = false; /* the journal is judged anew, as at a start */
     if ((rc = need_source(m, err)) < 0)
         return rc;
@@ -125,7 +126,7 @@ int mirror_hand_over(struct mirror *m, struct err *err)
         return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                        store_error(m->store));
     FAILPOINT("handed_over");
-    return take_out(m, 1, err);
+    return take_out(m, ORDER_HAND_OVER, err);
 }
 
 int mirror_take_back(struct mirror *m, struct err *err)

@@ -178,7 +178,7 @@ int survey_approve(struct mirror *m)
             records_kept(m, survey_put(m, t, t->owned | OWNED_ADOPTED | OWNED_TAKE)) < 0 ||
             records_kept(m, records_sync(m, NULL)) < 0)
             continue;
-        t->view.held = false;
+        t->view.held = t->view.parked = false;
         t->held_at = 0;
         count++;
     }
@@ -191,7 +191,7 @@ int survey_adopt_all(struct mirror *m)
 
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
-        t->view.held = false;
+        t->view.held = t->view.parked = false;
         t->held_at = 0;
         rc = survey_put(m, t, t->owned | OWNED_ADOPTED | OWNED_TAKE);
     }
@@ -231,7 +231,7 @@ int survey_take_back(struct mirror *m)
         struct target_slot *t = m->targets[i];
         if (is_canarys(m, i))
             continue;
-        t->view.held = false;
+        t->view.held = t->view.parked = false;
         rc = survey_put(m, t, (t->owned | OWNED_TAKE | OWNED_BACK) & ~(unsigned)OWNED_HANDED);
         rc = rc < 0 ? rc : survey_behind(m, i);
     }
@@ -262,12 +262,23 @@ static void broken_off(struct mirror *m, usec now, uint32_t i)
 
 /* --- before it is opened ---------------------------------------------------------------------- */
 
+/* Machines share it by source_id: items of others are no surprise, and have other keys. */
+static bool is_share(const struct mirror *m, uint32_t i)
+{
+    return mirror_target_source(m, i)[0] != '\0';
+}
+
+static bool is_alone(const struct mirror *m, uint32_t i)
+{
+    return m->targets[i]->owned & OWNED_ALONE && !is_share(m, i);
+}
+
 /* Where items of others are, and no key tells ours, only what is known already is ours. */
 static bool learns_nothing(const struct mirror *m, uint32_t i)
 {
     const struct target_slot *t = m->targets[i];
 
-    if (t->owned & OWNED_ALONE || !(t->owned & OWNED_ADOPTED))
+    if (is_alone(m, i) || !(t->owned & OWNED_ADOPTED))
         return false;
     for (size_t k = 0; k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && plan_key_tells(m->tables[k].plan))
@@ -403,6 +414,19 @@ static int row_key_of(const struct mirror *m, const struct table_slot *s, const 
     return rc == -ENOMEM || !buf_ok(out) ? -ENOMEM : 0;
 }
 
+/* Numbers as people write them: canonical keys have 5e3 for 5000. */
+static void spell_out(char *json, size_t size)
+{
+    char *e = strstr(json, "{\"N\":\""), *end;
+
+    e = e ? strpbrk(e + 6, "e\"") : NULL;
+    long zeros = e && *e == 'e' ? strtol(e + 1, &end, 10) : 0;
+    if (zeros < 1 || zeros > 20 || strlen(json) + (size_t)zeros >= size)
+        return;
+    memmove(e + zeros, end, strlen(end) + 1);
+    memset(e, '0', (size_t)zeros);
+}
+
 static void note_foreign(struct target_slot *t, const void *key, size_t n)
 {
     _cleanup_buf_ struct buf json = {0};
@@ -410,6 +434,7 @@ static void note_foreign(struct target_slot *t, const void *key, size_t n)
     if (t->view.foreign++ > 0 || item_key_json(&t->schema, key, n, &json) < 0 || !buf_ok(&json))
         return;
     text_copy(t->example, sizeof t->example, json.data);
+    spell_out(t->example, sizeof t->example);
 }
 
 /* 0 or negative. */
@@ -472,7 +497,7 @@ static void seen(struct mirror *m, usec now, uint32_t i)
 
     if (t->view.open)
         owned &= ~(unsigned)OWNED_AGAIN;
-    else if (t->view.foreign == 0 && !(t->owned & OWNED_SEEN))
+    else if (t->view.foreign == 0 && !(t->owned & OWNED_SEEN) && !is_share(m, i))
         owned |= OWNED_ALONE;
     if (t->view.foreign)
         owned &= ~(unsigned)OWNED_ALONE;
@@ -485,7 +510,7 @@ static void seen(struct mirror *m, usec now, uint32_t i)
     FAILPOINT("surveyed");
     t->view.surveying = false;
     t->view.unseen[0] = '\0';
-    if (t->view.foreign && !(owned & OWNED_AGAIN))
+    if (t->view.foreign && !(owned & OWNED_AGAIN) && !is_share(m, i))
         mirror_note(
             m, LOG_EV_WARNING, "foreign_items",
             "DynamoDB table %s holds %lld items that are not known as ours, for example %s; "
@@ -505,7 +530,7 @@ bool mirror_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf
     if (!t->view.surveying)
         return false;
     _cleanup_free_ const struct table_plan **plans = plans_of(m, i, &count);
-    const struct claim_facts f = {.alone = t->owned & OWNED_ALONE, .plans = plans, .count = count};
+    const struct claim_facts f = {.alone = is_alone(m, i), .plans = plans, .count = count};
     while (plans && rc == 0 && at < keys->len) {
         size_t n;
         memcpy(&n, keys->data + at, sizeof n);
@@ -519,7 +544,7 @@ bool mirror_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf
     if (m->first_record == USEC_NEVER)
         m->first_record = now;
     m->moved++;
-    if (t->view.foreign && !(t->owned & OWNED_ADOPTED) && !t->view.open) {
+    if (t->view.foreign && !(t->owned & OWNED_ADOPTED) && !t->view.open && !is_share(m, i)) {
         hold_foreign(m, now, i);
         return false;
     }
@@ -637,7 +662,8 @@ void mirror_identity(const struct mirror *m, struct mirror_identity *out)
 
 const char *mirror_target_source(const struct mirror *m, uint32_t i)
 {
-    (void)m;
-    (void)i;
-    return "";
+    for (size_t k = 0; k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && !m->tables[k].plan->has_source)
+            return "";
+    return m->config->source_id;
 }

@@ -154,6 +154,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
         rest_wake(m);
     struct mirror_view v = {.attached = m->attached && m->problem == SOURCE_OK,
                             .detached = m->detached,
+                            .handed_over = m->handed_over,
                             .uninstalled = m->uninstalled,
                             .paused = m->paused,
                             .loading = loader_pending(m),
@@ -239,6 +240,7 @@ static void view_dropped(const struct dropped *d, struct mirror_table_view *out)
         .target = d->table.plan->target,
         .state = "dropped",
         .mirrored = true,
+        .foreign = -1,
         .reason = d->deleting ? "dropped from the database; its items are being deleted"
                               : "gone from the database; dropped when it stays so for a minute",
     };
@@ -260,6 +262,7 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
         .items_put = t->items_put,
         .items_deleted = t->items_deleted,
         .mirrored = t->plan != NULL,
+        .foreign = t->plan ? m->targets[t->target]->view.foreign : -1,
         .held_deletes = t->held ? t->extras : 0,
         .held_items = t->held ? t->items : 0,
     };
