@@ -82,7 +82,7 @@ int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *o
     }
     t->view.name = t->name;
     t->view.schema = &t->schema;
-    survey_recall(m, t);
+    owned_recall(m, t);
     suspects_recall_target(m, t);
     *out = m->target_count++;
     return 0;

@@ -5,7 +5,7 @@
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
  * tried again), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
  * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
- * ack.c, targets.c, survey.c (whose the items of a target are), orders.c, view.c.
+ * ack.c, targets.c, owned.c (whose a target is), survey.c (whose its items are), orders.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -44,6 +44,7 @@ enum {
 #define ACK_ROLLBACK    (3 * USEC_PER_SEC)
 #define ACK_BUSY_RETRY  (100 * USEC_PER_MSEC)
 #define STORE_RETRY     (1 * USEC_PER_SEC)
+#define HELD_LOOK       (5 * 60 * USEC_PER_SEC) /* others may have cleaned up */
 enum { ACK_ENTRIES = 10000 };
 /* A table parked for longer, or with more entries waiting, holds the journal no more. */
 #define PARKED_PATIENCE (60 * USEC_PER_SEC)
@@ -503,7 +504,7 @@ bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i);
  * up to m->watermark that may have been on their way are suspects. 0 or negative. */
 int targets_let_go(struct mirror *m, uint32_t i);
 
-/* survey.c */
+/* owned.c */
 enum {
     OWNED_SEEN = 1,    /* its items were looked at before it was first written */
     OWNED_ADOPTED = 2, /* it may be written though there are items of others */
@@ -514,31 +515,36 @@ enum {
     OWNED_BACK = 64,   /* taken back, which its marker does not say yet */
 };
 /* What the store knows of a target, when it is first known here. */
-void survey_recall(struct mirror *m, struct target_slot *t);
-int survey_put(struct mirror *m, struct target_slot *t, unsigned owned);
+void owned_recall(struct mirror *m, struct target_slot *t);
+int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
+/* What is known of the items of every target is not all: the state file was lost, or is an older
+ * one. 0 or negative; durable. */
+int owned_all_anew(struct mirror *m);
+/* It is an older one as far as this target goes. 0 or negative; durable. */
+int owned_behind(struct mirror *m, uint32_t i);
+/* Items may be there that nobody knows of. 0 or negative; to be made durable by the caller. */
+int owned_again(struct mirror *m, struct target_slot *t);
+/* Is anything still to be looked at? */
+bool owned_to_see(const struct mirror *m);
+bool owned_is_canarys(const struct mirror *m, uint32_t i);
+void owned_hold_foreign(struct mirror *m, usec now, uint32_t i);
+void owned_hold_handed(struct mirror *m, usec now, uint32_t i);
+/* The operator takes up those that are held. Returns how many. */
+int owned_approve(struct mirror *m);
+/* All of them, held or not. 0 or negative; durable. */
+int owned_adopt_all(struct mirror *m);
+bool owned_any_held(const struct mirror *m);
+/* Nothing is to be written any more; or again, whatever others wrote meanwhile. 0 or negative;
+ * durable. */
+int owned_hand_over(struct mirror *m);
+int owned_take_back(struct mirror *m);
+
+/* survey.c */
 /* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
 bool survey_gate(struct mirror *m, usec now, uint32_t i);
-/* What is known of the items of every target is not all: the state file was lost, or is an older
- * one. To be made durable by the caller. 0 or negative. */
-int survey_all_anew(struct mirror *m);
-/* It is an older one as far as this target goes. 0 or negative; durable. */
-int survey_behind(struct mirror *m, uint32_t i);
-/* Items may be there that nobody knows of. 0 or negative; to be made durable by the caller. */
-int survey_again(struct mirror *m, struct target_slot *t);
 /* Once a second: begin what is due. */
 void survey_turn(struct mirror *m);
 void survey_parked(struct target_slot *t);
-/* The operator takes them up, as many as are held. */
-int survey_approve(struct mirror *m);
-/* All of them, held or not; durable. 0 or negative. */
-int survey_adopt_all(struct mirror *m);
-bool survey_any_held(const struct mirror *m);
-/* Nothing is to be written any more; or again, whatever others wrote meanwhile. Durable; 0 or
- * negative. */
-int survey_hand_over(struct mirror *m);
-int survey_take_back(struct mirror *m);
-/* Is anything still to be looked at? */
-bool survey_owed(const struct mirror *m);
 
 /* windows.c: what a killed process may have left on its way */
 /* What the process before this one left; what it may have sent. */

@@ -111,10 +111,10 @@ int mirror_attach_order(struct mirror *m, struct err *err)
 int mirror_adopt(struct mirror *m, struct err *err)
 {
     /* Where only DynamoDB tables are held the database stays who it is. */
-    m->adopting = m->held || !survey_any_held(m);
+    m->adopting = m->held || !owned_any_held(m);
     int rc = mirror_attach_order(m, err);
 
-    if (rc == 0 && survey_adopt_all(m) < 0)
+    if (rc == 0 && owned_adopt_all(m) < 0)
         rc = err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                      store_error(m->store));
     return rc;
@@ -122,7 +122,7 @@ int mirror_adopt(struct mirror *m, struct err *err)
 
 int mirror_hand_over(struct mirror *m, struct err *err)
 {
-    if (survey_hand_over(m) < 0)
+    if (owned_hand_over(m) < 0)
         return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                        store_error(m->store));
     FAILPOINT("handed_over");
@@ -133,7 +133,7 @@ int mirror_take_back(struct mirror *m, struct err *err)
 {
     int rc = mirror_attach_order(m, err);
 
-    if (rc == 0 && survey_take_back(m) < 0)
+    if (rc == 0 && owned_take_back(m) < 0)
         rc = err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                      store_error(m->store));
     return rc;
@@ -175,7 +175,7 @@ static int approve_database(struct mirror *m)
 
 int mirror_approve(struct mirror *m)
 {
-    int count = approve_database(m) + survey_approve(m);
+    int count = approve_database(m) + owned_approve(m);
 
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];

@@ -48,9 +48,9 @@ static int forget_items(struct mirror *m, uint32_t i)
     if ((rc = store_target_identify(m->store, t->store_id, t->identity)) < 0)
         return records_kept(m, rc);
     if (replaced && t->owned & ~(unsigned)OWNED_HANDED &&
-        (rc = survey_put(m, t, t->owned & OWNED_HANDED)) < 0)
+        (rc = owned_put(m, t, t->owned & OWNED_HANDED)) < 0)
         return records_kept(m, rc);
-    if (t->made && (rc = survey_put(m, t, t->owned | OWNED_SEEN | OWNED_ALONE)) < 0)
+    if (t->made && (rc = owned_put(m, t, t->owned | OWNED_SEEN | OWNED_ALONE)) < 0)
         return records_kept(m, rc);
     int64_t count = store_digest_count(m->store, t->store_id);
     if (count < 0)
@@ -114,7 +114,7 @@ void targets_open(struct mirror *m, usec now, uint32_t i)
         FAILPOINT("target_forgotten");
         t->fresh = t->made = false;
     }
-    t->opening = t->opening || (t->ahead && survey_behind(m, i) < 0);
+    t->opening = t->opening || (t->ahead && owned_behind(m, i) < 0);
     if (!t->opening && !survey_gate(m, now, i))
         return;
     t->opening = t->opening || take_up(m, i) < 0 || suspects_begin(m) < 0;

@@ -188,7 +188,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
     v.converged = v.attached && !v.held && !v.detached && !v.uninstalled && !v.paused &&
                   !v.loading && !v.state_broken && !m->barrier.failed && all_open(m) &&
                   v.journal_entries == 0 && v.watermark >= v.journal_max && v.engine.items == 0 &&
-                  !m->probation && !dropped_to_delete(m) && v.unconfirmed == 0 && !survey_owed(m);
+                  !m->probation && !dropped_to_delete(m) && v.unconfirmed == 0 && !owned_to_see(m);
     if (v.converged || !m->converged_at)
         m->converged_at = now;
     v.converged_at = m->converged_at;

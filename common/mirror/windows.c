@@ -94,7 +94,7 @@ int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how)
     shaken_name(t, name);
     int rc = records_kept(m, store_put_int(m->store, name, how));
     /* What was on its way for the first time is known to nobody, should its row be gone. */
-    return rc == 0 && how == SHAKEN_ROWS ? survey_again(m, t) : rc;
+    return rc == 0 && how == SHAKEN_ROWS ? owned_again(m, t) : rc;
 }
 
 int suspects_shake_all(struct mirror *m)
