@@ -12,8 +12,6 @@ from harness import eventually
 
 pytestmark = pytest.mark.engine
 
-META = "syncd-meta"
-
 
 def make_table(mirror, name="t", key=("id", "N"), sort=None):
     attributes = [key] + ([sort] if sort else [])
@@ -64,7 +62,7 @@ def converged(mirror):
 
 def markers(mirror, name="t"):
     found = mirror.client.query(
-        TableName=META,
+        TableName=mirror.settings["dynamodb"]["meta_table"],
         ConsistentRead=True,
         KeyConditionExpression="id = :t",
         ExpressionAttributeValues={":t": {"S": "table#" + mirror.target(name)}},
@@ -194,7 +192,14 @@ def test_older_copies_of_both_files_are_noticed_by_the_marker(mirror):
 
 def second_of(make_mirror, engine, first, settings=None):
     other = make_mirror(engine, settings)
-    other.configure({"dynamodb": {"table_name": first.prefix + "{table}"}})
+    other.configure(
+        {
+            "dynamodb": {
+                "table_name": first.prefix + "{table}",
+                "meta_table": first.settings["dynamodb"]["meta_table"],
+            }
+        }
+    )
     return other
 
 

@@ -374,6 +374,8 @@ void sim_approve(struct world *w)
         mirror_table(w->mirror, i, &v);
         held |= strcmp(v.state, "held") == 0;
     }
+    for (uint32_t i = 0; i < w->probe_count; i++) /* also of no table any more */
+        held |= mirror_target(w->mirror, i)->held;
     if (!held)
         return;
     sim_trace(w, "approve: %d", mirror_approve(w->mirror));
