@@ -45,24 +45,53 @@ static bool is_number_text(char c)
     return isdigit((unsigned char)c) || strchr("+-.eE", c);
 }
 
-/* In keys as another value than the row has. */
-static bool is_changed(const struct plan_column *c)
+static bool all(const char *s, size_t n, bool (*fits)(char c))
 {
-    return c->convert.kind != CONVERT_NONE || c->fallback;
+    for (size_t i = 0; i < n; i++)
+        if (!fits(s[i]))
+            return false;
+    return true;
+}
+
+static bool is_hex(char c)
+{
+    return isxdigit((unsigned char)c) != 0;
+}
+
+static bool is_uuid(char c)
+{
+    return is_hex(c) || c == '-';
+}
+
+static bool is_number(char c)
+{
+    return c != '\0' && is_number_text(c);
 }
 
 /* Can the column be written so in a key? Whether it really is, making the key again tells. */
 static bool can_be(const struct plan_column *c, const char *s, size_t n)
 {
-    enum affinity a = c->affinity;
-
-    if (a == AFFINITY_TEXT || is_changed(c))
+    switch (c->convert.kind) {
+    case CONVERT_TIMESTAMP:
+    case CONVERT_STRING:
         return true;
-    for (size_t i = 0; i < n; i++)
-        if (s[i] == '\0' ||
-            !(a == AFFINITY_BLOB ? isxdigit((unsigned char)s[i]) != 0 : is_number_text(s[i])))
-            return false;
-    return a == AFFINITY_BLOB ? n % 2 == 0 : n > 0;
+    case CONVERT_EPOCH:
+    case CONVERT_NUMBER:
+        return n > 0 && all(s, n, is_number);
+    case CONVERT_UUID5:
+        return n == UUID_TEXT && all(s, n, is_uuid);
+    case CONVERT_BINARY:
+        return n % 2 == 0 && all(s, n, is_hex);
+    case CONVERT_NONE:
+    case CONVERT_BOOL:
+    case CONVERT_JSON:
+        break;
+    }
+    if (c->affinity == AFFINITY_TEXT)
+        return true;
+    if (c->affinity == AFFINITY_BLOB)
+        return n % 2 == 0 && all(s, n, is_hex);
+    return n > 0 && all(s, n, is_number);
 }
 
 struct matching {
@@ -267,8 +296,6 @@ static int values_of(const struct table_plan *p, const struct key_part *k,
         const struct key_segment *s = &k->segments[i];
         if (s->literal)
             continue;
-        if (is_changed(&p->columns[s->column]))
-            return -EINVAL;
         struct value *v = &entry[s->column];
         switch (p->columns[s->column].affinity) {
         case AFFINITY_TEXT:
