@@ -39,7 +39,7 @@ static const struct mirror_target *target_of(const struct probe *p)
 static void no_meta(struct daemon *d, const char *code, const char *why)
 {
     struct meta_table *m = &d->meta;
-    bool told = m->looked && !m->there && strcmp(m->why, why) == 0;
+    bool told = strcmp(m->why, why) == 0;
 
     m->looked = true;
     m->there = false;
@@ -63,6 +63,7 @@ static void meta_checked(void *arg, const struct table_result *r)
     switch (r->verdict) {
     case VERDICT_READY:
         m->looked = m->there = true;
+        m->why[0] = '\0';
         m->failures = 0;
         break;
     case VERDICT_PARKED:
@@ -87,6 +88,7 @@ static void check_meta(struct daemon *d, usec now)
                                       .read_units = d->config->read_capacity,
                                       .write_units = d->config->write_capacity};
 
+    m->looked = false; /* perhaps once more */
     if (m->check || m->due > now)
         return;
     m->check = table_check_start(&d->loop, d->ddb, d->config->meta_table, &meta_schema,
@@ -95,7 +97,7 @@ static void check_meta(struct daemon *d, usec now)
 
 const char *ownership_unprotected(const struct daemon *d)
 {
-    return d->meta.looked && !d->meta.there ? d->meta.why : NULL;
+    return !d->meta.there && d->meta.why[0] ? d->meta.why : NULL;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -274,11 +276,12 @@ static int describe(struct probe *p, struct marker *out, char before[40])
     struct daemon *d = p->daemon;
     struct mirror_identity me;
 
-    mirror_identity(d->mirror, &me);    const char *source = mirror_target_source(d->mirror, p->target);
+    mirror_identity(d->mirror, &me);
+    const char *source = mirror_target_source(d->mirror, p->target);
     *out = (struct marker){.alone = target_of(p)->alone && !source[0],
                            .handed_over = p->own.step == OWN_HAND_OVER};
     text_copy(out->source, sizeof out->source, source);
-text_copy(out->database, sizeof out->database, me.id);
+    text_copy(out->database, sizeof out->database, me.id);
     text_copy(out->host, sizeof out->host, me.host);
     text_copy(out->path, sizeof out->path, me.path);
     text_copy(out->identity, sizeof out->identity, p->own.identity);
