@@ -34,6 +34,7 @@
 static const char *const billing_names[] = {"PAY_PER_REQUEST", "PROVISIONED", NULL};
 static const char *const null_names[] = {"omit", "null", NULL};
 static const char *const drop_names[] = {"keep", "delete", NULL};
+static const char *const oversize_names[] = {"dead-letter", "compress", "split", NULL};
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 static const char *const format_names[] = {"auto", "journal", "text", "json", NULL};
 
@@ -244,7 +245,12 @@ const struct config_option config_options[] = {
      .help = "yes: what uuid5 makes a UUID of is kept as one more attribute, _key_ATTRIBUTE, so that\n"
              "the row can be given back."},
     LATER("table", "index"),
-    LATER("table", "oversize"),
+    {.section = "table", .key = "oversize", ENUM(TABLE, oversize, oversize_names),
+     .initial = "dead-letter",
+     .help = "What becomes of a row whose item is larger than the 400 KB that DynamoDB takes, up to\n"
+             "16 MiB: dead-letter sets it aside, compress compresses its attributes (zstd) into one,\n"
+             "split also cuts that into several items where it is still too large; the table needs\n"
+             "a sort key of type S or B for that."},
     {.section = "table", .key = "on_drop", ENUM(TABLE, on_drop, drop_names), .initial = "keep",
      .reloadable = true,
      .help = "What becomes of the items when the table has been dropped for a minute: keep leaves\n"

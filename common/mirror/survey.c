@@ -15,6 +15,7 @@
 #include "base/plant.h"
 #include "base/text.h"
 #include "mapping/ours.h"
+#include "mapping/oversize.h"
 #include "mirror/internal.h"
 
 #define SURVEY_RETRY (60 * USEC_PER_SEC)
@@ -228,8 +229,15 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
 
     if (known < 0)
         return known;
-    f.known = known > 0 || engine_has(m->engine, i, key, n);
-    enum item_claim claim = item_claim(&f, key, n, &plan);
+    f.known = known > 0 || split_has(m, i, key, n);
+    /* A chunk is whose its head is. */
+    struct oversize_key chunk = {0};
+    int piece = oversize_parse_key(key, n, &chunk);
+    _cleanup_buf_ struct buf head = chunk.head;
+    if (piece < 0)
+        return piece;
+    enum item_claim claim =
+        piece ? item_claim(&f, head.data, head.len, &plan) : item_claim(&f, key, n, &plan);
     if (claim == ITEM_OURS_KNOWN)
         return 0;
     const struct table_slot *s = plan || !t->shared ? slot_of(m, i, plan) : NULL;
@@ -239,7 +247,7 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
     }
     if (PLANTED(SURVEY_FORGOTTEN))
         return 0;
-    int rc = s->plan == plan ? row_key_of(m, s, key, n, &row_key) : 0;
+    int rc = s->plan == plan && !piece ? row_key_of(m, s, key, n, &row_key) : 0;
     if (rc == 0)
         rc = store_digest_suspect(m->store, t->store_id, key, n, s->id,
                                   row_key.len ? row_key.data : NULL, row_key.len);

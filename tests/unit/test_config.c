@@ -355,7 +355,6 @@ static void settings_of_later_versions_are_refused_unless_empty(void **state)
 {
     static const char *const keys[][2] = {
         {"table \"t\"", "index.c"},
-        {"table \"t\"", "oversize"},
     };
 
     (void)state;
