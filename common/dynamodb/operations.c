@@ -14,7 +14,11 @@ const struct ddb_operation ddb_operations[] = {
       [POLICY_RESTORE] = NEED_TABLES},
      true},
     {"GetItem", {[POLICY_DAEMON] = NEED_META, [POLICY_RESTORE] = NEED_TABLES}, true},
-    {"Scan", {[POLICY_VERIFY] = NEED_TABLES, [POLICY_RESTORE] = NEED_TABLES}, true},
+    {"PutItem", {[POLICY_DAEMON] = NEED_META}, true},
+    {"Query", {[POLICY_DAEMON] = NEED_META}, true},
+    {"Scan",
+     {[POLICY_DAEMON] = NEED_DATA, [POLICY_VERIFY] = NEED_TABLES, [POLICY_RESTORE] = NEED_TABLES},
+     true},
     {NULL, {NEED_NOT}, false},
 };
 

@@ -41,6 +41,8 @@ static bool belongs(const struct policy_request *r, const struct ddb_operation *
         return r->create_tables;
     case NEED_META:
         return meta;
+    case NEED_DATA:
+        return !meta;
     case NEED_NOT:
         break;
     }

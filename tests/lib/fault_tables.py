@@ -177,6 +177,30 @@ class Tables:
         with self.lock:
             table = self.get(name)
             del table.items[rules.key_of(rules.check_item(key), table.schema, exact=True)]
+    def put_item(self, call):
+        """With a condition on one attribute: `attribute_not_exists(#x)` or `#x = :y`."""
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            item = rules.check_item(call.get("Item"))
+            key = rules.key_of(item, table.schema)
+            if not _holds(call, table.items.get(key)):
+                raise Refused(
+                    SERVICE + "ConditionalCheckFailedException", "The conditional request failed"
+                )
+            table.items[key] = item
+        return {}
+
+    def query(self, call):
+        """By the partition key alone: `#x = :y`."""
+        left, equals, right = call["KeyConditionExpression"].split()
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            name = call["ExpressionAttributeNames"][left]
+            if equals != "=" or name != table.schema[0][0]:
+                raise invalid("Query: only the partition key is answered here")
+            value = call["ExpressionAttributeValues"][right]
+            items = [table.items[k] for k in sorted(table.items) if table.items[k][name] == value]
+        return {"Count": len(items), "ScannedCount": len(items), "Items": items}
 
     def scan(self, call):
         known = {
@@ -190,6 +214,8 @@ class Tables:
             "ConsistentRead",
             "ReturnConsumedCapacity",
             "Select",
+            "ProjectionExpression",
+            "ExpressionAttributeNames",
         }
         if set(call) - known:
             raise invalid("Scan: %s is not answered here" % sorted(set(call) - known)[0])
@@ -246,12 +272,25 @@ def _schema(call):
     return schema
 
 
+def _holds(call, item):
+    text = call.get("ConditionExpression")
+    if text is None:
+        return True
+    names, values = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})
+    if text.startswith("attribute_not_exists("):
+        return item is None or names[text[len("attribute_not_exists(") : -1]] not in item
+    left, equals, right = text.split()
+    if equals != "=":
+        raise invalid("ConditionExpression: %s is not answered here" % text)
+    return item is not None and item.get(names[left]) == values[right]
+
+
 def _projected(item, call):
     if "ProjectionExpression" not in call:
         return item
     names = call.get("ExpressionAttributeNames", {})
-    wanted = [n.strip() for n in call["ProjectionExpression"].split(",")]
-    return {names.get(n, n): item[names.get(n, n)] for n in wanted if names.get(n, n) in item}
+    wanted = {names.get(n.strip(), n.strip()) for n in call["ProjectionExpression"].split(",")}
+    return {name: value for name, value in item.items() if name in wanted}
 
 
 def _scan_page(table, call):
@@ -268,7 +307,7 @@ def _scan_page(table, call):
     limit = call.get("Limit", len(keys) + 1)
     for position, key in enumerate(keys):
         item = table.items[key]
-        items.append(item)
+        items.append(_projected(item, call))
         size += rules.item_size(item)
         if len(items) >= limit or (size > PAGE_BYTES and position + 1 < len(keys)):
             last = {name: item[name] for name, _, _ in table.schema}
