@@ -240,6 +240,8 @@ unsigned mirror_work(struct mirror *m, usec now)
     bool open = barrier_open(m);
     m->reread = false;
     unsigned bits = work(m, now);
+    if (m->json.cap > READ_BYTES / 4) /* of a row that was too large for an item */
+        buf_free(&m->json);
     if (open && !m->reread) /* nothing can be read now */
         reread_slice(m, now, MIRROR_BUSY);
     if (engine_asks(m->engine) && barrier_open(m) && !(bits & MIRROR_LATER))

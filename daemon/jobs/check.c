@@ -180,6 +180,10 @@ static void print_plan(const struct config *c, const struct table_info *t,
     print_columns(p, out);
     print_added(p, out);
     print_excluded(t, p, out);
+    if (p->compress) {
+        print_label(out, "oversize");
+        fprintf(out, "rows above 400 KB are compressed%s\n", p->split ? ", and split" : "");
+    }
     print_captured(p, out);
 }
 
@@ -274,6 +278,10 @@ static void plan_json(json_t *o, const struct table_info *t, const struct table_
     json_object_set_new(o, "columns", columns);
     json_object_set_new(o, "excluded", excluded);
     json_object_set_new(o, "lookups", json_integer((json_int_t)p->capture.lookup_count));
+    json_object_set_new(o, "oversize",
+                        json_string(p->split      ? "split"
+                                    : p->compress ? "compress"
+                                                  : "dead-letter"));
     json_object_set_new(o, "meeting", p->meeting ? json_string(p->meeting) : json_null());
     json_object_set_new(o, "limit",
                         p->capture.limits ? json_string(p->capture.limits) : json_null());

@@ -180,10 +180,10 @@ static void check_chunk(struct world *w, struct sim_table *t, const struct buf *
 {
     struct oversize_key k;
 
-    if (oversize_parse_key(key->data, key->len, &k) <= 0 || !service_item(t, key->data, key->len))
+    if (oversize_parse_key(key->data, key->len, &k) <= 0)
         return;
     const struct sim_item *head = service_item(t, k.head.data, k.head.len);
-    if (head && head->chunks && !w->chunks_lost &&
+    if (head && service_item(t, key->data, key->len) && head->chunks && !w->chunks_lost &&
         memcmp(head->version, k.version, DIGEST_SIZE) == 0)
         sim_fail(w, "chunk %u of %s is deleted, and its head is there", k.index, t->name);
     buf_free(&k.head);
