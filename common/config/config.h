@@ -52,6 +52,7 @@ struct table_config {
     char *partition_key_name, *sort_key_name;
     struct strlist exclude;
     struct pairlist rename; /* column -> attribute */
+    struct pairlist index;  /* name -> partition[, sort] [: projection] */
     int null_policy;        /* enum null_policy */
     int on_drop;            /* enum drop_policy */
     char *file;             /* where the section began, for messages */
@@ -71,6 +72,8 @@ struct config {
     bool allow_plain_http, create_tables;
     int billing_mode; /* enum billing_mode */
     int64_t read_capacity, write_capacity;
+    struct pairlist tag;                              /* of the tables that are created */
+    bool deletion_protection, point_in_time_recovery; /* of the tables that are created */
     int64_t max_requests_in_flight, write_units_per_second;
 
     /* [sync]; durations are microseconds */

@@ -110,6 +110,14 @@ const struct config_option config_options[] = {
      .initial = "5", .help = "Read capacity units of a table that is created PROVISIONED."},
     {.section = "dynamodb", .key = "write_capacity", INT(CONFIG, write_capacity, 1, 1000000000),
      .initial = "5", .help = "Write capacity units of a table that is created PROVISIONED."},
+    {.section = "dynamodb", .key = "tag", PAIRS(CONFIG, tag), .check_pair = option_check_tag,
+     .exact = true, .example = "tag.team = books",
+     .help = "Tags of the tables that are created; one line a tag."},
+    {.section = "dynamodb", .key = "deletion_protection", BOOL(CONFIG, deletion_protection),
+     .initial = "no", .help = "Tables that are created cannot be deleted until this is switched off there."},
+    {.section = "dynamodb", .key = "point_in_time_recovery", BOOL(CONFIG, point_in_time_recovery),
+     .initial = "no",
+     .help = "DynamoDB's continuous backups for the tables that are created (they cost extra)."},
     {.section = "dynamodb", .key = "max_requests_in_flight",
      INT(CONFIG, max_requests_in_flight, 1, 64), .initial = "8", .reloadable = true,
      .help = "How many requests, of up to 25 items each, may be under way at once (1 to 64)."},
@@ -225,7 +233,12 @@ const struct config_option config_options[] = {
      .help = "What becomes of NULL: omit leaves the attribute out, null writes DynamoDB's NULL."},
     LATER("table", "ttl_column"),
     LATER("table", "add"),
-    LATER("table", "index"),
+    {.section = "table", .key = "index", PAIRS(TABLE, index), .check_pair = option_check_index,
+     .exact = true, .example = "index.user-created = user_id, created_at : KEYS_ONLY",
+     .help = "A global secondary index, by name: partition key[, sort key] [: projection]. Keys are\n"
+             "columns or attributes; the projection is ALL (when not said), KEYS_ONLY, or INCLUDE and\n"
+             "attributes, as in: user_id : INCLUDE title, body. A row whose key column is NULL is not\n"
+             "in the index. `syncctl create-tables` makes it."},
     LATER("table", "oversize"),
     {.section = "table", .key = "on_drop", ENUM(TABLE, on_drop, drop_names), .initial = "keep",
      .reloadable = true,

@@ -210,7 +210,11 @@ int setting_assign(const struct config_option *o, void *base, const char *subkey
         return rc;
     if (o->type != OPTION_PAIRS)
         return set_scalar(o, field(o, base), text.len ? text.data : initial(o), err);
-    rc = pairlist_set(field(o, base), subkey, text.len ? text.data : NULL, same_name);
+    rc = text.len && o->check_pair ? o->check_pair(subkey, text.data, err) : 0;
+    if (rc < 0)
+        return rc;
+    rc = pairlist_set(field(o, base), subkey, text.len ? text.data : NULL,
+                      o->exact ? same_text : same_name);
     return rc < 0 ? no_memory(err) : 0;
 }
 
@@ -273,7 +277,7 @@ bool setting_equal(const struct config_option *o, const void *a, const void *b)
     case OPTION_LIST:
         return strlist_equal(x, y);
     case OPTION_PAIRS:
-        return pairlist_equal(x, y, same_name);
+        return pairlist_equal(x, y, o->exact ? same_text : same_name);
     case OPTION_LATER:
         break;
     }

@@ -181,7 +181,7 @@ static int part_bytes(const struct table_plan *p, size_t part, const struct valu
 
 static int check_key_size(const struct table_plan *p, size_t part, size_t n, struct item_fault *f)
 {
-    size_t limit = part ? MAX_SORT_KEY : MAX_PARTITION_KEY;
+    size_t limit = part || p->short_key[part] ? MAX_SORT_KEY : MAX_PARTITION_KEY;
     const struct key_part *k = &p->parts[part];
     const char *column = k->kind == KEY_COLUMN ? p->columns[k->segments[0].column].name : NULL;
 
@@ -390,6 +390,30 @@ static int append_made_keys(const struct table_plan *p, const struct value *row,
     return 0;
 }
 
+/* An attribute just encoded, `{"S":…}` without its brace and of so many bytes, as a key of an index.
+ */
+static int check_demand(const struct index_demand *d, const char *column, const char *encoded,
+                        size_t size, struct item_fault *f)
+{
+    size_t limit = d->sort ? MAX_SORT_KEY : MAX_PARTITION_KEY;
+
+    if (encoded[1] != d->type || encoded[2] != '"')
+        return fail(f, column, "index_key_type",
+                    "the value is not of type %c, which an index of the DynamoDB table has as its key",
+                    d->type);
+    if (d->type == 'N')
+        return 0;
+    if (size == 0)
+        return fail(f, column, "index_key_empty",
+                    "the value is empty, which DynamoDB does not take in the key of an index; NULL "
+                    "keeps the row out of the index");
+    if (size > limit)
+        return fail(f, column, "index_key_too_long",
+                    "the value has %zu bytes and is the key of an index, which takes %zu", size,
+                    limit);
+    return 0;
+}
+
 int item_encode(const struct table_plan *p, const struct value *row, struct buf *json, size_t *size,
                 struct item_fault *fault)
 {
@@ -402,12 +426,16 @@ int item_encode(const struct table_plan *p, const struct value *row, struct buf 
         return rc;
     for (size_t i = 0; i < p->column_count; i++) {
         const struct plan_column *c = &p->columns[i];
-        if (row[i].kind == VALUE_NULL && !p->write_null)
+        if (row[i].kind == VALUE_NULL && (!p->write_null || c->demand.type))
             continue;
         if (!first)
             buf_putc(json, ',');
         buf_append(json, c->prefix, c->prefix_len);
+        size_t start = json->len, before = total;
         if ((rc = append_value(json, c->name, &row[i], &total, fault)) < 0)
+            return rc;
+        if (c->demand.type && buf_ok(json) &&
+            (rc = check_demand(&c->demand, c->name, json->data + start, total - before, fault)) < 0)
             return rc;
         total += strlen(c->attribute);
         first = false;

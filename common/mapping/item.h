@@ -16,7 +16,8 @@ enum { ITEM_MAX_SIZE = 409600, DIGEST_SIZE = 16 };
 struct item_fault {
     const char *column; /* of the plan, or NULL when it is about the whole item */
     const char *code;   /* key_null key_empty key_type key_too_long number_range not_a_number
-                           invalid_utf8 item_too_large */
+                           invalid_utf8 item_too_large index_key_type index_key_empty
+                           index_key_too_long */
     char text[256];     /* a sentence without table and key, which the caller knows */
 };
 

@@ -194,7 +194,7 @@ static int build(struct plan_maker *m)
         (rc = add_columns(m, key, key_count)) < 0 || (rc = make_target(m)) < 0)
         return rc;
     if ((rc = plan_make_key(m)) < 0 || (rc = check_attributes(m)) < 0 ||
-        (rc = make_prefixes(m)) < 0)
+        (rc = make_prefixes(m)) < 0 || (rc = plan_add_indexes(m)) < 0)
         return rc;
     m->plan->write_null = m->options->write_null;
     m->plan->row_key_is_rowid = t->rowid_key && t->key_count == 1;
@@ -240,6 +240,9 @@ void plan_free(struct table_plan *p)
         free(p->parts[i].segments);
         free(p->schema.parts[i].name);
     }
+    for (size_t i = 0; i < p->index_count; i++)
+        plan_index_clear(&p->indexes[i]);
+    free(p->indexes);
     plan_capture_clear(&p->capture);
     free(p->columns);
     free(p->meeting);
@@ -260,9 +263,13 @@ char *plan_fingerprint(const struct table_plan *p)
         json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
         buf_append(&b, p->columns[i].prefix, p->columns[i].prefix_len);
         buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
+        /* Which rows are dead letters, and what becomes of NULL. */
+        if (p->columns[i].demand.type)
+            buf_printf(&b, "i%d", p->columns[i].demand.sort);
     }
     for (size_t i = 0; i < p->schema.count; i++) {
-        buf_printf(&b, "|%c%d", (char)p->schema.parts[i].type, (int)p->parts[i].kind);
+        buf_printf(&b, "|%c%d%s", (char)p->schema.parts[i].type, (int)p->parts[i].kind,
+                   p->short_key[i] ? "s" : "");
         json_append_string_lossy(&b, p->schema.parts[i].name, strlen(p->schema.parts[i].name));
         for (size_t j = 0; j < p->parts[i].segment_count; j++) {
             const struct key_segment *s = &p->parts[i].segments[j];
@@ -280,11 +287,38 @@ char *plan_fingerprint(const struct table_plan *p)
     return b.data;
 }
 
-void plan_describe_key(const struct table_plan *p, struct buf *out)
+char plan_column_type(const struct plan_column *c)
+{
+    static const char types[] = {'N', 'N', 'N', 'S', 'B', '\0'};
+
+    return types[c->affinity];
+}
+
+static void describe_schema(const struct key_schema *s, struct buf *out)
 {
     static const char *const names[] = {"partition key", "sort key"};
 
-    for (size_t i = 0; i < p->schema.count; i++)
-        buf_printf(out, "%s%s %s (%c)", i ? ", " : "", names[i], p->schema.parts[i].name,
-                   (char)p->schema.parts[i].type);
+    for (size_t i = 0; i < s->count; i++)
+        buf_printf(out, "%s%s %s (%c)", i ? ", " : "", names[i], s->parts[i].name,
+                   (char)s->parts[i].type);
+}
+
+void plan_describe_key(const struct table_plan *p, struct buf *out)
+{
+    describe_schema(&p->schema, out);
+}
+
+const char *plan_projection_name(enum index_projection p)
+{
+    static const char *const names[] = {"ALL", "KEYS_ONLY", "INCLUDE"};
+
+    return names[p];
+}
+
+void plan_describe_index(const struct plan_index *x, struct buf *out)
+{
+    describe_schema(&x->keys, out);
+    buf_printf(out, ", %s", plan_projection_name(x->projection));
+    for (size_t i = 0; i < x->include_count; i++)
+        buf_printf(out, "%s %s", i ? "," : "", x->include[i]);
 }

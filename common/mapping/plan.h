@@ -48,12 +48,31 @@ struct key_part {
     size_t segment_count;
 };
 
+/* What the indexes of the DynamoDB table demand of an attribute: this type, and not empty; NULL
+ * leaves it out, and the item with it out of those indexes. */
+struct index_demand {
+    char type; /* S, N or B; 0: it is no key of an index */
+    bool sort; /* a sort key somewhere, which may have 1,024 bytes instead of 2,048 */
+};
+
 struct plan_column {
     char *name;      /* in SQLite */
     char *attribute; /* in DynamoDB; NULL when the column is only part of a key attribute */
     char *prefix;    /* `"attribute":{` as JSON */
     size_t prefix_len;
     enum affinity affinity;
+    struct index_demand demand;
+};
+
+enum index_projection { PROJECT_ALL, PROJECT_KEYS_ONLY, PROJECT_INCLUDE };
+
+/* A global secondary index of the target. */
+struct plan_index {
+    char *name;
+    struct key_schema keys;
+    enum index_projection projection;
+    char **include; /* attributes, with PROJECT_INCLUDE */
+    size_t include_count;
 };
 
 /* A unique index through which REPLACE can remove a row unseen: SQL for a BEFORE trigger. */
@@ -90,6 +109,15 @@ struct table_plan {
     bool plain_key;  /* the row key can be read back from the remote key */
     char *meeting;   /* why two rows could come out at one remote key; NULL: they cannot */
     struct plan_capture capture;
+    struct plan_index *indexes; /* that the table's own section asks for */
+    size_t index_count;
+    bool short_key[2]; /* a key attribute that is an index's sort key too: 1,024 bytes at most */
+};
+
+/* An index as it is configured: `value` is partition[, sort] [: projection]. */
+struct plan_index_option {
+    const char *name, *value;
+    bool shared; /* of another table that becomes items of the same target */
 };
 
 /* What the configuration says about one table. NULL or "" where nothing is said. */
@@ -101,6 +129,8 @@ struct plan_options {
     void *arg;
     bool (*excludes)(void *arg, const char *column);
     const char *(*renamed)(void *arg, const char *column); /* NULL: keeps its name */
+    /* The i-th index; false: there are no more. NULL: there are none. */
+    bool (*index)(void *arg, size_t i, struct plan_index_option *out);
 };
 
 /* 0; -ENOTSUP with the reason when this table cannot be mirrored; -ENOMEM. */
@@ -112,7 +142,15 @@ void plan_free(struct table_plan *p);
  * to notice a changed mapping. Caller frees; NULL on lack of memory. */
 char *plan_fingerprint(const struct table_plan *p);
 
+/* Type of the attribute that a column becomes: S, N or B; 0 when it is another, or goes by the
+ * value. */
+char plan_column_type(const struct plan_column *c);
+
 /* "partition key id (N)" / "partition key a (S), sort key b#c (S)". */
 void plan_describe_key(const struct table_plan *p, struct buf *out);
+/* The same of an index, and what it holds. */
+void plan_describe_index(const struct plan_index *x, struct buf *out);
+/* As DynamoDB writes it. */
+const char *plan_projection_name(enum index_projection p);
 
 #endif

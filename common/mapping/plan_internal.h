@@ -1,5 +1,5 @@
 /* Shared by the plan's files only: plan.c (columns, attributes, finishing), plan_key.c (what
- * identifies a row, and what that becomes in DynamoDB), plan_capture.c (what triggers need). */
+ * identifies a row, and what that becomes in DynamoDB), plan_index.c (secondary indexes), plan_capture.c (what triggers need). */
 #ifndef SYNCD_MAPPING_PLAN_INTERNAL_H
 #define SYNCD_MAPPING_PLAN_INTERNAL_H
 
@@ -31,6 +31,9 @@ int plan_find_row_key(struct plan_maker *m, const size_t **columns, size_t *coun
 bool plan_key_names(const struct plan_maker *m, const char *column);
 /* Schema and parts of the remote key, once the columns are there. */
 int plan_make_key(struct plan_maker *m);
+/* The indexes, and what they demand, once all attributes are there. */
+int plan_add_indexes(struct plan_maker *m);
+void plan_index_clear(struct plan_index *x);
 /* What capture needs, once the entry's columns are settled. */
 int plan_add_capture(struct plan_maker *m);
 void plan_capture_clear(struct plan_capture *c);

@@ -1,7 +1,10 @@
 #include "mirror/plans.h"
 
+#include <string.h>
 #include <strings.h>
 
+#include "base/buf.h"
+#include "mapping/naming.h"
 #include "source/canary.h"
 
 bool plans_covers(const struct config *c, const struct table_info *t)
@@ -36,6 +39,47 @@ static const char *renamed(void *arg, const char *column)
     return NULL;
 }
 
+/* The DynamoDB table that a section's table becomes items of. */
+static void target_of(const struct config *c, const struct table_config *section, const char *table,
+                      struct buf *out)
+{
+    if (section && *section->target)
+        buf_puts(out, section->target);
+    else
+        naming_expand(out, c->table_name, table);
+}
+
+static bool same_target(const struct naming *n, const struct table_config *other)
+{
+    _cleanup_buf_ struct buf ours = {0}, theirs = {0};
+
+    target_of(n->config, n->section, n->table, &ours);
+    target_of(n->config, other, other->name, &theirs);
+    return buf_ok(&ours) && buf_ok(&theirs) && ours.len == theirs.len &&
+           memcmp(ours.data, theirs.data, ours.len) == 0;
+}
+
+/* Those of the table's own section, then those of others that share its target. */
+static bool nth_index(void *arg, size_t i, struct plan_index_option *out)
+{
+    const struct naming *n = arg;
+    const struct config *c = n->config;
+    const struct pairlist *from = n->section ? &n->section->index : NULL;
+    bool shared = false;
+
+    for (size_t k = 0; !from || i >= from->count; k++) {
+        i -= from ? from->count : 0;
+        if (k == c->table_section_count)
+            return false;
+        const struct table_config *t = &c->table_sections[k];
+        shared = true;
+        from = t != n->section && t->index.count && t->enabled && same_target(n, t) ? &t->index
+                                                                                      : NULL;
+    }
+    *out = (struct plan_index_option){from->items[i].key, from->items[i].value, shared};
+    return true;
+}
+
 int plans_make(const struct config *c, const struct table_info *t, struct table_plan **out,
                struct err *err)
 {
@@ -44,7 +88,8 @@ int plans_make(const struct config *c, const struct table_info *t, struct table_
     const struct table_config *section = config_table(c, t->name);
     struct naming naming = {.config = c, .section = section, .table = t->name};
     struct plan_options o = {
-        .table_name = c->table_name, .arg = &naming, .excludes = excludes, .renamed = renamed};
+        .table_name = c->table_name, .arg = &naming, .excludes = excludes, .renamed = renamed,
+        .index = nth_index};
 
     if (section) {
         o.target = section->target;

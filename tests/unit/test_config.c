@@ -355,7 +355,7 @@ static void settings_of_later_versions_are_refused_unless_empty(void **state)
 {
     static const char *const keys[][2] = {
         {"table \"t\"", "convert.c"}, {"table \"t\"", "default.c"},  {"table \"t\"", "add.c"},
-        {"table \"t\"", "index.c"},   {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
+        {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
     };
 
     (void)state;
