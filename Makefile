@@ -91,8 +91,11 @@ $(BUILD)/tests/pure/%: tests/unit/pure/%.c $(PURE_LIB)
 
 $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	@mkdir -p $(@D)
-	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(COMMON_LIB) \
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(filter %.o,$^) $(COMMON_LIB) \
 	  $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS)) $(LIBS)
+
+# Parts of syncctl, which are in no library.
+$(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
 
 # Calls of the project's own code that these tests make fail.
 $(BUILD)/tests/test_inject $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \

@@ -301,28 +301,6 @@ static int key_split(const void *key, size_t n, struct key_view *out, size_t cou
     return n ? -EINVAL : 0;
 }
 
-/* Canonical text "15e-1" as SQLite has it in a column of that affinity: a REAL column holds doubles
- * only, the others an integer whenever it is one. */
-static void number_value(const char *text, enum affinity affinity, struct value *out)
-{
-    char *end;
-    const char *e = strchr(text, 'e');
-    long exponent = e ? strtol(e + 1, NULL, 10) : 0;
-
-    errno = 0;
-    if (affinity != AFFINITY_REAL && exponent >= 0 && exponent < 19) {
-        long long v = strtoll(text, &end, 10);
-        bool fits = errno == 0;
-        for (long i = 0; fits && i < exponent; i++)
-            fits = !__builtin_mul_overflow(v, 10LL, &v);
-        if (fits) {
-            *out = (struct value){.kind = VALUE_INTEGER, .integer = v};
-            return;
-        }
-    }
-    *out = (struct value){.kind = VALUE_REAL, .real = strtod(text, NULL)};
-}
-
 int item_row_key(const struct table_plan *p, const void *key, size_t n, struct value *row_key,
                  struct buf *store)
 {
@@ -340,7 +318,7 @@ int item_row_key(const struct table_plan *p, const void *key, size_t n, struct v
             buf_append(store, parts[i].bytes, parts[i].len);
             if (!buf_ok(store))
                 return -ENOMEM;
-            number_value(store->data, p->columns[column].affinity, v);
+            value_from_number(store->data, p->columns[column].affinity, v);
         } else {
             v->kind = parts[i].type == ATTR_S ? VALUE_TEXT : VALUE_BLOB;
             v->bytes = parts[i].bytes;
