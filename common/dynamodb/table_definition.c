@@ -199,3 +199,25 @@ int table_definition_add_tag(struct table_definition *d, const char *key, const 
     t->value = strdup(value);
     return t->key && t->value ? 0 : no_memory(err);
 }
+
+int table_definition_copy(const struct table_definition *d, struct table_definition **out)
+{
+    struct table_definition *copy = table_definition_new(d->table, &d->key);
+    int rc = copy ? 0 : -ENOMEM;
+
+    for (size_t i = 0; rc == 0 && i < d->index_count; i++)
+        rc = table_definition_add_index(copy, &d->indexes[i], NULL);
+    for (size_t i = 0; rc == 0 && i < d->tag_count; i++)
+        rc = table_definition_add_tag(copy, d->tags[i].key, d->tags[i].value, NULL);
+    if (rc == 0 && d->ttl_attribute)
+        rc = table_definition_set_ttl(copy, d->ttl_attribute, NULL);
+    if (rc < 0) {
+        table_definition_free(copy);
+        return -ENOMEM;
+    }
+    copy->capacity = d->capacity;
+    copy->deletion_protection = d->deletion_protection;
+    copy->point_in_time_recovery = d->point_in_time_recovery;
+    *out = copy;
+    return 0;
+}

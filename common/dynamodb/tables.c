@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "dynamodb/table_diff.h"
 
 static const char *const key_types[] = {"HASH", "RANGE"};
 
@@ -300,7 +301,9 @@ int tables_read_json(const json_t *reply, const char *table, const struct key_sc
     int rc = compare_key(description, table, schema, err);
     if (rc < 0)
         return rc;
-    *out = (struct table_description){.status = status_of(word), .indexes_active = true};
+    *out = (struct table_description){.status = status_of(word),
+                                      .updating = strcmp(word, "UPDATING") == 0,
+                                      .indexes_active = true};
     json_array_foreach(json_object_get(description, "GlobalSecondaryIndexes"), i, x)
     {
         const char *status = member(x, "IndexStatus");

@@ -36,6 +36,8 @@ struct table_definition {
 /* A table with that key and nothing besides, billed on demand. NULL: no memory. */
 struct table_definition *table_definition_new(const char *table, const struct key_schema *key);
 void table_definition_free(struct table_definition *d);
+/* 0 or -ENOMEM. */
+int table_definition_copy(const struct table_definition *d, struct table_definition **out);
 /* Those below copy. 0; -EINVAL with a sentence about what contradicts what is there, or is more
  * than DynamoDB takes; -ENOMEM. One that is there already, the same, is fine. */
 int table_definition_add_index(struct table_definition *d, const struct plan_index *x,
@@ -72,6 +74,7 @@ enum table_status { TABLE_MISSING, TABLE_CREATING, TABLE_ACTIVE, TABLE_DELETING,
 /* What the service says of a table. */
 struct table_description {
     enum table_status status;
+    bool updating;       /* ACTIVE, and a change of it is under way */
     bool indexes_active; /* every index it has is ACTIVE */
     char identity[80]; /* TableId: another table made under the same name has another; "" unknown */
 };

@@ -65,8 +65,20 @@ static const struct command commands[] = {
      "root or as the database's owner; works with and without a daemon.\n",
      false, cmd_doctor},
     {"check", SETUP, "", "read configuration and schema, print the mapping", "", false, cmd_check},
-    {"create-tables", SETUP, "[--dry-run]", "make the DynamoDB tables that the mapping needs",
-     "  --dry-run    only say which\n", false, cmd_create_tables},
+    {"create-tables", SETUP,
+     "[--dry-run | --format FORMAT | --update | --force [--yes]] [TABLE...]",
+     "make the DynamoDB tables that the mapping needs",
+     "Each with its key, indexes, TTL, tags, protection and backups as configured, one after the\n"
+     "other, until it is ACTIVE. A table that is there is compared, and nothing of it is changed;\n"
+     "exits 1 when one differs. With TABLE (SQLite names) those alone.\n"
+     "  --dry-run        print the requests, one a line, and send none\n"
+     "  --format FORMAT  print a template instead: cloudformation, or terraform (for a .tf.json)\n"
+     "  --update         add what is missing to tables that are there: indexes, TTL, tags,\n"
+     "                   deletion protection, point-in-time recovery\n"
+     "  --force          delete tables that are there, with everything in them, and make them\n"
+     "                   anew; asks for the name of each\n"
+     "  --yes            do not ask\n",
+     false, cmd_create_tables},
     {"iam-policy", SETUP, "[--for daemon|tables|verify|restore] [--account ID]",
      "print the least-privilege IAM policy for this configuration",
      "Exact actions on the exact tables of the configuration and the schema.\n"
