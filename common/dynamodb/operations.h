@@ -12,6 +12,7 @@ enum policy_purpose {
     POLICY_TABLES,  /* syncctl create-tables */
     POLICY_VERIFY,  /* reading every item, to compare */
     POLICY_RESTORE, /* reading every item, to write them into a database */
+    POLICY_PURGE,   /* syncctl purge, and create-tables --force */
     POLICY_PURPOSES,
 };
 
@@ -21,6 +22,15 @@ enum operation_need {
     NEED_TABLES, /* on every table */
     NEED_CREATE, /* on every table, where create_tables = yes */
     NEED_CANARY, /* on meta_table, where there is a canary */
+    /* What tables are to have: on every table (the canary's has no TTL and no indexes) … */
+    NEED_TTL,      /* where some table has a TTL */
+    NEED_TAGS,     /* where tags are configured */
+    NEED_RECOVERY, /* with point_in_time_recovery */
+    NEED_UPDATE,   /* with indexes or deletion_protection */
+    /* … and create_tables = yes besides. */
+    NEED_CREATE_TTL,
+    NEED_CREATE_TAGS,
+    NEED_CREATE_RECOVERY,
 };
 
 struct ddb_operation {

@@ -11,6 +11,7 @@ static const char *const purposes[POLICY_PURPOSES] = {
     [POLICY_TABLES] = "tables",
     [POLICY_VERIFY] = "verify",
     [POLICY_RESTORE] = "restore",
+    [POLICY_PURGE] = "purge",
 };
 
 bool policy_purpose_find(const char *word, enum policy_purpose *out)
@@ -41,6 +42,20 @@ static bool belongs(const struct policy_request *r, const struct ddb_operation *
         return r->create_tables;
     case NEED_CANARY:
         return meta;
+    case NEED_TTL:
+        return r->ttl && !meta;
+    case NEED_TAGS:
+        return r->tags;
+    case NEED_RECOVERY:
+        return r->recovery;
+    case NEED_UPDATE:
+        return (r->indexes && !meta) || r->protection;
+    case NEED_CREATE_TTL:
+        return r->create_tables && r->ttl && !meta;
+    case NEED_CREATE_TAGS:
+        return r->create_tables && r->tags;
+    case NEED_CREATE_RECOVERY:
+        return r->create_tables && r->recovery;
     case NEED_NOT:
         break;
     }
@@ -81,9 +96,11 @@ void policy_print(const struct policy_request *r, struct buf *out)
         [POLICY_TABLES] = "SyncdCreateTables",
         [POLICY_VERIFY] = "SyncdVerify",
         [POLICY_RESTORE] = "SyncdRestore",
+        [POLICY_PURGE] = "SyncdPurge",
     };
-    /* Only the daemon and whoever makes tables have to do with the canary's. */
-    bool meta = r->meta_table && (r->purpose == POLICY_DAEMON || r->purpose == POLICY_TABLES);
+    /* Only the daemon and whoever makes or clears tables have to do with the canary's. */
+    bool meta = r->meta_table && (r->purpose == POLICY_DAEMON || r->purpose == POLICY_TABLES ||
+                                  r->purpose == POLICY_PURGE);
 
     buf_lit(out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
     if (r->table_count)

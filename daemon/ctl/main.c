@@ -79,11 +79,11 @@ static const struct command commands[] = {
      "                   anew; asks for the name of each\n"
      "  --yes            do not ask\n",
      false, cmd_create_tables},
-    {"iam-policy", SETUP, "[--for daemon|tables|verify|restore] [--account ID]",
+    {"iam-policy", SETUP, "[--for daemon|tables|verify|restore|purge] [--account ID]",
      "print the least-privilege IAM policy for this configuration",
      "Exact actions on the exact tables of the configuration and the schema.\n"
      "  --for PURPOSE    daemon (when not given): syncd; tables: create-tables; verify, restore:\n"
-     "                   reading every item\n"
+     "                   reading every item; purge: also create-tables --force\n"
      "  --account ID     the account in the ARNs, 12 digits; any when not given\n",
      false, cmd_iam_policy},
     {"attach", SETUP, "[--adopt]", "put triggers and journal in, and heal what was missed",

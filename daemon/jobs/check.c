@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "jobs/connect.h"
+#include "jobs/definitions.h"
 #include "jobs/local.h"
 #include "jobs/plan_list.h"
 
@@ -313,6 +314,16 @@ static int check_sections(const struct config *c, const struct plan_list *l, str
     return 0;
 }
 
+/* Tables that share a target may ask for what one table cannot be. */
+static int check_definitions(const struct config *c, const struct plan_list *l, struct err *err)
+{
+    struct definition_list made = {0};
+    int rc = definitions_make(c, l, NULL, 0, &made, err);
+
+    definitions_free(&made);
+    return rc;
+}
+
 int job_check(const struct config *c, FILE *out, bool json, struct err *err)
 {
     struct plan_list l = {0};
@@ -331,6 +342,8 @@ int job_check(const struct config *c, FILE *out, bool json, struct err *err)
         print_plans(&l, out);
     }
     rc = check_sections(c, &l, err);
+    if (rc == 0)
+        rc = check_definitions(c, &l, err);
     plan_list_free(&l);
     return rc;
 }

@@ -107,7 +107,7 @@ def test_it_is_of_this_configuration(ready):
 @pytest.mark.parametrize(
     "arguments, part",
     [
-        (("--for", "all"), "daemon, tables, verify and restore"),
+        (("--for", "all"), "daemon, tables, verify, restore and purge"),
         (("--account", "12345"), "12 digits"),
         (("x",), "takes no operand"),
     ],
