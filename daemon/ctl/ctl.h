@@ -108,6 +108,7 @@ int cmd_setup(struct ctl *ctl, int argc, char **argv);
 int cmd_doctor(struct ctl *ctl, int argc, char **argv);
 int cmd_iam_policy(struct ctl *ctl, int argc, char **argv);
 int cmd_create_tables(struct ctl *ctl, int argc, char **argv);
+int cmd_purge(struct ctl *ctl, int argc, char **argv);
 int cmd_dead_letters(struct ctl *ctl, int argc, char **argv);
 int cmd_approve(struct ctl *ctl, int argc, char **argv);
 int cmd_resync(struct ctl *ctl, int argc, char **argv);

@@ -86,6 +86,15 @@ static const struct command commands[] = {
      "                   reading every item; purge: also create-tables --force\n"
      "  --account ID     the account in the ARNs, 12 digits; any when not given\n",
      false, cmd_iam_policy},
+    {"purge", SETUP, "[--delete-tables] [--yes] [TABLE...]",
+     "remove our items from DynamoDB, and never others",
+     "Looks through the DynamoDB tables, says what is ours in them and what is not, asks, and\n"
+     "deletes what is ours: what was sent from here, and items whose keys a template of ours makes.\n"
+     "The rows stay in the database. No daemon may run meanwhile. With TABLE (SQLite names) what\n"
+     "these have sent.\n"
+     "  --delete-tables  delete the DynamoDB tables themselves, unless they hold other items\n"
+     "  --yes            do not ask\n",
+     false, cmd_purge},
     {"attach", SETUP, "[--adopt]", "put triggers and journal in, and heal what was missed",
      "  --adopt  also of a database that is held: it is mirrored as one of its own\n", false,
      cmd_attach},

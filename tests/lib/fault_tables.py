@@ -161,6 +161,8 @@ class Tables(ControlPlane):
             "ConsistentRead",
             "ReturnConsumedCapacity",
             "Select",
+            "ProjectionExpression",
+            "ExpressionAttributeNames",
         }
         if set(call) - known:
             raise invalid("Scan: %s is not answered here" % sorted(set(call) - known)[0])
@@ -197,6 +199,18 @@ def _schema(call):
     return schema
 
 
+def projected(item, call):
+    """Of top-level attributes alone: `#a, b`."""
+    if "ProjectionExpression" not in call:
+        return item
+    names = call.get("ExpressionAttributeNames", {})
+    words = [w.strip() for w in call["ProjectionExpression"].split(",")]
+    if set(names) - set(words):
+        raise invalid("Value provided in ExpressionAttributeNames unused in expressions")
+    wanted = {names[w] if w.startswith("#") else w for w in words}
+    return {name: value for name, value in item.items() if name in wanted}
+
+
 def _scan_page(table, call):
     keys = sorted(table.items)
     if "TotalSegments" in call:
@@ -218,7 +232,7 @@ def _scan_page(table, call):
             break
     out = {"Count": len(items), "ScannedCount": len(items)}
     if call.get("Select") != "COUNT":
-        out["Items"] = items
+        out["Items"] = [projected(item, call) for item in items]
     if last is not None:
         out["LastEvaluatedKey"] = last
     return out
