@@ -51,11 +51,15 @@ struct table_config {
     char *partition_key, *sort_key; /* a column, or a template with {column} in it */
     char *partition_key_name, *sort_key_name;
     struct strlist exclude;
-    struct pairlist rename; /* column -> attribute */
-    struct pairlist index;  /* name -> partition[, sort] [: projection] */
-    int null_policy;        /* enum null_policy */
-    int on_drop;            /* enum drop_policy */
-    char *file;             /* where the section began, for messages */
+    struct pairlist rename;            /* column -> attribute */
+    struct pairlist index;             /* name -> partition[, sort] [: projection] */
+    struct pairlist convert, defaults; /* by column */
+    struct pairlist add;               /* attribute -> template */
+    char *ttl_column;
+    bool keep_key;
+    int null_policy; /* enum null_policy */
+    int on_drop;     /* enum drop_policy */
+    char *file;      /* where the section began, for messages */
     unsigned line;
 };
 
@@ -66,6 +70,7 @@ struct config {
     /* [source] */
     char *database;
     struct strlist tables, exclude_tables, exclude_columns;
+    char *source_id;
 
     /* [dynamodb] */
     char *region, *endpoint_url, *profile, *credentials_file, *table_name, *ca_file, *meta_table;

@@ -72,6 +72,10 @@ const struct config_option config_options[] = {
     {.section = "source", .key = "exclude_columns", LIST(CONFIG, exclude_columns),
      .check = option_check_table_column,
      .help = "Columns to leave out as TABLE.COLUMN, such as: *.password_hash, user.token"},
+    {.section = "source", .key = "source_id", STRING(CONFIG, source_id),
+     .check = option_check_source_id, .example = "edge-17",
+     .help = "What {source_id} stands for in keys, so that many machines can share a DynamoDB table,\n"
+             "such as ${HOSTNAME}. Letters, digits, _ . and -."},
 
     {.section = "dynamodb", .key = "region", STRING(CONFIG, region),
      .help = "AWS region, such as us-west-2. Empty: AWS_REGION, AWS_DEFAULT_REGION, the profile's\n"
@@ -227,12 +231,26 @@ const struct config_option config_options[] = {
     {.section = "table", .key = "rename", PAIRS(TABLE, rename),
      .example = "rename.created_at = createdAt",
      .help = "Another attribute name for a column; one line a column."},
-    LATER("table", "convert"),
-    LATER("table", "default"),
+    {.section = "table", .key = "convert", PAIRS(TABLE, convert), .check = option_check_convert,
+     .example = "convert.created_at = timestamp",
+     .help = "What a column's values become; one line a column: bool, timestamp, epoch (both also\n"
+             "with the form of the values: (unix), (ms), (julian) or (text)), json, string, number,\n"
+             "uuid5(NAMESPACE:NAME) or binary. A value that cannot be converted makes its row a dead\n"
+             "letter."},
+    {.section = "table", .key = "default", PAIRS(TABLE, defaults),
+     .example = "default.genre = Unknown",
+     .help = "What stands for NULL in a column, before it is converted; one line a column."},
     {.section = "table", .key = "null", ENUM(TABLE, null_policy, null_names), .initial = "omit",
      .help = "What becomes of NULL: omit leaves the attribute out, null writes DynamoDB's NULL."},
-    LATER("table", "ttl_column"),
-    LATER("table", "add"),
+    {.section = "table", .key = "ttl_column", STRING(TABLE, ttl_column), .example = "expires_at",
+     .help = "Column whose attribute is when the item may go (DynamoDB's TTL): whole Unix seconds, by\n"
+             "convert.COLUMN = epoch, which it has without a line of its own."},
+    {.section = "table", .key = "add", PAIRS(TABLE, add), .example = "add.isPublicKey = {is_public}",
+     .help = "One more attribute: a column's value once more (of bool and json as SQLite has it), a\n"
+             "constant, or a template with columns in braces; one line an attribute."},
+    {.section = "table", .key = "keep_key", BOOL(TABLE, keep_key), .initial = "no",
+     .help = "yes: what uuid5 makes a UUID of is kept as one more attribute, _key_ATTRIBUTE, so that\n"
+             "the row can be given back."},
     {.section = "table", .key = "index", PAIRS(TABLE, index), .check_pair = option_check_index,
      .exact = true, .example = "index.user-created = user_id, created_at : KEYS_ONLY",
      .help = "A global secondary index, by name: partition key[, sort key] [: projection]. Keys are\n"

@@ -7,19 +7,11 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "mapping/fault.h"
 #include "mapping/plan.h"
 #include "mapping/value.h"
 
 enum { ITEM_MAX_SIZE = 409600, DIGEST_SIZE = 16 };
-
-/* Why a row cannot be an item. */
-struct item_fault {
-    const char *column; /* of the plan, or NULL when it is about the whole item */
-    const char *code;   /* key_null key_empty key_type key_too_long number_range not_a_number
-                           invalid_utf8 item_too_large index_key_type index_key_empty
-                           index_key_too_long */
-    char text[256];     /* a sentence without table and key, which the caller knows */
-};
 
 /* Encode `row` (plan.column_count values) as {"attr":{"S":"…"},…} appended to `json`.
  * 0; -EINVAL with the fault; -ENOMEM. On failure `json` may hold a part: the caller cuts it back.

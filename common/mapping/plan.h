@@ -15,9 +15,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "mapping/convert.h"
 #include "mapping/table.h"
-
-enum attr_type { ATTR_N = 'N', ATTR_S = 'S', ATTR_B = 'B' };
 
 struct key_attribute {
     char *name;
@@ -34,6 +33,7 @@ struct key_schema {
 struct key_segment {
     char *literal; /* NULL: a column */
     size_t column; /* index into plan.columns */
+    bool source;   /* the literal is the setting source_id */
 };
 
 enum key_part_kind {
@@ -48,20 +48,35 @@ struct key_part {
     size_t segment_count;
 };
 
-/* What the indexes of the DynamoDB table demand of an attribute: this type, and not empty; NULL
- * leaves it out, and the item with it out of those indexes. */
-struct index_demand {
-    char type; /* S, N or B; 0: it is no key of an index */
-    bool sort; /* a sort key somewhere, which may have 1,024 bytes instead of 2,048 */
-};
-
 struct plan_column {
     char *name;      /* in SQLite */
     char *attribute; /* in DynamoDB; NULL when the column is only part of a key attribute */
     char *prefix;    /* `"attribute":{` as JSON */
     size_t prefix_len;
+    size_t attribute_len;
     enum affinity affinity;
-    struct index_demand demand;
+    struct conversion convert;
+    struct value *fallback; /* what stands for NULL; NULL: nothing. Its bytes are behind it. */
+    char *kept;             /* attribute that has the value as it was, beside; NULL: none */
+    char *kept_prefix;
+    size_t kept_prefix_len, kept_len;
+    bool not_null, strict; /* as the table has it */
+    bool indexed;          /* the key of a secondary index */
+    bool index_sort;       /* and a sort key somewhere, of 1,024 bytes at most */
+    bool special;          /* any of these: not the plain way of encoding */
+};
+
+/* One more attribute: a column's value once more, or text. */
+struct plan_added {
+    char *attribute;
+    char *prefix;
+    size_t prefix_len, attribute_len;
+    struct key_segment *segments;
+    size_t segment_count;
+    bool copy;    /* of one column, with its type; else text (S) */
+    bool indexed; /* the key of a secondary index */
+    bool index_sort;
+    int type;     /* 'S', 'N', 'B'; 0: as the value is */
 };
 
 enum index_projection { PROJECT_ALL, PROJECT_KEYS_ONLY, PROJECT_INCLUDE };
@@ -106,8 +121,13 @@ struct table_plan {
     struct key_schema schema;
     struct key_part parts[2];
     bool write_null; /* NULL becomes {"NULL":true}, else the attribute is left out */
+    bool has_source; /* the remote key has source_id in it */
     bool plain_key;  /* the row key can be read back from the remote key */
-    char *meeting;   /* why two rows could come out at one remote key; NULL: they cannot */
+    struct plan_added *added;
+    size_t added_count;
+    const char *ttl_attribute; /* when the item may go, Unix seconds; NULL: never. Borrowed from a
+                                  column. */
+    char *meeting; /* why two rows could come out at one remote key; NULL: they cannot */
     struct plan_capture capture;
     struct plan_index *indexes; /* that the table's own section asks for */
     size_t index_count;
@@ -126,11 +146,17 @@ struct plan_options {
     const char *target;
     const char *partition_key, *sort_key, *partition_key_name, *sort_key_name;
     bool write_null;
+    bool keep_key;          /* keep what becomes a UUID beside it */
+    const char *ttl_column; /* its attribute is when the item may go */
+    const char *source_id;  /* what {source_id} stands for in a key */
     void *arg;
     bool (*excludes)(void *arg, const char *column);
-    const char *(*renamed)(void *arg, const char *column); /* NULL: keeps its name */
+    const char *(*renamed)(void *arg, const char *column);   /* NULL: keeps its name */
+    const char *(*converted)(void *arg, const char *column); /* see mapping/convert.h */
+    const char *(*defaulted)(void *arg, const char *column); /* for NULL, as SQLite would keep it */
     /* The i-th index; false: there are no more. NULL: there are none. */
     bool (*index)(void *arg, size_t i, struct plan_index_option *out);
+    bool (*added)(void *arg, size_t i, const char **attribute, const char **text); /* the i-th */
 };
 
 /* 0; -ENOTSUP with the reason when this table cannot be mirrored; -ENOMEM. */
@@ -142,9 +168,11 @@ void plan_free(struct table_plan *p);
  * to notice a changed mapping. Caller frees; NULL on lack of memory. */
 char *plan_fingerprint(const struct table_plan *p);
 
-/* Type of the attribute that a column becomes: S, N or B; 0 when it is another, or goes by the
- * value. */
-char plan_column_type(const struct plan_column *c);
+/* The attribute of a column (by its SQLite name), one that is added or a key's by that very name,
+ * or of a column that is renamed to it, as the key of an index: its name and type. 0; -ENOENT when there is none; -ENOTSUP with what to write
+ * when no key can be of its type. */
+int plan_index_key(const struct table_plan *p, const char *name, const char **attribute,
+                   enum attr_type *type, struct err *err);
 
 /* "partition key id (N)" / "partition key a (S), sort key b#c (S)". */
 void plan_describe_key(const struct table_plan *p, struct buf *out);

@@ -35,76 +35,44 @@ static char *next_word(char **rest)
     return word;
 }
 
-/* --- attributes ------------------------------------------------------------------------------- */
+/* --- what is demanded of attributes ----------------------------------------------------------- */
 
-/* The attribute that is meant by the name of a column or of an attribute, and its type; 0: of no
- * single type. NULL: there is no such attribute. */
-static const char *attribute_of(const struct table_plan *p, const char *name, char *type)
+/* Encoded with care from now on: see item.c. A key of the table is there, of its type and not
+ * empty, anyhow. */
+static void demand(struct table_plan *p, const char *attribute, bool sort)
 {
-    for (size_t k = 0; k < p->schema.count; k++)
-        if (strcmp(p->schema.parts[k].name, name) == 0) {
-            *type = (char)p->schema.parts[k].type;
-            return p->schema.parts[k].name;
-        }
-    const struct plan_column *found = NULL;
-    for (size_t i = 0; !found && i < p->column_count; i++)
-        if (p->columns[i].attribute && strcmp(p->columns[i].attribute, name) == 0)
-            found = &p->columns[i];
-    for (size_t i = 0; !found && i < p->column_count; i++)
-        if (p->columns[i].attribute && strcasecmp(p->columns[i].name, name) == 0)
-            found = &p->columns[i];
-    if (!found)
-        return NULL;
-    *type = plan_column_type(found);
-    return found->attribute;
-}
-
-/* Of attributes that a row gives its item, the demand of indexes; NULL: none is kept. */
-static struct index_demand *demand_of(struct table_plan *p, const char *attribute)
-{
-    for (size_t i = 0; i < p->column_count; i++)
-        if (p->columns[i].attribute && strcmp(p->columns[i].attribute, attribute) == 0)
-            return &p->columns[i].demand;
-    return NULL;
-}
-
-static void demand(struct table_plan *p, const char *attribute, char type, bool sort)
-{
-    struct index_demand *d = demand_of(p, attribute);
-
     for (size_t k = 0; k < p->schema.count; k++)
         if (strcmp(p->schema.parts[k].name, attribute) == 0) {
             p->short_key[k] |= sort;
-            return; /* a key of the table is there, of its type and not empty, anyhow */
+            return;
         }
-    if (d)
-        *d = (struct index_demand){.type = type, .sort = d->sort || sort};
+    for (size_t i = 0; i < p->column_count; i++) {
+        struct plan_column *c = &p->columns[i];
+        if (strcmp(c->attribute, attribute) == 0) {
+            c->indexed = c->special = true;
+            c->index_sort |= sort;
+        }
+    }
+    for (size_t i = 0; i < p->added_count; i++) {
+        struct plan_added *a = &p->added[i];
+        if (strcmp(a->attribute, attribute) == 0) {
+            a->indexed = true;
+            a->index_sort |= sort;
+        }
+    }
 }
 
 /* --- one index -------------------------------------------------------------------------------- */
 
-static int refuse_type(struct plan_maker *m, const char *index, const char *name)
-{
-    return plan_refuse(m,
-                       "index \"%s\": the attribute of \"%s\" is not of one of the types S, N and B, "
-                       "which a key must be; declare the column, or index a copy as text: "
-                       "add.%s_key = {%s}",
-                       index, name, name, name);
-}
-
 static int add_key(struct plan_maker *m, struct plan_index *x, const char *name)
 {
     struct key_attribute *to = &x->keys.parts[x->keys.count];
-    char type = 0;
-    const char *attribute = attribute_of(m->plan, name, &type);
+    const char *attribute;
+    enum attr_type type;
+    int rc = plan_index_key(m->plan, name, &attribute, &type, m->err);
 
-    if (!attribute)
-        return plan_refuse(m,
-                           "index \"%s\" names \"%s\", which is no column (or an excluded one) and "
-                           "no attribute of it",
-                           x->name, name);
-    if (!type)
-        return refuse_type(m, x->name, name);
+    if (rc < 0)
+        return err_prefix(m->err, -ENOTSUP, "index \"%s\"", x->name);
     if (strlen(attribute) > MAX_KEY_NAME)
         return plan_refuse(m, "index \"%s\": the name of attribute \"%.40s…\" is longer than %d bytes",
                            x->name, attribute, MAX_KEY_NAME);
@@ -113,25 +81,33 @@ static int add_key(struct plan_maker *m, struct plan_index *x, const char *name)
                            name);
     if (!(to->name = strdup(attribute)))
         return plan_no_memory(m);
-    to->type = (enum attr_type)type;
+    to->type = type;
     x->keys.count++;
     return 0;
+}
+
+/* Of a column by its name, else what is named itself. */
+static const char *attribute_of(const struct table_plan *p, const char *name)
+{
+    long at = plan_column(p, name);
+
+    return at >= 0 ? p->columns[at].attribute : name;
 }
 
 /* Attributes that no column makes may come from other tables of the same target. */
 static int add_included(struct plan_maker *m, struct plan_index *x, char *list)
 {
-    char *word, type;
+    char *word;
 
     while ((word = next_word(&list))) {
-        const char *attribute = attribute_of(m->plan, word, &type);
+        const char *attribute = attribute_of(m->plan, word);
         if (!*word)
             continue;
         char **grown = reallocarray(x->include, x->include_count + 1, sizeof *grown);
         if (!grown)
             return plan_no_memory(m);
         x->include = grown;
-        if (!(grown[x->include_count] = strdup(attribute ? attribute : word)))
+        if (!(grown[x->include_count] = strdup(attribute)))
             return plan_no_memory(m);
         x->include_count++;
     }
@@ -226,10 +202,10 @@ static void demand_of_others(struct plan_maker *m, const struct plan_index_optio
     char *rest = text, *keys = text ? strsep(&rest, ":") : NULL, *word;
 
     for (size_t i = 0; i < 2 && (word = next_word(&keys)); i++) {
-        char type = 0;
-        const char *attribute = attribute_of(m->plan, word, &type);
-        if (attribute && type)
-            demand(m->plan, attribute, type, i == 1);
+        const char *attribute;
+        enum attr_type type;
+        if (plan_index_key(m->plan, word, &attribute, &type, NULL) == 0)
+            demand(m->plan, attribute, i == 1);
     }
 }
 
@@ -247,7 +223,6 @@ int plan_add_indexes(struct plan_maker *m)
     }
     for (size_t i = 0; rc == 0 && i < p->index_count; i++)
         for (size_t k = 0; k < p->indexes[i].keys.count; k++)
-            demand(p, p->indexes[i].keys.parts[k].name, (char)p->indexes[i].keys.parts[k].type,
-                   k == 1);
+            demand(p, p->indexes[i].keys.parts[k].name, k == 1);
     return rc;
 }

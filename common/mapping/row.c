@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "base/text.h"
-#include "mapping/number.h"
+#include "mapping/convert.h"
 
 /* A row in the making. Bytes in `store` move while it grows, so that until the end they are known
  * by where they begin. */
@@ -31,50 +30,41 @@ static int fail(struct maker *m, size_t column, const char *type)
     return -EINVAL;
 }
 
-static int take_number(struct maker *m, size_t column, const json_t *v)
-{
-    _cleanup_buf_ struct buf canonical = {0};
-
-    if (number_canonical(&canonical, json_string_value(v), json_string_length(v)) < 0)
-        return fail(m, column, "N");
-    if (!buf_ok(&canonical))
-        return -ENOMEM;
-    value_from_number(canonical.data, m->plan->columns[column].affinity, &m->row[column]);
-    return 0;
-}
-
-static int take_bytes(struct maker *m, size_t column, const json_t *v)
-{
-    size_t at = m->store->len;
-
-    if (base64_decode(m->store, json_string_value(v), json_string_length(v)) < 0)
-        return fail(m, column, "B");
-    m->stored[column] = at;
-    m->row[column] = (struct value){.kind = VALUE_BLOB, .len = m->store->len - at};
-    return 0;
-}
-
 /* One attribute: {"S":"…"}. */
-static int take_attribute(struct maker *m, size_t column, const json_t *attribute)
+static int take_attribute(struct maker *m, size_t column, const struct conversion *convert,
+                          const json_t *attribute)
 {
+    const struct plan_column *c = &m->plan->columns[column];
     const char *type = json_object_iter_key(json_object_iter((json_t *)attribute));
     const json_t *v = type ? json_object_get(attribute, type) : NULL;
+    bool null = type && strcmp(type, "NULL") == 0 && json_is_true(v);
+    size_t at = m->store->len;
 
     if (!type || json_object_size(attribute) != 1)
         return fail(m, column, "none");
-    if (strcmp(type, "NULL") == 0 && json_is_true(v))
+    /* JSON's null is a value, unless NULL is written in the same way. */
+    if (null && (convert->kind != CONVERT_JSON || m->plan->write_null))
         return 0;
-    if (!json_is_string(v))
+    int rc = convert_back(convert, c->affinity, type, v, &m->row[column], m->store);
+    if (rc == -EINVAL)
         return fail(m, column, type);
-    if (strcmp(type, "N") == 0)
-        return take_number(m, column, v);
-    if (strcmp(type, "B") == 0)
-        return take_bytes(m, column, v);
-    if (strcmp(type, "S") != 0)
-        return fail(m, column, type);
-    m->row[column] = (struct value){
-        .kind = VALUE_TEXT, .bytes = json_string_value(v), .len = json_string_length(v)};
-    return 0;
+    const struct value *got = &m->row[column];
+    bool bytes = got->kind == VALUE_TEXT || got->kind == VALUE_BLOB;
+    if (rc == 0 && bytes && !got->bytes)
+        m->stored[column] = at;
+    return rc;
+}
+
+static int take_column(struct maker *m, size_t i, const json_t *item)
+{
+    static const struct conversion none;
+    const struct plan_column *c = &m->plan->columns[i];
+    const json_t *kept = c->kept ? json_object_get(item, c->kept) : NULL;
+    const json_t *attribute = json_object_get(item, c->attribute);
+
+    if (kept)
+        return take_attribute(m, i, &none, kept);
+    return attribute ? take_attribute(m, i, &c->convert, attribute) : 0;
 }
 
 int row_from_item(const struct table_plan *p, const json_t *item, struct value *row,
@@ -86,11 +76,9 @@ int row_from_item(const struct table_plan *p, const json_t *item, struct value *
 
     buf_clear(store);
     for (size_t i = 0; rc == 0 && i < p->column_count; i++) {
-        const json_t *attribute = json_object_get(item, p->columns[i].attribute);
         row[i] = (struct value){.kind = VALUE_NULL};
         stored[i] = SIZE_MAX;
-        if (attribute)
-            rc = take_attribute(&m, i, attribute);
+        rc = take_column(&m, i, item);
     }
     if (rc < 0)
         return rc;
@@ -111,8 +99,18 @@ const char *plan_column_loss(const struct table_plan *p, const char *column)
             c = &p->columns[i];
     if (!c)
         return "it is excluded";
-    if (c->affinity == AFFINITY_NONE || c->affinity == AFFINITY_BLOB)
-        return "it has no numeric type, so that a real number that is whole (1.0) comes back as "
-               "an integer";
-    return NULL;
+    const char *loss = conversion_loss(&c->convert, c->affinity, c->strict);
+    if (c->kept)
+        loss = conversion_loss(&(struct conversion){.kind = CONVERT_NONE}, c->affinity, c->strict);
+    if (!loss && c->fallback && !c->not_null && !c->kept)
+        loss = "NULL comes back as its default";
+    return loss;
+}
+
+bool row_expired(const struct table_plan *p, const json_t *item, int64_t now)
+{
+    const json_t *ttl = p->ttl_attribute ? json_object_get(item, p->ttl_attribute) : NULL;
+    const char *text = json_string_value(json_object_get(ttl, "N"));
+
+    return text && strtod(text, NULL) < (double)now;
 }

@@ -28,4 +28,8 @@ int row_from_item(const struct table_plan *p, const json_t *item, struct value *
  * as "it is excluded", owned by the program; NULL: it comes back exactly. */
 const char *plan_column_loss(const struct table_plan *p, const char *column);
 
+/* Has the time of the item passed (plan.ttl_attribute; `now` in Unix seconds)? DynamoDB then
+ * deletes it some day: it is neither missing nor extra. */
+bool row_expired(const struct table_plan *p, const json_t *item, int64_t now);
+
 #endif

@@ -15,6 +15,9 @@
 
 enum value_kind { VALUE_NULL, VALUE_INTEGER, VALUE_REAL, VALUE_TEXT, VALUE_BLOB };
 
+/* Types of attributes that keys may have. */
+enum attr_type { ATTR_N = 'N', ATTR_S = 'S', ATTR_B = 'B' };
+
 struct value {
     enum value_kind kind;
     union {

@@ -34,6 +34,8 @@ int definition_add(struct table_definition *d, const struct table_plan *p, struc
 
     for (size_t i = 0; rc == 0 && i < p->index_count; i++)
         rc = table_definition_add_index(d, &p->indexes[i], err);
+    if (rc == 0 && p->ttl_attribute)
+        rc = table_definition_set_ttl(d, p->ttl_attribute, err);
     return rc;
 }
 

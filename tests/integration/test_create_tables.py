@@ -150,10 +150,10 @@ def test_rows_in_and_out_of_an_index(ready):
     ready.wait()
     letters = {d["key"]: (d["column"], d["reason"]) for d in ready.dead_letters()}
     assert letters == {
-        "id=3": ("email", "index_key_empty"),
-        "id=4": ("score", "index_key_type"),
-        "id=5": ("email", "index_key_type"),
-        "id=7": ("email", "index_key_too_long"),
+        "id=3": ("email", "key_empty"),
+        "id=4": ("score", "key_type"),
+        "id=5": ("email", "key_type"),
+        "id=7": ("email", "key_too_long"),
     }
     assert {i["id"] for i in ready.items("users")} == {1, 2, 6}
     assert set(next(i for i in ready.items("users") if i["id"] == 2)) == {"id"}
@@ -427,8 +427,9 @@ def test_a_terraform_template_says_the_same(ready):
 @pytest.mark.parametrize(
     "value, part",
     [
-        ("nothing", 'names "nothing", which is no column'),
-        ("loose", "add.loose_key = {loose}"),
+        ("nothing", '"nothing" is no column'),
+        ("loose", "convert.loose = string"),
+        ("flag", "add.NAME = {flag}"),
         ("email, email", "as partition key and as sort key"),
         ("email, score, id", "takes partition key[, sort key]"),
         (", email", "takes partition key[, sort key]"),
@@ -438,8 +439,8 @@ def test_a_terraform_template_says_the_same(ready):
     ],
 )
 def test_check_refuses_an_index_and_says_what_to_write(mirror, value, part):
-    mirror.sql("CREATE TABLE users(id INTEGER PRIMARY KEY, email TEXT, score REAL, loose)")
-    mirror.configure({"table users": {"index.one": value}})
+    mirror.sql("CREATE TABLE users(id INTEGER PRIMARY KEY, email TEXT, score REAL, loose, flag INT)")
+    mirror.configure({"table users": {"convert.flag": "bool", "index.one": value}})
     done = mirror.ctl("check")
     assert done.returncode == 2 and part in done.stderr and 'index "one"' in done.stderr
 
@@ -475,7 +476,7 @@ def test_tables_that_share_a_target_share_its_indexes(ready):
         ExpressionAttributeValues={":v": {"S": "a@b"}},
     )["Items"]
     assert sorted(i["pk"]["S"] for i in found) == ["NOTE#1", "USER#1"]
-    assert [(d["table"], d["reason"]) for d in ready.dead_letters()] == [("notes", "index_key_empty")]
+    assert [(d["table"], d["reason"]) for d in ready.dead_letters()] == [("notes", "key_empty")]
     eventually(lambda: ready.status()["health"] == "warning", "a dead letter is told")
 
 

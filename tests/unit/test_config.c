@@ -351,11 +351,33 @@ static void what_telemetry_takes(void **state)
            "(1 to 255 of A-Z a-z 0-9 _ . - / #, not AWS/...)");
 }
 
+static void tags_and_indexes_by_name(void **state)
+{
+    struct config *c = parse("[dynamodb]\ntag.team = a, b = c\ntag.Team = x\ntag.\"a b\" = y\n"
+                             "tag.gone = z\ntag.gone =\n[table \"t\"]\n"
+                             "index.by-user.1 = user_id, at : INCLUDE a, b\n");
+
+    (void)state;
+    assert_int_equal(c->tag.count, 3);
+    assert_string_equal(c->tag.items[0].value, "a, b = c");
+    assert_string_equal(c->tag.items[1].key, "Team"); /* AWS tells letters' case apart */
+    assert_string_equal(c->tag.items[2].key, "a b");
+    assert_int_equal(c->table_sections[0].index.count, 1);
+    assert_string_equal(c->table_sections[0].index.items[0].key, "by-user.1");
+    assert_string_equal(c->table_sections[0].index.items[0].value, "user_id, at : INCLUDE a, b");
+    config_free(c);
+    refuse("[dynamodb]\ntag = x\n", "syncd.conf:2: tag needs a name: tag.NAME = value");
+    refuse("[dynamodb]\ntag.aws:x = y\n",
+           "syncd.conf:2: tag.aws:x: names of tags that begin with aws: are AWS's own; choose "
+           "another");
+    refuse("[table \"t\"]\nindex.a = id\n",
+           "syncd.conf:2: index.a: \"a\" is not a name for an index (3 to 255 of A-Z a-z 0-9 _ . -)");
+}
+
 static void settings_of_later_versions_are_refused_unless_empty(void **state)
 {
     static const char *const keys[][2] = {
-        {"table \"t\"", "convert.c"}, {"table \"t\"", "default.c"},  {"table \"t\"", "add.c"},
-        {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
+        {"table \"t\"", "oversize"},
     };
 
     (void)state;
@@ -370,6 +392,28 @@ static void settings_of_later_versions_are_refused_unless_empty(void **state)
         buf_printf(&text, "[%s]\n%s =\n", keys[i][0], keys[i][1]);
         config_free(parse(text.data));
     }
+}
+
+static void conversions_are_checked_when_they_are_read(void **state)
+{
+    struct config *c;
+
+    (void)state;
+    c = parse("[source]\nsource_id = edge-7\n[table \"t\"]\nconvert.a = uuid5(example.org:users)\n"
+              "convert.b = timestamp(ms)\ndefault.b = 0\nadd.isPublicKey = {a}#x\nttl_column = b\n"
+              "keep_key = yes\n");
+    assert_string_equal(c->source_id, "edge-7");
+    assert_int_equal(c->table_sections[0].convert.count, 2);
+    assert_string_equal(c->table_sections[0].add.items[0].key, "isPublicKey");
+    assert_string_equal(c->table_sections[0].defaults.items[0].value, "0");
+    assert_string_equal(c->table_sections[0].ttl_column, "b");
+    assert_true(c->table_sections[0].keep_key);
+    config_free(c);
+    refuse("[table \"t\"]\nconvert.a = boolean\n",
+           "syncd.conf:2: convert.a: \"boolean\" is no conversion (bool, timestamp, epoch, json, "
+           "string, number, uuid5(NAMESPACE:NAME), binary)");
+    refuse("[source]\nsource_id = a#b\n",
+           "syncd.conf:2: source_id: \"a#b\" is not an id (1 to 64 letters, digits, _ . and -)");
 }
 
 static void settings_that_contradict_each_other(void **state)
@@ -462,7 +506,9 @@ int main(void)
         cmocka_unit_test(unknown_names_find_the_nearest),
         cmocka_unit_test(what_a_canary_and_a_heartbeat_must_be),
         cmocka_unit_test(what_telemetry_takes),
+        cmocka_unit_test(tags_and_indexes_by_name),
         cmocka_unit_test(settings_of_later_versions_are_refused_unless_empty),
+        cmocka_unit_test(conversions_are_checked_when_they_are_read),
         cmocka_unit_test(settings_that_contradict_each_other),
         cmocka_unit_test(quantities),
         cmocka_unit_test(a_setting_of_sizes),

@@ -152,6 +152,8 @@ static void the_sample_uncommented_is_valid(void **state)
     assert_string_equal(c->database, "/var/lib/app/app.db");
     config_diff(plain, c, collect, &got);
     assert_string_equal(got.data, "source.database\n"
+                                  "source.source_id\n"
+                                  "dynamodb.tag\n"
                                   "control.socket\n"
                                   "control.listen\n"
                                   "table \"chat_messages\".target\n"
@@ -160,7 +162,12 @@ static void the_sample_uncommented_is_valid(void **state)
                                   "table \"chat_messages\".partition_key_name\n"
                                   "table \"chat_messages\".sort_key_name\n"
                                   "table \"chat_messages\".exclude\n"
-                                  "table \"chat_messages\".rename\n");
+                                  "table \"chat_messages\".rename\n"
+                                  "table \"chat_messages\".convert\n"
+                                  "table \"chat_messages\".default\n"
+                                  "table \"chat_messages\".ttl_column\n"
+                                  "table \"chat_messages\".add\n"
+                                  "table \"chat_messages\".index\n");
     config_free(c);
     config_free(plain);
 }

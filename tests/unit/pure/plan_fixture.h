@@ -32,7 +32,51 @@
 struct said {
     const char *excluded[3];
     const char *renamed[3][2];
+    const char *converted[8][2];
+    const char *defaulted[3][2];
+    const char *added[4][2];
+    const char *indexed[3];
 };
+
+static inline const char *said_of(const char *const (*pairs)[2], size_t n, const char *column)
+{
+    for (size_t i = 0; i < n && pairs[i][0]; i++)
+        if (strcasecmp(pairs[i][0], column) == 0)
+            return pairs[i][1];
+    return NULL;
+}
+
+static inline const char *said_converted(void *arg, const char *column)
+{
+    return said_of(((const struct said *)arg)->converted, 8, column);
+}
+
+static inline const char *said_defaulted(void *arg, const char *column)
+{
+    return said_of(((const struct said *)arg)->defaulted, 3, column);
+}
+
+static inline bool said_added(void *arg, size_t i, const char **attribute, const char **text)
+{
+    const struct said *s = arg;
+
+    if (i >= 4 || !s->added[i][0])
+        return false;
+    *attribute = s->added[i][0];
+    *text = s->added[i][1];
+    return true;
+}
+
+/* An index by each of them, its name the same. */
+static inline bool said_index(void *arg, size_t i, struct plan_index_option *out)
+{
+    const struct said *s = arg;
+
+    if (i >= 3 || !s->indexed[i])
+        return false;
+    *out = (struct plan_index_option){.name = s->indexed[i], .value = s->indexed[i]};
+    return true;
+}
 
 static inline bool said_excludes(void *arg, const char *column)
 {
@@ -54,7 +98,9 @@ static inline const char *said_renamed(void *arg, const char *column)
     return NULL;
 }
 
-#define SAID(s) .arg = &(s), .excludes = said_excludes, .renamed = said_renamed
+#define SAID(s)                                                                                    \
+    .arg = &(s), .excludes = said_excludes, .renamed = said_renamed, .converted = said_converted,  \
+    .defaulted = said_defaulted, .added = said_added, .index = said_index
 
 static inline void plan_drop(struct table_plan **p)
 {
