@@ -1,11 +1,12 @@
 """syncctl create-tables: what is made, compared, added, made anew, and printed; boto3 looks."""
 
 import json
+import subprocess
 
 import pytest
 
 from fault_rules import Fault
-from harness import eventually
+from harness import SYNCCTL, eventually
 
 SCHEMA = (
     "CREATE TABLE users(id INTEGER PRIMARY KEY, email TEXT, score REAL)",
@@ -117,6 +118,50 @@ def test_the_daemon_makes_the_same(ready):
     assert described(ready, "books")["DeletionProtectionEnabled"] is True
     assert tags(ready, "books")["team"] == "books & more"
     created(ready)  # which finds no difference
+
+
+def ttl(mirror, table):
+    about = mirror.client.describe_time_to_live(TableName=mirror.target(table))["TimeToLiveDescription"]
+    return about.get("AttributeName") if about["TimeToLiveStatus"] == "ENABLED" else None
+
+
+TTL = {"table books": {"ttl_column": "added", "rename.added": "goneAt"}}
+
+
+@pytest.mark.engine
+def test_items_expire_by_the_attribute_of_ttl_column(ready):
+    created(ready, "users")
+    ready.configure(TTL)
+    created(ready)
+    assert ttl(ready, "books") == "goneAt" and ttl(ready, "users") is None
+    ready.configure({"table books": {"ttl_column": None}, "table users": {"ttl_column": "score"}})
+    code, tables = differences(ready)
+    assert code == 1
+    (found,) = tables[ready.target("books")]["differences"]
+    assert (found["aspect"], found["missing"]) == ("ttl", False) and "goneAt" in found["message"]
+    (found,) = tables[ready.target("users")]["differences"]
+    assert (found["aspect"], found["missing"]) == ("ttl", True) and "score" in found["message"]
+    created(ready, "--update", "users")
+    assert ttl(ready, "users") == "score"
+
+
+def test_the_daemon_sets_it_on_tables_that_it_makes(ready):
+    ready.configure(TTL)
+    ready.start()
+    ready.settle()
+    assert ttl(ready, "books") == "goneAt" and ttl(ready, "users") is None
+
+
+def test_one_table_expires_by_one_attribute(ready):
+    target = ready.prefix + "one"
+    ready.configure(
+        {
+            "table users": {"target": target, "partition_key": "U#{id}", "ttl_column": "score"},
+            "table books": {"target": target, "partition_key": "B#{isbn}", "ttl_column": "added"},
+        }
+    )
+    done = ready.ctl("check")
+    assert done.returncode == 2 and "by added and by score" in done.stderr
 
 
 def query(mirror, table, index, name, value):
@@ -337,6 +382,27 @@ def test_a_creation_that_was_cut_off_is_finished(faulty, fault):
     assert faulty.ctl("create-tables", "--update", "users").returncode == 0
     assert fault.tables.by_name[faulty.target("users")].recovery
     assert faulty.ctl("create-tables", "users").returncode == 0
+
+
+def test_killed_between_the_calls_it_is_finished(faulty, fault):
+    faulty.sql(*SCHEMA)
+    faulty.configure(WITH_BACKUPS)
+    held = fault.faults.add(Fault("hold", times=None, op="UpdateContinuousBackups"))
+    process = subprocess.Popen(
+        [SYNCCTL, "--config", faulty.config, "create-tables"],
+        env=faulty.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    eventually(fault.held, "the call on its way")
+    process.kill()
+    process.wait()
+    fault.faults.remove(held)
+    fault.release()
+    assert len(fault.table_names()) == 1  # one after another
+    assert faulty.ctl("create-tables", "--update").returncode == 0
+    assert all(t.recovery for t in fault.tables.by_name.values())
+    assert differences(faulty)[0] == 0
 
 
 def test_a_refusal_to_say_is_no_difference(faulty, fault):
