@@ -141,10 +141,16 @@ bool config_covers_table(const struct config *c, const char *table);
 /* Is this column left out (exclude_columns globs "table.column", or the section's exclude)? */
 bool config_excludes_column(const struct config *c, const char *table, const char *column);
 
-/* Every setting that differs, as "section.key" or `table "x".key`. `reloadable` says whether the
- * running daemon takes it. A section with nothing but defaults is as good as none. `key` lives
- * during the call. Returns how many differ. */
-typedef void config_diff_fn(void *arg, const char *key, bool reloadable);
+/* What it takes for a setting to have effect. */
+enum config_effect {
+    EFFECT_RELOAD,  /* the running daemon takes it */
+    EFFECT_REMAP,   /* so too, but items may change by it */
+    EFFECT_RESTART, /* it does not */
+};
+
+/* Every setting that differs, as "section.key" or `table "x".key`. A section with nothing but
+ * defaults is as good as none. `key` lives during the call. Returns how many differ. */
+typedef void config_diff_fn(void *arg, const char *key, enum config_effect effect);
 size_t config_diff(const struct config *a, const struct config *b, config_diff_fn *fn, void *arg);
 
 /* The sample file: every key at its default, explained. etc/syncd.conf is this output. */

@@ -41,6 +41,7 @@ struct config_option {
     option_pair_check_fn *check_pair;
     bool exact; /* pairs: subkeys that differ in letters' case are two */
     bool reloadable;
+    bool remaps;         /* a reload takes it when told to: it changes items */
     const char *example; /* shown in the sample instead of the default */
     const char *help;    /* for the sample; lines end in \n except the last */
 };

@@ -293,6 +293,8 @@ static int to_uuid(const struct conversion *c, enum affinity affinity, const str
     if (v->kind == VALUE_BLOB && affinity != AFFINITY_BLOB && affinity != AFFINITY_NONE)
         return fault_set(f, NULL, "not_for_uuid",
                          "the column holds BLOB, which uuid5 takes of BLOB columns only");
+    if (v->kind == VALUE_TEXT && !utf8_valid(v->bytes, v->len))
+        return fault_set(f, NULL, "invalid_utf8", "the text is not valid UTF-8");
     if (c->name)
         buf_printf(&name, "%s:", c->name);
     append_name(&name, v);

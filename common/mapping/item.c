@@ -27,6 +27,17 @@ static int check_text(const char *column, const struct value *v, struct item_fau
     return fault_set(f, column, "invalid_utf8", "the text is not valid UTF-8");
 }
 
+/* number_size() of an integer as it is printed here: most numbers are. */
+static size_t integer_size(const char *s, size_t n)
+{
+    bool negative = *s == '-';
+
+    while (n > 1 && s[n - 1] == '0')
+        n--;
+    n -= negative;
+    return n == 1 && s[negative] == '0' ? 1 : 1 + (n + 1) / 2 + negative;
+}
+
 /* --- attributes ------------------------------------------------------------------------------- */
 
 /* Append `{"N":"…"}` without its opening brace, which the column's prefix holds; add the value's
@@ -55,7 +66,8 @@ static int append_value(struct buf *out, const char *column, const struct value 
         }
         if (!buf_ok(out))
             return -ENOMEM;
-        *size += number_size(out->data + start, out->len - start);
+        *size += v->kind == VALUE_INTEGER ? integer_size(out->data + start, out->len - start)
+                                          : number_size(out->data + start, out->len - start);
         buf_lit(out, "\"}");
         return 0;
     case VALUE_TEXT:

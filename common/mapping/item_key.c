@@ -127,7 +127,9 @@ static int part_bytes(const struct table_plan *p, size_t part, const struct valu
         const struct value *v = column_value(c, &row_key[s->column]);
         if ((rc = check_key_column(c, v, f)) < 0)
             return rc;
-        if (k->kind == KEY_COLUMN)
+        if (k->kind == KEY_COLUMN && v->kind == VALUE_INTEGER && c->convert.kind == CONVERT_NONE)
+            buf_append_i64(out, v->integer); /* what most keys are */
+        else if (k->kind == KEY_COLUMN)
             rc = item_scalar(c, v, out, &type, f);
         else
             rc = append_column_text(c, v, k->kind == KEY_JOINED, out, f);

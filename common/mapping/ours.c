@@ -45,17 +45,53 @@ static bool is_number_text(char c)
     return isdigit((unsigned char)c) || strchr("+-.eE", c);
 }
 
-/* Can a column of that affinity be written so in a key? Whether it really is, making the key again
- * tells. */
-static bool can_be(enum affinity a, const char *s, size_t n)
+static bool all(const char *s, size_t n, bool (*fits)(char c))
 {
-    if (a == AFFINITY_TEXT)
-        return true;
     for (size_t i = 0; i < n; i++)
-        if (s[i] == '\0' ||
-            !(a == AFFINITY_BLOB ? isxdigit((unsigned char)s[i]) != 0 : is_number_text(s[i])))
+        if (!fits(s[i]))
             return false;
-    return a == AFFINITY_BLOB ? n % 2 == 0 : n > 0;
+    return true;
+}
+
+static bool is_hex(char c)
+{
+    return isxdigit((unsigned char)c) != 0;
+}
+
+static bool is_uuid(char c)
+{
+    return is_hex(c) || c == '-';
+}
+
+static bool is_number(char c)
+{
+    return c != '\0' && is_number_text(c);
+}
+
+/* Can the column be written so in a key? Whether it really is, making the key again tells. */
+static bool can_be(const struct plan_column *c, const char *s, size_t n)
+{
+    switch (c->convert.kind) {
+    case CONVERT_TIMESTAMP:
+    case CONVERT_STRING:
+        return true;
+    case CONVERT_EPOCH:
+    case CONVERT_NUMBER:
+        return n > 0 && all(s, n, is_number);
+    case CONVERT_UUID5:
+        return n == UUID_TEXT && all(s, n, is_uuid);
+    case CONVERT_BINARY:
+        return n % 2 == 0 && all(s, n, is_hex);
+    case CONVERT_NONE:
+    case CONVERT_BOOL:
+    case CONVERT_JSON:
+        break;
+    }
+    if (c->affinity == AFFINITY_TEXT)
+        return true;
+    if (c->affinity == AFFINITY_BLOB)
+        return n % 2 == 0 && all(s, n, is_hex);
+    return n > 0 && all(s, n, is_number);
 }
 
 struct matching {
@@ -84,10 +120,10 @@ static bool match_from(struct matching *m, size_t segment, size_t at)
         found = n <= left && memcmp(m->text + at, s->literal, n) == 0 &&
                 match_from(m, segment + 1, at + n);
     } else {
-        enum affinity a = m->plan->columns[s->column].affinity;
+        const struct plan_column *c = &m->plan->columns[s->column];
         for (size_t n = segment + 1 == k->segment_count ? left : 0; n <= left && !found; n++) {
             m->pieces[segment] = (struct piece){m->text + at, n};
-            found = can_be(a, m->text + at, n) && match_from(m, segment + 1, at + n);
+            found = can_be(c, m->text + at, n) && match_from(m, segment + 1, at + n);
             if (found)
                 m->pieces[segment] = (struct piece){m->text + at, n};
         }
@@ -109,7 +145,7 @@ static bool match_joined(const struct table_plan *p, const struct key_part *k,
         if (at > v->len || (at == v->len) != (i + 1 == k->segment_count))
             return false;
         pieces[i] = (struct piece){v->bytes + from, at - from};
-        if (!can_be(p->columns[k->segments[i].column].affinity, pieces[i].bytes, pieces[i].len))
+        if (!can_be(&p->columns[k->segments[i].column], pieces[i].bytes, pieces[i].len))
             return false;
         at++;
     }

@@ -545,6 +545,8 @@ bool suspects_call(const struct mirror *m);
 unsigned suspects_slice(struct mirror *m, usec now);
 
 /* orders.c */
+/* Open the database if it is not. 0, or negative with a sentence. */
+int orders_need_source(struct mirror *m, struct err *err);
 /* Where taking the triggers out failed, the store's word for it goes too. 0 or negative. */
 int orders_withdraw(struct mirror *m);
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */

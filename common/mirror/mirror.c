@@ -200,7 +200,11 @@ static unsigned work(struct mirror *m, usec now)
     if (!m->attached || !targets_looked_at(m) || !barrier_open(m))
         return 0;
     targets_open_fresh(m, now);
+    if (!m->sentinel)
+        mirror_ack(m, now, true);
     bits = reader_slice(m, now);
+    if (m->attached && !m->sentinel)
+        return bits | MIRROR_BUSY;
     if (PLANTED(LATE_LOAD) && m->late) {
         struct event ev = {.kind = EVENT_OFFER, .payload = m->late};
         m->late = NULL;

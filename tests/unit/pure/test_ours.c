@@ -263,9 +263,34 @@ static void test_the_key_of_an_item_in_json(void **state)
     assert_int_equal(item_key_of_json(&p->schema, other, &key), -EINVAL);
 }
 
+/* Keys of converted columns are ours by the form that they have after it, and give no row back. */
+static void test_converted_columns(void **state)
+{
+    (void)state;
+    TABLE(t, "users", 1, COLUMN("id", AFFINITY_INTEGER));
+    struct said said = {.converted = {{"id", "uuid5(example.org:users)"}}};
+    struct plan_options o = {SAID(said), .partition_key = "USER#{id}"};
+    _cleanup_plan_ struct table_plan *p = planned(&t, &o);
+    _cleanup_buf_ struct buf key = {0}, other = {0}, store = {0};
+    struct item_fault fault;
+    struct value row[] = {integer(1)}, back[1];
+
+    assert_int_equal(item_key(p, row, &key, NULL, &fault), 0);
+    assert_true(plan_key_fits(p, key.data, key.len));
+    assert_int_equal(plan_key_row(p, key.data, key.len, back, &store), -EINVAL);
+    assert_int_equal(item_key_part(&other, ATTR_S, "USER#1", 6), 0);
+    assert_false(plan_key_fits(p, other.data, other.len));
+    said.converted[0][1] = "string";
+    _cleanup_plan_ struct table_plan *q = planned(&t, &o);
+    assert_true(plan_key_fits(q, other.data, other.len));
+    assert_int_equal(plan_key_row(q, other.data, other.len, back, &store), 0);
+    assert_int_equal(back[0].integer, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_converted_columns),
         cmocka_unit_test(test_a_bare_key_says_nothing_about_whose_item_it_is),
         cmocka_unit_test(test_a_template_with_words_tells),
         cmocka_unit_test(test_a_prefix_tells_machines_apart),
