@@ -397,6 +397,8 @@ static int start_mirror(struct daemon *d, struct err *err)
                                .dead_letter = dead_letter,
                                .note = note,
                                .targets_changed = targets_changed,
+                               .survey = surveyor_start,
+                               .mark = ownership_mark,
                                .service_time = service_time};
     uint64_t seed = 0;
     const char *text;

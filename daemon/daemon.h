@@ -8,6 +8,7 @@
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     access.c    region, endpoint, credentials
  *     targets.c   are the DynamoDB tables there
+ *     ownership.c whose they are: markers in meta_table; surveyor.c what is in them
  *     health.c    is all well, and if not, why; stall.c judges whether things move
  *     canary.c    a row of our own goes all the way and is read back
  *     heartbeat.c tells somebody elsewhere that all is well
@@ -20,6 +21,7 @@
 #ifndef SYNCD_DAEMON_DAEMON_H
 #define SYNCD_DAEMON_DAEMON_H
 
+#include <jansson.h>
 #include <uv.h>
 
 #include "aws/credentials_cache.h"
@@ -30,6 +32,7 @@
 #include "canary.h"
 #include "config/config.h"
 #include "control.h"
+#include "dynamodb/marker.h"
 #include "heartbeat.h"
 #include "jobs/table_check.h"
 #include "loop_stall.h"
@@ -42,6 +45,36 @@
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_STOPPING };
 enum health { HEALTH_OK, HEALTH_WARNING, HEALTH_CRITICAL };
 
+/* Whose a table is: its marker is read before it is opened, and written before it is first written;
+ * in between its items may have to be looked at. */
+enum ownership_step { OWN_IDLE, OWN_LOOK, OWN_MARK, OWN_HAND_OVER };
+struct ownership {
+    enum ownership_step step;
+    struct ddb_call *call;
+    usec due;
+    unsigned failures;
+    bool created;      /* the table was, just now */
+    char identity[80]; /* of the table */
+    struct marker own; /* as it is there; generation "": it is not */
+};
+
+struct survey {
+    bool active;
+    struct ddb_call *call;
+    json_t *after; /* last key of the page before */
+    usec due;
+    unsigned failures;
+};
+
+/* Does meta_table take markers? */
+struct meta_table {
+    struct table_check *check;
+    bool looked, there;
+    usec due, look_again;
+    unsigned failures;
+    char why[400]; /* not there */
+};
+
 /* A look at one DynamoDB table: at the start, and now and then while it is parked. */
 struct probe {
     struct daemon *daemon;
@@ -50,6 +83,8 @@ struct probe {
     usec due;                  /* USEC_NEVER: the table is open */
     unsigned failures;
     bool again; /* a changed order while a check is under way */
+    struct ownership own;
+    struct survey survey;
 };
 
 /* What was read is being made durable: source_sync.c. The thread has all but `running` for itself
@@ -115,6 +150,9 @@ struct daemon {
     struct probe **probes;
     uint32_t probe_count;
     unsigned checks_running;
+    struct meta_table meta;
+    struct control_call *handing_over; /* waits for the markers */
+    char handover_failed[400];
     bool engine_wants_credentials, credentials_warning;
     char provider_name[96];
     int64_t credentials_expire; /* Unix seconds, 0: never or unknown */
@@ -219,6 +257,26 @@ void targets_credentials(struct daemon *d);
 /* Look at parked tables and at credentials now. */
 void targets_retry_now(struct daemon *d);
 void targets_stop(struct daemon *d);
+
+/* ownership.c */
+/* The table is there: open it, unless it is somebody else's. */
+void ownership_look(struct probe *p, const char *identity, bool created);
+void ownership_mark(void *arg, uint32_t target);
+void ownership_turn(struct daemon *d, usec now);
+usec ownership_due(const struct daemon *d);
+void ownership_retry_now(struct daemon *d);
+void ownership_stop(struct daemon *d, struct probe *p);
+/* Why markers cannot be written; NULL: they can, or nobody has looked yet. */
+const char *ownership_unprotected(const struct daemon *d);
+/* Mark every table as handed over, and answer the call when that is done, or cannot be. */
+void ownership_hand_over(struct daemon *d, struct control_call *call);
+bool ownership_handing_over(const struct daemon *d);
+
+/* surveyor.c */
+void surveyor_start(void *arg, uint32_t target);
+void surveyor_turn(struct daemon *d, usec now);
+usec surveyor_due(const struct daemon *d);
+void surveyor_stop(struct probe *p);
 
 /* health.c */
 struct reason {

@@ -165,6 +165,8 @@ static json_t *tables_array(const struct daemon *d)
         json_object_set_new(o, "items_deleted", json_integer((json_int_t)t.items_deleted));
         json_object_set_new(o, "dead_letters", json_integer(t.dead_letters));
         json_object_set_new(o, "reason", t.reason[0] ? text(t.reason) : json_null());
+        json_object_set_new(o, "foreign_items",
+                            t.foreign < 0 ? json_null() : json_integer(t.foreign));
         json_array_append_new(list, o);
     }
     return list;

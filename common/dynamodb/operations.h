@@ -21,8 +21,9 @@ enum operation_need {
     NEED_NOT,
     NEED_TABLES, /* on every table */
     NEED_CREATE, /* on every table, where create_tables = yes */
-    NEED_CANARY, /* on meta_table, where there is a canary */
-    /* What tables are to have: on every table (the canary's has no TTL and no indexes) … */
+    NEED_META,   /* on meta_table, where it is used */
+    NEED_DATA,   /* on every table but meta_table */
+    /* What tables are to have: on every table (meta_table has no TTL and no indexes) … */
     NEED_TTL,      /* where some table has a TTL */
     NEED_TAGS,     /* where tags are configured */
     NEED_RECOVERY, /* with point_in_time_recovery */

@@ -7,11 +7,8 @@
 #include "base/text.h"
 
 static const char *const purposes[POLICY_PURPOSES] = {
-    [POLICY_DAEMON] = "daemon",
-    [POLICY_TABLES] = "tables",
-    [POLICY_VERIFY] = "verify",
-    [POLICY_RESTORE] = "restore",
-    [POLICY_PURGE] = "purge",
+    [POLICY_DAEMON] = "daemon",   [POLICY_TABLES] = "tables", [POLICY_VERIFY] = "verify",
+    [POLICY_RESTORE] = "restore", [POLICY_PURGE] = "purge",
 };
 
 bool policy_purpose_find(const char *word, enum policy_purpose *out)
@@ -32,7 +29,7 @@ static void print_arn(const struct policy_request *r, const char *table, struct 
                table);
 }
 
-/* Does the operation go with this statement: of the tables (`meta` false) or of the canary's? */
+/* Does the operation go with this statement: of the tables (`meta` false) or of meta_table? */
 static bool belongs(const struct policy_request *r, const struct ddb_operation *o, bool meta)
 {
     switch (o->need[r->purpose]) {
@@ -40,8 +37,10 @@ static bool belongs(const struct policy_request *r, const struct ddb_operation *
         return true;
     case NEED_CREATE:
         return r->create_tables;
-    case NEED_CANARY:
+    case NEED_META:
         return meta;
+    case NEED_DATA:
+        return !meta;
     case NEED_TTL:
         return r->ttl && !meta;
     case NEED_TAGS:
@@ -92,15 +91,11 @@ static void print_statement(const struct policy_request *r, const char *sid,
 void policy_print(const struct policy_request *r, struct buf *out)
 {
     static const char *const sids[POLICY_PURPOSES] = {
-        [POLICY_DAEMON] = "SyncdTables",
-        [POLICY_TABLES] = "SyncdCreateTables",
-        [POLICY_VERIFY] = "SyncdVerify",
-        [POLICY_RESTORE] = "SyncdRestore",
+        [POLICY_DAEMON] = "SyncdTables", [POLICY_TABLES] = "SyncdCreateTables",
+        [POLICY_VERIFY] = "SyncdVerify", [POLICY_RESTORE] = "SyncdRestore",
         [POLICY_PURGE] = "SyncdPurge",
     };
-    /* Only the daemon and whoever makes or clears tables have to do with the canary's. */
-    bool meta = r->meta_table && (r->purpose == POLICY_DAEMON || r->purpose == POLICY_TABLES ||
-                                  r->purpose == POLICY_PURGE);
+    bool meta = r->meta_table && r->purpose != POLICY_VERIFY;
 
     buf_lit(out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
     if (r->table_count)
@@ -108,7 +103,7 @@ void policy_print(const struct policy_request *r, struct buf *out)
     if (r->table_count && meta)
         buf_lit(out, ",\n");
     if (meta)
-        print_statement(r, "SyncdCanary", &r->meta_table, 1, true, out);
+        print_statement(r, "SyncdMeta", &r->meta_table, 1, true, out);
     buf_lit(out, "\n  ]\n}\n");
 }
 

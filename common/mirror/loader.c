@@ -279,6 +279,10 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
 
     if (PLANTED(SWEEP_SKIPPED))
         return SQLITE_OK;
+    /* Of no row that could be looked up: a write on its way tells. */
+    if (rc == SQLITE_OK && mine && !d->row_key_len && !p->t->plan->plain_key &&
+        engine_has(m->engine, p->t->target, d->key, d->key_len))
+        return rc;
     if (rc == SQLITE_OK && mine)
         rc = has_row(p, d, key, &yes);
     if (rc != SQLITE_OK || !mine || yes)

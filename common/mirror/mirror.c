@@ -84,6 +84,7 @@ void mirror_tick(struct mirror *m)
     struct err err = {0};
     struct stamp s;
 
+    survey_turn(m);
     if (m->source ? source_check_file(m->source, &err) == SOURCE_OK : !m->attached) {
         /* The application may have changed it; a lock is no news, and asking would be in the way of
          * writers that reading gives way to. */

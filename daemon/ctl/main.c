@@ -48,8 +48,9 @@ static const struct command commands[] = {
      "  --full    send every row, whatever was sent before\n",
      true, cmd_resync},
     {"approve", ROWS, "", "let held comparisons delete what they would",
-     "A comparison that would delete more than hold_deletes of a table waits for this.\n", true,
-     cmd_approve},
+     "A comparison that would delete more than hold_deletes of a table waits for this; so do a\n"
+     "database that is not the one we knew, and DynamoDB tables of another database.\n",
+     true, cmd_approve},
     {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
      "write the configuration and the unit's drop-in for a database",
      "Writes /etc/syncd/NAME.conf, with what --region, --endpoint-url and --profile say, and for\n"
@@ -92,19 +93,32 @@ static const struct command commands[] = {
     {"purge", SETUP, "[--delete-tables] [--yes] [TABLE...]",
      "remove our items from DynamoDB, and never others",
      "Looks through the DynamoDB tables, says what is ours in them and what is not, asks, and\n"
-     "deletes what is ours: what was sent from here, and items whose keys a template of ours makes.\n"
+     "deletes what is ours: what was sent from here, and items whose keys a template of ours "
+     "makes.\n"
      "The rows stay in the database. No daemon may run meanwhile. With TABLE (SQLite names) what\n"
      "these have sent.\n"
      "  --delete-tables  delete the DynamoDB tables themselves, unless they hold other items\n"
      "  --yes            do not ask\n",
      false, cmd_purge},
     {"attach", SETUP, "[--adopt]", "put triggers and journal in, and heal what was missed",
-     "  --adopt  also of a database that is held: it is mirrored as one of its own\n", false,
-     cmd_attach},
+     "  --adopt  also of a database that is held: it is mirrored as one of its own; and into\n"
+     "           DynamoDB tables that are held because they hold items of others, which stay, or\n"
+     "           belong to another database\n",
+     false, cmd_attach},
     {"detach", SETUP, "[-- COMMAND...]", "take the triggers out until attached again",
      "With a COMMAND: take them out, run it, and attach again whatever happens; exits as the\n"
      "command did. For migrations that no trigger may meet.\n",
      false, cmd_detach},
+    {"handover", SETUP, "[--timeout 30m] | --undo [--yes]",
+     "let others write DynamoDB from now on, and never overwrite them",
+     "Waits until all is in DynamoDB and confirmed, takes the triggers out of the database, and\n"
+     "marks the tables as handed over: here and in meta_table, so that no syncd writes there any\n"
+     "more, not even one with a new state file or on another host.\n"
+     "  --timeout DURATION    wait no longer; 30m when not given\n"
+     "  --undo                take the tables back: what others wrote there since is overwritten\n"
+     "                        by the rows of the database\n"
+     "  --yes                 do not ask\n",
+     true, cmd_handover},
     {"uninstall", SETUP, "[--all]", "remove every _syncd_ object from the database for good",
      "  --all    the daemon's own file as well\n", false, cmd_uninstall},
 };

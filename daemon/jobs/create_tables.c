@@ -234,6 +234,8 @@ static int definitions_of(const struct config *c, char *const *only, size_t only
         return rc;
     rc = definitions_make(c, &plans, only, only_count, out, err);
     plan_list_free(&plans);
+    if (rc == 0 && only_count == 0 && (rc = definitions_add_meta(c, out, err)) < 0)
+        definitions_free(out);
     return rc;
 }
 

@@ -7,6 +7,10 @@
 
 #include "base/cleanup.h"
 
+const struct key_schema definition_meta_key = {
+    .parts = {{.name = (char *)"id", .type = ATTR_S}, {.name = (char *)"kind", .type = ATTR_S}},
+    .count = 2};
+
 int definition_begin(const struct config *c, const char *target, const struct key_schema *key,
                      struct table_definition **out, struct err *err)
 {
@@ -116,5 +120,18 @@ int definitions_make(const struct config *c, const struct plan_list *l, char *co
         definitions_free(&made);
     else
         *out = made;
+    return rc;
+}
+
+int definitions_add_meta(const struct config *c, struct definition_list *l, struct err *err)
+{
+    if (found(l, c->meta_table))
+        return 0;
+    struct table_definition **grown = reallocarray(l->items, l->count + 1, sizeof *grown);
+    if (!grown)
+        return err_set(err, -ENOMEM, "out of memory");
+    l->items = grown;
+    int rc = definition_begin(c, c->meta_table, &definition_meta_key, &grown[l->count], err);
+    l->count += rc == 0;
     return rc;
 }

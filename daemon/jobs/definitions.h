@@ -13,6 +13,9 @@ int definition_begin(const struct config *c, const char *target, const struct ke
                      struct table_definition **out, struct err *err);
 int definition_add(struct table_definition *d, const struct table_plan *p, struct err *err);
 
+/* Key of meta_table: id (S), kind (S). */
+extern const struct key_schema definition_meta_key;
+
 struct definition_list {
     struct table_definition **items; /* each target once, in the order of the schema */
     size_t count;
@@ -22,6 +25,8 @@ struct definition_list {
  * of them is not mirrored. */
 int definitions_make(const struct config *c, const struct plan_list *l, char *const *only,
                      size_t only_count, struct definition_list *out, struct err *err);
+/* And meta_table, unless it is there for the canary already. 0, -EINVAL, -ENOMEM. */
+int definitions_add_meta(const struct config *c, struct definition_list *l, struct err *err);
 void definitions_free(struct definition_list *l);
 
 #endif

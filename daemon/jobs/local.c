@@ -68,8 +68,14 @@ static void no_change(void *arg)
 static int with_mirror(const struct config *c, int (*order)(struct mirror *m, struct err *err),
                        struct err *err)
 {
-    const struct mirror_edge edge = {NULL,     no_send,   no_sync, no_park,   no_reply,
-                                     no_retry, no_letter, no_note, no_change, NULL};
+    const struct mirror_edge edge = {.send = no_send,
+                                     .sync_source = no_sync,
+                                     .parked = no_park,
+                                     .credentials = no_reply,
+                                     .retrying = no_retry,
+                                     .dead_letter = no_letter,
+                                     .note = no_note,
+                                     .targets_changed = no_change};
     struct mirror *m = NULL;
     int rc = mirror_new(c, &edge, 1, &m, err);
 

@@ -3,10 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "mirror/plans.h"
 #include "source/canary.h"
+
+#define LOCK_PATIENCE (5 * USEC_PER_SEC)
 
 void plan_list_free(struct plan_list *l)
 {
@@ -49,15 +53,29 @@ static int plan_one(const struct config *c, struct plan_list *l, size_t i)
     return rc == -ENOMEM || (rc < 0 && !l->refusals[i]) ? -ENOMEM : 0;
 }
 
+/* A commit in rollback mode, or whoever is the first or the last to use the -wal, shuts others out
+ * for a moment. */
+static enum source_problem read_catalog(const char *database, struct catalog **out, struct err *err)
+{
+    usec until = clock_monotonic() + LOCK_PATIENCE;
+
+    for (;;) {
+        struct source *s = NULL;
+        enum source_problem p = source_open(database, &s, err);
+        if (p == SOURCE_OK)
+            p = catalog_read(s, out, err);
+        source_close(s);
+        if (p != SOURCE_LOCKED || clock_monotonic() > until)
+            return p;
+        usleep(5 * USEC_PER_MSEC);
+    }
+}
+
 int plan_list_make(const struct config *c, struct plan_list *out, struct err *err)
 {
-    struct source *s = NULL;
     struct plan_list l = {0};
 
-    if (source_open(c->database, &s, err) != SOURCE_OK)
-        return -EIO;
-    enum source_problem p = catalog_read(s, &l.catalog, err);
-    source_close(s);
+    enum source_problem p = read_catalog(c->database, &l.catalog, err);
     if (p != SOURCE_OK)
         return -EIO;
     if (c->canary && canary_describe(l.catalog) != SQLITE_OK) {

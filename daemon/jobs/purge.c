@@ -10,6 +10,7 @@
 #include "jobs/definitions.h"
 #include "jobs/deleter.h"
 #include "jobs/purge_look.h"
+#include "jobs/purge_owner.h"
 #include "jobs/table_delete.h"
 
 /* Digests that are gone are kept so in steps: after a crash the rest is looked for once more. */
@@ -48,11 +49,12 @@ static int open_state(struct purge *p)
     struct err why = *p->err;
 
     if (rc == -EBUSY)
-        return err_set(p->err, rc,
-                       "a daemon mirrors there, and would send again what is removed: stop it first "
-                       "(systemctl stop), and take the triggers out (syncctl detach) if the items "
-                       "are to stay away: %.300s",
-                       why.text);
+        return err_set(
+            p->err, rc,
+            "a daemon mirrors there, and would send again what is removed: stop it first "
+            "(systemctl stop), and take the triggers out (syncctl detach) if the items "
+            "are to stay away: %.300s",
+            why.text);
     return rc;
 }
 
@@ -62,6 +64,22 @@ static void report_looking(void *arg, uint64_t items, double units)
 
     if (p->order->progress)
         p->order->progress(p->order->arg, false, items, 0, units);
+}
+
+/* Where the state file tells what was sent, nothing else is taken for ours: somebody may have put
+ * items into a table that was ours alone once. */
+static bool state_knows(const struct purge *p, const char *target)
+{
+    bool known = false;
+
+    for (size_t i = 0; !known && i < p->plans.count; i++) {
+        struct store_table t = {0};
+        const struct table_plan *plan = p->plans.plans[i];
+        known = plan && strcmp(plan->target, target) == 0 &&
+                store_table_by_name(p->store, plan->table, &t) != -ENOENT;
+        store_table_clear(&t);
+    }
+    return known;
 }
 
 static int look_at(struct purge *p, size_t i)
@@ -86,10 +104,18 @@ static int look_at(struct purge *p, size_t i)
     table_answers_clear(&now);
     if (rc < 0)
         return rc;
+    bool alone = false;
+    bool meta = strcmp(d->table, p->config->meta_table) == 0;
+    if (!meta)
+        rc = purge_owner(&p->connection, p->config, p->store, d->table, about.identity, &alone,
+                         p->err);
+    if (rc < 0)
+        return rc;
     struct purge_look look = {.connection = &p->connection,
                               .store = p->store,
                               .plans = &p->plans,
                               .definition = d,
+                              .alone = alone && !state_knows(p, d->table),
                               .only = p->order->only,
                               .only_count = p->order->only_count,
                               .progress = report_looking,
@@ -100,7 +126,7 @@ static int look_at(struct purge *p, size_t i)
     t->foreign = p->found[i].foreign;
     t->example = p->found[i].example.len ? p->found[i].example.data : NULL;
     /* Other daemons have items in the meta table. */
-    t->whole = rc == 0 && p->order->delete_tables && strcmp(d->table, p->config->meta_table) != 0;
+    t->whole = rc == 0 && p->order->delete_tables && !meta;
     return rc;
 }
 
@@ -116,11 +142,12 @@ static int check_whole(const struct purge *p)
                            "removes ours alone",
                            t->target, (unsigned long long)t->foreign, t->example ? t->example : "");
         if (t->whole && t->others)
-            return err_set(p->err, -EPERM,
-                           "DynamoDB table %s holds items of other tables of the database (%llu) and "
-                           "is not deleted; nothing was done: name these tables too, or leave "
-                           "--delete-tables out",
-                           t->target, (unsigned long long)t->others);
+            return err_set(
+                p->err, -EPERM,
+                "DynamoDB table %s holds items of other tables of the database (%llu) and "
+                "is not deleted; nothing was done: name these tables too, or leave "
+                "--delete-tables out",
+                t->target, (unsigned long long)t->others);
     }
     return 0;
 }
@@ -144,8 +171,8 @@ static struct purge_plan summary(const struct purge *p)
 
 static int state_failed(struct purge *p, int rc)
 {
-    return rc < 0 ? err_set(p->err, rc, "state file %s cannot be written: %s",
-                            store_path(p->store), store_error(p->store))
+    return rc < 0 ? err_set(p->err, rc, "state file %s cannot be written: %s", store_path(p->store),
+                            store_error(p->store))
                   : rc;
 }
 
@@ -290,8 +317,7 @@ static int with_targets(struct purge *p)
     p->found = calloc(n, sizeof *p->found);
     if (!p->tables || !p->found)
         return err_set(p->err, -ENOMEM, "out of memory");
-    if ((rc = open_state(p)) < 0 ||
-        (rc = connection_open(&p->connection, p->config, p->err)) < 0)
+    if ((rc = open_state(p)) < 0 || (rc = connection_open(&p->connection, p->config, p->err)) < 0)
         return rc;
     rc = with_connection(p);
     connection_close(&p->connection);

@@ -42,8 +42,7 @@ static int write_down(struct looking *w)
 {
     uint32_t n = (uint32_t)w->key.len;
 
-    if (fwrite(&n, sizeof n, 1, w->out->keys) == 1 &&
-        fwrite(w->key.data, 1, n, w->out->keys) == n)
+    if (fwrite(&n, sizeof n, 1, w->out->keys) == 1 && fwrite(w->key.data, 1, n, w->out->keys) == n)
         return 0;
     return err_set(w->err, -EIO, "a temporary file cannot be written (see TMPDIR): %s",
                    strerror(errno));
@@ -95,8 +94,8 @@ static int known_as(struct looking *w, bool *known, bool *chosen)
         store_table_clear(&t);
         rc = rc == -ENOENT ? 0 : rc;
     }
-    return rc < 0 ? err_set(w->err, rc, "state file %s cannot be read: %s",
-                            store_path(w->l->store), store_error(w->l->store))
+    return rc < 0 ? err_set(w->err, rc, "state file %s cannot be read: %s", store_path(w->l->store),
+                            store_error(w->l->store))
                   : 0;
 }
 
@@ -158,7 +157,8 @@ static int judge(struct looking *w, const json_t *item)
 
 /* --- the scan --------------------------------------------------------------------------------- */
 
-static void page(void *arg, unsigned segment, json_t *items, const json_t *last_key, double consumed)
+static void page(void *arg, unsigned segment, json_t *items, const json_t *last_key,
+                 double consumed)
 {
     struct looking *w = arg;
     const json_t *item;
@@ -222,6 +222,15 @@ static int scan(struct looking *w)
     return w->rc;
 }
 
+/* Where every key of ours can be told from others', nothing else is ours. */
+static bool keys_tell(const struct claim_facts *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (!plan_key_tells(f->plans[i]))
+            return false;
+    return f->count > 0;
+}
+
 int purge_look(const struct purge_look *l, struct purge_found *out, struct err *err)
 {
     struct looking w = {.l = l, .out = out, .err = err};
@@ -240,6 +249,7 @@ int purge_look(const struct purge_look *l, struct purge_found *out, struct err *
             w.chosen += turn == 0;
         }
     w.facts.plans = plans;
+    w.facts.alone = l->alone && !keys_tell(&w.facts);
     if (!(out->keys = tmpfile()))
         return err_set(err, -errno, "a temporary file cannot be made (see TMPDIR): %s",
                        strerror(errno));

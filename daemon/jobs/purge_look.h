@@ -12,7 +12,7 @@
 struct purge_found {
     uint64_t ours, others, foreign;
     struct buf example; /* key of the first foreign item, as JSON */
-    FILE *keys;         /* canonical keys of ours, each behind its length; no name in any directory */
+    FILE *keys; /* canonical keys of ours, each behind its length; no name in any directory */
 };
 
 void purge_found_clear(struct purge_found *f);
@@ -24,6 +24,7 @@ struct purge_look {
     struct store *store;
     const struct plan_list *plans;
     const struct table_definition *definition;
+    bool alone;        /* the table is marked as ours alone */
     char *const *only; /* SQLite names of those to be removed; only_count 0: all */
     size_t only_count;
     void (*progress)(void *arg, uint64_t items, double units);

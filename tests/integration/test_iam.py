@@ -68,6 +68,12 @@ def test_the_table_of_operations_is_what_the_code_sends():
 
 def test_everything_in_it_is_used_and_nothing_else(ready, fault):
     ready.configure({"sync": {"canary": "3s"}, "dynamodb": {"meta_table": "test-meta"}})
+    ready.client.create_table(  # which is looked at, as it may hold anything
+        TableName=ready.target("t"),
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "N"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
     ready.sql("INSERT INTO t VALUES(1, 'x')")
     ready.start().wait()
     eventually(lambda: ready.status()["canary"]["last_back"], "a canary")
@@ -103,8 +109,11 @@ def test_a_daemon_that_makes_tables_needs_what_they_are_to_have(ready, fault):
     )
     ready.sql("INSERT INTO t VALUES(1, 'x')")
     ready.start().wait()
-    # CreateTable with tags is the one that asks for TagResource.
-    assert {r.op for r in fault.requests} | {"TagResource"} == actions(policy(ready))
+    # CreateTable with tags is the one that asks for TagResource; the others need an occasion.
+    sent = {r.op for r in fault.requests}
+    assert {"UpdateTimeToLive", "UpdateContinuousBackups", "CreateTable"} <= sent
+    assert actions(policy(ready)) - sent <= {"TagResource", "Scan", "GetItem"}
+    assert sent <= actions(policy(ready))
 
 
 def test_it_is_of_this_configuration(ready):
@@ -112,18 +121,22 @@ def test_it_is_of_this_configuration(ready):
     ready.configure({"dynamodb": {"create_tables": "no"}})
     assert pairs(policy(ready)) == {
         (action, arn % "*" + table)
-        for action in ("BatchWriteItem", "DescribeTable")
+        for action in ("BatchWriteItem", "DescribeTable", "Scan")
         for table in "tu"
+    } | {
+        (action, arn % "*" + "meta")
+        for action in ("BatchWriteItem", "DescribeTable", "GetItem", "PutItem", "Query")
     }
     ready.configure({"source": {"exclude_tables": "u"}, "table t": {"target": "elsewhere"}})
     assert {r for _, r in pairs(policy(ready, "--account", "123456789012"))} == {
-        "arn:aws:dynamodb:eu-test-1:123456789012:table/elsewhere"
+        "arn:aws:dynamodb:eu-test-1:123456789012:table/elsewhere",
+        (arn % "123456789012") + "meta",
     }
     for region, partition in (("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")):
         printed = policy(ready, "--region", region, "--for", "verify")
         for _, resource in pairs(printed):
             assert resource == "arn:%s:dynamodb:%s:*:table/elsewhere" % (partition, region)
-    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "Scan"}
+    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "GetItem", "Scan"}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +156,7 @@ def test_a_policy_too_long_to_be_managed_is_told(ready):
     ready.sql(*("CREATE TABLE a_table_of_the_application_%d(id INTEGER PRIMARY KEY)" % n for n in range(90)))
     done = ready.ctl("iam-policy")
     assert done.returncode == 0 and "6144" in done.stderr
-    assert len(pairs(json.loads(done.stdout))) == 3 * 92
+    assert len(pairs(json.loads(done.stdout))) == 4 * 92 + 6
 
 
 def test_nothing_mirrored_needs_nothing(ready):

@@ -28,10 +28,19 @@ def sent(mirror):
     return mirror
 
 
+def put_into(mirror, name, item):
+    mirror.client.batch_write_item(RequestItems={name: [{"PutRequest": {"Item": item}}]})
+
+
 def put(mirror, table, **item):
-    mirror.client.batch_write_item(
-        RequestItems={mirror.target(table): [{"PutRequest": {"Item": item}}]}
-    )
+    put_into(mirror, mirror.target(table), item)
+
+
+def forget(mirror):
+    """The state file is lost."""
+    for suffix in ("", "-wal", "-shm"):
+        if os.path.exists(mirror.state + suffix):
+            os.unlink(mirror.state + suffix)
 
 
 def remove(mirror, table, **key):
@@ -103,7 +112,7 @@ def test_tables_are_deleted_unless_they_hold_more(sent):
     assert len(sent.items("users")) == 61
     remove(sent, "users", id={"N": "1000"})
     assert purged(sent, "--delete-tables")[sent.target("users")]["table_deleted"] is True
-    assert sent.tables_of_ours() == []
+    assert sent.target("users") not in sent.tables_of_ours()
     gone = purged(sent, "--delete-tables")[sent.target("users")]
     assert gone["missing"] is True and gone["deleted"] == 0
     filled_again(sent)
@@ -158,6 +167,29 @@ def test_tables_that_share_a_target(mirror):
 
 
 @pytest.mark.engine
+def test_without_a_state_file_the_mark_tells(sent):
+    """Plain keys say nothing; but the table was marked as ours alone when it was first written."""
+    forget(sent)
+    assert purged(sent)[sent.target("users")]["deleted"] == 60
+
+
+@pytest.mark.engine
+def test_not_what_another_database_has(sent):
+    """Its state file knows the items; the marker says that they are another's by now."""
+    meta = sent.settings["dynamodb"]["meta_table"]
+    (marker,) = sent.client.scan(TableName=meta)["Items"]
+    marker.update(database={"S": "0" * 32}, generation={"S": "1" * 32}, path={"S": "/elsewhere.db"})
+    put_into(sent, meta, marker)
+    done = sent.ctl("purge", "--yes")
+    assert done.returncode == 1 and "belongs to another database: /elsewhere.db" in done.stderr
+    marker.update(state={"S": "handed_over"})
+    put_into(sent, meta, marker)
+    done = sent.ctl("purge", "--yes", "--delete-tables")
+    assert done.returncode == 1 and "handed over" in done.stderr
+    assert len(sent.items("users")) == 60
+
+
+@pytest.mark.engine
 def test_without_a_state_file_the_templates_tell(mirror):
     """Another machine's items carry another text of their own in their keys."""
     target = mirror.prefix + "one"
@@ -170,9 +202,7 @@ def test_without_a_state_file_the_templates_tell(mirror):
     for i in range(10):
         put(mirror, "users", pk={"S": "m2#%d" % i})
     put(mirror, "users", pk={"S": "m1#not a number"})
-    for suffix in ("", "-wal", "-shm"):
-        if os.path.exists(mirror.state + suffix):
-            os.unlink(mirror.state + suffix)
+    forget(mirror)
     found = purged(mirror)[target]
     assert (found["deleted"], found["not_ours"]) == (40, 11)
     assert keys(mirror) == {"m2#%d" % i for i in range(10)} | {"m1#not a number"}

@@ -151,6 +151,31 @@ class Tables(ControlPlane):
             item = table.items.get(key)
         return {} if item is None else {"Item": item}
 
+    def put_item(self, call):
+        """With a condition on one attribute: `attribute_not_exists(#x)` or `#x = :y`."""
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            item = rules.check_item(call.get("Item"))
+            key = rules.key_of(item, table.schema)
+            if not _holds(call, table.items.get(key)):
+                raise Refused(
+                    SERVICE + "ConditionalCheckFailedException", "The conditional request failed"
+                )
+            table.items[key] = item
+        return {}
+
+    def query(self, call):
+        """By the partition key alone: `#x = :y`."""
+        left, equals, right = call["KeyConditionExpression"].split()
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            name = call["ExpressionAttributeNames"][left]
+            if equals != "=" or name != table.schema[0][0]:
+                raise invalid("Query: only the partition key is answered here")
+            value = call["ExpressionAttributeValues"][right]
+            items = [table.items[k] for k in sorted(table.items) if table.items[k][name] == value]
+        return {"Count": len(items), "ScannedCount": len(items), "Items": items}
+
     def scan(self, call):
         known = {
             "TableName",
@@ -199,15 +224,24 @@ def _schema(call):
     return schema
 
 
-def projected(item, call):
-    """Of top-level attributes alone: `#a, b`."""
+def _holds(call, item):
+    text = call.get("ConditionExpression")
+    if text is None:
+        return True
+    names, values = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})
+    if text.startswith("attribute_not_exists("):
+        return item is None or names[text[len("attribute_not_exists(") : -1]] not in item
+    left, equals, right = text.split()
+    if equals != "=":
+        raise invalid("ConditionExpression: %s is not answered here" % text)
+    return item is not None and item.get(names[left]) == values[right]
+
+
+def _projected(item, call):
     if "ProjectionExpression" not in call:
         return item
     names = call.get("ExpressionAttributeNames", {})
-    words = [w.strip() for w in call["ProjectionExpression"].split(",")]
-    if set(names) - set(words):
-        raise invalid("Value provided in ExpressionAttributeNames unused in expressions")
-    wanted = {names[w] if w.startswith("#") else w for w in words}
+    wanted = {names.get(n.strip(), n.strip()) for n in call["ProjectionExpression"].split(",")}
     return {name: value for name, value in item.items() if name in wanted}
 
 
@@ -225,14 +259,14 @@ def _scan_page(table, call):
     limit = call.get("Limit", len(keys) + 1)
     for position, key in enumerate(keys):
         item = table.items[key]
-        items.append(item)
+        items.append(_projected(item, call))
         size += rules.item_size(item)
         if len(items) >= limit or (size > PAGE_BYTES and position + 1 < len(keys)):
             last = {name: item[name] for name, _, _ in table.schema}
             break
     out = {"Count": len(items), "ScannedCount": len(items)}
     if call.get("Select") != "COUNT":
-        out["Items"] = [projected(item, call) for item in items]
+        out["Items"] = items
     if last is not None:
         out["LastEvaluatedKey"] = last
     return out

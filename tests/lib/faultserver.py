@@ -252,6 +252,8 @@ class FaultServer:
             "DeleteTable": self.tables.delete_table,
             "ListTables": self.tables.list_tables,
             "GetItem": self.tables.get_item,
+            "PutItem": self.tables.put_item,
+            "Query": self.tables.query,
             "Scan": self.tables.scan,
             "UpdateTable": self.tables.update_table,
             "DescribeTimeToLive": self.tables.describe_time_to_live,

@@ -121,6 +121,7 @@ class Mirror:
                 "endpoint_url": endpoint.url,
                 "create_tables": "yes",
                 "table_name": self.prefix + "{table}",
+                "meta_table": self.prefix + "meta",
             },
             # Whoever waits for what was left open (a kill, a reset) waits for a second.
             "sync": {

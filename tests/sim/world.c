@@ -104,7 +104,8 @@ static bool write_config(struct world *w)
     fprintf(f, "hold_deletes=%u%%\n", sim_chance(w, 500) ? 100 : sim_pick(w, 60));
     if (!w->faults.crash && !w->faults.power && !w->faults.restart && sim_chance(w, 200))
         fprintf(f, "journal_limit=%u\n", 1000 + sim_pick(w, 2000));
-    if (sim_chance(w, 700)) {
+    w->templates = sim_chance(w, 700);
+    if (w->templates) {
         /* One DynamoDB table of several, whose rows may meet; and one row that moves. */
         fprintf(f, "[table \"msgs\"]\ntarget=single\npartition_key=USER#{usr}\n"
                    "sort_key=MSG#{room}#{id}\n");

@@ -88,19 +88,24 @@ static void expect(enum policy_purpose purpose, const char *meta, bool create, c
 static void each_purpose_gets_what_it_needs_and_no_more(void **state)
 {
     (void)state;
-    expect(POLICY_DAEMON, NULL, false, ON("BatchWriteItem", "a") ON("DescribeTable", "a"));
+    expect(POLICY_DAEMON, NULL, false,
+           ON("BatchWriteItem", "a") ON("DescribeTable", "a") ON("Scan", "a"));
     expect(POLICY_DAEMON, NULL, true,
-           ON("BatchWriteItem", "a") ON("CreateTable", "a") ON("DescribeTable", "a"));
+           ON("BatchWriteItem", "a") ON("CreateTable", "a") ON("DescribeTable", "a")
+               ON("Scan", "a"));
     expect(POLICY_DAEMON, "m", false,
            ON("BatchWriteItem", "a") ON("BatchWriteItem", "m") ON("DescribeTable", "a")
-               ON("DescribeTable", "m") ON("GetItem", "m"));
+               ON("DescribeTable", "m") ON("GetItem", "m") ON("PutItem", "m") ON("Query", "m")
+                   ON("Scan", "a"));
     expect(POLICY_TABLES, "m", false,
            ON("CreateTable", "a") ON("CreateTable", "m") ON("DescribeTable", "a")
                ON("DescribeTable", "m") ON("DescribeTimeToLive", "a")
                    ON("DescribeTimeToLive", "m"));
     expect(POLICY_VERIFY, "m", true,
            ON("BatchGetItem", "a") ON("DescribeTable", "a") ON("Scan", "a"));
-    expect(POLICY_RESTORE, "m", true, ON("DescribeTable", "a") ON("Scan", "a"));
+    expect(POLICY_RESTORE, "m", true,
+           ON("DescribeTable", "a") ON("DescribeTable", "m") ON("GetItem", "m") ON("Scan", "a")
+               ON("Scan", "m"));
     expect(POLICY_PURGE, NULL, true,
            ON("BatchWriteItem", "a") ON("DeleteTable", "a") ON("DescribeTable", "a")
                ON("Scan", "a"));
