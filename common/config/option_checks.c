@@ -126,10 +126,12 @@ int option_check_tag(const char *name, const char *value, struct err *err)
     enum { KEY_MAX = 128, VALUE_MAX = 256 };
 
     if (characters(name) > KEY_MAX || characters(value) > VALUE_MAX)
-        return err_set(err, -EINVAL, "a tag has a name of up to %d and a value of up to %d characters",
-                       KEY_MAX, VALUE_MAX);
+        return err_set(err, -EINVAL,
+                       "a tag has a name of up to %d and a value of up to %d characters", KEY_MAX,
+                       VALUE_MAX);
     if (strncasecmp(name, "aws:", 4) == 0)
-        return err_set(err, -EINVAL, "names of tags that begin with aws: are AWS's own; choose another");
+        return err_set(err, -EINVAL,
+                       "names of tags that begin with aws: are AWS's own; choose another");
     return 0;
 }
 

@@ -103,7 +103,8 @@ static const struct key_attribute *in(const struct key_schema *s, const struct k
 }
 
 /* An attribute has one type, whatever it is a key of. */
-static int check_types(const struct table_definition *d, const struct plan_index *x, struct err *err)
+static int check_types(const struct table_definition *d, const struct plan_index *x,
+                       struct err *err)
 {
     for (size_t k = 0; k < x->keys.count; k++) {
         const struct key_attribute *a = &x->keys.parts[k], *other = in(&d->key, a);

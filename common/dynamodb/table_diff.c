@@ -12,9 +12,8 @@ struct comparison {
     size_t count;
 };
 
-__attribute__((format(printf, 3, 4))) static void tell(struct comparison *c,
-                                                       struct table_difference x, const char *fmt,
-                                                       ...)
+__attribute__((format(printf, 3, 4))) static void
+tell(struct comparison *c, struct table_difference x, const char *fmt, ...)
 {
     char text[600];
     va_list args;
@@ -48,8 +47,9 @@ static const json_t *by_name(const json_t *list, const char *key, const char *na
 static bool same_projection(const struct plan_index *x, const json_t *theirs)
 {
     const json_t *included = json_object_get(theirs, "NonKeyAttributes");
-    bool same = strcmp(member(theirs, "ProjectionType"), plan_projection_name(x->projection)) == 0 &&
-                json_array_size(included) == x->include_count;
+    bool same =
+        strcmp(member(theirs, "ProjectionType"), plan_projection_name(x->projection)) == 0 &&
+        json_array_size(included) == x->include_count;
 
     for (size_t i = 0; same && i < x->include_count; i++) {
         const json_t *name;
@@ -68,8 +68,8 @@ static void append_projection(const json_t *projection, struct buf *out)
     size_t i;
 
     buf_puts(out, member(projection, "ProjectionType"));
-    json_array_foreach(json_object_get(projection, "NonKeyAttributes"), i, name)
-        buf_printf(out, "%s %s", i ? "," : "", json_is_string(name) ? json_string_value(name) : "?");
+    json_array_foreach(json_object_get(projection, "NonKeyAttributes"), i, name) buf_printf(
+        out, "%s %s", i ? "," : "", json_is_string(name) ? json_string_value(name) : "?");
 }
 
 static void compare_index(struct comparison *c, const struct plan_index *x, const json_t *theirs)
@@ -102,8 +102,7 @@ static void compare_indexes(struct comparison *c)
         if (theirs)
             compare_index(c, x, theirs);
         else
-            tell(c,
-                 (struct table_difference){.aspect = ASPECT_INDEX, .index = x, .missing = true},
+            tell(c, (struct table_difference){.aspect = ASPECT_INDEX, .index = x, .missing = true},
                  "index %s is missing", x->name);
     }
     json_array_foreach(list, i, theirs)
@@ -136,8 +135,8 @@ static void compare_billing(struct comparison *c)
              want->provisioned ? "PROVISIONED" : "PAY_PER_REQUEST");
     else if (provisioned && (reads != want->read_units || writes != want->write_units))
         tell(c, (struct table_difference){.aspect = ASPECT_BILLING, .note = true},
-             "it has %lld read and %lld write units, and the configuration says %lld and %lld", reads,
-             writes, (long long)want->read_units, (long long)want->write_units);
+             "it has %lld read and %lld write units, and the configuration says %lld and %lld",
+             reads, writes, (long long)want->read_units, (long long)want->write_units);
 }
 
 /* --- the rest --------------------------------------------------------------------------------- */
@@ -157,7 +156,8 @@ static void compare_ttl(struct comparison *c)
              theirs, want);
     else if (on)
         tell(c, (struct table_difference){.aspect = ASPECT_TTL},
-             "its items expire by %s, of which the configuration says nothing: rows would be missing "
+             "its items expire by %s, of which the configuration says nothing: rows would be "
+             "missing "
              "there; set ttl_column, or switch it off",
              theirs);
     else
@@ -208,7 +208,8 @@ size_t table_compare(const struct table_definition *d, const struct table_facts 
 
 const char *table_aspect_name(enum table_aspect a)
 {
-    static const char *const names[] = {"index", "billing", "ttl", "tags", "protection", "recovery"};
+    static const char *const names[] = {"index", "billing",    "ttl",
+                                        "tags",  "protection", "recovery"};
 
     return names[a];
 }

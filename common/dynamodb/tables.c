@@ -68,7 +68,8 @@ static void throughput(struct buf *out, const struct table_capacity *c)
                    (long long)c->read_units, (long long)c->write_units);
 }
 
-static void index_body(struct buf *out, const struct table_definition *d, const struct plan_index *x)
+static void index_body(struct buf *out, const struct table_definition *d,
+                       const struct plan_index *x)
 {
     buf_lit(out, "{\"IndexName\":");
     string(out, x->name);
@@ -297,7 +298,8 @@ int tables_read_json(const json_t *reply, const char *table, const struct key_sc
     size_t i;
 
     if (!description || !word[0])
-        return err_set(err, -EPROTO, "the description of DynamoDB table %s is no such reply", table);
+        return err_set(err, -EPROTO, "the description of DynamoDB table %s is no such reply",
+                       table);
     int rc = compare_key(description, table, schema, err);
     if (rc < 0)
         return rc;

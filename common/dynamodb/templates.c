@@ -59,8 +59,9 @@ static json_t *cloudformation_table(const struct table_definition *d)
     tables_create_body(&body, d);
     json_t *properties = buf_ok(&body) ? json_loadb(body.data, body.len, 0, NULL) : NULL;
     if (d->ttl_attribute)
-        json_object_set_new(properties, "TimeToLiveSpecification",
-                            json_pack("{s:s, s:b}", "AttributeName", d->ttl_attribute, "Enabled", 1));
+        json_object_set_new(
+            properties, "TimeToLiveSpecification",
+            json_pack("{s:s, s:b}", "AttributeName", d->ttl_attribute, "Enabled", 1));
     if (d->point_in_time_recovery)
         json_object_set_new(properties, "PointInTimeRecoverySpecification",
                             json_pack("{s:b}", "PointInTimeRecoveryEnabled", 1));
@@ -128,9 +129,9 @@ static json_t *terraform_attributes(const struct table_definition *d)
     tables_attributes(&text, d);
     json_t *definitions = buf_ok(&text) ? json_loadb(text.data, text.len, 0, NULL) : NULL;
     json_array_foreach(definitions, i, a) json_array_append_new(
-        list,
-        json_pack("{s:o, s:O}", "name", literal(json_string_value(json_object_get(a, "AttributeName"))),
-                  "type", json_object_get(a, "AttributeType")));
+        list, json_pack("{s:o, s:O}", "name",
+                        literal(json_string_value(json_object_get(a, "AttributeName"))), "type",
+                        json_object_get(a, "AttributeType")));
     json_decref(definitions);
     return list;
 }
@@ -173,9 +174,9 @@ static json_t *terraform_table(const struct table_definition *d)
     json_decref(indexes);
     json_decref(tags);
     if (d->ttl_attribute)
-        json_object_set_new(o, "ttl",
-                            json_pack("{s:o, s:b}", "attribute_name", literal(d->ttl_attribute),
-                                      "enabled", 1));
+        json_object_set_new(
+            o, "ttl",
+            json_pack("{s:o, s:b}", "attribute_name", literal(d->ttl_attribute), "enabled", 1));
     if (d->deletion_protection)
         json_object_set_new(o, "deletion_protection_enabled", json_true());
     if (d->point_in_time_recovery)
@@ -214,8 +215,8 @@ static json_t *terraform(const struct table_definition *const *tables, size_t co
 int templates_print(enum template_format format, const struct table_definition *const *tables,
                     size_t count, struct buf *out)
 {
-    json_t *root = format == TEMPLATE_TERRAFORM ? terraform(tables, count)
-                                                : cloudformation(tables, count);
+    json_t *root =
+        format == TEMPLATE_TERRAFORM ? terraform(tables, count) : cloudformation(tables, count);
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
 
     json_decref(root);

@@ -76,7 +76,7 @@ struct plan_added {
     bool copy;    /* of one column, with its type; else text (S) */
     bool indexed; /* the key of a secondary index */
     bool index_sort;
-    int type;     /* 'S', 'N', 'B'; 0: as the value is */
+    int type; /* 'S', 'N', 'B'; 0: as the value is */
 };
 
 enum index_projection { PROJECT_ALL, PROJECT_KEYS_ONLY, PROJECT_INCLUDE };
@@ -169,8 +169,8 @@ void plan_free(struct table_plan *p);
 char *plan_fingerprint(const struct table_plan *p);
 
 /* The attribute of a column (by its SQLite name), one that is added or a key's by that very name,
- * or of a column that is renamed to it, as the key of an index: its name and type. 0; -ENOENT when there is none; -ENOTSUP with what to write
- * when no key can be of its type. */
+ * or of a column that is renamed to it, as the key of an index: its name and type. 0; -ENOENT when
+ * there is none; -ENOTSUP with what to write when no key can be of its type. */
 int plan_index_key(const struct table_plan *p, const char *name, const char **attribute,
                    enum attr_type *type, struct err *err);
 

@@ -257,8 +257,8 @@ int plan_index_key(const struct table_plan *p, const char *name, const char **at
         if (strcmp(p->columns[i].attribute, name) == 0)
             at = (long)i;
     if (at < 0)
-        return err_set(err, -ENOENT, "\"%s\" is no column (or an excluded one) and no attribute of it",
-                       name);
+        return err_set(err, -ENOENT,
+                       "\"%s\" is no column (or an excluded one) and no attribute of it", name);
     int of = conversion_type(&p->columns[at].convert, p->columns[at].affinity);
     if (!of)
         return plan_refuse_key(&m, &p->columns[at]);

@@ -74,7 +74,8 @@ static int add_key(struct plan_maker *m, struct plan_index *x, const char *name)
     if (rc < 0)
         return err_prefix(m->err, -ENOTSUP, "index \"%s\"", x->name);
     if (strlen(attribute) > MAX_KEY_NAME)
-        return plan_refuse(m, "index \"%s\": the name of attribute \"%.40s…\" is longer than %d bytes",
+        return plan_refuse(m,
+                           "index \"%s\": the name of attribute \"%.40s…\" is longer than %d bytes",
                            x->name, attribute, MAX_KEY_NAME);
     if (x->keys.count && strcmp(x->keys.parts[0].name, attribute) == 0)
         return plan_refuse(m, "index \"%s\" has \"%s\" as partition key and as sort key", x->name,
@@ -112,7 +113,8 @@ static int add_included(struct plan_maker *m, struct plan_index *x, char *list)
         x->include_count++;
     }
     if (!x->include_count || x->include_count > MAX_INCLUDED)
-        return plan_refuse(m, "index \"%s\": INCLUDE takes 1 to %d attributes, as in: INCLUDE title",
+        return plan_refuse(m,
+                           "index \"%s\": INCLUDE takes 1 to %d attributes, as in: INCLUDE title",
                            x->name, MAX_INCLUDED);
     return 0;
 }
@@ -154,10 +156,11 @@ static int read_index(struct plan_maker *m, struct plan_index *x, char *text)
 
     while (rc == 0 && (word = next_word(&keys))) {
         if (!*word || x->keys.count == 2)
-            return plan_refuse(m,
-                               "index \"%s\" takes partition key[, sort key] [: projection], as in: "
-                               "user_id, created_at : KEYS_ONLY",
-                               x->name);
+            return plan_refuse(
+                m,
+                "index \"%s\" takes partition key[, sort key] [: projection], as in: "
+                "user_id, created_at : KEYS_ONLY",
+                x->name);
         rc = add_key(m, x, word);
     }
     if (rc < 0 || !projection)
@@ -215,7 +218,8 @@ int plan_add_indexes(struct plan_maker *m)
     struct plan_index_option o;
     int rc = 0;
 
-    for (size_t i = 0; m->options->index && rc == 0 && m->options->index(m->options->arg, i, &o); i++) {
+    for (size_t i = 0; m->options->index && rc == 0 && m->options->index(m->options->arg, i, &o);
+         i++) {
         if (o.shared)
             demand_of_others(m, &o);
         else

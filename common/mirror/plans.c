@@ -100,8 +100,8 @@ static bool nth_index(void *arg, size_t i, struct plan_index_option *out)
             return false;
         const struct table_config *t = &c->table_sections[k];
         shared = true;
-        from = t != n->section && t->index.count && t->enabled && same_target(n, t) ? &t->index
-                                                                                      : NULL;
+        from =
+            t != n->section && t->index.count && t->enabled && same_target(n, t) ? &t->index : NULL;
     }
     *out = (struct plan_index_option){from->items[i].key, from->items[i].value, shared};
     return true;

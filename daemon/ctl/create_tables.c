@@ -12,9 +12,9 @@ enum { OPT_DRY_RUN = CTL_OPTION, OPT_FORMAT, OPT_FORCE, OPT_UPDATE, OPT_YES };
 struct creation {
     struct ctl *ctl;
     bool yes;
-    int exit_code;       /* of a question that was not answered yes */
-    bool missing;        /* something can be added */
-    struct page page;    /* of the table at hand: its differences come before its outcome */
+    int exit_code;              /* of a question that was not answered yes */
+    bool missing;               /* something can be added */
+    struct page page;           /* of the table at hand: its differences come before its outcome */
     json_t *list, *differences; /* --json */
 };
 
@@ -34,8 +34,13 @@ static void difference(void *arg, const char *table, const struct table_differen
         return;
     }
     page_put(&x->page, TONE_PLAIN, "           ");
-    page_put(&x->page, added ? TONE_GOOD : d->note ? TONE_DIM : TONE_MILD,
-             added ? "added: " : d->note ? "note: " : "differs: ");
+    page_put(&x->page,
+             added     ? TONE_GOOD
+             : d->note ? TONE_DIM
+                       : TONE_MILD,
+             added     ? "added: "
+             : d->note ? "note: "
+                       : "differs: ");
     page_put_safe(&x->page, TONE_PLAIN, d->text);
     page_put(&x->page, TONE_PLAIN, "\n");
 }
@@ -71,10 +76,11 @@ static bool confirm(void *arg, const char *table, const char *about)
 {
     struct creation *x = arg;
 
-    return ctl_confirm_word(x->ctl, x->yes, &x->exit_code, table,
-                            "DynamoDB table %s (%s) will be deleted with everything in it, and made "
-                            "anew. Type its name to go on:",
-                            table, about);
+    return ctl_confirm_word(
+        x->ctl, x->yes, &x->exit_code, table,
+        "DynamoDB table %s (%s) will be deleted with everything in it, and made "
+        "anew. Type its name to go on:",
+        table, about);
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
@@ -126,7 +132,8 @@ static int print(const struct config *config, const struct tables_order *order,
 static int check(const struct ctl *ctl, const struct tables_order *order, const struct choice *c)
 {
     if (order->recreate && order->update)
-        return ctl_usage(ctl, "--force makes tables anew, and --update keeps them: say one of them");
+        return ctl_usage(ctl,
+                         "--force makes tables anew, and --update keeps them: say one of them");
     if ((c->dry_run || c->templated) && (order->recreate || order->update))
         return ctl_usage(ctl, "--dry-run and --format print what would be made, and do nothing: "
                               "leave --force and --update out");

@@ -28,9 +28,8 @@ static void progress(void *arg, bool deleting, uint64_t done, uint64_t total, do
         if (x->bar.label)
             bar_end(&x->bar);
         x->deleting = deleting;
-        x->bar = deleting
-                     ? bar_make(x->ctl, "delete", "items", "write units", (int64_t)total)
-                     : bar_make(x->ctl, "look", "items", "read units", 0);
+        x->bar = deleting ? bar_make(x->ctl, "delete", "items", "write units", (int64_t)total)
+                          : bar_make(x->ctl, "look", "items", "read units", 0);
     }
     bar_update(&x->bar, (int64_t)done, units, clock_monotonic());
 }
@@ -93,13 +92,14 @@ static void print_json(const struct purge_plan *p)
 
     for (size_t i = 0; i < p->count; i++) {
         const struct purge_table *t = &p->tables[i];
-        json_array_append_new(
-            list, json_pack("{s:s, s:b, s:I, s:I, s:I, s:b}", "table", t->target, "missing",
-                            t->missing, "deleted", (json_int_t)t->deleted, "ours",
-                            (json_int_t)t->ours, "not_ours", (json_int_t)(t->foreign + t->others),
-                            "table_deleted", t->whole && t->deleted == t->ours));
+        json_array_append_new(list, json_pack("{s:s, s:b, s:I, s:I, s:I, s:b}", "table", t->target,
+                                              "missing", t->missing, "deleted",
+                                              (json_int_t)t->deleted, "ours", (json_int_t)t->ours,
+                                              "not_ours", (json_int_t)(t->foreign + t->others),
+                                              "table_deleted", t->whole && t->deleted == t->ours));
     }
-    json_auto_t *root = json_pack("{s:o, s:I}", "tables", list, "uncertain", (json_int_t)p->uncertain);
+    json_auto_t *root =
+        json_pack("{s:o, s:I}", "tables", list, "uncertain", (json_int_t)p->uncertain);
     json_dumpf(root, stdout, JSON_INDENT(2));
     putchar('\n');
 }
@@ -143,8 +143,9 @@ static int finish(const struct purging *x, int r, const struct err *err)
         return r == -EBUSY || r == -EPERM ? CTL_FAILURES : code;
     }
     if (!x->ctl->json)
-        ctl_say(x->ctl, "a daemon that is started sends the rows again; `syncctl detach` or `syncctl "
-                    "uninstall` takes the triggers out");
+        ctl_say(x->ctl,
+                "a daemon that is started sends the rows again; `syncctl detach` or `syncctl "
+                "uninstall` takes the triggers out");
     return CTL_DONE;
 }
 
@@ -154,8 +155,7 @@ int cmd_purge(struct ctl *ctl, int argc, char **argv)
                                         {"yes", no_argument, NULL, OPT_YES},
                                         {0}};
     struct purging x = {.ctl = ctl};
-    struct purge_order order = {
-        .arg = &x, .confirm = confirm, .progress = progress, .done = done};
+    struct purge_order order = {.arg = &x, .confirm = confirm, .progress = progress, .done = done};
     const struct config *config;
     struct err err;
     int o, r;

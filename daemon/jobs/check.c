@@ -258,7 +258,8 @@ static json_t *keys_json(const struct key_schema *s)
 
     for (size_t i = 0; i < s->count; i++) {
         char type[2] = {(char)s->parts[i].type, '\0'};
-        json_array_append_new(keys, json_pack("{s:s, s:s}", "name", s->parts[i].name, "type", type));
+        json_array_append_new(keys,
+                              json_pack("{s:s, s:s}", "name", s->parts[i].name, "type", type));
     }
     return keys;
 }
@@ -272,10 +273,9 @@ static json_t *indexes_json(const struct table_plan *p)
         json_t *include = json_array();
         for (size_t k = 0; k < x->include_count; k++)
             json_array_append_new(include, json_string(x->include[k]));
-        json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:o}", "name", x->name, "key",
-                                              keys_json(&x->keys), "projection",
-                                              plan_projection_name(x->projection), "include",
-                                              include));
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:s, s:o}", "name", x->name, "key", keys_json(&x->keys),
+                            "projection", plan_projection_name(x->projection), "include", include));
     }
     return list;
 }

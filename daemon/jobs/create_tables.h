@@ -30,8 +30,8 @@ struct tables_order {
 };
 
 /* How many tables are left that differ; -ECANCELED: not confirmed, nothing was done to that table
- * nor to those after it; else a negative errno with a sentence (jobs/local.h). Tables that were made
- * before stay. */
+ * nor to those after it; else a negative errno with a sentence (jobs/local.h). Tables that were
+ * made before stay. */
 int job_tables(const struct config *c, const struct tables_order *order, struct err *err);
 
 /* The requests that would be sent if none of the tables were there, as lines of JSON: {"operation":

@@ -151,11 +151,11 @@ static void answered(void *arg, const struct reply *reply, json_t *body, size_t 
     else if (s->count == 0 || !unprocessed)
         go_on(s);
     else
-        uv_timer_start(&s->timer, again,
-                       (uint64_t)(backoff_delay(&x->rng, x->throttle_base, x->backoff_max, s->tries,
-                                                0) /
-                                  USEC_PER_MSEC),
-                       0);
+        uv_timer_start(
+            &s->timer, again,
+            (uint64_t)(backoff_delay(&x->rng, x->throttle_base, x->backoff_max, s->tries, 0) /
+                       USEC_PER_MSEC),
+            0);
 }
 
 static void send_batch(struct slot *s)

@@ -13,8 +13,8 @@ struct deleter_options {
     /* The next key in canonical bytes (mapping/item.h), appended to `key`; never the same twice.
      * 1; 0: there are no more; a negative errno with a sentence ends it all. */
     int (*next)(void *arg, struct buf *key, struct err *err);
-    /* It is deleted. 0, or a negative errno with a sentence, which ends it all. `units`: write units
-     * since the last call of this. */
+    /* It is deleted. 0, or a negative errno with a sentence, which ends it all. `units`: write
+     * units since the last call of this. */
     int (*deleted)(void *arg, const void *key, size_t n, double units, struct err *err);
 };
 

@@ -12,13 +12,13 @@
 
 struct purge_table {
     const char *target;
-    bool missing;      /* there is no such table */
-    uint64_t ours;     /* to be deleted */
-    uint64_t others;   /* ours too, of tables that were not named */
-    uint64_t foreign;  /* not ours: left */
+    bool missing;        /* there is no such table */
+    uint64_t ours;       /* to be deleted */
+    uint64_t others;     /* ours too, of tables that were not named */
+    uint64_t foreign;    /* not ours: left */
     const char *example; /* key of a foreign one, as JSON; NULL: there is none */
-    bool whole;        /* the table itself goes */
-    uint64_t deleted;  /* so far */
+    bool whole;          /* the table itself goes */
+    uint64_t deleted;    /* so far */
 };
 
 struct purge_plan {

@@ -20,9 +20,9 @@ struct table_check;
 
 struct table_result {
     enum table_verdict verdict;
-    bool created;         /* this check made it */
+    bool created;           /* this check made it */
     const char *unfinished; /* a sentence, when a table that it made lacks something; else "" */
-    const char *identity; /* of READY: the service's own name for this very table, or "" */
+    const char *identity;   /* of READY: the service's own name for this very table, or "" */
     const char *code, *reason, *request_id;
 };
 

@@ -370,8 +370,9 @@ static void tags_and_indexes_by_name(void **state)
     refuse("[dynamodb]\ntag.aws:x = y\n",
            "syncd.conf:2: tag.aws:x: names of tags that begin with aws: are AWS's own; choose "
            "another");
-    refuse("[table \"t\"]\nindex.a = id\n",
-           "syncd.conf:2: index.a: \"a\" is not a name for an index (3 to 255 of A-Z a-z 0-9 _ . -)");
+    refuse(
+        "[table \"t\"]\nindex.a = id\n",
+        "syncd.conf:2: index.a: \"a\" is not a name for an index (3 to 255 of A-Z a-z 0-9 _ . -)");
 }
 
 static void settings_of_later_versions_are_refused_unless_empty(void **state)

@@ -106,7 +106,8 @@ static void test_rows(void **state)
     struct plan_options o = {.arg = (void *)by_title, .index = listed, .write_null = true};
     _cleanup_plan_ struct table_plan *p = planned(&t, &o);
 #define REST ",\"cover\":{\"NULL\":true},\"loose\":{\"NULL\":true}}"
-    encodes(p, text("t"), "{\"owner\":{\"S\":\"a\"},\"id\":{\"N\":\"1\"},\"title\":{\"S\":\"t\"}" REST);
+    encodes(p, text("t"),
+            "{\"owner\":{\"S\":\"a\"},\"id\":{\"N\":\"1\"},\"title\":{\"S\":\"t\"}" REST);
     encodes(p, null(), "{\"owner\":{\"S\":\"a\"},\"id\":{\"N\":\"1\"}" REST);
     encodes(p, text(""), "key_empty");
     encodes(p, blob("x", 1), "key_type");

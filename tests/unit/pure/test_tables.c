@@ -187,7 +187,8 @@ static void test_definitions_that_contradict_themselves(void **state)
     assert_int_equal(table_definition_add_index(d, &other, &err), -EINVAL);
     assert_non_null(strstr(err.text, "index \"by-a\" of DynamoDB table things is defined twice"));
     assert_int_equal(table_definition_add_index(d, &typed, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "attribute a of DynamoDB table things would be a key of type S"));
+    assert_non_null(
+        strstr(err.text, "attribute a of DynamoDB table things would be a key of type S"));
     assert_int_equal(table_definition_add_index(d, &keyed, &err), -EINVAL);
     assert_non_null(strstr(err.text, "type N and, in index \"by-d\", of type S"));
     assert_int_equal(table_definition_set_ttl(d, "until", &err), 0);
@@ -233,7 +234,7 @@ static size_t differences(const struct table_definition *d, const char *table, c
 }
 
 #define TYPES                                                                                      \
-    "\"AttributeDefinitions\":[{\"AttributeName\":\"id\",\"AttributeType\":\"N\"},"               \
+    "\"AttributeDefinitions\":[{\"AttributeName\":\"id\",\"AttributeType\":\"N\"},"                \
     "{\"AttributeName\":\"a\",\"AttributeType\":\"S\"},"                                           \
     "{\"AttributeName\":\"b\",\"AttributeType\":\"B\"}]"
 #define BY_A                                                                                       \
@@ -276,15 +277,15 @@ static void test_everything_is_missing(void **state)
     assert_int_equal(differences(d, "{" TYPES "}", "{\"TimeToLiveStatus\":\"DISABLED\"}",
                                  RECOVERY("DISABLED"), "[]", &got),
                      7);
-    assert_string_equal(got.data,
-                        "index+: index by-a is missing\n"
-                        "index+: index by-b is missing\n"
-                        "billing: it is billed PROVISIONED, and the configuration says billing_mode "
-                        "= PAY_PER_REQUEST\n"
-                        "ttl+: its items do not expire, and the configuration says by until\n"
-                        "tags+: tag team is missing\n"
-                        "protection+: it is not protected against deletion\n"
-                        "recovery+: point-in-time recovery is off\n");
+    assert_string_equal(
+        got.data, "index+: index by-a is missing\n"
+                  "index+: index by-b is missing\n"
+                  "billing: it is billed PROVISIONED, and the configuration says billing_mode "
+                  "= PAY_PER_REQUEST\n"
+                  "ttl+: its items do not expire, and the configuration says by until\n"
+                  "tags+: tag team is missing\n"
+                  "protection+: it is not protected against deletion\n"
+                  "recovery+: point-in-time recovery is off\n");
 }
 
 static void test_what_is_otherwise(void **state)
@@ -294,8 +295,8 @@ static void test_what_is_otherwise(void **state)
     static const char table[] =
         "{" TYPES "," ON_DEMAND "," PROTECTED
         ",\"GlobalSecondaryIndexes\":[{\"IndexName\":\"by-a\",\"KeySchema\":[{\"AttributeName\":"
-        "\"a\",\"KeyType\":\"HASH\"}],\"Projection\":{\"ProjectionType\":\"ALL\"}}," BY_B("\"x\"")
-        ",{\"IndexName\":\"theirs\"}]}";
+        "\"a\",\"KeyType\":\"HASH\"}],\"Projection\":{\"ProjectionType\":\"ALL\"}}," BY_B(
+            "\"x\"") ",{\"IndexName\":\"theirs\"}]}";
 
     (void)state;
     assert_int_equal(
@@ -304,7 +305,8 @@ static void test_what_is_otherwise(void **state)
         got.data,
         "index: index by-a is by a (S), ALL, and the configuration says: partition key a (S), sort "
         "key id (N), ALL; an index cannot be changed: delete it, or choose another name\n"
-        "index: index by-b is by b (B), a (S), INCLUDE x, and the configuration says: partition key "
+        "index: index by-b is by b (B), a (S), INCLUDE x, and the configuration says: partition "
+        "key "
         "b (B), sort key a (S), INCLUDE x, y; an index cannot be changed: delete it, or choose "
         "another name\n"
         "index?: index theirs is there, of which the configuration says nothing\n"
@@ -328,14 +330,15 @@ static void test_expiry_that_nobody_configured(void **state)
                                  "\"WriteCapacityUnits\":5}}",
                                  "", "", "", &got),
                      0);
-    assert_string_equal(got.data, "billing?: it has 9 read and 5 write units, and the configuration "
-                                  "says 5 and 5\n");
+    assert_string_equal(got.data,
+                        "billing?: it has 9 read and 5 write units, and the configuration "
+                        "says 5 and 5\n");
 }
 
 /* --- templates -------------------------------------------------------------------------------- */
 
-static json_t *template_of(enum template_format format, const struct table_definition *const *tables,
-                           size_t n)
+static json_t *template_of(enum template_format format,
+                           const struct table_definition *const *tables, size_t n)
 {
     _cleanup_buf_ struct buf text = {0}, again = {0};
 
@@ -385,8 +388,8 @@ static void test_templates_say_everything(void **state)
     (void)state;
     d->capacity = (struct table_capacity){.provisioned = true, .read_units = 7, .write_units = 3};
     json_t *root = template_of(TEMPLATE_CLOUDFORMATION, tables, 1);
-    const json_t *p = json_object_get(
-        json_object_get(json_object_get(root, "Resources"), "Things"), "Properties");
+    const json_t *p = json_object_get(json_object_get(json_object_get(root, "Resources"), "Things"),
+                                      "Properties");
     p = json_object_get(p, "TimeToLiveSpecification");
     assert_string_equal(json_string_value(json_object_get(p, "AttributeName")), "until");
     json_decref(root);
