@@ -19,7 +19,7 @@ Q := $(if $(V),,@)
 comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 
-DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson
+DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson libzstd
 CHECK_PKGS := cmocka libssl
 ifeq ($(filter clean format uninstall help,$(MAKECMDGOALS)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(DAEMON_PKGS) && echo yes),yes)
@@ -79,7 +79,7 @@ $(BUILD)/syncctl: $(call obj,$(CTL_SRC)) $(COMMON_LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 # Unit tests: one program a file. Those under tests/unit/pure link the pure library, libcrypto,
-# jansson and cmocka only.
+# jansson, zstd and cmocka only.
 PURE_TESTS := $(patsubst tests/unit/pure/%.c,$(BUILD)/tests/pure/%,$(wildcard tests/unit/pure/test_*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 .SECONDARY:
@@ -87,7 +87,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/t
 $(BUILD)/tests/pure/%: tests/unit/pure/%.c $(PURE_LIB)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(PURE_LIB) \
-	  $(shell $(PKG_CONFIG) --libs libcrypto jansson cmocka) -lm
+	  $(shell $(PKG_CONFIG) --libs libcrypto jansson libzstd cmocka) -lm
 
 $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	@mkdir -p $(@D)

@@ -40,6 +40,7 @@ struct pairlist {
 };
 
 enum null_policy { NULL_OMIT, NULL_WRITE };
+enum oversize_policy { OVERSIZE_DEAD_LETTER, OVERSIZE_COMPRESS, OVERSIZE_SPLIT };
 enum drop_policy { DROP_KEEP, DROP_DELETE };
 enum billing_mode { BILLING_PAY_PER_REQUEST, BILLING_PROVISIONED };
 
@@ -59,6 +60,7 @@ struct table_config {
     bool keep_key;
     int null_policy; /* enum null_policy */
     int on_drop;     /* enum drop_policy */
+    int oversize;    /* enum oversize_policy */
     char *file;      /* where the section began, for messages */
     unsigned line;
 };

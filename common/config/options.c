@@ -19,12 +19,8 @@
 #define ENUM(s, f, n)      .type = OPTION_ENUM, .offset = AT(s, f, int), .names = n
 #define LIST(s, f)         .type = OPTION_LIST, .offset = AT(s, f, struct strlist)
 #define PAIRS(s, f)        .type = OPTION_PAIRS, .offset = AT(s, f, struct pairlist)
-#define LATER(sect, name)                                                                          \
-    {                                                                                              \
-        .section = sect, .key = name, .type = OPTION_LATER                                         \
-    }
-#define CONFIG struct config
-#define TABLE  struct table_config
+#define CONFIG             struct config
+#define TABLE              struct table_config
 
 #define MSEC   USEC_PER_MSEC
 #define SEC    USEC_PER_SEC
@@ -34,6 +30,7 @@
 static const char *const billing_names[] = {"PAY_PER_REQUEST", "PROVISIONED", NULL};
 static const char *const null_names[] = {"omit", "null", NULL};
 static const char *const drop_names[] = {"keep", "delete", NULL};
+static const char *const oversize_names[] = {"dead-letter", "compress", "split", NULL};
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 static const char *const format_names[] = {"auto", "journal", "text", "json", NULL};
 
@@ -257,7 +254,12 @@ const struct config_option config_options[] = {
              "columns or attributes; the projection is ALL (when not said), KEYS_ONLY, or INCLUDE and\n"
              "attributes, as in: user_id : INCLUDE title, body. A row whose key column is NULL is not\n"
              "in the index. `syncctl create-tables` makes it."},
-    LATER("table", "oversize"),
+    {.section = "table", .key = "oversize", ENUM(TABLE, oversize, oversize_names),
+     .initial = "dead-letter",
+     .help = "What becomes of a row whose item is larger than the 400 KB that DynamoDB takes, up to\n"
+             "16 MiB: dead-letter sets it aside, compress compresses its attributes (zstd) into one,\n"
+             "split also cuts that into several items where it is still too large; the table needs\n"
+             "a sort key of type S or B for that."},
     {.section = "table", .key = "on_drop", ENUM(TABLE, on_drop, drop_names), .initial = "keep",
      .reloadable = true,
      .help = "What becomes of the items when the table has been dropped for a minute: keep leaves\n"

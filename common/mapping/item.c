@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "mapping/item_internal.h"
 #include "mapping/number.h"
+#include "mapping/oversize.h"
 
 static int check_number(const char *column, double d, struct item_fault *f)
 {
@@ -183,8 +184,8 @@ static int append_added(struct encoder *e, const struct plan_added *a)
     return buf_ok(&bytes) ? 0 : -ENOMEM;
 }
 
-int item_encode(const struct table_plan *p, const struct value *row, struct buf *json, size_t *size,
-                struct item_fault *fault)
+int item_encode_whole(const struct table_plan *p, const struct value *row, struct buf *json,
+                      size_t *size, struct item_fault *fault)
 {
     struct encoder e = {.plan = p, .row = row, .json = json, .first = true, .fault = fault};
     int rc;
@@ -211,11 +212,21 @@ int item_encode(const struct table_plan *p, const struct value *row, struct buf 
     buf_putc(json, '}');
     if (!buf_ok(json))
         return -ENOMEM;
-    if (e.size > ITEM_MAX_SIZE)
-        return fault_set(fault, NULL, "item_too_large", "the item has %zu bytes; DynamoDB takes %d",
-                         e.size, ITEM_MAX_SIZE);
     *size = e.size;
     return 0;
+}
+
+int item_encode(const struct table_plan *p, const struct value *row, struct buf *json, size_t *size,
+                struct item_fault *fault)
+{
+    size_t whole = 0;
+    int rc = item_encode_whole(p, row, json, &whole, fault);
+
+    if (rc == 0 && whole > ITEM_MAX_SIZE)
+        return oversize_refuse(fault, whole);
+    if (rc == 0)
+        *size = whole;
+    return rc;
 }
 
 int item_digest(const void *json, size_t n, uint8_t out[DIGEST_SIZE])

@@ -18,6 +18,9 @@ enum { ITEM_MAX_SIZE = 409600, DIGEST_SIZE = 16 };
  */
 int item_encode(const struct table_plan *p, const struct value *row, struct buf *json, size_t *size,
                 struct item_fault *fault);
+/* The same, however large the item is: see mapping/oversize.h. */
+int item_encode_whole(const struct table_plan *p, const struct value *row, struct buf *json,
+                      size_t *size, struct item_fault *fault);
 
 /* From the row key's values alone: the remote key's canonical bytes (appended to `key`), by which
  * items are compared as DynamoDB compares them, and the key as JSON (appended to `json`; NULL: not

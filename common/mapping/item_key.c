@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "mapping/item_internal.h"
 #include "mapping/number.h"
+#include "mapping/oversize.h"
 
 enum { MAX_PARTITION_KEY = 2048, MAX_SORT_KEY = 1024 };
 
@@ -166,6 +167,18 @@ static int check_key_size(const struct table_plan *p, size_t part, size_t n, str
                           part > 0 || p->short_key[part], n, f);
 }
 
+/* The keys of chunks are no row's. */
+static int check_reserved(const struct table_plan *p, size_t part, const struct buf *bytes,
+                          struct item_fault *f)
+{
+    if (part == 0 || p->schema.parts[part].type == ATTR_N ||
+        !oversize_is_reserved(bytes->data, bytes->len))
+        return 0;
+    return fault_set(f, NULL, "key_reserved",
+                     "the key attribute \"%s\" ends as the keys of syncd's own chunks do",
+                     p->schema.parts[part].name);
+}
+
 /* Canonical bytes of a part: type, two-byte length, bytes; numbers in their canonical text. */
 static int append_canonical(struct buf *key, enum attr_type type, const char *bytes, size_t n)
 {
@@ -219,6 +232,7 @@ int item_key(const struct table_plan *p, const struct value *row_key, struct buf
         buf_clear(&part);
         if ((rc = part_bytes(p, i, row_key, &part, fault)) < 0 ||
             (rc = check_key_size(p, i, part.len, fault)) < 0 ||
+            (rc = check_reserved(p, i, &part, fault)) < 0 ||
             (rc = append_canonical(key, p->schema.parts[i].type, part.data, part.len)) < 0)
             return rc;
         if (json) {

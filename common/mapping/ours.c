@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "mapping/item.h"
+#include "mapping/oversize.h"
 
 enum { MAX_SEGMENTS = 64 };
 
@@ -202,7 +203,13 @@ enum item_claim item_claim(const struct claim_facts *f, const void *key, size_t 
                            const struct table_plan **plan)
 {
     const struct table_plan *fits = NULL, *tells = NULL;
+    struct oversize_key chunk = {0};
 
+    /* A chunk is whose its head is. */
+    if (oversize_parse_key(key, n, &chunk) > 0) {
+        key = chunk.head.data;
+        n = chunk.head.len;
+    }
     for (size_t i = 0; i < f->count; i++) {
         const struct table_plan *p = f->plans[i];
         if (!plan_key_fits(p, key, n))
@@ -213,6 +220,7 @@ enum item_claim item_claim(const struct claim_facts *f, const void *key, size_t 
             break;
         }
     }
+    buf_free(&chunk.head);
     if (plan)
         *plan = tells ? tells : fits;
     return f->known   ? ITEM_OURS_KNOWN

@@ -202,7 +202,7 @@ static int build(struct plan_maker *m)
         return rc;
     if ((rc = plan_make_key(m)) < 0 || (rc = check_attributes(m)) < 0 ||
         (rc = make_prefixes(m)) < 0 || (rc = plan_add_attributes(m)) < 0 ||
-        (rc = plan_add_indexes(m)) < 0)
+        (rc = plan_add_indexes(m)) < 0 || (rc = plan_add_oversize(m)) < 0)
         return rc;
     m->plan->write_null = m->options->write_null;
     m->plan->row_key_is_rowid = t->rowid_key && t->key_count == 1;
@@ -315,6 +315,9 @@ char *plan_fingerprint(const struct table_plan *p)
         json_append_string_lossy(&b, p->schema.parts[i].name, strlen(p->schema.parts[i].name));
         print_segments(&b, p->parts[i].segments, p->parts[i].segment_count);
     }
+    if (p->compress)
+        print_named(&b, p->split ? "|split" : "|compress",
+                    p->ttl_attribute ? p->ttl_attribute : "");
     if (!buf_ok(&b)) {
         buf_free(&b);
         return NULL;

@@ -1,7 +1,7 @@
 /* Shared by the plan's files only: plan.c (columns, attributes, finishing), plan_key.c (what
  * identifies a row, and what that becomes in DynamoDB), plan_meet.c (can two rows become one item),
  * plan_attributes.c (conversions, defaults, what is added), plan_index.c (secondary indexes),
- * plan_capture.c (what triggers need). */
+ * plan_oversize.c (items that are too large), plan_capture.c (what triggers need). */
 #ifndef SYNCD_MAPPING_PLAN_INTERNAL_H
 #define SYNCD_MAPPING_PLAN_INTERNAL_H
 
@@ -48,6 +48,8 @@ int plan_dress_column(struct plan_maker *m, struct plan_column *c);
 int plan_refuse_key(struct plan_maker *m, const struct plan_column *c);
 /* Attributes that are no column's own, and the TTL; after the key is made. */
 int plan_add_attributes(struct plan_maker *m);
+/* What becomes of items that are too large; after the attributes are made. */
+int plan_add_oversize(struct plan_maker *m);
 /* `"attribute":{` as JSON. */
 int plan_prefix(struct plan_maker *m, const char *attribute, char **prefix, size_t *len);
 void plan_column_clear(struct plan_column *c);

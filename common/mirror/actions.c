@@ -46,10 +46,14 @@ static void count_outcome(struct mirror *m, usec now, const struct action *a)
         t->items_deleted++;
 }
 
-/* Another row has the key by now: what became of the one that was sent has been told since. */
+/* Another row has the key by now, or its own has other chunks: what became of the one that was sent
+ * has been told since. */
 static bool outdated(const struct mirror *m, const struct payload *p)
 {
-    const struct payload *newest = engine_newest(m->engine, p->target, p->key, p->key_len);
+    const struct payload *newest = split_newest(m, p->target, p->key, p->key_len);
+
+    if (p->part)
+        return !split_is_awaited(m, p);
 
     return newest && (newest->table != p->table || newest->row_key_len != p->row_key_len ||
                       memcmp(newest->row_key, p->row_key, p->row_key_len) != 0);
@@ -73,7 +77,9 @@ static void keep_outcome(struct mirror *m, usec now, const struct action *a)
         if (engine_step(m->engine, now, &ev, &m->actions) < 0)
             abort(); /* systemd starts us anew; the journal still has the change */
         barrier_read(m);
+        return;
     }
+    split_outcome(m, now, a->kind, a->payload);
 }
 
 static void carry_out(struct mirror *m, usec now, const struct action *a)
@@ -147,7 +153,7 @@ int mirror_pause_until(struct mirror *m, usec now, usec until)
     if (!m->held_paused)
         mirror_act(m, now, &(struct event){.kind = m->paused ? EVENT_PAUSE : EVENT_RESUME});
     if (m->state_broken || records_kept(m, store_put_int(m->store, "paused_until", until)) < 0 ||
-        records_kept(m, store_sync(m->store, NULL)) < 0)
+        records_kept(m, records_sync(m, NULL)) < 0)
         return -EIO; /* written again with all else */
     return 0;
 }

@@ -3,9 +3,10 @@
  * and journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
  * (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable before it
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
- * tried again), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
- * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
- * ack.c, targets.c, owned.c (whose a target is), survey.c (whose its items are), orders.c, view.c.
+ * tried again), split.c and chunks.c (rows that become several items), offer.c (a row becomes a
+ * write), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes of
+ * uncertain outcome), windows.c (those of a killed process), ack.c, targets.c,
+ * owned.c (whose a target is), survey.c (whose its items are), orders.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -13,6 +14,7 @@
 #include "base/map.h"
 #include "mirror/mirror.h"
 #include "mirror/place.h"
+#include "mirror/split.h"
 #include "source/catalog.h"
 #include "source/durable.h"
 #include "source/journal.h"
@@ -80,6 +82,7 @@ struct target_slot {
     char then[500]; /* why it is parked, and that it will be compared */
     bool shared;    /* by several tables */
     bool contested; /* rows may meet at one key: see owner.c */
+    bool split;     /* rows of some table may become several items: see split.h */
     bool waiting;   /* to be opened once the state file can be written */
     enum shaken shaken;
     /* whose it is: survey.c */
@@ -150,7 +153,9 @@ enum record_kind {
     RECORD_SETTLED,
     RECORD_UNCONFIRMED, /* a write of the key may yet be carried out, until payload.sent_before */
     RECORD_SUSPECT,     /* an item of which only the key is known: a comparison looks at it */
-    RECORD_DOUBT,       /* the same, and what is known of it counts no more */
+    RECORD_UNWRITTEN,   /* nothing will be written of the key: a chunk of it was refused */
+    RECORD_DOUBT, /* an item of which only the key is known, and what is known of it counts no more
+                   */
 };
 
 /* An outcome on its way to the store, and the span references it lets go of afterwards. */
@@ -287,7 +292,12 @@ struct mirror {
     struct barrier barrier;
     struct suspects suspects;
 
+    /* rows that become several items */
+    struct list splits;
+    struct judged judged;
+
     /* outcomes */
+    uint64_t flushes_begun, flushes_durable; /* of the state file */
     struct list records, syncing;
     size_t record_count;
     usec first_record;

@@ -131,6 +131,8 @@ int plans_make(const struct config *c, const struct table_info *t, struct table_
         o.partition_key_name = section->partition_key_name;
         o.sort_key_name = section->sort_key_name;
         o.write_null = section->null_policy == NULL_WRITE;
+        o.compress = section->oversize != OVERSIZE_DEAD_LETTER;
+        o.split = section->oversize == OVERSIZE_SPLIT;
         o.keep_key = section->keep_key;
         o.ttl_column = section->ttl_column;
     }

@@ -72,7 +72,7 @@ static int make_sure(struct creation *x)
 static int wait_until_settled(struct creation *x)
 {
     for (usec wait = POLL_FIRST;; wait = wait * 2 < POLL_MAX ? wait * 2 : POLL_MAX) {
-        struct table_description now;
+        struct table_description now = {.status = TABLE_UNKNOWN};
         struct table_answers a = {0};
         int rc = table_describe(&x->connection, x->d->table, &a, x->err);
         if (rc == 0)

@@ -94,7 +94,7 @@ static int look_at(struct purge *p, size_t i)
         t->missing = true;
         return 0;
     }
-    struct table_description about;
+    struct table_description about = {.status = TABLE_UNKNOWN};
     if (rc == 0)
         rc = tables_read_json(now.describe, d->table, &d->key, &about, p->err);
     if (rc == -EEXIST)

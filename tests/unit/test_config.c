@@ -375,26 +375,6 @@ static void tags_and_indexes_by_name(void **state)
         "syncd.conf:2: index.a: \"a\" is not a name for an index (3 to 255 of A-Z a-z 0-9 _ . -)");
 }
 
-static void settings_of_later_versions_are_refused_unless_empty(void **state)
-{
-    static const char *const keys[][2] = {
-        {"table \"t\"", "oversize"},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        _cleanup_buf_ struct buf text = {0}, sentence = {0};
-        buf_printf(&text, "[%s]\n%s = x\n", keys[i][0], keys[i][1]);
-        buf_printf(&sentence,
-                   "syncd.conf:2: %s: this version does not have this setting yet; remove the line",
-                   keys[i][1]);
-        refuse(text.data, sentence.data);
-        buf_clear(&text);
-        buf_printf(&text, "[%s]\n%s =\n", keys[i][0], keys[i][1]);
-        config_free(parse(text.data));
-    }
-}
-
 static void conversions_are_checked_when_they_are_read(void **state)
 {
     struct config *c;
@@ -508,7 +488,6 @@ int main(void)
         cmocka_unit_test(what_a_canary_and_a_heartbeat_must_be),
         cmocka_unit_test(what_telemetry_takes),
         cmocka_unit_test(tags_and_indexes_by_name),
-        cmocka_unit_test(settings_of_later_versions_are_refused_unless_empty),
         cmocka_unit_test(conversions_are_checked_when_they_are_read),
         cmocka_unit_test(settings_that_contradict_each_other),
         cmocka_unit_test(quantities),
