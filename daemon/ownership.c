@@ -11,15 +11,12 @@
 #include "base/text.h"
 #include "daemon.h"
 #include "jobs/ddb_reply.h"
+#include "jobs/definitions.h"
 #include "source/canary.h"
 
 #define RETRY_FIRST (250 * USEC_PER_MSEC)
 #define RETRY_MAX   (15 * USEC_PER_SEC)
 #define LOOK_AGAIN  (10 * 60 * USEC_PER_SEC)
-
-static const struct key_schema meta_schema = {
-    .parts = {{.name = (char *)"id", .type = ATTR_S}, {.name = (char *)"kind", .type = ATTR_S}},
-    .count = 2};
 
 static usec retry_at(unsigned *failures)
 {
@@ -84,15 +81,19 @@ static void meta_checked(void *arg, const struct table_result *r)
 static void check_meta(struct daemon *d, usec now)
 {
     struct meta_table *m = &d->meta;
-    struct table_capacity capacity = {.provisioned = d->config->billing_mode == BILLING_PROVISIONED,
-                                      .read_units = d->config->read_capacity,
-                                      .write_units = d->config->write_capacity};
+    struct table_definition *wanted = NULL;
+    struct err err;
 
     m->looked = false; /* perhaps once more */
     if (m->check || m->due > now)
         return;
-    m->check = table_check_start(&d->loop, d->ddb, d->config->meta_table, &meta_schema,
-                                 d->config->create_tables, &capacity, meta_checked, d);
+    if (d->config->create_tables && definition_begin(d->config, d->config->meta_table,
+                                                     &definition_meta_key, &wanted, &err) < 0) {
+        m->due = retry_at(&m->failures);
+        return;
+    }
+    m->check = table_check_start(&d->loop, d->ddb, d->config->meta_table, &definition_meta_key,
+                                 wanted, meta_checked, d);
 }
 
 const char *ownership_unprotected(const struct daemon *d)

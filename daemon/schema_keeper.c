@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "daemon.h"
 #include "jobs/ddb_reply.h"
+#include "jobs/definitions.h"
 #include "source/canary.h"
 
 #define RETRY_REFUSED (30 * USEC_PER_SEC)
@@ -105,15 +106,10 @@ static void made(void *arg, const struct table_result *r)
     daemon_pump(d);
 }
 
-static const struct key_schema meta_key = {
-    .parts = {{.name = (char *)"id", .type = ATTR_S}, {.name = (char *)"kind", .type = ATTR_S}},
-    .count = 2};
-
 static void no_table(struct daemon *d)
 {
-    struct table_capacity capacity = {.provisioned = d->config->billing_mode == BILLING_PROVISIONED,
-                                      .read_units = d->config->read_capacity,
-                                      .write_units = d->config->write_capacity};
+    struct table_definition *wanted = NULL;
+    struct err err;
 
     if (!d->config->create_tables) {
         refused(d, "ResourceNotFoundException",
@@ -122,8 +118,9 @@ static void no_table(struct daemon *d)
         return;
     }
     text_copy(d->schema.table, sizeof d->schema.table, d->config->meta_table);
-    d->schema.making =
-        table_check_start(&d->loop, d->ddb, d->schema.table, &meta_key, true, &capacity, made, d);
+    if (definition_begin(d->config, d->schema.table, &definition_meta_key, &wanted, &err) == 0)
+        d->schema.making = table_check_start(&d->loop, d->ddb, d->schema.table,
+                                             &definition_meta_key, wanted, made, d);
     if (!d->schema.making)
         later(d);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "daemon.h"
+#include "jobs/definitions.h"
 
 enum { MAX_CHECKS = 8 };
 #define PARKED_RETRY      (10 * USEC_PER_SEC)
@@ -63,6 +64,8 @@ static void verdict(void *arg, const struct table_result *r)
             log_event(LOG_EV_INFO, r->created ? "table_created" : "table_open",
                       r->created ? "DynamoDB table made" : "DynamoDB table can be written again",
                       "target", t->name, NULL);
+        if (r->unfinished[0])
+            log_event(LOG_EV_WARNING, "table_unfinished", r->unfinished, "target", t->name, NULL);
         ownership_look(p, r->identity, r->created);
         break;
     case VERDICT_PARKED:
@@ -94,15 +97,37 @@ static void verdict(void *arg, const struct table_result *r)
     daemon_pump(d);
 }
 
+/* What create_tables = yes would make. NULL: it cannot be made as it is configured (told), or no
+ * memory. */
+static struct table_definition *definition_wanted(struct daemon *d, uint32_t target)
+{
+    const struct mirror_target *t = mirror_target(d->mirror, target);
+    struct table_definition *wanted = NULL;
+    struct err err;
+    int rc = definition_begin(d->config, t->name, t->schema, &wanted, &err);
+    const struct table_plan *plan;
+
+    for (size_t k = 0; rc == 0 && (plan = mirror_target_plan(d->mirror, target, k)); k++)
+        rc = definition_add(wanted, plan, &err);
+    if (rc == 0)
+        return wanted;
+    table_definition_free(wanted);
+    usec now = clock_monotonic();
+    d->probes[target]->due = now + PARKED_RETRY;
+    if (!t->parked)
+        log_event(LOG_EV_WARNING, "table_parked", err.text, "target", t->name, NULL);
+    mirror_target_parked(d->mirror, now, target, "definition", err.text);
+    return NULL;
+}
+
 static void start_check(struct daemon *d, struct probe *p)
 {
     const struct mirror_target *t = mirror_target(d->mirror, p->target);
-    struct table_capacity capacity = {.provisioned = d->config->billing_mode == BILLING_PROVISIONED,
-                                      .read_units = d->config->read_capacity,
-                                      .write_units = d->config->write_capacity};
+    struct table_definition *wanted = NULL;
 
-    p->check = table_check_start(&d->loop, d->ddb, t->name, t->schema, d->config->create_tables,
-                                 &capacity, verdict, p);
+    if (d->config->create_tables && !(wanted = definition_wanted(d, p->target)))
+        return;
+    p->check = table_check_start(&d->loop, d->ddb, t->name, t->schema, wanted, verdict, p);
     if (p->check)
         d->checks_running++;
 }

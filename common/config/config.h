@@ -53,6 +53,7 @@ struct table_config {
     char *partition_key_name, *sort_key_name;
     struct strlist exclude;
     struct pairlist rename;            /* column -> attribute */
+    struct pairlist index;             /* name -> partition[, sort] [: projection] */
     struct pairlist convert, defaults; /* by column */
     struct pairlist add;               /* attribute -> template */
     char *ttl_column;
@@ -78,6 +79,8 @@ struct config {
     bool allow_plain_http, create_tables, keep_schema;
     int billing_mode; /* enum billing_mode */
     int64_t read_capacity, write_capacity;
+    struct pairlist tag;                              /* of the tables that are created */
+    bool deletion_protection, point_in_time_recovery; /* of the tables that are created */
     int64_t max_requests_in_flight, batch_size, write_units_per_second;
 
     /* [sync]; durations are microseconds */

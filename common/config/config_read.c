@@ -169,7 +169,9 @@ static int check_subkey(const struct config_option *o, const struct ini_entry *e
         return err_set(err, -EINVAL, "%s takes no \".%s\" after it", o->key,
                        shown(&text, e->subkey));
     if (o->type == OPTION_PAIRS && (!e->subkey || !*e->subkey))
-        return err_set(err, -EINVAL, "%s needs a column: %s.COLUMN = value", o->key, o->key);
+        return o->exact
+                   ? err_set(err, -EINVAL, "%s needs a name: %s.NAME = value", o->key, o->key)
+                   : err_set(err, -EINVAL, "%s needs a column: %s.COLUMN = value", o->key, o->key);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 #include "base/clock.h"
@@ -119,6 +120,43 @@ int option_check_target(const char *value, struct err *err)
         return err_set(err, -EINVAL,
                        "\"%s\" is not a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ . -)",
                        shown(&text, value));
+    return 0;
+}
+
+/* AWS counts characters, not bytes. */
+static size_t characters(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+int option_check_tag(const char *name, const char *value, struct err *err)
+{
+    enum { KEY_MAX = 128, VALUE_MAX = 256 };
+
+    if (characters(name) > KEY_MAX || characters(value) > VALUE_MAX)
+        return err_set(err, -EINVAL,
+                       "a tag has a name of up to %d and a value of up to %d characters", KEY_MAX,
+                       VALUE_MAX);
+    if (strncasecmp(name, "aws:", 4) == 0)
+        return err_set(err, -EINVAL,
+                       "names of tags that begin with aws: are AWS's own; choose another");
+    return 0;
+}
+
+int option_check_index(const char *name, const char *value, struct err *err)
+{
+    size_t n = strlen(name);
+    struct shown text;
+
+    (void)value;
+    if (n < TARGET_MIN || n > TARGET_MAX || strspn(name, NAME_CHARACTERS) != n)
+        return err_set(err, -EINVAL,
+                       "\"%s\" is not a name for an index (3 to 255 of A-Z a-z 0-9 _ . -)",
+                       shown(&text, name));
     return 0;
 }
 

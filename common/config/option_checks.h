@@ -19,6 +19,10 @@ int option_check_table_name(const char *value, struct err *err);
 /* A price: digits, at most one point. */
 int option_check_price(const char *value, struct err *err);
 int option_check_target(const char *value, struct err *err);
+/* A tag: a key of 1 to 128 characters that AWS has not reserved, a value of up to 256. */
+int option_check_tag(const char *name, const char *value, struct err *err);
+/* An index's name, as DynamoDB takes it: 3 to 255 of A-Z a-z 0-9 _ . - The value is the plan's. */
+int option_check_index(const char *name, const char *value, struct err *err);
 /* table.column, where each side may be a glob. */
 int option_check_table_column(const char *value, struct err *err);
 /* A duration: 0, or long enough for a row to come back within. */

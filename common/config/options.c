@@ -19,12 +19,8 @@
 #define ENUM(s, f, n)      .type = OPTION_ENUM, .offset = AT(s, f, int), .names = n
 #define LIST(s, f)         .type = OPTION_LIST, .offset = AT(s, f, struct strlist)
 #define PAIRS(s, f)        .type = OPTION_PAIRS, .offset = AT(s, f, struct pairlist)
-#define LATER(sect, name)                                                                          \
-    {                                                                                              \
-        .section = sect, .key = name, .type = OPTION_LATER                                         \
-    }
-#define CONFIG struct config
-#define TABLE  struct table_config
+#define CONFIG             struct config
+#define TABLE              struct table_config
 
 #define MSEC   USEC_PER_MSEC
 #define SEC    USEC_PER_SEC
@@ -122,6 +118,14 @@ const struct config_option config_options[] = {
      .initial = "5", .help = "Read capacity units of a table that is created PROVISIONED."},
     {.section = "dynamodb", .key = "write_capacity", INT(CONFIG, write_capacity, 1, 1000000000),
      .initial = "5", .help = "Write capacity units of a table that is created PROVISIONED."},
+    {.section = "dynamodb", .key = "tag", PAIRS(CONFIG, tag), .check_pair = option_check_tag,
+     .exact = true, .example = "tag.team = books",
+     .help = "Tags of the tables that are created; one line a tag."},
+    {.section = "dynamodb", .key = "deletion_protection", BOOL(CONFIG, deletion_protection),
+     .initial = "no", .help = "Tables that are created cannot be deleted until this is switched off there."},
+    {.section = "dynamodb", .key = "point_in_time_recovery", BOOL(CONFIG, point_in_time_recovery),
+     .initial = "no",
+     .help = "DynamoDB's continuous backups for the tables that are created (they cost extra)."},
     {.section = "dynamodb", .key = "max_requests_in_flight",
      INT(CONFIG, max_requests_in_flight, 1, 64), .initial = "8", .reloadable = true,
      .help = "How many requests, of up to 25 items each, may be under way at once (1 to 64)."},
@@ -271,7 +275,12 @@ const struct config_option config_options[] = {
     {.section = "table", .key = "keep_key", .remaps = true, BOOL(TABLE, keep_key), .initial = "no",
      .help = "yes: what uuid5 makes a UUID of is kept as one more attribute, _key_ATTRIBUTE, so that\n"
              "the row can be given back."},
-    LATER("table", "index"),
+    {.section = "table", .key = "index", PAIRS(TABLE, index), .check_pair = option_check_index,
+     .exact = true, .remaps = true, .example = "index.user-created = user_id, created_at : KEYS_ONLY",
+     .help = "A global secondary index, by name: partition key[, sort key] [: projection]. Keys are\n"
+             "columns or attributes; the projection is ALL (when not said), KEYS_ONLY, or INCLUDE and\n"
+             "attributes, as in: user_id : INCLUDE title, body. A row whose key column is NULL is not\n"
+             "in the index. `syncctl create-tables` makes it."},
     {.section = "table", .key = "oversize", ENUM(TABLE, oversize, oversize_names),
      .initial = "dead-letter",
      .help = "What becomes of a row whose item is larger than the 400 KB that DynamoDB takes, up to\n"

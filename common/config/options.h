@@ -27,6 +27,9 @@ enum option_type {
  * it sees each element. */
 typedef int option_check_fn(const char *value, struct err *err);
 
+/* The same for a pair, its subkey and its value (never empty: that takes the pair away). */
+typedef int option_pair_check_fn(const char *subkey, const char *value, struct err *err);
+
 struct config_option {
     const char *section, *key;
     enum option_type type;
@@ -35,6 +38,8 @@ struct config_option {
     int64_t min, max;
     const char *const *names; /* ends with NULL */
     option_check_fn *check;
+    option_pair_check_fn *check_pair;
+    bool exact; /* pairs: subkeys that differ in letters' case are two */
     bool reloadable;
     bool remaps;         /* a reload takes it when told to: it changes items */
     const char *example; /* shown in the sample instead of the default */

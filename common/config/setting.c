@@ -211,9 +211,12 @@ int setting_assign(const struct config_option *o, void *base, const char *subkey
     if (o->type != OPTION_PAIRS)
         return set_scalar(o, field(o, base), text.len ? text.data : initial(o), err);
     rc = o->check && text.len ? o->check(text.data, err) : 0;
+    if (rc == 0 && o->check_pair && text.len)
+        rc = o->check_pair(subkey, text.data, err);
     if (rc < 0)
         return rc;
-    rc = pairlist_set(field(o, base), subkey, text.len ? text.data : NULL, same_name);
+    rc = pairlist_set(field(o, base), subkey, text.len ? text.data : NULL,
+                      o->exact ? same_text : same_name);
     return rc < 0 ? no_memory(err) : 0;
 }
 
@@ -276,7 +279,7 @@ bool setting_equal(const struct config_option *o, const void *a, const void *b)
     case OPTION_LIST:
         return strlist_equal(x, y);
     case OPTION_PAIRS:
-        return pairlist_equal(x, y, same_name);
+        return pairlist_equal(x, y, o->exact ? same_text : same_name);
     case OPTION_LATER:
         break;
     }

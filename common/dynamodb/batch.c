@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/text.h"
 #include "mapping/item.h"
 
@@ -120,6 +118,20 @@ static double read_units(const json_t *root)
 static bool is_batch_reply(const json_t *root)
 {
     return json_object_get(root, "UnprocessedItems") || json_object_get(root, "ConsumedCapacity");
+}
+
+int batch_unprocessed(json_t *reply, const struct batch_write *writes, size_t n, uint32_t *mask,
+                      double *units)
+{
+    json_t *unprocessed = json_object_get(reply, "UnprocessedItems");
+    uint32_t found = 0;
+
+    if (!is_batch_reply(reply) || (unprocessed && !json_is_object(unprocessed)) ||
+        read_unprocessed(unprocessed, writes, n, &found) < 0)
+        return -EINVAL;
+    *mask = found;
+    *units = read_units(reply);
+    return 0;
 }
 
 static void ambiguous(struct reply *out, const char *code, const char *message)

@@ -3,6 +3,8 @@
 #ifndef SYNCD_DYNAMODB_BATCH_H
 #define SYNCD_DYNAMODB_BATCH_H
 
+#include <jansson.h>
+
 #include "dynamodb/reply.h"
 #include "mapping/plan.h"
 
@@ -24,6 +26,11 @@ enum { BATCH_WRITE_OVERHEAD = 40, BATCH_BODY_OVERHEAD = 8192 };
 
 /* Append the body. Writes of one table must stand together. */
 void batch_body(struct buf *out, const struct batch_write *writes, size_t n);
+
+/* Of a reply that was read already: *mask has bit i set when write i is unprocessed. 0, or -EINVAL
+ * when this is no reply of BatchWriteItem, or to another request. */
+int batch_unprocessed(json_t *reply, const struct batch_write *writes, size_t n, uint32_t *mask,
+                      double *units);
 
 /* Read the reply: class, and for REPLY_OK which writes are unprocessed. A 200 that names items we
  * did not send, or is no JSON, is REPLY_AMBIGUOUS. `out` keeps request_id, date and retry_after as

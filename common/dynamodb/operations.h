@@ -12,6 +12,7 @@ enum policy_purpose {
     POLICY_TABLES,  /* syncctl create-tables */
     POLICY_VERIFY,  /* reading every item, to compare */
     POLICY_RESTORE, /* reading every item, to write them into a database */
+    POLICY_PURGE,   /* syncctl purge, and create-tables --force */
     POLICY_PURPOSES,
 };
 
@@ -22,6 +23,15 @@ enum operation_need {
     NEED_CREATE, /* on every table, where create_tables = yes */
     NEED_META,   /* on meta_table, where it is used */
     NEED_DATA,   /* on every table but meta_table */
+    /* What tables are to have: on every table (meta_table has no TTL and no indexes) … */
+    NEED_TTL,      /* where some table has a TTL */
+    NEED_TAGS,     /* where tags are configured */
+    NEED_RECOVERY, /* with point_in_time_recovery */
+    NEED_UPDATE,   /* with indexes or deletion_protection */
+    /* … and create_tables = yes besides. */
+    NEED_CREATE_TTL,
+    NEED_CREATE_TAGS,
+    NEED_CREATE_RECOVERY,
 };
 
 struct ddb_operation {

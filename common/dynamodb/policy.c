@@ -7,10 +7,8 @@
 #include "base/text.h"
 
 static const char *const purposes[POLICY_PURPOSES] = {
-    [POLICY_DAEMON] = "daemon",
-    [POLICY_TABLES] = "tables",
-    [POLICY_VERIFY] = "verify",
-    [POLICY_RESTORE] = "restore",
+    [POLICY_DAEMON] = "daemon",   [POLICY_TABLES] = "tables", [POLICY_VERIFY] = "verify",
+    [POLICY_RESTORE] = "restore", [POLICY_PURGE] = "purge",
 };
 
 bool policy_purpose_find(const char *word, enum policy_purpose *out)
@@ -43,6 +41,20 @@ static bool belongs(const struct policy_request *r, const struct ddb_operation *
         return meta;
     case NEED_DATA:
         return !meta;
+    case NEED_TTL:
+        return r->ttl && !meta;
+    case NEED_TAGS:
+        return r->tags;
+    case NEED_RECOVERY:
+        return r->recovery;
+    case NEED_UPDATE:
+        return (r->indexes && !meta) || r->protection;
+    case NEED_CREATE_TTL:
+        return r->create_tables && r->ttl && !meta;
+    case NEED_CREATE_TAGS:
+        return r->create_tables && r->tags;
+    case NEED_CREATE_RECOVERY:
+        return r->create_tables && r->recovery;
     case NEED_NOT:
         break;
     }
@@ -79,10 +91,9 @@ static void print_statement(const struct policy_request *r, const char *sid,
 void policy_print(const struct policy_request *r, struct buf *out)
 {
     static const char *const sids[POLICY_PURPOSES] = {
-        [POLICY_DAEMON] = "SyncdTables",
-        [POLICY_TABLES] = "SyncdCreateTables",
-        [POLICY_VERIFY] = "SyncdVerify",
-        [POLICY_RESTORE] = "SyncdRestore",
+        [POLICY_DAEMON] = "SyncdTables", [POLICY_TABLES] = "SyncdCreateTables",
+        [POLICY_VERIFY] = "SyncdVerify", [POLICY_RESTORE] = "SyncdRestore",
+        [POLICY_PURGE] = "SyncdPurge",
     };
     bool meta = r->meta_table && r->purpose != POLICY_VERIFY;
 

@@ -16,6 +16,7 @@ struct policy_request {
     size_t table_count;
     const char *meta_table; /* where syncd's own items go; NULL: there are none */
     bool create_tables;
+    bool ttl, tags, recovery, indexes, protection; /* some table is to have that */
 };
 
 void policy_print(const struct policy_request *r, struct buf *out);

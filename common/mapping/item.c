@@ -125,7 +125,7 @@ static int check_indexed(const struct plan_column *c, const struct value *v, str
         return fault_set(f, c->name, "key_type",
                          "the column holds %s, but it is the key of an index of type %c",
                          value_kind_name(v->kind), (char)wanted);
-    return item_check_key(c->name, c->attribute, type, true, bytes.len, f);
+    return item_check_key(c->name, c->attribute, type, c->index_sort, bytes.len, f);
 }
 
 /* A column with a conversion, a default, an index, or a source that is kept beside. */
@@ -176,7 +176,7 @@ static int append_added(struct encoder *e, const struct plan_added *a)
         rc = item_template(e->plan, a->segments, a->segment_count, e->row, &bytes, e->fault);
     }
     if (rc == 0 && a->indexed)
-        rc = item_check_key(NULL, a->attribute, type, true, bytes.len, e->fault);
+        rc = item_check_key(NULL, a->attribute, type, a->index_sort, bytes.len, e->fault);
     if (rc != 0)
         return rc < 0 ? rc : 0; /* of a NULL there is none */
     begin_attribute(e, a->prefix, a->prefix_len, a->attribute_len);

@@ -163,8 +163,8 @@ static int check_key_size(const struct table_plan *p, size_t part, size_t n, str
     const struct key_part *k = &p->parts[part];
     const char *column = k->kind == KEY_COLUMN ? p->columns[k->segments[0].column].name : NULL;
 
-    return item_check_key(column, p->schema.parts[part].name, p->schema.parts[part].type, part > 0,
-                          n, f);
+    return item_check_key(column, p->schema.parts[part].name, p->schema.parts[part].type,
+                          part > 0 || p->short_key[part], n, f);
 }
 
 /* The keys of chunks are no row's. */

@@ -202,7 +202,7 @@ static int build(struct plan_maker *m)
         return rc;
     if ((rc = plan_make_key(m)) < 0 || (rc = check_attributes(m)) < 0 ||
         (rc = make_prefixes(m)) < 0 || (rc = plan_add_attributes(m)) < 0 ||
-        (rc = plan_add_oversize(m)) < 0)
+        (rc = plan_add_indexes(m)) < 0 || (rc = plan_add_oversize(m)) < 0)
         return rc;
     m->plan->write_null = m->options->write_null;
     m->plan->row_key_is_rowid = t->rowid_key && t->key_count == 1;
@@ -242,6 +242,9 @@ void plan_free(struct table_plan *p)
         plan_segments_free(p->parts[i].segments, p->parts[i].segment_count);
         free(p->schema.parts[i].name);
     }
+    for (size_t i = 0; i < p->index_count; i++)
+        plan_index_clear(&p->indexes[i]);
+    free(p->indexes);
     plan_capture_clear(&p->capture);
     free(p->columns);
     free(p->added);
@@ -282,7 +285,7 @@ static void print_special(struct buf *b, const struct plan_column *c)
     if (c->kept)
         print_named(b, "&", c->kept);
     if (c->indexed)
-        buf_puts(b, "#");
+        buf_puts(b, c->index_sort ? "#s" : "#");
 }
 
 char *plan_fingerprint(const struct table_plan *p)
@@ -302,11 +305,13 @@ char *plan_fingerprint(const struct table_plan *p)
     }
     for (size_t i = 0; i < p->added_count; i++) {
         print_named(&b, "|+", p->added[i].attribute);
-        buf_printf(&b, "%d%d", p->added[i].copy, p->added[i].indexed);
+        buf_printf(&b, "%d%d%s", p->added[i].copy, p->added[i].indexed,
+                   p->added[i].index_sort ? "s" : "");
         print_segments(&b, p->added[i].segments, p->added[i].segment_count);
     }
     for (size_t i = 0; i < p->schema.count; i++) {
-        buf_printf(&b, "|%c%d", (char)p->schema.parts[i].type, (int)p->parts[i].kind);
+        buf_printf(&b, "|%c%d%s", (char)p->schema.parts[i].type, (int)p->parts[i].kind,
+                   p->short_key[i] ? "s" : "");
         json_append_string_lossy(&b, p->schema.parts[i].name, strlen(p->schema.parts[i].name));
         print_segments(&b, p->parts[i].segments, p->parts[i].segment_count);
     }
@@ -320,11 +325,31 @@ char *plan_fingerprint(const struct table_plan *p)
     return b.data;
 }
 
-void plan_describe_key(const struct table_plan *p, struct buf *out)
+static void describe_schema(const struct key_schema *s, struct buf *out)
 {
     static const char *const names[] = {"partition key", "sort key"};
 
-    for (size_t i = 0; i < p->schema.count; i++)
-        buf_printf(out, "%s%s %s (%c)", i ? ", " : "", names[i], p->schema.parts[i].name,
-                   (char)p->schema.parts[i].type);
+    for (size_t i = 0; i < s->count; i++)
+        buf_printf(out, "%s%s %s (%c)", i ? ", " : "", names[i], s->parts[i].name,
+                   (char)s->parts[i].type);
+}
+
+void plan_describe_key(const struct table_plan *p, struct buf *out)
+{
+    describe_schema(&p->schema, out);
+}
+
+const char *plan_projection_name(enum index_projection p)
+{
+    static const char *const names[] = {"ALL", "KEYS_ONLY", "INCLUDE"};
+
+    return names[p];
+}
+
+void plan_describe_index(const struct plan_index *x, struct buf *out)
+{
+    describe_schema(&x->keys, out);
+    buf_printf(out, ", %s", plan_projection_name(x->projection));
+    for (size_t i = 0; i < x->include_count; i++)
+        buf_printf(out, "%s %s", i ? "," : "", x->include[i]);
 }

@@ -62,6 +62,7 @@ struct plan_column {
     size_t kept_prefix_len, kept_len;
     bool not_null, strict; /* as the table has it */
     bool indexed;          /* the key of a secondary index */
+    bool index_sort;       /* and a sort key somewhere, of 1,024 bytes at most */
     bool special;          /* any of these: not the plain way of encoding */
 };
 
@@ -74,7 +75,19 @@ struct plan_added {
     size_t segment_count;
     bool copy;    /* of one column, with its type; else text (S) */
     bool indexed; /* the key of a secondary index */
-    int type;     /* 'S', 'N', 'B'; 0: as the value is */
+    bool index_sort;
+    int type; /* 'S', 'N', 'B'; 0: as the value is */
+};
+
+enum index_projection { PROJECT_ALL, PROJECT_KEYS_ONLY, PROJECT_INCLUDE };
+
+/* A global secondary index of the target. */
+struct plan_index {
+    char *name;
+    struct key_schema keys;
+    enum index_projection projection;
+    char **include; /* attributes, with PROJECT_INCLUDE */
+    size_t include_count;
 };
 
 /* A unique index through which REPLACE can remove a row unseen: SQL for a BEFORE trigger. */
@@ -118,6 +131,15 @@ struct table_plan {
     bool compress; /* an item that is too large is compressed … */
     bool split;    /* … and split, if need be (mapping/oversize.h) */
     struct plan_capture capture;
+    struct plan_index *indexes; /* that the table's own section asks for */
+    size_t index_count;
+    bool short_key[2]; /* a key attribute that is an index's sort key too: 1,024 bytes at most */
+};
+
+/* An index as it is configured: `value` is partition[, sort] [: projection]. */
+struct plan_index_option {
+    const char *name, *value;
+    bool shared; /* of another table that becomes items of the same target */
 };
 
 /* What the configuration says about one table. NULL or "" where nothing is said. */
@@ -135,7 +157,8 @@ struct plan_options {
     const char *(*renamed)(void *arg, const char *column);   /* NULL: keeps its name */
     const char *(*converted)(void *arg, const char *column); /* see mapping/convert.h */
     const char *(*defaulted)(void *arg, const char *column); /* for NULL, as SQLite would keep it */
-    bool (*indexed)(void *arg, const char *attribute);       /* the key of a secondary index? */
+    /* The i-th index; false: there are no more. NULL: there are none. */
+    bool (*index)(void *arg, size_t i, struct plan_index_option *out);
     bool (*added)(void *arg, size_t i, const char **attribute, const char **text); /* the i-th */
 };
 
@@ -148,13 +171,17 @@ void plan_free(struct table_plan *p);
  * to notice a changed mapping. Caller frees; NULL on lack of memory. */
 char *plan_fingerprint(const struct table_plan *p);
 
-/* The attribute of a column (by its SQLite name), or one that is added by that very name, as the
- * key of an index: its name and type. 0; -ENOENT when there is none; -ENOTSUP with what to write
- * when no key can be of its type. */
+/* The attribute of a column (by its SQLite name), one that is added or a key's by that very name,
+ * or of a column that is renamed to it, as the key of an index: its name and type. 0; -ENOENT when
+ * there is none; -ENOTSUP with what to write when no key can be of its type. */
 int plan_index_key(const struct table_plan *p, const char *name, const char **attribute,
                    enum attr_type *type, struct err *err);
 
 /* "partition key id (N)" / "partition key a (S), sort key b#c (S)". */
 void plan_describe_key(const struct table_plan *p, struct buf *out);
+/* The same of an index, and what it holds. */
+void plan_describe_index(const struct plan_index *x, struct buf *out);
+/* As DynamoDB writes it. */
+const char *plan_projection_name(enum index_projection p);
 
 #endif

@@ -80,8 +80,7 @@ int plan_dress_column(struct plan_maker *m, struct plan_column *c)
         if (!(c->fallback = as_stored(fallback, c->affinity)))
             return plan_no_memory(m);
     }
-    c->indexed = o->indexed && o->indexed(o->arg, c->name);
-    c->special = c->convert.kind != CONVERT_NONE || c->fallback || c->indexed;
+    c->special = c->convert.kind != CONVERT_NONE || c->fallback;
     return 0;
 }
 
@@ -177,7 +176,6 @@ void plan_added_clear(struct plan_added *a)
 
 static int fill_added(struct plan_maker *m, struct plan_added *a, const char *text)
 {
-    const struct plan_options *o = m->options;
     int rc = check_name(m, a->attribute);
 
     if (rc == 0)
@@ -195,9 +193,6 @@ static int fill_added(struct plan_maker *m, struct plan_added *a, const char *te
         a->type = stored ? conversion_type(&(struct conversion){.kind = CONVERT_NONE}, c->affinity)
                          : conversion_type(&c->convert, c->affinity);
     }
-    a->indexed = o->indexed && o->indexed(o->arg, a->attribute);
-    if (a->indexed && !a->type)
-        return plan_refuse_key(m, &m->plan->columns[a->segments[0].column]);
     return 0;
 }
 
@@ -235,11 +230,6 @@ int plan_add_attributes(struct plan_maker *m)
 
     for (size_t i = 0; rc == 0 && o->added && o->added(o->arg, i, &attribute, &text); i++)
         rc = add_one(m, attribute, text);
-    for (size_t i = 0; rc == 0 && i < m->plan->column_count; i++) {
-        const struct plan_column *c = &m->plan->columns[i];
-        if (c->indexed && !conversion_type(&c->convert, c->affinity))
-            rc = plan_refuse_key(m, c);
-    }
     return rc < 0 ? rc : find_ttl(m);
 }
 
@@ -263,8 +253,12 @@ int plan_index_key(const struct table_plan *p, const char *name, const char **at
             *type = p->schema.parts[i].type;
             return 0;
         }
+    for (size_t i = 0; at < 0 && i < p->column_count; i++)
+        if (strcmp(p->columns[i].attribute, name) == 0)
+            at = (long)i;
     if (at < 0)
-        return err_set(err, -ENOENT, "\"%s\" is no column and no added attribute of it", name);
+        return err_set(err, -ENOENT,
+                       "\"%s\" is no column (or an excluded one) and no attribute of it", name);
     int of = conversion_type(&p->columns[at].convert, p->columns[at].affinity);
     if (!of)
         return plan_refuse_key(&m, &p->columns[at]);

@@ -1,7 +1,7 @@
 /* Shared by the plan's files only: plan.c (columns, attributes, finishing), plan_key.c (what
  * identifies a row, and what that becomes in DynamoDB), plan_meet.c (can two rows become one item),
- * plan_attributes.c (conversions, defaults, what is added), plan_oversize.c (items that are too
- * large), plan_capture.c (what triggers need). */
+ * plan_attributes.c (conversions, defaults, what is added), plan_index.c (secondary indexes),
+ * plan_oversize.c (items that are too large), plan_capture.c (what triggers need). */
 #ifndef SYNCD_MAPPING_PLAN_INTERNAL_H
 #define SYNCD_MAPPING_PLAN_INTERNAL_H
 
@@ -55,6 +55,9 @@ int plan_prefix(struct plan_maker *m, const char *attribute, char **prefix, size
 void plan_column_clear(struct plan_column *c);
 void plan_added_clear(struct plan_added *a);
 
+/* The indexes, and what they demand, once all attributes are there. */
+int plan_add_indexes(struct plan_maker *m);
+void plan_index_clear(struct plan_index *x);
 /* What capture needs, once the entry's columns are settled. */
 int plan_add_capture(struct plan_maker *m);
 void plan_capture_clear(struct plan_capture *c);

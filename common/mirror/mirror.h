@@ -140,6 +140,9 @@ struct mirror_target {
 };
 uint32_t mirror_target_count(const struct mirror *m);
 const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i);
+/* The plans of the tables whose items are in it, k from 0 up; NULL: there are no more. Valid until
+ * the mirror is called again. */
+const struct table_plan *mirror_target_plan(const struct mirror *m, uint32_t i, size_t k);
 /* Write units a second that it is sent at most, as learnt from its throttling; 0: no limit. */
 double mirror_target_limit(const struct mirror *m, uint32_t i);
 /* `identity`: what the service calls this very table, "" when not known. One that is not the table

@@ -1,6 +1,10 @@
 #include "mirror/plans.h"
 
+#include <string.h>
+
+#include "base/buf.h"
 #include "config/lists.h"
+#include "mapping/naming.h"
 #include "source/canary.h"
 
 bool plans_covers(const struct config *c, const struct table_info *t)
@@ -62,6 +66,47 @@ static bool added(void *arg, size_t i, const char **attribute, const char **text
     return true;
 }
 
+/* The DynamoDB table that a section's table becomes items of. */
+static void target_of(const struct config *c, const struct table_config *section, const char *table,
+                      struct buf *out)
+{
+    if (section && *section->target)
+        buf_puts(out, section->target);
+    else
+        naming_expand(out, c->table_name, table);
+}
+
+static bool same_target(const struct naming *n, const struct table_config *other)
+{
+    _cleanup_buf_ struct buf ours = {0}, theirs = {0};
+
+    target_of(n->config, n->section, n->table, &ours);
+    target_of(n->config, other, other->name, &theirs);
+    return buf_ok(&ours) && buf_ok(&theirs) && ours.len == theirs.len &&
+           memcmp(ours.data, theirs.data, ours.len) == 0;
+}
+
+/* Those of the table's own section, then those of others that share its target. */
+static bool nth_index(void *arg, size_t i, struct plan_index_option *out)
+{
+    const struct naming *n = arg;
+    const struct config *c = n->config;
+    const struct pairlist *from = n->section ? &n->section->index : NULL;
+    bool shared = false;
+
+    for (size_t k = 0; !from || i >= from->count; k++) {
+        i -= from ? from->count : 0;
+        if (k == c->table_section_count)
+            return false;
+        const struct table_config *t = &c->table_sections[k];
+        shared = true;
+        from =
+            t != n->section && t->index.count && t->enabled && same_target(n, t) ? &t->index : NULL;
+    }
+    *out = (struct plan_index_option){from->items[i].key, from->items[i].value, shared};
+    return true;
+}
+
 int plans_make(const struct config *c, const struct table_info *t, struct table_plan **out,
                struct err *err)
 {
@@ -76,7 +121,8 @@ int plans_make(const struct config *c, const struct table_info *t, struct table_
                              .renamed = renamed,
                              .converted = converted,
                              .defaulted = defaulted,
-                             .added = added};
+                             .added = added,
+                             .index = nth_index};
 
     if (section) {
         o.target = section->target;

@@ -16,6 +16,14 @@ const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i)
     return &m->targets[i]->view;
 }
 
+const struct table_plan *mirror_target_plan(const struct mirror *m, uint32_t i, size_t k)
+{
+    for (size_t j = 0; j < m->table_count; j++)
+        if (m->tables[j].plan && m->tables[j].target == i && k-- == 0)
+            return m->tables[j].plan;
+    return NULL;
+}
+
 double mirror_target_limit(const struct mirror *m, uint32_t i)
 {
     return engine_limit(m->engine, i);

@@ -109,6 +109,7 @@ int cmd_doctor(struct ctl *ctl, int argc, char **argv);
 int cmd_iam_policy(struct ctl *ctl, int argc, char **argv);
 int cmd_migrate(struct ctl *ctl, int argc, char **argv);
 int cmd_create_tables(struct ctl *ctl, int argc, char **argv);
+int cmd_purge(struct ctl *ctl, int argc, char **argv);
 int cmd_dead_letters(struct ctl *ctl, int argc, char **argv);
 int cmd_handover(struct ctl *ctl, int argc, char **argv);
 int cmd_approve(struct ctl *ctl, int argc, char **argv);

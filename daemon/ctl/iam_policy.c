@@ -29,7 +29,8 @@ int cmd_iam_policy(struct ctl *ctl, int argc, char **argv)
         if (o == OPT_ACCOUNT)
             account = optarg;
         else if (!policy_purpose_find(optarg, &purpose))
-            return ctl_usage(ctl, "--for %s is none of daemon, tables, verify and restore", optarg);
+            return ctl_usage(ctl, "--for %s is none of daemon, tables, verify, restore and purge",
+                             optarg);
     }
     if (optind < argc)
         return ctl_usage(ctl, "iam-policy takes no operand (%s)", argv[optind]);

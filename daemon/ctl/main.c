@@ -119,15 +119,37 @@ static const struct command commands[] = {
      "  --sqlite-path PATH    as --database\n"
      "  --dynamodb-region R   as --region\n",
      false, cmd_migrate},
-    {"create-tables", SETUP, "[--dry-run]", "make the DynamoDB tables that the mapping needs",
-     "  --dry-run    only say which\n", false, cmd_create_tables},
-    {"iam-policy", SETUP, "[--for daemon|tables|verify|restore] [--account ID]",
+    {"create-tables", SETUP,
+     "[--dry-run | --format FORMAT | --update | --force [--yes]] [TABLE...]",
+     "make the DynamoDB tables that the mapping needs",
+     "Each with its key, indexes, TTL, tags, protection and backups as configured, one after the\n"
+     "other, until it is ACTIVE. A table that is there is compared, and nothing of it is changed;\n"
+     "exits 1 when one differs. With TABLE (SQLite names) those alone.\n"
+     "  --dry-run        print the requests, one a line, and send none\n"
+     "  --format FORMAT  print a template instead: cloudformation, or terraform (for a .tf.json)\n"
+     "  --update         add what is missing to tables that are there: indexes, TTL, tags,\n"
+     "                   deletion protection, point-in-time recovery\n"
+     "  --force          delete tables that are there, with everything in them, and make them\n"
+     "                   anew; asks for the name of each\n"
+     "  --yes            do not ask\n",
+     false, cmd_create_tables},
+    {"iam-policy", SETUP, "[--for daemon|tables|verify|restore|purge] [--account ID]",
      "print the least-privilege IAM policy for this configuration",
      "Exact actions on the exact tables of the configuration and the schema.\n"
      "  --for PURPOSE    daemon (when not given): syncd; tables: create-tables; verify, restore:\n"
-     "                   reading every item\n"
+     "                   reading every item; purge: also create-tables --force\n"
      "  --account ID     the account in the ARNs, 12 digits; any when not given\n",
      false, cmd_iam_policy},
+    {"purge", SETUP, "[--delete-tables] [--yes] [TABLE...]",
+     "remove our items from DynamoDB, and never others",
+     "Looks through the DynamoDB tables, says what is ours in them and what is not, asks, and\n"
+     "deletes what is ours: what was sent from here, and items whose keys a template of ours "
+     "makes.\n"
+     "The rows stay in the database. No daemon may run meanwhile. With TABLE (SQLite names) what\n"
+     "these have sent.\n"
+     "  --delete-tables  delete the DynamoDB tables themselves, unless they hold other items\n"
+     "  --yes            do not ask\n",
+     false, cmd_purge},
     {"attach", SETUP, "[--adopt]", "put triggers and journal in, and heal what was missed",
      "  --adopt  also of a database that is held: it is mirrored as one of its own; and into\n"
      "           DynamoDB tables that are held because they hold items of others, which stay, or\n"

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "jobs/check.h"
 #include "jobs/connect.h"
+#include "jobs/definitions.h"
 #include "jobs/local.h"
 #include "jobs/plan_list.h"
 #include "source/canary.h"
@@ -164,6 +165,17 @@ static void print_made_keys(const struct table_plan *p, FILE *out)
     }
 }
 
+static void print_indexes(const struct table_plan *p, FILE *out)
+{
+    for (size_t i = 0; i < p->index_count; i++) {
+        const struct plan_index *x = &p->indexes[i];
+        _cleanup_buf_ struct buf text = {0};
+        plan_describe_index(x, &text);
+        print_label(out, i ? "" : "indexes");
+        fprintf(out, "%s: %s\n", x->name, text.data ? text.data : "");
+    }
+}
+
 static void print_plan(const struct config *c, const struct table_info *t,
                        const struct table_plan *p, FILE *out)
 {
@@ -184,6 +196,7 @@ static void print_plan(const struct config *c, const struct table_info *t,
         print_label(out, "oversize");
         fprintf(out, "rows above 400 KB are compressed%s\n", p->split ? ", and split" : "");
     }
+    print_indexes(p, out);
     print_captured(p, out);
 }
 
@@ -244,15 +257,38 @@ static const char *kind_name(enum table_kind kind)
     return names[kind];
 }
 
+static json_t *keys_json(const struct key_schema *s)
+{
+    json_t *keys = json_array();
+
+    for (size_t i = 0; i < s->count; i++) {
+        char type[2] = {(char)s->parts[i].type, '\0'};
+        json_array_append_new(keys,
+                              json_pack("{s:s, s:s}", "name", s->parts[i].name, "type", type));
+    }
+    return keys;
+}
+
+static json_t *indexes_json(const struct table_plan *p)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < p->index_count; i++) {
+        const struct plan_index *x = &p->indexes[i];
+        json_t *include = json_array();
+        for (size_t k = 0; k < x->include_count; k++)
+            json_array_append_new(include, json_string(x->include[k]));
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:s, s:o}", "name", x->name, "key", keys_json(&x->keys),
+                            "projection", plan_projection_name(x->projection), "include", include));
+    }
+    return list;
+}
+
 static void plan_json(json_t *o, const struct table_info *t, const struct table_plan *p)
 {
-    json_t *keys = json_array(), *columns = json_object(), *excluded = json_array();
+    json_t *columns = json_object(), *excluded = json_array();
 
-    for (size_t i = 0; i < p->schema.count; i++) {
-        char type[2] = {(char)p->schema.parts[i].type, '\0'};
-        json_array_append_new(
-            keys, json_pack("{s:s, s:s}", "name", p->schema.parts[i].name, "type", type));
-    }
     for (size_t i = 0; i < p->column_count; i++)
         json_object_set_new(columns, p->columns[i].name,
                             p->columns[i].attribute ? json_string(p->columns[i].attribute)
@@ -274,9 +310,10 @@ static void plan_json(json_t *o, const struct table_info *t, const struct table_
     json_object_set_new(o, "added", added);
     json_object_set_new(o, "ttl", p->ttl_attribute ? json_string(p->ttl_attribute) : json_null());
     json_object_set_new(o, "target", json_string(p->target));
-    json_object_set_new(o, "key", keys);
+    json_object_set_new(o, "key", keys_json(&p->schema));
     json_object_set_new(o, "columns", columns);
     json_object_set_new(o, "excluded", excluded);
+    json_object_set_new(o, "indexes", indexes_json(p));
     json_object_set_new(o, "lookups", json_integer((json_int_t)p->capture.lookup_count));
     json_object_set_new(o, "oversize",
                         json_string(p->split      ? "split"
@@ -353,6 +390,16 @@ int check_sections(const struct config *c, const struct plan_list *l, struct err
     return 0;
 }
 
+/* Tables that share a target may ask for what one table cannot be. */
+static int check_definitions(const struct config *c, const struct plan_list *l, struct err *err)
+{
+    struct definition_list made = {0};
+    int rc = definitions_make(c, l, NULL, 0, &made, err);
+
+    definitions_free(&made);
+    return rc;
+}
+
 int job_check(const struct config *c, FILE *out, bool json, struct err *err)
 {
     struct plan_list l = {0};
@@ -371,6 +418,8 @@ int job_check(const struct config *c, FILE *out, bool json, struct err *err)
         print_plans(c, &l, out);
     }
     rc = check_sections(c, &l, err);
+    if (rc == 0)
+        rc = check_definitions(c, &l, err);
     plan_list_free(&l);
     return rc;
 }

@@ -168,7 +168,6 @@ static bool seen_before(const struct plan_list *l, size_t i)
 static void next_table(struct table_walk *w)
 {
     const struct plan_list *l = &w->doctor->plans;
-    const struct table_capacity none = {0};
 
     while (w->next < l->count && (!l->plans[w->next] || seen_before(l, w->next)))
         w->next++;
@@ -177,8 +176,8 @@ static void next_table(struct table_walk *w)
         return;
     }
     const struct table_plan *p = l->plans[w->next];
-    if (!table_check_start(&w->connection->loop, w->connection->ddb, p->target, &p->schema, false,
-                           &none, looked, w)) {
+    if (!table_check_start(&w->connection->loop, w->connection->ddb, p->target, &p->schema, NULL,
+                           looked, w)) {
         w->doctor->failed_memory = true;
         uv_stop(&w->connection->loop);
     }

@@ -41,6 +41,14 @@ static int print(const struct config *c, struct policy_request *r, const struct 
     r->table_count = collect(l, tables);
     r->meta_table = c->meta_table;
     r->create_tables = c->create_tables;
+    r->tags = c->tag.count > 0;
+    r->recovery = c->point_in_time_recovery;
+    r->protection = c->deletion_protection;
+    for (size_t i = 0; i < l->count; i++)
+        if (l->plans[i]) {
+            r->indexes |= l->plans[i]->index_count > 0;
+            r->ttl |= l->plans[i]->ttl_attribute != NULL;
+        }
     if (r->table_count == 0)
         return err_set(err, -EINVAL,
                        "no table of %s is mirrored, so no right is needed; see `syncctl check`",

@@ -23,7 +23,8 @@ int job_adopt(const struct config *c, struct err *err);
 int job_detach(const struct config *c, struct err *err);
 /* Remove every _syncd_ object from the database; with `all` the daemon's own file too. */
 int job_uninstall(const struct config *c, bool all, struct err *err);
-/* Make the DynamoDB tables that the mapping needs and wait for them, or say what would be made. */
+/* Make the DynamoDB tables that the mapping needs and wait for them, or say what would be made; see
+ * jobs/create_tables.h. Those that are there and differ are told, and are no failure here. */
 int job_create_tables(const struct config *c, bool dry_run, FILE *out, struct err *err);
 
 #endif

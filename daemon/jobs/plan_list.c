@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "mirror/plans.h"
 #include "source/canary.h"
 
@@ -54,8 +55,8 @@ static int plan_one(const struct config *c, struct plan_list *l, size_t i)
 
 int plan_list_make(const struct config *c, struct plan_list *out, struct err *err)
 {
-    struct source *s = NULL;
     struct plan_list l = {0};
+    struct source *s = NULL;
 
     if (source_open_patiently(c->database, PATIENCE, &s, err) != SOURCE_OK)
         return -EIO;
@@ -81,24 +82,4 @@ int plan_list_make(const struct config *c, struct plan_list *out, struct err *er
     }
     *out = l;
     return 0;
-}
-
-int plan_list_add_meta(const struct config *c, struct plan_list *l, struct err *err)
-{
-    if (c->canary || !c->keep_schema)
-        return 0;
-    struct table_plan **plans = reallocarray(l->plans, l->count + 1, sizeof *plans);
-    if (plans)
-        l->plans = plans;
-    char **refusals = reallocarray(l->refusals, l->count + 1, sizeof *refusals);
-    if (refusals)
-        l->refusals = refusals;
-    if (!plans || !refusals || canary_describe(l->catalog) != SQLITE_OK)
-        return err_set(err, -ENOMEM, "out of memory");
-    l->plans[l->count] = NULL;
-    l->refusals[l->count] = NULL;
-    int rc = plans_make(c, &l->catalog->tables[l->count], &l->plans[l->count], err);
-    if (rc == 0)
-        l->count++;
-    return rc;
 }

@@ -34,7 +34,7 @@ int64_t restore_count(struct connection *x, const char *target)
     json_t *reply = NULL;
     int64_t n = 0;
 
-    tables_describe_body(&body, target);
+    tables_name_body(&body, target);
     if (restore_call(x, "DescribeTable", target, &body, &reply, &ignored) == 0)
         n = json_integer_value(json_object_get(json_object_get(reply, "Table"), "ItemCount"));
     json_decref(reply);

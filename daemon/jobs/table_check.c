@@ -7,15 +7,22 @@
 #include "base/cleanup.h"
 #include "jobs/ddb_reply.h"
 
-enum { POLL_FIRST_MS = 100, POLL_MAX_MS = 2000, POLL_TRIES = 300 };
+/* Indexes of a new table take minutes at times, backups of a new one some seconds. */
+enum { POLL_FIRST_MS = 100, POLL_MAX_MS = 2000, POLL_TRIES = 300, RECOVERY_TRIES = 60 };
+
+/* What a table that was just made still lacks: calls of their own, once it is ACTIVE. */
+enum step { STEP_TTL, STEP_RECOVERY, STEP_DONE };
 
 struct table_check {
     struct ddb *ddb;
     const char *table;
     const struct key_schema *schema;
-    struct table_capacity capacity;
-    bool create, creating, created, redated;
-    unsigned polls, wait_ms;
+    struct table_definition *wanted; /* NULL: a missing table is not made */
+    bool creating, created, redated;
+    enum step step;
+    unsigned polls, wait_ms, step_tries;
+    char identity[80];
+    struct err unfinished;
     struct ddb_call *call;
     uv_timer_t timer;
     table_check_fn *done;
@@ -26,7 +33,10 @@ static void describe(struct table_check *c);
 
 static void timer_closed(uv_handle_t *h)
 {
-    free(h->data);
+    struct table_check *c = h->data;
+
+    table_definition_free(c->wanted);
+    free(c);
 }
 
 static void finish(struct table_check *c, const struct table_result *r)
@@ -36,6 +46,7 @@ static void finish(struct table_check *c, const struct table_result *r)
     struct table_result result = *r;
 
     result.created = c->created;
+    result.unfinished = c->unfinished.text;
     result.identity = result.identity ? result.identity : "";
     uv_close((uv_handle_t *)&c->timer, timer_closed);
     done(arg, &result);
@@ -116,7 +127,7 @@ static void create(struct table_check *c)
     struct err err = {0};
 
     c->creating = true;
-    tables_create_body(&body, c->table, c->schema, &c->capacity);
+    tables_create_body(&body, c->wanted);
     if (ddb_start(c->ddb, "CreateTable", &body, created, c, &c->call, &err) < 0)
         finish_start(c, &err);
 }
@@ -125,7 +136,7 @@ static void missing(struct table_check *c, struct reply *r)
 {
     if (c->creating) /* just made; DescribeTable may lag behind */
         poll_again(c);
-    else if (c->create)
+    else if (c->wanted)
         create(c);
     else {
         snprintf(r->message, sizeof r->message,
@@ -135,6 +146,84 @@ static void missing(struct table_check *c, struct reply *r)
         finish_reply(c, VERDICT_PARKED, r);
     }
 }
+
+/* --- what comes after CreateTable ------------------------------------------------------------- */
+
+static void next_step(struct table_check *c);
+
+static void step_due(uv_timer_t *t)
+{
+    next_step(t->data);
+}
+
+/* The table is there and can be written: what went wrong is told, and is no reason to wait. */
+static void step_failed(struct table_check *c, const char *code, const char *message)
+{
+    static const char *const what[] = {"its items do not expire yet (UpdateTimeToLive)",
+                                       "point-in-time recovery is still off "
+                                       "(UpdateContinuousBackups)"};
+
+    if (!c->unfinished.text[0])
+        err_set(&c->unfinished, 0,
+                "DynamoDB table %s was made, but %s: %.300s (%s); `syncctl create-tables --update` "
+                "does what is missing",
+                c->table, what[c->step], message, code);
+    c->step++;
+    next_step(c);
+}
+
+static void stepped(void *arg, const struct http_reply *h)
+{
+    struct table_check *c = arg;
+    struct reply r;
+
+    c->call = NULL;
+    ddb_reply_read(h, &r);
+    if (r.class == REPLY_OK) {
+        c->step++;
+        c->step_tries = 0;
+        next_step(c);
+        return;
+    }
+    /* ContinuousBackupsUnavailableException: backups of a new table are not ready at once. */
+    bool early = strcmp(r.code, "ContinuousBackupsUnavailableException") == 0 ||
+                 r.class == REPLY_THROTTLED || r.class == REPLY_TRANSIENT ||
+                 r.class == REPLY_NOT_SENT || r.class == REPLY_AMBIGUOUS ||
+                 strcmp(r.code, "ResourceInUseException") == 0 ||
+                 strcmp(r.code, "LimitExceededException") == 0;
+    if (early && ++c->step_tries < RECOVERY_TRIES)
+        uv_timer_start(&c->timer, step_due,
+                       c->step_tries < 4 ? POLL_FIRST_MS << c->step_tries : POLL_MAX_MS, 0);
+    else
+        step_failed(c, r.code, r.message);
+}
+
+static void next_step(struct table_check *c)
+{
+    struct buf body = {0};
+    struct err err = {0};
+    int rc = 0;
+
+    c->step += c->step == STEP_TTL && !c->wanted->ttl_attribute;
+    c->step += c->step == STEP_RECOVERY && !c->wanted->point_in_time_recovery;
+    if (c->step == STEP_TTL) {
+        tables_ttl_body(&body, c->wanted);
+        rc = ddb_start(c->ddb, "UpdateTimeToLive", &body, stepped, c, &c->call, &err);
+    } else if (c->step == STEP_RECOVERY) {
+        tables_recovery_body(&body, c->wanted);
+        rc = ddb_start(c->ddb, "UpdateContinuousBackups", &body, stepped, c, &c->call, &err);
+    } else {
+        finish(c, &(struct table_result){.verdict = VERDICT_READY,
+                                         .identity = c->identity,
+                                         .code = "",
+                                         .reason = "",
+                                         .request_id = ""});
+    }
+    if (rc < 0)
+        step_failed(c, "not_sent", err.text);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
 
 static void described(void *arg, const struct http_reply *h)
 {
@@ -168,14 +257,14 @@ static void described(void *arg, const struct http_reply *h)
                                          .request_id = r.request_id});
         return;
     }
-    if (table.status == TABLE_ACTIVE)
-        finish(c, &(struct table_result){.verdict = VERDICT_READY,
-                                         .identity = table.identity,
-                                         .code = "",
-                                         .reason = "",
-                                         .request_id = r.request_id});
-    else
+    /* Writes need no index that somebody else adds just now; one that is made here does. */
+    if (table.status != TABLE_ACTIVE || (c->created && !table.indexes_active)) {
         poll_again(c);
+        return;
+    }
+    snprintf(c->identity, sizeof c->identity, "%s", table.identity);
+    c->step = c->created ? STEP_TTL : STEP_DONE;
+    next_step(c);
 }
 
 static void describe(struct table_check *c)
@@ -183,25 +272,26 @@ static void describe(struct table_check *c)
     struct buf body = {0};
     struct err err = {0};
 
-    tables_describe_body(&body, c->table);
+    tables_name_body(&body, c->table);
     if (ddb_start(c->ddb, "DescribeTable", &body, described, c, &c->call, &err) < 0)
         finish_start(c, &err);
 }
 
 struct table_check *table_check_start(uv_loop_t *loop, struct ddb *ddb, const char *table,
-                                      const struct key_schema *schema, bool create_missing,
-                                      const struct table_capacity *capacity, table_check_fn *done,
+                                      const struct key_schema *schema,
+                                      struct table_definition *create_as, table_check_fn *done,
                                       void *arg)
 {
     struct table_check *c = calloc(1, sizeof *c);
 
-    if (!c)
+    if (!c) {
+        table_definition_free(create_as);
         return NULL;
+    }
     c->ddb = ddb;
     c->table = table;
     c->schema = schema;
-    c->create = create_missing;
-    c->capacity = *capacity;
+    c->wanted = create_as;
     c->done = done;
     c->arg = arg;
     uv_timer_init(loop, &c->timer);

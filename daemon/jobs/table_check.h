@@ -1,5 +1,6 @@
 /* Is a DynamoDB table there, with our key, ready for writes? Looks (DescribeTable), creates when
- * allowed (CreateTable), waits until ACTIVE; one table at a time per check, answers on the loop. */
+ * allowed (CreateTable; then UpdateTimeToLive and UpdateContinuousBackups, where they are wanted),
+ * waits until ACTIVE; one table at a time per check, answers on the loop. */
 #ifndef SYNCD_DAEMON_JOBS_TABLE_CHECK_H
 #define SYNCD_DAEMON_JOBS_TABLE_CHECK_H
 
@@ -19,18 +20,20 @@ struct table_check;
 
 struct table_result {
     enum table_verdict verdict;
-    bool created;         /* this check made it */
-    const char *identity; /* of READY: the service's own name for this very table, or "" */
+    bool created;           /* this check made it */
+    const char *unfinished; /* a sentence, when a table that it made lacks something; else "" */
+    const char *identity;   /* of READY: the service's own name for this very table, or "" */
     const char *code, *reason, *request_id;
 };
 
 /* Runs once, on the loop; the check is gone then. */
 typedef void table_check_fn(void *arg, const struct table_result *r);
 
-/* `table` and `schema` must outlive the check. NULL: no memory. */
+/* `table` and `schema` must outlive the check. `create_as` is taken over, also on failure; NULL: a
+ * missing table is not made. NULL: no memory. */
 struct table_check *table_check_start(uv_loop_t *loop, struct ddb *ddb, const char *table,
-                                      const struct key_schema *schema, bool create,
-                                      const struct table_capacity *capacity, table_check_fn *done,
+                                      const struct key_schema *schema,
+                                      struct table_definition *create_as, table_check_fn *done,
                                       void *arg);
 /* No answer any more. */
 void table_check_cancel(struct table_check *c);

@@ -24,12 +24,8 @@ static int read_description(struct target_look *t, const json_t *reply, struct e
         json_object_get(json_object_get(table, "BillingModeSummary"), "BillingMode"));
     const json_t *through = json_object_get(table, "ProvisionedThroughput");
     struct table_description d;
-    char *text = json_dumps(reply, JSON_COMPACT);
+    int rc = tables_read_json(reply, t->plan->target, &t->plan->schema, &d, err);
 
-    if (!text)
-        return err_set(err, -ENOMEM, "out of memory");
-    int rc = tables_read(text, strlen(text), t->plan->target, &t->plan->schema, &d, err);
-    free(text);
     if (rc == -EEXIST)
         t->wrong = *err;
     else if (rc < 0)
@@ -47,7 +43,7 @@ static int look(struct connection *x, const struct config *c, struct target_look
     struct buf body = {0};
     json_t *reply = NULL;
 
-    tables_describe_body(&body, t->plan->target);
+    tables_name_body(&body, t->plan->target);
     int rc = job_call(x, "DescribeTable", &body, &reply, err);
     if (rc == 0) {
         rc = read_description(t, reply, err);

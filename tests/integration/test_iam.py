@@ -87,9 +87,34 @@ def test_everything_in_it_is_used_and_nothing_else(ready, fault):
 def test_what_create_tables_needs(ready, fault):
     ready.configure({"sync": {"canary": "60s"}, "dynamodb": {"meta_table": "test-meta"}})
     assert ready.ctl("create-tables").returncode == 0
+    assert ready.ctl("create-tables").returncode == 0  # which looks closer at what is there
+    assert {r.op for r in fault.requests} == actions(policy(ready, "--for", "tables"))
+    ready.configure(
+        {
+            "dynamodb": {"tag.a": "b", "point_in_time_recovery": "yes", "deletion_protection": "yes"},
+            "table t": {"index.by-v": "v", "ttl_column": "id"},
+        }
+    )
+    assert ready.ctl("create-tables", "--update").returncode == 0
     assert {r.op for r in fault.requests} == actions(policy(ready, "--for", "tables"))
     made = {r.split("/")[1] for _, r in pairs(policy(ready, "--for", "tables"))}
     assert made == set(fault.table_names())
+
+
+def test_a_daemon_that_makes_tables_needs_what_they_are_to_have(ready, fault):
+    ready.configure(
+        {
+            "dynamodb": {"tag.a": "b", "point_in_time_recovery": "yes"},
+            "table t": {"index.by-v": "v", "ttl_column": "id"},
+        }
+    )
+    ready.sql("INSERT INTO t VALUES(1, 'x')")
+    ready.start().wait()
+    # CreateTable with tags is the one that asks for TagResource; the others need an occasion.
+    sent = {r.op for r in fault.requests}
+    assert {"UpdateTimeToLive", "UpdateContinuousBackups", "CreateTable"} <= sent
+    assert actions(policy(ready)) - sent <= {"TagResource", "Scan", "GetItem"}
+    assert sent <= actions(policy(ready))
 
 
 def test_it_is_of_this_configuration(ready):
@@ -122,7 +147,7 @@ def test_it_is_of_this_configuration(ready):
 @pytest.mark.parametrize(
     "arguments, part",
     [
-        (("--for", "all"), "daemon, tables, verify and restore"),
+        (("--for", "all"), "daemon, tables, verify, restore and purge"),
         (("--account", "12345"), "12 digits"),
         (("x",), "takes no operand"),
     ],

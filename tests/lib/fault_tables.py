@@ -13,6 +13,7 @@ import zlib
 
 import dynamodb_rules as rules
 from dynamodb_rules import Refused, SERVICE, invalid, missing_table
+from fault_control import ControlPlane, check_index_keys, check_indexes, described_indexes
 
 PAGE_BYTES = 1024 * 1024
 
@@ -24,6 +25,9 @@ class Table:
         self.ready_at = ready_at
         self.description = description
         self.items = {}
+        self.ttl = None
+        self.recovery = False
+        self.tags = {}
 
     def active(self):
         return time.monotonic() >= self.ready_at
@@ -35,7 +39,7 @@ class Table:
         return out
 
 
-class Tables:
+class Tables(ControlPlane):
     def __init__(self):
         self.lock = threading.RLock()
         self.by_name = {}
@@ -62,7 +66,11 @@ class Tables:
 
     def check_batch(self, call):
         with self.lock:
-            return rules.batch_writes(call, self.writable_schema)
+            writes = rules.batch_writes(call, self.writable_schema)
+            for write in writes:
+                if write.item is not None:
+                    check_index_keys(self.by_name[write.table], write.item)
+            return writes
 
     def apply(self, writes):
         with self.lock:
@@ -110,7 +118,14 @@ class Tables:
                     **call.get("ProvisionedThroughput", {})
                 ),
             }
+            check_indexes(call, "ProvisionedThroughput" in call)
+            if call.get("GlobalSecondaryIndexes"):
+                description["GlobalSecondaryIndexes"] = described_indexes(
+                    call["GlobalSecondaryIndexes"]
+                )
+            description["DeletionProtectionEnabled"] = call.get("DeletionProtectionEnabled", False)
             table = Table(name, schema, time.monotonic() + self.creating_seconds, description)
+            table.tags = {t["Key"]: t["Value"] for t in call.get("Tags", [])}
             self.by_name[name] = table
             return {"TableDescription": table.describe()}
 
@@ -121,6 +136,7 @@ class Tables:
     def delete_table(self, call):
         with self.lock:
             table = self.get(call.get("TableName"))
+            self.deletable(table)
             del self.by_name[table.name]
             return {"TableDescription": dict(table.describe(), TableStatus="DELETING")}
 

@@ -256,6 +256,13 @@ class FaultServer:
             "PutItem": self.tables.put_item,
             "Query": self.tables.query,
             "Scan": self.tables.scan,
+            "UpdateTable": self.tables.update_table,
+            "DescribeTimeToLive": self.tables.describe_time_to_live,
+            "UpdateTimeToLive": self.tables.update_time_to_live,
+            "DescribeContinuousBackups": self.tables.describe_continuous_backups,
+            "UpdateContinuousBackups": self.tables.update_continuous_backups,
+            "ListTagsOfResource": self.tables.list_tags_of_resource,
+            "TagResource": self.tables.tag_resource,
         }
         if request.op not in operations:
             raise Refused(

@@ -14,6 +14,7 @@ import contextlib
 import http.client
 import json
 import os
+import pty
 import secrets
 import shutil
 import signal
@@ -339,6 +340,26 @@ class Mirror:
         assert code == 200, body
         return body["dead_letters"]
 
+    def ctl_on_terminal(self, *arguments, typed, timeout=60):
+        """syncctl with a terminal to ask on, where `typed` is typed in: (exit code, what it showed)."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [SYNCCTL, "--config", self.config, "--socket", self.socket, *map(str, arguments)],
+            env=self.environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        os.write(master, (typed + "\n").encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while chunk := os.read(master, 65536):
+                shown += chunk
+        os.close(master)
+        return process.wait(timeout), shown.decode()
+
     def ctl(self, *arguments, timeout=60, config=True):
         options = ["--config", self.config] if config else []
         return subprocess.run(
@@ -378,6 +399,9 @@ class Mirror:
 
     def drop_tables(self):
         for name in self.tables_of_ours():
+            about = self.client.describe_table(TableName=name)["Table"]
+            if about.get("DeletionProtectionEnabled"):
+                self.client.update_table(TableName=name, DeletionProtectionEnabled=False)
             self.client.delete_table(TableName=name)
 
     def report(self):

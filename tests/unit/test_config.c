@@ -351,24 +351,28 @@ static void what_telemetry_takes(void **state)
            "(1 to 255 of A-Z a-z 0-9 _ . - / #, not AWS/...)");
 }
 
-static void settings_of_later_versions_are_refused_unless_empty(void **state)
+static void tags_and_indexes_by_name(void **state)
 {
-    static const char *const keys[][2] = {
-        {"table \"t\"", "index.c"},
-    };
+    struct config *c = parse("[dynamodb]\ntag.team = a, b = c\ntag.Team = x\ntag.\"a b\" = y\n"
+                             "tag.gone = z\ntag.gone =\n[table \"t\"]\n"
+                             "index.by-user.1 = user_id, at : INCLUDE a, b\n");
 
     (void)state;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        _cleanup_buf_ struct buf text = {0}, sentence = {0};
-        buf_printf(&text, "[%s]\n%s = x\n", keys[i][0], keys[i][1]);
-        buf_printf(&sentence,
-                   "syncd.conf:2: %s: this version does not have this setting yet; remove the line",
-                   keys[i][1]);
-        refuse(text.data, sentence.data);
-        buf_clear(&text);
-        buf_printf(&text, "[%s]\n%s =\n", keys[i][0], keys[i][1]);
-        config_free(parse(text.data));
-    }
+    assert_int_equal(c->tag.count, 3);
+    assert_string_equal(c->tag.items[0].value, "a, b = c");
+    assert_string_equal(c->tag.items[1].key, "Team"); /* AWS tells letters' case apart */
+    assert_string_equal(c->tag.items[2].key, "a b");
+    assert_int_equal(c->table_sections[0].index.count, 1);
+    assert_string_equal(c->table_sections[0].index.items[0].key, "by-user.1");
+    assert_string_equal(c->table_sections[0].index.items[0].value, "user_id, at : INCLUDE a, b");
+    config_free(c);
+    refuse("[dynamodb]\ntag = x\n", "syncd.conf:2: tag needs a name: tag.NAME = value");
+    refuse("[dynamodb]\ntag.aws:x = y\n",
+           "syncd.conf:2: tag.aws:x: names of tags that begin with aws: are AWS's own; choose "
+           "another");
+    refuse(
+        "[table \"t\"]\nindex.a = id\n",
+        "syncd.conf:2: index.a: \"a\" is not a name for an index (3 to 255 of A-Z a-z 0-9 _ . -)");
 }
 
 static void conversions_are_checked_when_they_are_read(void **state)
@@ -483,7 +487,7 @@ int main(void)
         cmocka_unit_test(unknown_names_find_the_nearest),
         cmocka_unit_test(what_a_canary_and_a_heartbeat_must_be),
         cmocka_unit_test(what_telemetry_takes),
-        cmocka_unit_test(settings_of_later_versions_are_refused_unless_empty),
+        cmocka_unit_test(tags_and_indexes_by_name),
         cmocka_unit_test(conversions_are_checked_when_they_are_read),
         cmocka_unit_test(settings_that_contradict_each_other),
         cmocka_unit_test(quantities),

@@ -155,6 +155,7 @@ static void the_sample_uncommented_is_valid(void **state)
     config_diff(plain, c, collect, &got);
     assert_string_equal(got.data, "source.database\n"
                                   "source.source_id remaps\n"
+                                  "dynamodb.tag\n"
                                   "control.socket\n"
                                   "control.listen\n"
                                   "table \"chat_messages\".target remaps\n"
@@ -167,7 +168,8 @@ static void the_sample_uncommented_is_valid(void **state)
                                   "table \"chat_messages\".convert remaps\n"
                                   "table \"chat_messages\".default remaps\n"
                                   "table \"chat_messages\".ttl_column remaps\n"
-                                  "table \"chat_messages\".add remaps\n");
+                                  "table \"chat_messages\".add remaps\n"
+                                  "table \"chat_messages\".index remaps\n");
     config_free(c);
     config_free(plain);
 }

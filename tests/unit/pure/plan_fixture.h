@@ -67,14 +67,15 @@ static inline bool said_added(void *arg, size_t i, const char **attribute, const
     return true;
 }
 
-static inline bool said_indexed(void *arg, const char *attribute)
+/* An index by each of them, its name the same. */
+static inline bool said_index(void *arg, size_t i, struct plan_index_option *out)
 {
     const struct said *s = arg;
 
-    for (size_t i = 0; i < 3 && s->indexed[i]; i++)
-        if (strcmp(s->indexed[i], attribute) == 0)
-            return true;
-    return false;
+    if (i >= 3 || !s->indexed[i])
+        return false;
+    *out = (struct plan_index_option){.name = s->indexed[i], .value = s->indexed[i]};
+    return true;
 }
 
 static inline bool said_excludes(void *arg, const char *column)
@@ -99,7 +100,7 @@ static inline const char *said_renamed(void *arg, const char *column)
 
 #define SAID(s)                                                                                    \
     .arg = &(s), .excludes = said_excludes, .renamed = said_renamed, .converted = said_converted,  \
-    .defaulted = said_defaulted, .added = said_added, .indexed = said_indexed
+    .defaulted = said_defaulted, .added = said_added, .index = said_index
 
 static inline void plan_drop(struct table_plan **p)
 {

@@ -23,6 +23,7 @@ static const struct policy_sample {
     {"tables.json", SAMPLE(POLICY_TABLES, "syncd-meta", false)},
     {"verify.json", SAMPLE(POLICY_VERIFY, NULL, false)},
     {"restore.json", SAMPLE(POLICY_RESTORE, "syncd-meta", false)},
+    {"purge.json", SAMPLE(POLICY_PURGE, "syncd-meta", false)},
 };
 
 enum { POLICY_SAMPLES = sizeof policy_samples / sizeof *policy_samples };

@@ -99,12 +99,59 @@ static void each_purpose_gets_what_it_needs_and_no_more(void **state)
                    ON("Scan", "a"));
     expect(POLICY_TABLES, "m", false,
            ON("CreateTable", "a") ON("CreateTable", "m") ON("DescribeTable", "a")
-               ON("DescribeTable", "m"));
+               ON("DescribeTable", "m") ON("DescribeTimeToLive", "a")
+                   ON("DescribeTimeToLive", "m"));
     expect(POLICY_VERIFY, "m", true,
            ON("BatchGetItem", "a") ON("DescribeTable", "a") ON("Scan", "a"));
     expect(POLICY_RESTORE, "m", true,
            ON("DescribeTable", "a") ON("DescribeTable", "m") ON("GetItem", "a") ON("GetItem", "m")
                ON("Scan", "a") ON("Scan", "m"));
+    expect(POLICY_PURGE, NULL, true,
+           ON("BatchWriteItem", "a") ON("DeleteTable", "a") ON("DescribeTable", "a")
+               ON("Scan", "a"));
+}
+
+/* What tables are to have beside a key takes calls of their own. */
+static void rights_follow_what_tables_are_to_have(void **state)
+{
+    static const char *const tables[] = {"a"};
+    struct policy_request r = {.purpose = POLICY_DAEMON,
+                               .partition = "aws-cn",
+                               .region = "cn-north-1",
+                               .account = "*",
+                               .tables = tables,
+                               .table_count = 1,
+                               .meta_table = "m",
+                               .ttl = true,
+                               .tags = true,
+                               .recovery = true,
+                               .indexes = true};
+    _cleanup_buf_ struct buf got = {0};
+
+    (void)state;
+    allowed(&r, &got);
+    assert_null(strstr(got.data, "Update"));
+    assert_null(strstr(got.data, "Tag"));
+    r.create_tables = true;
+    buf_clear(&got);
+    allowed(&r, &got);
+    assert_non_null(strstr(got.data, ON("TagResource", "a") ON("TagResource", "m")));
+    assert_non_null(strstr(got.data, ON("UpdateContinuousBackups", "m")));
+    assert_non_null(strstr(got.data, ON("UpdateTimeToLive", "a")));
+    assert_null(strstr(got.data, ON("UpdateTimeToLive", "m"))); /* nothing there expires */
+    assert_null(strstr(got.data, "UpdateTable"));
+    r.purpose = POLICY_TABLES;
+    buf_clear(&got);
+    allowed(&r, &got);
+    assert_non_null(strstr(got.data, ON("ListTagsOfResource", "a")));
+    assert_non_null(strstr(got.data, ON("DescribeContinuousBackups", "a")));
+    assert_non_null(strstr(got.data, ON("UpdateTable", "a") ON("UpdateTimeToLive", "a")));
+    assert_null(strstr(got.data, ON("UpdateTable", "m")));
+    assert_null(strstr(got.data, "DeleteTable"));
+    r.protection = true;
+    buf_clear(&got);
+    allowed(&r, &got);
+    assert_non_null(strstr(got.data, ON("UpdateTable", "a") ON("UpdateTable", "m")));
 }
 
 static void every_operation_is_of_use(void **state)
@@ -117,7 +164,7 @@ static void every_operation_is_of_use(void **state)
         assert_true(needed);
         assert_ptr_equal(ddb_operation_find(o->name), o);
     }
-    assert_null(ddb_operation_find("DeleteTable"));
+    assert_null(ddb_operation_find("ListTables"));
 }
 
 static void only_what_is_no_blank_counts(void **state)
@@ -149,9 +196,10 @@ static void a_refusal_names_action_and_resource(void **state)
               "arn:aws:dynamodb:us-west-2:123456789012:table/chat; `syncctl iam-policy` prints the "
               "policy that is needed (DynamoDB: because no identity-based policy allows the "
               "dynamodb:BatchWriteItem action)");
-    explained("User: x is not authorized to perform: dynamodb:Scan",
-              "dynamodb:Scan is not allowed; `syncctl iam-policy --for verify` prints the policy "
-              "that is needed");
+    explained(
+        "User: x is not authorized to perform: dynamodb:BatchGetItem",
+        "dynamodb:BatchGetItem is not allowed; `syncctl iam-policy --for verify` prints the policy "
+        "that is needed");
     explained("User: x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:k",
               "kms:Decrypt is not allowed on arn:aws:kms:k; the table's key or another service "
               "asks for it: allow it by hand");
@@ -185,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_samples_are_the_programs_output),
         cmocka_unit_test(each_purpose_gets_what_it_needs_and_no_more),
+        cmocka_unit_test(rights_follow_what_tables_are_to_have),
         cmocka_unit_test(every_operation_is_of_use),
         cmocka_unit_test(only_what_is_no_blank_counts),
         cmocka_unit_test(a_refusal_names_action_and_resource),
