@@ -19,7 +19,7 @@ Q := $(if $(V),,@)
 comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 
-DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson
+DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson libzstd
 CHECK_PKGS := cmocka libssl
 ifeq ($(filter clean format uninstall help,$(MAKECMDGOALS)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(DAEMON_PKGS) && echo yes),yes)
@@ -88,10 +88,10 @@ $(BUILD)/syncctl: $(call obj,$(CTL_SRC)) $(COMMON_LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 # Unit tests: one program a file. Those under tests/unit/pure link the pure library, libcrypto,
-# jansson and cmocka only.
+# jansson, zstd and cmocka only.
 PURE_TESTS := $(patsubst tests/unit/pure/%.c,$(BUILD)/tests/pure/%,$(wildcard tests/unit/pure/test_*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
-PURE_LIBS := $(shell $(PKG_CONFIG) --libs libcrypto jansson cmocka 2>/dev/null) -lm
+PURE_LIBS := $(shell $(PKG_CONFIG) --libs libcrypto jansson libzstd cmocka 2>/dev/null) -lm
 CHECK_LIBS := $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS) 2>/dev/null)
 .SECONDARY:
 
@@ -102,8 +102,11 @@ $(BUILD)/tests/pure/%: tests/unit/pure/%.c $(PURE_LIB)
 
 $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	@mkdir -p $(@D)
-	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(COMMON_LIB) \
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(filter %.o,$^) $(COMMON_LIB) \
 	  $(CHECK_LIBS) $(LIBS)
+
+# Parts of syncctl, which are in no library.
+$(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
 
 # Calls of the project's own code that these tests make fail.
 $(BUILD)/tests/test_inject $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \

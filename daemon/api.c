@@ -227,7 +227,8 @@ static void post_reload(void *arg, struct control_call *call)
 {
     struct buf changed = {0}, body = {0};
     struct err err = {0};
-    int rc = daemon_reload(arg, &changed, &err);
+    const char *apply = control_query(call, "apply");
+    int rc = daemon_reload(arg, apply && strcmp(apply, "1") == 0, &changed, &err);
 
     if (rc < 0) {
         reply_err(call, -EINVAL, &err);

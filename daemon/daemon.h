@@ -158,8 +158,9 @@ void daemon_pump(struct daemon *d);
 void daemon_stop(struct daemon *d, const char *why);
 
 /* reload.c */
-/* Take the configuration anew. 0 or a negative errno with a sentence; `changed` may be NULL. */
-int daemon_reload(struct daemon *d, struct buf *changed, struct err *err);
+/* Take the configuration anew; with `apply` also one by which items change. 0 or a negative errno
+ * with a sentence; `changed` may be NULL. */
+int daemon_reload(struct daemon *d, bool apply, struct buf *changed, struct err *err);
 void daemon_on_hup(uv_signal_t *h, int signum);
 
 /* drain.c */

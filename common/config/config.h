@@ -40,6 +40,7 @@ struct pairlist {
 };
 
 enum null_policy { NULL_OMIT, NULL_WRITE };
+enum oversize_policy { OVERSIZE_DEAD_LETTER, OVERSIZE_COMPRESS, OVERSIZE_SPLIT };
 enum drop_policy { DROP_KEEP, DROP_DELETE };
 enum billing_mode { BILLING_PAY_PER_REQUEST, BILLING_PROVISIONED };
 
@@ -51,10 +52,15 @@ struct table_config {
     char *partition_key, *sort_key; /* a column, or a template with {column} in it */
     char *partition_key_name, *sort_key_name;
     struct strlist exclude;
-    struct pairlist rename; /* column -> attribute */
-    int null_policy;        /* enum null_policy */
-    int on_drop;            /* enum drop_policy */
-    char *file;             /* where the section began, for messages */
+    struct pairlist rename;            /* column -> attribute */
+    struct pairlist convert, defaults; /* by column */
+    struct pairlist add;               /* attribute -> template */
+    char *ttl_column;
+    bool keep_key;
+    int null_policy; /* enum null_policy */
+    int on_drop;     /* enum drop_policy */
+    int oversize;    /* enum oversize_policy */
+    char *file;      /* where the section began, for messages */
     unsigned line;
 };
 
@@ -65,6 +71,7 @@ struct config {
     /* [source] */
     char *database;
     struct strlist tables, exclude_tables, exclude_columns;
+    char *source_id;
 
     /* [dynamodb] */
     char *region, *endpoint_url, *profile, *credentials_file, *table_name, *ca_file, *meta_table;
@@ -133,10 +140,16 @@ bool config_covers_table(const struct config *c, const char *table);
 /* Is this column left out (exclude_columns globs "table.column", or the section's exclude)? */
 bool config_excludes_column(const struct config *c, const char *table, const char *column);
 
-/* Every setting that differs, as "section.key" or `table "x".key`. `reloadable` says whether the
- * running daemon takes it. A section with nothing but defaults is as good as none. `key` lives
- * during the call. Returns how many differ. */
-typedef void config_diff_fn(void *arg, const char *key, bool reloadable);
+/* What it takes for a setting to have effect. */
+enum config_effect {
+    EFFECT_RELOAD,  /* the running daemon takes it */
+    EFFECT_REMAP,   /* so too, but items may change by it */
+    EFFECT_RESTART, /* it does not */
+};
+
+/* Every setting that differs, as "section.key" or `table "x".key`. A section with nothing but
+ * defaults is as good as none. `key` lives during the call. Returns how many differ. */
+typedef void config_diff_fn(void *arg, const char *key, enum config_effect effect);
 size_t config_diff(const struct config *a, const struct config *b, config_diff_fn *fn, void *arg);
 
 /* The sample file: every key at its default, explained. etc/syncd.conf is this output. */

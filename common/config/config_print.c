@@ -137,7 +137,10 @@ static void report(struct differ *d, const struct config_option *o, const char *
     buf_printf(&name, ".%s", o->key);
     d->count++;
     if (d->fn)
-        d->fn(d->arg, buf_ok(&name) ? name.data : o->key, o->reloadable);
+        d->fn(d->arg, buf_ok(&name) ? name.data : o->key,
+              o->reloadable ? EFFECT_RELOAD
+              : o->remaps   ? EFFECT_REMAP
+                            : EFFECT_RESTART);
 }
 
 static void diff_table(struct differ *d, const struct table_config *a, const struct table_config *b)

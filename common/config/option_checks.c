@@ -8,6 +8,7 @@
 #include "config/listen.h"
 #include "config/quantity.h"
 #include "config/shown.h"
+#include "mapping/convert.h"
 
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
@@ -166,4 +167,26 @@ int option_check_heartbeat(const char *value, struct err *err)
                        "plain http would tell everybody on the way; use https (http is for this "
                        "machine alone: localhost, 127.0.0.1, [::1])");
     return 0;
+}
+
+int option_check_source_id(const char *value, struct err *err)
+{
+    enum { LONGEST = 64 };
+    size_t n = strlen(value);
+    struct shown text;
+
+    if (n > LONGEST || strspn(value, NAME_CHARACTERS) != n)
+        return err_set(err, -EINVAL, "\"%s\" is not an id (1 to %d letters, digits, _ . and -)",
+                       shown(&text, value), LONGEST);
+    return 0;
+}
+
+int option_check_convert(const char *value, struct err *err)
+{
+    struct conversion c;
+    int rc = conversion_parse(value, &c, err);
+
+    if (rc == 0)
+        conversion_clear(&c);
+    return rc;
 }

@@ -24,4 +24,7 @@ int option_check_canary(const char *value, struct err *err);
 /* A URL: https, or http to loopback; without credentials in it. */
 int option_check_heartbeat(const char *value, struct err *err);
 
+int option_check_source_id(const char *value, struct err *err);
+int option_check_convert(const char *value, struct err *err);
+
 #endif

@@ -34,6 +34,7 @@
 static const char *const billing_names[] = {"PAY_PER_REQUEST", "PROVISIONED", NULL};
 static const char *const null_names[] = {"omit", "null", NULL};
 static const char *const drop_names[] = {"keep", "delete", NULL};
+static const char *const oversize_names[] = {"dead-letter", "compress", "split", NULL};
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 static const char *const format_names[] = {"auto", "journal", "text", "json", NULL};
 
@@ -64,14 +65,18 @@ const struct config_option config_options[] = {
     {.section = "source", .key = "database", STRING(CONFIG, database), .check = option_check_path,
      .example = "/var/lib/app/app.db",
      .help = "Absolute path of the SQLite database. Required."},
-    {.section = "source", .key = "tables", LIST(CONFIG, tables), .initial = "*",
+    {.section = "source", .key = "tables", .remaps = true, LIST(CONFIG, tables), .initial = "*",
      .help = "Tables to mirror: names, or globs with * and ?. SQLite's own, virtual tables and\n"
              "those named _syncd_... are never mirrored."},
-    {.section = "source", .key = "exclude_tables", LIST(CONFIG, exclude_tables),
+    {.section = "source", .key = "exclude_tables", .remaps = true, LIST(CONFIG, exclude_tables),
      .help = "Tables to leave out, such as: django_migrations, tmp_*"},
-    {.section = "source", .key = "exclude_columns", LIST(CONFIG, exclude_columns),
+    {.section = "source", .key = "exclude_columns", .remaps = true, LIST(CONFIG, exclude_columns),
      .check = option_check_table_column,
      .help = "Columns to leave out as TABLE.COLUMN, such as: *.password_hash, user.token"},
+    {.section = "source", .key = "source_id", .remaps = true, STRING(CONFIG, source_id),
+     .check = option_check_source_id, .example = "edge-17",
+     .help = "What {source_id} stands for in keys, so that many machines can share a DynamoDB table,\n"
+             "such as ${HOSTNAME}. Letters, digits, _ . and -."},
 
     {.section = "dynamodb", .key = "region", STRING(CONFIG, region),
      .help = "AWS region, such as us-west-2. Empty: AWS_REGION, AWS_DEFAULT_REGION, the profile's\n"
@@ -90,7 +95,7 @@ const struct config_option config_options[] = {
      .check = option_check_path,
      .help = "Shared credentials file. Empty: aws-credentials of systemd's LoadCredential=, else\n"
              "AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials."},
-    {.section = "dynamodb", .key = "table_name", STRING(CONFIG, table_name), .initial = "{table}",
+    {.section = "dynamodb", .key = "table_name", .remaps = true, STRING(CONFIG, table_name), .initial = "{table}",
      .check = option_check_table_name,
      .help = "Name of the DynamoDB table. For the SQLite table user_books, {table} is user_books,\n"
              "{Table} is UserBooks and {table-kebab} is user-books. Text may stand around it, as\n"
@@ -199,34 +204,53 @@ const struct config_option config_options[] = {
      .reloadable = true, .check = option_check_namespace,
      .help = "CloudWatch namespace of those metrics (A-Z a-z 0-9 _ . - / #)."},
 
-    {.section = "table", .key = "enabled", BOOL(TABLE, enabled), .initial = "yes",
+    {.section = "table", .key = "enabled", .remaps = true, BOOL(TABLE, enabled), .initial = "yes",
      .help = "no: this table is not mirrored."},
-    {.section = "table", .key = "target", STRING(TABLE, target), .check = option_check_target,
+    {.section = "table", .key = "target", .remaps = true, STRING(TABLE, target), .check = option_check_target,
      .example = "app-chat-messages", .help = "The DynamoDB table. Empty: as table_name says."},
-    {.section = "table", .key = "partition_key", STRING(TABLE, partition_key),
+    {.section = "table", .key = "partition_key", .remaps = true, STRING(TABLE, partition_key),
      .example = "USER#{user_id}",
      .help = "What becomes the partition key: a column, or a template with columns in braces.\n"
              "Empty: the table's primary key decides."},
-    {.section = "table", .key = "sort_key", STRING(TABLE, sort_key),
+    {.section = "table", .key = "sort_key", .remaps = true, STRING(TABLE, sort_key),
      .example = "MSG#{created_at}#{id}",
      .help = "The same for the sort key, or a constant in capitals, such as PROFILE."},
-    {.section = "table", .key = "partition_key_name", STRING(TABLE, partition_key_name),
+    {.section = "table", .key = "partition_key_name", .remaps = true, STRING(TABLE, partition_key_name),
      .example = "pk", .help = "Attribute that holds the partition key when it is a template."},
-    {.section = "table", .key = "sort_key_name", STRING(TABLE, sort_key_name), .example = "sk",
+    {.section = "table", .key = "sort_key_name", .remaps = true, STRING(TABLE, sort_key_name), .example = "sk",
      .help = "Attribute that holds the sort key when it is a template."},
-    {.section = "table", .key = "exclude", LIST(TABLE, exclude), .example = "internal_notes, draft",
+    {.section = "table", .key = "exclude", .remaps = true, LIST(TABLE, exclude), .example = "internal_notes, draft",
      .help = "Columns of this table to leave out."},
-    {.section = "table", .key = "rename", PAIRS(TABLE, rename),
+    {.section = "table", .key = "rename", .remaps = true, PAIRS(TABLE, rename),
      .example = "rename.created_at = createdAt",
      .help = "Another attribute name for a column; one line a column."},
-    LATER("table", "convert"),
-    LATER("table", "default"),
-    {.section = "table", .key = "null", ENUM(TABLE, null_policy, null_names), .initial = "omit",
+    {.section = "table", .key = "convert", .remaps = true, PAIRS(TABLE, convert), .check = option_check_convert,
+     .example = "convert.created_at = timestamp",
+     .help = "What a column's values become; one line a column: bool, timestamp, epoch (both also\n"
+             "with the form of the values: (unix), (ms), (julian) or (text)), json, string, number,\n"
+             "uuid5(NAMESPACE:NAME) or binary. A value that cannot be converted makes its row a dead\n"
+             "letter."},
+    {.section = "table", .key = "default", .remaps = true, PAIRS(TABLE, defaults),
+     .example = "default.genre = Unknown",
+     .help = "What stands for NULL in a column, before it is converted; one line a column."},
+    {.section = "table", .key = "null", .remaps = true, ENUM(TABLE, null_policy, null_names), .initial = "omit",
      .help = "What becomes of NULL: omit leaves the attribute out, null writes DynamoDB's NULL."},
-    LATER("table", "ttl_column"),
-    LATER("table", "add"),
+    {.section = "table", .key = "ttl_column", .remaps = true, STRING(TABLE, ttl_column), .example = "expires_at",
+     .help = "Column whose attribute is when the item may go (DynamoDB's TTL): whole Unix seconds, by\n"
+             "convert.COLUMN = epoch, which it has without a line of its own."},
+    {.section = "table", .key = "add", .remaps = true, PAIRS(TABLE, add), .example = "add.isPublicKey = {is_public}",
+     .help = "One more attribute: a column's value once more (of bool and json as SQLite has it), a\n"
+             "constant, or a template with columns in braces; one line an attribute."},
+    {.section = "table", .key = "keep_key", .remaps = true, BOOL(TABLE, keep_key), .initial = "no",
+     .help = "yes: what uuid5 makes a UUID of is kept as one more attribute, _key_ATTRIBUTE, so that\n"
+             "the row can be given back."},
     LATER("table", "index"),
-    LATER("table", "oversize"),
+    {.section = "table", .key = "oversize", ENUM(TABLE, oversize, oversize_names),
+     .initial = "dead-letter",
+     .help = "What becomes of a row whose item is larger than the 400 KB that DynamoDB takes, up to\n"
+             "16 MiB: dead-letter sets it aside, compress compresses its attributes (zstd) into one,\n"
+             "split also cuts that into several items where it is still too large; the table needs\n"
+             "a sort key of type S or B for that."},
     {.section = "table", .key = "on_drop", ENUM(TABLE, on_drop, drop_names), .initial = "keep",
      .reloadable = true,
      .help = "What becomes of the items when the table has been dropped for a minute: keep leaves\n"

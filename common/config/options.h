@@ -36,6 +36,7 @@ struct config_option {
     const char *const *names; /* ends with NULL */
     option_check_fn *check;
     bool reloadable;
+    bool remaps;         /* a reload takes it when told to: it changes items */
     const char *example; /* shown in the sample instead of the default */
     const char *help;    /* for the sample; lines end in \n except the last */
 };

@@ -210,6 +210,9 @@ int setting_assign(const struct config_option *o, void *base, const char *subkey
         return rc;
     if (o->type != OPTION_PAIRS)
         return set_scalar(o, field(o, base), text.len ? text.data : initial(o), err);
+    rc = o->check && text.len ? o->check(text.data, err) : 0;
+    if (rc < 0)
+        return rc;
     rc = pairlist_set(field(o, base), subkey, text.len ? text.data : NULL, same_name);
     return rc < 0 ? no_memory(err) : 0;
 }

@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-/* Verify and restore are no commands yet: what they read by is told, so that a policy can be ready.
- * An item that differs is looked at once more, which takes BatchGetItem. */
+/* An item that differs is looked at once more, which takes BatchGetItem. */
 const struct ddb_operation ddb_operations[] = {
     {"BatchGetItem", {[POLICY_VERIFY] = NEED_TABLES}, false},
     {"BatchWriteItem", {[POLICY_DAEMON] = NEED_TABLES}, true},
@@ -15,7 +14,7 @@ const struct ddb_operation ddb_operations[] = {
       [POLICY_RESTORE] = NEED_TABLES},
      true},
     {"GetItem", {[POLICY_DAEMON] = NEED_CANARY}, true},
-    {"Scan", {[POLICY_VERIFY] = NEED_TABLES, [POLICY_RESTORE] = NEED_TABLES}, false},
+    {"Scan", {[POLICY_VERIFY] = NEED_TABLES, [POLICY_RESTORE] = NEED_TABLES}, true},
     {NULL, {NEED_NOT}, false},
 };
 

@@ -143,6 +143,9 @@ bool engine_room(struct engine *e, usec now, enum engine_share share);
 bool engine_room_for(struct engine *e, usec now, uint32_t target, enum engine_share share);
 /* Do the target's own limits hold its writes back: throttling, keys that wait, the cap? */
 bool engine_limited(struct engine *e, usec now, uint32_t target);
+/* Memory of writes that are yet to be offered counts as pending: so much of it comes, or (negative)
+ * goes. */
+void engine_reserve(struct engine *e, uint32_t target, ptrdiff_t bytes);
 /* When EVENT_TIMER is due, or USEC_NEVER. */
 usec engine_deadline(const struct engine *e);
 void engine_stats(const struct engine *e, struct engine_stats *out);

@@ -323,27 +323,9 @@ void entry_forget_waiting(struct engine *e, uint32_t target)
 
 /* --- offers ----------------------------------------------------------------------------------- */
 
-/* `newer` takes the place of `older`: it keeps the older place in the journal, because the journal
- * may only be forgotten up to there, and the duty to be sent. A page of a load need not be kept
- * where what replaced it stands in the journal, or in a later page, until it is settled. */
 static void payload_supersede(struct engine *e, struct payload *older, struct payload *newer)
 {
-    struct span *kept = older->journal;
-
-    if (!newer->journal && !newer->load) {
-        newer->load = older->load;
-        older->load = NULL;
-    }
-    /* Spans of two tracks cannot stand for one another: then the newer read counts, whose entry
-     * would be read again. */
-    if (kept && (!newer->journal || newer->journal->track == kept->track)) {
-        span_unref(newer->journal);
-        newer->journal = kept;
-        older->journal = NULL;
-    }
-    newer->force |= older->force;
-    if (older->read_at < newer->read_at && newer->journal)
-        newer->read_at = older->read_at;
+    payload_inherit(newer, older);
     payload_drop(e, older);
 }
 

@@ -1,4 +1,5 @@
 /* What a reply means for each write of its request, for the endpoint and for the tables. */
+#include "base/backoff.h"
 #include "base/plant.h"
 #include "engine/internal.h"
 
@@ -7,26 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The service may ask for more than the jitter says, by so much at most. */
-static const usec MAX_ASKED = 5 * USEC_PER_SEC;
-
 /* No request can cost more: items of 400 KB, each replaced in the table and in 20 indexes. */
 static const double MAX_WRITE_UNITS = BATCH_MAX_ITEMS * 400.0 * (1 + 2 * 20);
 
-/* Full jitter: uniform in [0, min(max, base * 2^(n-1))], n = 1 for the first retry
- * (aws.amazon.com/builders-library, "Timeouts, retries and backoff with jitter"). */
 static usec backoff(struct engine *e, usec base, unsigned n, const struct reply *reply)
 {
-    usec ceiling = base;
-
-    for (unsigned i = 1; i < n && ceiling < e->config.backoff_max; i++)
-        ceiling *= 2;
-    if (ceiling > e->config.backoff_max)
-        ceiling = e->config.backoff_max;
-    usec delay = (usec)rng_upto(&e->rng, (uint64_t)ceiling);
-    if (reply->retry_after <= delay)
-        return delay;
-    return reply->retry_after - delay < MAX_ASKED ? reply->retry_after : delay + MAX_ASKED;
+    return backoff_delay(&e->rng, base, e->config.backoff_max, n, reply->retry_after);
 }
 
 static void endpoint_failed(struct engine *e, usec now, const struct batch *b,

@@ -31,6 +31,28 @@ struct payload *payload_new(enum write_op op, const struct buf *key, const struc
     return p;
 }
 
+/* A page of a load need not be kept where what replaced it stands in the journal, or in a later
+ * page, until it is settled. */
+void payload_inherit(struct payload *newer, struct payload *older)
+{
+    struct span *kept = older->journal;
+
+    if (!newer->journal && !newer->load) {
+        newer->load = older->load;
+        older->load = NULL;
+    }
+    /* Spans of two tracks cannot stand for one another: then the newer read counts, whose entry
+     * would be read again. */
+    if (kept && (!newer->journal || newer->journal->track == kept->track)) {
+        span_unref(newer->journal);
+        newer->journal = kept;
+        older->journal = NULL;
+    }
+    newer->force |= older->force;
+    if (older->read_at < newer->read_at && newer->journal)
+        newer->read_at = older->read_at;
+}
+
 void payload_free(struct payload *p)
 {
     if (!p)

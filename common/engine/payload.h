@@ -16,13 +16,16 @@ struct payload {
     enum write_op op;
     bool force;      /* send even if DynamoDB is known to hold the same */
     bool left;       /* the row has gone to another key: this delete says nothing of the row */
+    bool part;       /* a chunk of a row that is split: its key tells which (mapping/oversize.h) */
+    bool head;       /* the head of one, whose chunks are of `version` */
     bool recorded;   /* the state says of its key all that there is to say already */
     uint64_t serial; /* order of offers, given by the engine */
     uint32_t table;  /* id of the SQLite table it came from */
     uint32_t target; /* index of the DynamoDB table */
     uint32_t units;  /* write units it will cost */
     uint8_t digest[DIGEST_SIZE]; /* of json; puts only */
-    usec read_at;                /* monotonic */
+    uint8_t version[DIGEST_SIZE];
+    usec read_at; /* monotonic */
     /* When it was sent last, in the service's time: at the earliest and at the latest, as far as
      * that can be told. Set by whoever sends it. */
     usec sent_after, sent_before;
@@ -39,6 +42,10 @@ struct payload *payload_new(enum write_op op, const struct buf *key, const struc
                             const struct buf *json);
 /* Gives back the span references too. NULL is fine. */
 void payload_free(struct payload *p);
+
+/* `newer` takes the place of `older` as what is to be written of a key: it keeps the older place in
+ * the journal, because the journal may only be forgotten up to there, and the duty to be sent. */
+void payload_inherit(struct payload *newer, struct payload *older);
 
 static inline size_t payload_memory(const struct payload *p)
 {

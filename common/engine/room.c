@@ -65,6 +65,12 @@ static struct load unlimited(struct engine *e, usec now)
     return l;
 }
 
+void engine_reserve(struct engine *e, uint32_t target, ptrdiff_t bytes)
+{
+    e->bytes += (size_t)bytes;
+    e->targets[target].bytes += (size_t)bytes;
+}
+
 /* So many eighths of all the room. */
 static struct load eighths(const struct engine *e, size_t n)
 {

@@ -1,39 +1,23 @@
-#include "mapping/item.h"
-
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <openssl/evp.h>
 
 #include "base/text.h"
+#include "mapping/item_internal.h"
 #include "mapping/number.h"
-
-enum { MAX_PARTITION_KEY = 2048, MAX_SORT_KEY = 1024 };
-
-__attribute__((format(printf, 4, 5))) static int fail(struct item_fault *f, const char *column,
-                                                      const char *code, const char *fmt, ...)
-{
-    va_list args;
-
-    f->column = column;
-    f->code = code;
-    va_start(args, fmt);
-    vsnprintf(f->text, sizeof f->text, fmt, args);
-    va_end(args);
-    return -EINVAL;
-}
+#include "mapping/oversize.h"
 
 static int check_number(const char *column, double d, struct item_fault *f)
 {
     int rc = number_check_double(d);
 
     if (rc == -EDOM)
-        return fail(f, column, "not_a_number",
-                    "the value is infinite, which a DynamoDB number cannot be");
+        return fault_set(f, column, "not_a_number",
+                         "the value is infinite, which a DynamoDB number cannot be");
     if (rc == -ERANGE)
-        return fail(f, column, "number_range",
-                    "the value is outside a DynamoDB number's range (1E-130 to 9.99E+125)");
+        return fault_set(f, column, "number_range",
+                         "the value is outside a DynamoDB number's range (1E-130 to 9.99E+125)");
     return 0;
 }
 
@@ -41,7 +25,18 @@ static int check_text(const char *column, const struct value *v, struct item_fau
 {
     if (utf8_valid(v->bytes, v->len))
         return 0;
-    return fail(f, column, "invalid_utf8", "the text is not valid UTF-8");
+    return fault_set(f, column, "invalid_utf8", "the text is not valid UTF-8");
+}
+
+/* number_size() of an integer as it is printed here: most numbers are. */
+static size_t integer_size(const char *s, size_t n)
+{
+    bool negative = *s == '-';
+
+    while (n > 1 && s[n - 1] == '0')
+        n--;
+    n -= negative;
+    return n == 1 && s[negative] == '0' ? 1 : 1 + (n + 1) / 2 + negative;
 }
 
 /* --- attributes ------------------------------------------------------------------------------- */
@@ -72,7 +67,8 @@ static int append_value(struct buf *out, const char *column, const struct value 
         }
         if (!buf_ok(out))
             return -ENOMEM;
-        *size += number_size(out->data + start, out->len - start);
+        *size += v->kind == VALUE_INTEGER ? integer_size(out->data + start, out->len - start)
+                                          : number_size(out->data + start, out->len - start);
         buf_lit(out, "\"}");
         return 0;
     case VALUE_TEXT:
@@ -93,333 +89,144 @@ static int append_value(struct buf *out, const char *column, const struct value 
     return 0;
 }
 
-/* --- key parts -------------------------------------------------------------------------------- */
-
-static bool kind_fits(enum attr_type type, enum value_kind kind)
-{
-    switch (type) {
-    case ATTR_N:
-        return kind == VALUE_INTEGER || kind == VALUE_REAL;
-    case ATTR_S:
-        return kind == VALUE_TEXT;
-    case ATTR_B:
-        return kind == VALUE_BLOB;
-    }
-    return false;
-}
-
-static enum attr_type type_of_affinity(enum affinity a)
-{
-    return a == AFFINITY_TEXT ? ATTR_S : a == AFFINITY_BLOB ? ATTR_B : ATTR_N;
-}
-
-static int check_key_value(const struct plan_column *c, const struct value *v, struct item_fault *f)
-{
-    enum attr_type type = type_of_affinity(c->affinity);
-
-    if (v->kind == VALUE_NULL)
-        return fail(f, c->name, "key_null", "the key column is NULL");
-    if (!kind_fits(type, v->kind))
-        return fail(f, c->name, "key_type",
-                    "the key column holds %s, but its key attribute is of type %c",
-                    value_kind_name(v->kind), (char)type);
-    if (v->kind == VALUE_REAL)
-        return check_number(c->name, v->real, f);
-    return v->kind == VALUE_TEXT ? check_text(c->name, v, f) : 0;
-}
-
-/* A column inside a joined or template key, as text. */
-static void append_key_text(struct buf *out, const struct value *v, bool escape)
-{
-    switch (v->kind) {
-    case VALUE_NULL:
-        break;
-    case VALUE_INTEGER:
-        buf_append_i64(out, v->integer);
-        break;
-    case VALUE_REAL:
-        number_print_double(out, v->real);
-        break;
-    case VALUE_BLOB:
-        hex_append(out, v->bytes, v->len);
-        break;
-    case VALUE_TEXT:
-        for (size_t i = 0; i < v->len; i++) {
-            if (escape && (v->bytes[i] == '#' || v->bytes[i] == '\\'))
-                buf_putc(out, '\\');
-            buf_putc(out, v->bytes[i]);
-        }
-        break;
-    }
-}
-
-/* Text (S, N) or raw bytes (B) of one key part. */
-static int part_bytes(const struct table_plan *p, size_t part, const struct value *row_key,
-                      struct buf *out, struct item_fault *f)
-{
-    const struct key_part *k = &p->parts[part];
-    int rc;
-
-    for (size_t i = 0; i < k->segment_count; i++) {
-        const struct key_segment *s = &k->segments[i];
-        if (k->kind == KEY_JOINED && i)
-            buf_putc(out, '#');
-        if (s->literal) {
-            buf_puts(out, s->literal);
-            continue;
-        }
-        const struct value *v = &row_key[s->column];
-        if ((rc = check_key_value(&p->columns[s->column], v, f)) < 0)
-            return rc;
-        if (k->kind == KEY_COLUMN && v->kind == VALUE_BLOB)
-            buf_append(out, v->bytes, v->len);
-        else
-            append_key_text(out, v, k->kind == KEY_JOINED);
-    }
-    return buf_ok(out) ? 0 : -ENOMEM;
-}
-
-static int check_key_size(const struct table_plan *p, size_t part, size_t n, struct item_fault *f)
-{
-    size_t limit = part ? MAX_SORT_KEY : MAX_PARTITION_KEY;
-    const struct key_part *k = &p->parts[part];
-    const char *column = k->kind == KEY_COLUMN ? p->columns[k->segments[0].column].name : NULL;
-
-    if (p->schema.parts[part].type == ATTR_N)
-        return 0;
-    if (n == 0)
-        return fail(f, column, "key_empty",
-                    "the key attribute \"%s\" is empty, which DynamoDB does not take",
-                    p->schema.parts[part].name);
-    if (n > limit)
-        return fail(f, column, "key_too_long",
-                    "the key attribute \"%s\" has %zu bytes; DynamoDB takes %zu",
-                    p->schema.parts[part].name, n, limit);
-    return 0;
-}
-
-/* Canonical bytes of a part: type, two-byte length, bytes; numbers in their canonical text. */
-static int append_canonical(struct buf *key, enum attr_type type, const char *bytes, size_t n)
-{
-    size_t at = key->len;
-
-    buf_putc(key, (char)type);
-    buf_append(key, "\0\0", 2);
-    if (type == ATTR_N) {
-        if (number_canonical(key, bytes, n) < 0)
-            return -EINVAL;
-    } else {
-        buf_append(key, bytes, n);
-    }
-    if (!buf_ok(key))
-        return -ENOMEM;
-    size_t len = key->len - at - 3;
-    if (len > UINT16_MAX)
-        return -EINVAL;
-    key->data[at + 1] = (char)(len >> 8);
-    key->data[at + 2] = (char)(len & 0xff);
-    return 0;
-}
-
-static void append_key_json(struct buf *json, const struct key_attribute *a, const char *bytes,
-                            size_t n)
-{
-    json_append_string(json, a->name, strlen(a->name));
-    buf_printf(json, ":{\"%c\":", (char)a->type);
-    if (a->type == ATTR_S) {
-        json_append_string(json, bytes, n);
-    } else {
-        buf_putc(json, '"');
-        if (a->type == ATTR_B)
-            base64_append(json, bytes, n);
-        else
-            buf_append(json, bytes, n);
-        buf_putc(json, '"');
-    }
-    buf_putc(json, '}');
-}
-
-int item_key(const struct table_plan *p, const struct value *row_key, struct buf *key,
-             struct buf *json, struct item_fault *fault)
-{
-    _cleanup_buf_ struct buf part = {0};
-    int rc;
-
-    if (json)
-        buf_putc(json, '{');
-    for (size_t i = 0; i < p->schema.count; i++) {
-        buf_clear(&part);
-        if ((rc = part_bytes(p, i, row_key, &part, fault)) < 0 ||
-            (rc = check_key_size(p, i, part.len, fault)) < 0 ||
-            (rc = append_canonical(key, p->schema.parts[i].type, part.data, part.len)) < 0)
-            return rc;
-        if (json) {
-            buf_puts(json, i ? "," : "");
-            append_key_json(json, &p->schema.parts[i], part.data, part.len);
-        }
-    }
-    if (json)
-        buf_putc(json, '}');
-    return buf_ok(key) && (!json || buf_ok(json)) ? 0 : -ENOMEM;
-}
-
-int item_key_part(struct buf *key, enum attr_type type, const char *text, size_t n)
-{
-    _cleanup_buf_ struct buf raw = {0};
-
-    if (type != ATTR_B)
-        return append_canonical(key, type, text, n);
-    if (base64_decode(&raw, text, n) < 0)
-        return -EINVAL;
-    if (!buf_ok(&raw))
-        return -ENOMEM;
-    return append_canonical(key, type, raw.data ? raw.data : "", raw.len);
-}
-
-/* --- back from canonical bytes ---------------------------------------------------------------- */
-
-struct key_view {
-    enum attr_type type;
-    const char *bytes;
-    size_t len;
-};
-
-static int key_split(const void *key, size_t n, struct key_view *out, size_t count)
-{
-    const unsigned char *p = key;
-
-    for (size_t i = 0; i < count; i++) {
-        if (n < 3)
-            return -EINVAL;
-        size_t len = (size_t)p[1] << 8 | p[2];
-        if (n - 3 < len)
-            return -EINVAL;
-        out[i] = (struct key_view){(enum attr_type)p[0], (const char *)p + 3, len};
-        p += 3 + len;
-        n -= 3 + len;
-    }
-    return n ? -EINVAL : 0;
-}
-
-/* Canonical text "15e-1" as SQLite has it in a column of that affinity: a REAL column holds doubles
- * only, the others an integer whenever it is one. */
-static void number_value(const char *text, enum affinity affinity, struct value *out)
-{
-    char *end;
-    const char *e = strchr(text, 'e');
-    long exponent = e ? strtol(e + 1, NULL, 10) : 0;
-
-    errno = 0;
-    if (affinity != AFFINITY_REAL && exponent >= 0 && exponent < 19) {
-        long long v = strtoll(text, &end, 10);
-        bool fits = errno == 0;
-        for (long i = 0; fits && i < exponent; i++)
-            fits = !__builtin_mul_overflow(v, 10LL, &v);
-        if (fits) {
-            *out = (struct value){.kind = VALUE_INTEGER, .integer = v};
-            return;
-        }
-    }
-    *out = (struct value){.kind = VALUE_REAL, .real = strtod(text, NULL)};
-}
-
-int item_row_key(const struct table_plan *p, const void *key, size_t n, struct value *row_key,
-                 struct buf *store)
-{
-    struct key_view parts[2];
-
-    if (!p->plain_key || key_split(key, n, parts, p->schema.count) < 0)
-        return -EINVAL;
-    for (size_t i = 0; i < p->schema.count; i++) {
-        size_t column = p->parts[i].segments[0].column;
-        struct value *v = &row_key[column];
-        if (parts[i].type != p->schema.parts[i].type)
-            return -EINVAL;
-        if (parts[i].type == ATTR_N) {
-            buf_clear(store);
-            buf_append(store, parts[i].bytes, parts[i].len);
-            if (!buf_ok(store))
-                return -ENOMEM;
-            number_value(store->data, p->columns[column].affinity, v);
-        } else {
-            v->kind = parts[i].type == ATTR_S ? VALUE_TEXT : VALUE_BLOB;
-            v->bytes = parts[i].bytes;
-            v->len = parts[i].len;
-        }
-    }
-    return 0;
-}
-
-int item_key_json(const struct key_schema *s, const void *key, size_t n, struct buf *json)
-{
-    struct key_view parts[2];
-
-    if (key_split(key, n, parts, s->count) < 0)
-        return -EINVAL;
-    buf_putc(json, '{');
-    for (size_t i = 0; i < s->count; i++) {
-        if (parts[i].type != s->parts[i].type)
-            return -EINVAL;
-        buf_puts(json, i ? "," : "");
-        append_key_json(json, &s->parts[i], parts[i].bytes, parts[i].len);
-    }
-    buf_putc(json, '}');
-    return buf_ok(json) ? 0 : -ENOMEM;
-}
-
 /* --- items ------------------------------------------------------------------------------------ */
 
-/* Key attributes that are no column of their own: joined parts and templates. */
-static int append_made_keys(const struct table_plan *p, const struct value *row, struct buf *json,
-                            bool *first, size_t *size, struct item_fault *fault)
+/* An item in the making. */
+struct encoder {
+    const struct table_plan *plan;
+    const struct value *row;
+    struct buf *json;
+    bool first;
+    size_t size;
+    struct item_fault *fault;
+};
+
+static void begin_attribute(struct encoder *e, const char *prefix, size_t prefix_len,
+                            size_t name_len)
 {
-    for (size_t i = 0; i < p->schema.count; i++) {
-        _cleanup_buf_ struct buf part = {0};
-        int rc;
-        if (p->parts[i].kind == KEY_COLUMN)
-            continue;
-        if ((rc = part_bytes(p, i, row, &part, fault)) < 0 ||
-            (rc = check_key_size(p, i, part.len, fault)) < 0)
-            return rc;
-        if (!*first)
-            buf_putc(json, ',');
-        append_key_json(json, &p->schema.parts[i], part.data, part.len);
-        *size += strlen(p->schema.parts[i].name) + part.len;
-        *first = false;
+    if (!e->first)
+        buf_putc(e->json, ',');
+    e->first = false;
+    buf_append(e->json, prefix, prefix_len);
+    e->size += name_len;
+}
+
+/* What an index has as its key, DynamoDB refuses with its whole batch where it does not fit. */
+static int check_indexed(const struct plan_column *c, const struct value *v, struct item_fault *f)
+{
+    int wanted = conversion_type(&c->convert, c->affinity);
+    _cleanup_buf_ struct buf bytes = {0};
+    enum attr_type type = ATTR_S;
+    int rc = item_scalar(c, v, &bytes, &type, f);
+
+    if (rc < 0)
+        return rc;
+    if (wanted && (int)type != wanted)
+        return fault_set(f, c->name, "key_type",
+                         "the column holds %s, but it is the key of an index of type %c",
+                         value_kind_name(v->kind), (char)wanted);
+    return item_check_key(c->name, c->attribute, type, true, bytes.len, f);
+}
+
+/* A column with a conversion, a default, an index, or a source that is kept beside. */
+static int append_special(struct encoder *e, const struct plan_column *c, const struct value *raw)
+{
+    const struct value *v = column_value(c, raw);
+    int rc = 0;
+
+    if (v->kind == VALUE_NULL) {
+        if (!e->plan->write_null || c->indexed)
+            return 0;
+        begin_attribute(e, c->prefix, c->prefix_len, c->attribute_len);
+        return append_value(e->json, c->name, v, &e->size, e->fault);
     }
+    if (c->indexed)
+        rc = check_indexed(c, v, e->fault);
+    if (rc < 0)
+        return rc;
+    begin_attribute(e, c->prefix, c->prefix_len, c->attribute_len);
+    if (c->convert.kind == CONVERT_NONE) {
+        rc = append_value(e->json, c->name, v, &e->size, e->fault);
+    } else {
+        rc = convert_attribute(&c->convert, c->affinity, v, e->json, &e->size, e->fault);
+        if (rc == -EINVAL)
+            e->fault->column = c->name;
+    }
+    if (rc < 0 || !c->kept || raw->kind == VALUE_NULL)
+        return rc;
+    begin_attribute(e, c->kept_prefix, c->kept_prefix_len, c->kept_len);
+    return append_value(e->json, c->name, raw, &e->size, e->fault);
+}
+
+static int append_added(struct encoder *e, const struct plan_added *a)
+{
+    _cleanup_buf_ struct buf bytes = {0};
+    enum attr_type type = ATTR_S;
+    int rc;
+
+    if (a->copy) {
+        const struct plan_column *c = &e->plan->columns[a->segments[0].column];
+        const struct value *v = column_value(c, &e->row[a->segments[0].column]);
+        rc = v->kind == VALUE_NULL ? 1 : item_scalar(c, v, &bytes, &type, e->fault);
+        if (rc == 0 && a->indexed && (int)type != a->type)
+            rc = fault_set(e->fault, c->name, "key_type",
+                           "the column holds %s, but \"%.80s\" is the key of an index of type %c",
+                           value_kind_name(v->kind), a->attribute, (char)a->type);
+    } else {
+        rc = item_template(e->plan, a->segments, a->segment_count, e->row, &bytes, e->fault);
+    }
+    if (rc == 0 && a->indexed)
+        rc = item_check_key(NULL, a->attribute, type, true, bytes.len, e->fault);
+    if (rc != 0)
+        return rc < 0 ? rc : 0; /* of a NULL there is none */
+    begin_attribute(e, a->prefix, a->prefix_len, a->attribute_len);
+    attribute_append(e->json, type, bytes.data ? bytes.data : "", bytes.len, &e->size);
+    return buf_ok(&bytes) ? 0 : -ENOMEM;
+}
+
+int item_encode_whole(const struct table_plan *p, const struct value *row, struct buf *json,
+                      size_t *size, struct item_fault *fault)
+{
+    struct encoder e = {.plan = p, .row = row, .json = json, .first = true, .fault = fault};
+    int rc;
+
+    buf_putc(json, '{');
+    if ((rc = item_made_keys(p, row, json, &e.first, &e.size, fault)) < 0)
+        return rc;
+    for (size_t i = 0; i < p->column_count; i++) {
+        const struct plan_column *c = &p->columns[i];
+        if (c->special) {
+            if ((rc = append_special(&e, c, &row[i])) < 0)
+                return rc;
+            continue;
+        }
+        if (row[i].kind == VALUE_NULL && !p->write_null)
+            continue;
+        begin_attribute(&e, c->prefix, c->prefix_len, c->attribute_len);
+        if ((rc = append_value(json, c->name, &row[i], &e.size, fault)) < 0)
+            return rc;
+    }
+    for (size_t i = 0; i < p->added_count; i++)
+        if ((rc = append_added(&e, &p->added[i])) < 0)
+            return rc;
+    buf_putc(json, '}');
+    if (!buf_ok(json))
+        return -ENOMEM;
+    *size = e.size;
     return 0;
 }
 
 int item_encode(const struct table_plan *p, const struct value *row, struct buf *json, size_t *size,
                 struct item_fault *fault)
 {
-    size_t total = 0;
-    bool first = true;
-    int rc;
+    size_t whole = 0;
+    int rc = item_encode_whole(p, row, json, &whole, fault);
 
-    buf_putc(json, '{');
-    if ((rc = append_made_keys(p, row, json, &first, &total, fault)) < 0)
-        return rc;
-    for (size_t i = 0; i < p->column_count; i++) {
-        const struct plan_column *c = &p->columns[i];
-        if (row[i].kind == VALUE_NULL && !p->write_null)
-            continue;
-        if (!first)
-            buf_putc(json, ',');
-        buf_append(json, c->prefix, c->prefix_len);
-        if ((rc = append_value(json, c->name, &row[i], &total, fault)) < 0)
-            return rc;
-        total += strlen(c->attribute);
-        first = false;
-    }
-    buf_putc(json, '}');
-    if (!buf_ok(json))
-        return -ENOMEM;
-    if (total > ITEM_MAX_SIZE)
-        return fail(fault, NULL, "item_too_large", "the item has %zu bytes; DynamoDB takes %d",
-                    total, ITEM_MAX_SIZE);
-    *size = total;
-    return 0;
+    if (rc == 0 && whole > ITEM_MAX_SIZE)
+        return oversize_refuse(fault, whole);
+    if (rc == 0)
+        *size = whole;
+    return rc;
 }
 
 int item_digest(const void *json, size_t n, uint8_t out[DIGEST_SIZE])
@@ -438,12 +245,4 @@ int item_digest(const void *json, size_t n, uint8_t out[DIGEST_SIZE])
         return -EIO;
     memcpy(out, full, DIGEST_SIZE);
     return 0;
-}
-
-void item_describe_key(const struct table_plan *p, const struct value *row_key, struct buf *out)
-{
-    for (size_t i = 0; i < p->row_key_count; i++) {
-        buf_printf(out, "%s%s=", i ? ", " : "", p->columns[i].name);
-        value_describe(out, &row_key[i]);
-    }
 }

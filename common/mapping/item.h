@@ -7,24 +7,20 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "mapping/fault.h"
 #include "mapping/plan.h"
 #include "mapping/value.h"
 
 enum { ITEM_MAX_SIZE = 409600, DIGEST_SIZE = 16 };
-
-/* Why a row cannot be an item. */
-struct item_fault {
-    const char *column; /* of the plan, or NULL when it is about the whole item */
-    const char *code;   /* key_null key_empty key_type key_too_long number_range not_a_number
-                           invalid_utf8 item_too_large */
-    char text[256];     /* a sentence without table and key, which the caller knows */
-};
 
 /* Encode `row` (plan.column_count values) as {"attr":{"S":"…"},…} appended to `json`.
  * 0; -EINVAL with the fault; -ENOMEM. On failure `json` may hold a part: the caller cuts it back.
  */
 int item_encode(const struct table_plan *p, const struct value *row, struct buf *json, size_t *size,
                 struct item_fault *fault);
+/* The same, however large the item is: see mapping/oversize.h. */
+int item_encode_whole(const struct table_plan *p, const struct value *row, struct buf *json,
+                      size_t *size, struct item_fault *fault);
 
 /* From the row key's values alone: the remote key's canonical bytes (appended to `key`), by which
  * items are compared as DynamoDB compares them, and the key as JSON (appended to `json`; NULL: not

@@ -183,6 +183,70 @@ int number_canonical(struct buf *out, const char *s, size_t n)
     return 0;
 }
 
+static size_t significant(const struct decimal *d)
+{
+    size_t n = 0;
+
+    for (const char *p = d->first; p && p <= d->last; p++)
+        n += *p != '.';
+    return n;
+}
+
+int number_check(const char *s, size_t n)
+{
+    enum { MAX_DIGITS = 38, MAX_EXPONENT = 125, MIN_EXPONENT = -130 };
+    struct decimal d;
+
+    if (decimal_parse(s, n, &d) < 0)
+        return -EINVAL;
+    if (!d.first)
+        return 0;
+    size_t count = significant(&d);
+    long magnitude = d.exponent + (long)count - 1; /* of the first digit */
+    return count > MAX_DIGITS || magnitude > MAX_EXPONENT || magnitude < MIN_EXPONENT ? -ERANGE : 0;
+}
+
+int number_print_decimal(struct buf *out, const char *s, size_t n)
+{
+    enum { LONGEST = 40 }; /* digits and zeros that are written out */
+    _cleanup_buf_ struct buf all = {0};
+    struct decimal d;
+
+    if (decimal_parse(s, n, &d) < 0)
+        return -EINVAL;
+    if (!d.first) {
+        buf_putc(out, '0');
+        return buf_ok(out) ? 0 : -ENOMEM;
+    }
+    for (const char *p = d.first; p <= d.last; p++)
+        if (*p != '.')
+            buf_putc(&all, *p);
+    if (!buf_ok(&all))
+        return -ENOMEM;
+    long count = (long)all.len, whole = count + d.exponent; /* digits before the point */
+    if (d.negative)
+        buf_putc(out, '-');
+    if (whole > LONGEST || whole < -LONGEST) {
+        buf_putc(out, all.data[0]);
+        if (count > 1)
+            buf_printf(out, ".%s", all.data + 1);
+        buf_printf(out, "e%+ld", whole - 1);
+        return buf_ok(out) ? 0 : -ENOMEM;
+    }
+    if (whole <= 0)
+        buf_puts(out, "0.");
+    for (long i = whole; i < 0; i++)
+        buf_putc(out, '0');
+    for (long i = 0; i < count; i++) {
+        if (i && i == whole)
+            buf_putc(out, '.');
+        buf_putc(out, all.data[i]);
+    }
+    for (long i = count; i < whole; i++)
+        buf_putc(out, '0');
+    return buf_ok(out) ? 0 : -ENOMEM;
+}
+
 size_t number_size(const char *s, size_t n)
 {
     struct decimal d;

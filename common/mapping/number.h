@@ -21,6 +21,14 @@ int number_check_double(double d);
  * become "1e2"; zero is "0". -EINVAL when `s` is not a decimal number. */
 int number_canonical(struct buf *out, const char *s, size_t n);
 
+/* Decimal text that DynamoDB can hold? 0; -EINVAL when it is no number; -ERANGE when it has more
+ * than 38 significant digits or a magnitude out of range. */
+int number_check(const char *s, size_t n);
+
+/* Decimal text in the form that numbers have here: no plus sign, no needless zeros, digits and a
+ * point, or d.ddde±x where that would be long. Nothing is rounded. 0, -EINVAL or -ENOMEM. */
+int number_print_decimal(struct buf *out, const char *s, size_t n);
+
 /* Bytes that an N counts in an item's size: 1 + ceil(integer digits / 2) + ceil(fraction digits /
  * 2)
  * + 1 when negative; leading and trailing zeros trimmed, the exponent ignored; zero is 1. */

@@ -60,13 +60,10 @@ static int add_column(struct plan_maker *m, const struct column_info *c)
     to->name = strdup(c->name);
     to->attribute = strdup(plan_given(renamed) ? renamed : c->name);
     to->affinity = c->affinity;
-    if (to->name && to->attribute) {
-        m->plan->column_count++;
-        return 0;
-    }
-    free(to->name);
-    free(to->attribute);
-    return plan_no_memory(m);
+    to->not_null = c->not_null;
+    to->strict = m->table->strict;
+    m->plan->column_count++;
+    return to->name && to->attribute ? plan_dress_column(m, to) : plan_no_memory(m);
 }
 
 static bool excluded(const struct plan_maker *m, const char *column)
@@ -147,19 +144,29 @@ static int check_attributes(struct plan_maker *m)
     return 0;
 }
 
+int plan_prefix(struct plan_maker *m, const char *attribute, char **prefix, size_t *len)
+{
+    _cleanup_buf_ struct buf b = {0};
+
+    json_append_string(&b, attribute, strlen(attribute));
+    buf_lit(&b, ":{");
+    if (!buf_ok(&b))
+        return plan_no_memory(m);
+    *len = b.len;
+    *prefix = take_ptr(b.data);
+    return 0;
+}
+
 static int make_prefixes(struct plan_maker *m)
 {
-    for (size_t i = 0; i < m->plan->column_count; i++) {
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < m->plan->column_count; i++) {
         struct plan_column *c = &m->plan->columns[i];
-        _cleanup_buf_ struct buf b = {0};
-        json_append_string(&b, c->attribute, strlen(c->attribute));
-        buf_lit(&b, ":{");
-        if (!buf_ok(&b))
-            return plan_no_memory(m);
-        c->prefix_len = b.len;
-        c->prefix = take_ptr(b.data);
+        rc = plan_prefix(m, c->attribute, &c->prefix, &c->prefix_len);
+        c->attribute_len = strlen(c->attribute);
     }
-    return 0;
+    return rc;
 }
 
 static int make_target(struct plan_maker *m)
@@ -194,15 +201,13 @@ static int build(struct plan_maker *m)
         (rc = add_columns(m, key, key_count)) < 0 || (rc = make_target(m)) < 0)
         return rc;
     if ((rc = plan_make_key(m)) < 0 || (rc = check_attributes(m)) < 0 ||
-        (rc = make_prefixes(m)) < 0)
+        (rc = make_prefixes(m)) < 0 || (rc = plan_add_attributes(m)) < 0 ||
+        (rc = plan_add_oversize(m)) < 0)
         return rc;
     m->plan->write_null = m->options->write_null;
     m->plan->row_key_is_rowid = t->rowid_key && t->key_count == 1;
     m->plan->page_by = t->kind == TABLE_ROWID ? t->rowid_name : NULL;
-    m->plan->plain_key = m->plan->parts[0].kind == KEY_COLUMN &&
-                         (m->plan->schema.count == 1 || m->plan->parts[1].kind == KEY_COLUMN) &&
-                         m->plan->row_key_count == m->plan->schema.count &&
-                         m->plan->entry_count == m->plan->row_key_count;
+    m->plan->plain_key = plan_has_plain_key(m->plan);
     return plan_add_capture(m);
 }
 
@@ -229,23 +234,55 @@ void plan_free(struct table_plan *p)
 {
     if (!p)
         return;
-    for (size_t i = 0; i < p->column_count; i++) {
-        free(p->columns[i].name);
-        free(p->columns[i].attribute);
-        free(p->columns[i].prefix);
-    }
+    for (size_t i = 0; i < p->column_count; i++)
+        plan_column_clear(&p->columns[i]);
+    for (size_t i = 0; i < p->added_count; i++)
+        plan_added_clear(&p->added[i]);
     for (size_t i = 0; i < 2; i++) {
-        for (size_t j = 0; j < p->parts[i].segment_count; j++)
-            free(p->parts[i].segments[j].literal);
-        free(p->parts[i].segments);
+        plan_segments_free(p->parts[i].segments, p->parts[i].segment_count);
         free(p->schema.parts[i].name);
     }
     plan_capture_clear(&p->capture);
     free(p->columns);
+    free(p->added);
     free(p->meeting);
     free(p->table);
     free(p->target);
     free(p);
+}
+
+static void print_segments(struct buf *b, const struct key_segment *segments, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        buf_putc(b, ',');
+        if (segments[i].literal)
+            json_append_string_lossy(b, segments[i].literal, strlen(segments[i].literal));
+        else
+            buf_append_u64(b, segments[i].column);
+    }
+}
+
+static void print_named(struct buf *b, const char *what, const char *text)
+{
+    buf_puts(b, what);
+    json_append_string_lossy(b, text, strlen(text));
+}
+
+/* Nothing for a plain column, so that what was stored of tables without such options stays. */
+static void print_special(struct buf *b, const struct plan_column *c)
+{
+    if (c->convert.text)
+        print_named(b, "~", c->convert.text);
+    if (c->fallback) {
+        _cleanup_buf_ struct buf bytes = {0};
+        value_encode(&bytes, c->fallback);
+        buf_puts(b, "?");
+        hex_append(b, bytes.data, bytes.len);
+    }
+    if (c->kept)
+        print_named(b, "&", c->kept);
+    if (c->indexed)
+        buf_puts(b, "#");
 }
 
 char *plan_fingerprint(const struct table_plan *p)
@@ -260,19 +297,22 @@ char *plan_fingerprint(const struct table_plan *p)
         json_append_string_lossy(&b, p->columns[i].name, strlen(p->columns[i].name));
         buf_append(&b, p->columns[i].prefix, p->columns[i].prefix_len);
         buf_append_u64(&b, (uint64_t)p->columns[i].affinity);
+        if (p->columns[i].special)
+            print_special(&b, &p->columns[i]);
+    }
+    for (size_t i = 0; i < p->added_count; i++) {
+        print_named(&b, "|+", p->added[i].attribute);
+        buf_printf(&b, "%d%d", p->added[i].copy, p->added[i].indexed);
+        print_segments(&b, p->added[i].segments, p->added[i].segment_count);
     }
     for (size_t i = 0; i < p->schema.count; i++) {
         buf_printf(&b, "|%c%d", (char)p->schema.parts[i].type, (int)p->parts[i].kind);
         json_append_string_lossy(&b, p->schema.parts[i].name, strlen(p->schema.parts[i].name));
-        for (size_t j = 0; j < p->parts[i].segment_count; j++) {
-            const struct key_segment *s = &p->parts[i].segments[j];
-            buf_putc(&b, ',');
-            if (s->literal)
-                json_append_string_lossy(&b, s->literal, strlen(s->literal));
-            else
-                buf_append_u64(&b, s->column);
-        }
+        print_segments(&b, p->parts[i].segments, p->parts[i].segment_count);
     }
+    if (p->compress)
+        print_named(&b, p->split ? "|split" : "|compress",
+                    p->ttl_attribute ? p->ttl_attribute : "");
     if (!buf_ok(&b)) {
         buf_free(&b);
         return NULL;

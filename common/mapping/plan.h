@@ -15,9 +15,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "mapping/convert.h"
 #include "mapping/table.h"
-
-enum attr_type { ATTR_N = 'N', ATTR_S = 'S', ATTR_B = 'B' };
 
 struct key_attribute {
     char *name;
@@ -34,6 +33,7 @@ struct key_schema {
 struct key_segment {
     char *literal; /* NULL: a column */
     size_t column; /* index into plan.columns */
+    bool source;   /* the literal is the setting source_id */
 };
 
 enum key_part_kind {
@@ -53,7 +53,28 @@ struct plan_column {
     char *attribute; /* in DynamoDB; NULL when the column is only part of a key attribute */
     char *prefix;    /* `"attribute":{` as JSON */
     size_t prefix_len;
+    size_t attribute_len;
     enum affinity affinity;
+    struct conversion convert;
+    struct value *fallback; /* what stands for NULL; NULL: nothing. Its bytes are behind it. */
+    char *kept;             /* attribute that has the value as it was, beside; NULL: none */
+    char *kept_prefix;
+    size_t kept_prefix_len, kept_len;
+    bool not_null, strict; /* as the table has it */
+    bool indexed;          /* the key of a secondary index */
+    bool special;          /* any of these: not the plain way of encoding */
+};
+
+/* One more attribute: a column's value once more, or text. */
+struct plan_added {
+    char *attribute;
+    char *prefix;
+    size_t prefix_len, attribute_len;
+    struct key_segment *segments;
+    size_t segment_count;
+    bool copy;    /* of one column, with its type; else text (S) */
+    bool indexed; /* the key of a secondary index */
+    int type;     /* 'S', 'N', 'B'; 0: as the value is */
 };
 
 /* A unique index through which REPLACE can remove a row unseen: SQL for a BEFORE trigger. */
@@ -87,8 +108,15 @@ struct table_plan {
     struct key_schema schema;
     struct key_part parts[2];
     bool write_null; /* NULL becomes {"NULL":true}, else the attribute is left out */
+    bool has_source; /* the remote key has source_id in it */
     bool plain_key;  /* the row key can be read back from the remote key */
-    char *meeting;   /* why two rows could come out at one remote key; NULL: they cannot */
+    struct plan_added *added;
+    size_t added_count;
+    const char *ttl_attribute; /* when the item may go, Unix seconds; NULL: never. Borrowed from a
+                                  column. */
+    char *meeting; /* why two rows could come out at one remote key; NULL: they cannot */
+    bool compress; /* an item that is too large is compressed … */
+    bool split;    /* … and split, if need be (mapping/oversize.h) */
     struct plan_capture capture;
 };
 
@@ -98,9 +126,17 @@ struct plan_options {
     const char *target;
     const char *partition_key, *sort_key, *partition_key_name, *sort_key_name;
     bool write_null;
+    bool compress, split;   /* what becomes of an item that is too large; split: both */
+    bool keep_key;          /* keep what becomes a UUID beside it */
+    const char *ttl_column; /* its attribute is when the item may go */
+    const char *source_id;  /* what {source_id} stands for in a key */
     void *arg;
     bool (*excludes)(void *arg, const char *column);
-    const char *(*renamed)(void *arg, const char *column); /* NULL: keeps its name */
+    const char *(*renamed)(void *arg, const char *column);   /* NULL: keeps its name */
+    const char *(*converted)(void *arg, const char *column); /* see mapping/convert.h */
+    const char *(*defaulted)(void *arg, const char *column); /* for NULL, as SQLite would keep it */
+    bool (*indexed)(void *arg, const char *attribute);       /* the key of a secondary index? */
+    bool (*added)(void *arg, size_t i, const char **attribute, const char **text); /* the i-th */
 };
 
 /* 0; -ENOTSUP with the reason when this table cannot be mirrored; -ENOMEM. */
@@ -111,6 +147,12 @@ void plan_free(struct table_plan *p);
 /* A text that changes when items made by the plan may change, or the order of its columns; stored
  * to notice a changed mapping. Caller frees; NULL on lack of memory. */
 char *plan_fingerprint(const struct table_plan *p);
+
+/* The attribute of a column (by its SQLite name), or one that is added by that very name, as the
+ * key of an index: its name and type. 0; -ENOENT when there is none; -ENOTSUP with what to write
+ * when no key can be of its type. */
+int plan_index_key(const struct table_plan *p, const char *name, const char **attribute,
+                   enum attr_type *type, struct err *err);
 
 /* "partition key id (N)" / "partition key a (S), sort key b#c (S)". */
 void plan_describe_key(const struct table_plan *p, struct buf *out);

@@ -1,5 +1,4 @@
-/* What identifies a row in SQLite, what its item's key is made of, and whether two rows can become
- * one item. */
+/* What identifies a row in SQLite, and what its item's key is made of. */
 #include "mapping/plan_internal.h"
 
 #include <errno.h>
@@ -106,65 +105,80 @@ int plan_find_row_key(struct plan_maker *m, const size_t **columns, size_t *coun
 
 static int type_of_key(struct plan_maker *m, const struct plan_column *c, enum attr_type *out)
 {
-    switch (c->affinity) {
-    case AFFINITY_INTEGER:
-    case AFFINITY_REAL:
-    case AFFINITY_NUMERIC:
-        *out = ATTR_N;
-        return 0;
-    case AFFINITY_TEXT:
-        *out = ATTR_S;
-        return 0;
-    case AFFINITY_BLOB:
-        *out = ATTR_B;
-        return 0;
-    case AFFINITY_NONE:
-        break;
-    }
-    return plan_refuse(m, "key column \"%s\" has no type; declare it INTEGER, TEXT or BLOB",
-                       c->name);
+    int type = conversion_type(&c->convert, c->affinity);
+
+    if (!type)
+        return plan_refuse_key(m, c);
+    *out = (enum attr_type)type;
+    return 0;
+}
+
+static struct key_segment *grow(struct key_segment **segments, size_t *count)
+{
+    struct key_segment *grown = realloc(*segments, (*count + 1) * sizeof *grown);
+
+    if (!grown)
+        return NULL;
+    *segments = grown;
+    grown[*count] = (struct key_segment){0};
+    return &grown[(*count)++];
 }
 
 static struct key_segment *add_segment(struct key_part *part)
 {
-    struct key_segment *grown =
-        realloc(part->segments, (part->segment_count + 1) * sizeof *part->segments);
-
-    if (!grown)
-        return NULL;
-    part->segments = grown;
-    grown[part->segment_count] = (struct key_segment){0};
-    return &grown[part->segment_count++];
+    return grow(&part->segments, &part->segment_count);
 }
 
-static int add_column_segment(struct plan_maker *m, struct key_part *part, const char *name)
+/* Bool and json are in a template as SQLite has them, which an untyped column does not tell. */
+static int check_key_column(struct plan_maker *m, const struct plan_column *c)
 {
-    long at = plan_column(m->plan, name);
+    bool as_stored = c->convert.kind == CONVERT_BOOL || c->convert.kind == CONVERT_JSON;
 
-    if (at < 0)
-        return plan_refuse(m,
-                           "its key names the column \"%s\", which it does not have (or which is "
-                           "excluded)",
-                           name);
-    if (m->plan->columns[at].affinity == AFFINITY_NONE)
-        return plan_refuse(m, "key column \"%s\" has no type; declare it INTEGER, TEXT or BLOB",
-                           name);
-    struct key_segment *s = add_segment(part);
-    if (!s)
-        return plan_no_memory(m);
-    s->column = (size_t)at;
+    if (as_stored ? c->affinity == AFFINITY_NONE : !conversion_type(&c->convert, c->affinity))
+        return plan_refuse_key(m, c);
     return 0;
 }
 
-static int parse_template(struct plan_maker *m, struct key_part *part, const char *text)
+static int no_such_column(struct plan_maker *m, const char *name)
 {
-    part->kind = KEY_TEMPLATE;
+    if (strcasecmp(name, "source_id") == 0)
+        return plan_refuse(m, "its template has {source_id}, which is not set; write source_id = "
+                              "NAME in [source]");
+    return plan_refuse(m,
+                       "its key names the column \"%s\", which it does not have (or which is "
+                       "excluded)",
+                       name);
+}
+
+static int take_braces(struct plan_maker *m, struct key_segment **segments, size_t *count,
+                       const char *name)
+{
+    const char *id = m->options->source_id;
+    bool source = plan_given(id) && strcasecmp(name, "source_id") == 0;
+    long at = plan_column(m->plan, name);
+
+    if (source && at >= 0)
+        return plan_refuse(m, "{source_id} could be the setting or the table's own column; leave "
+                              "source_id in [source] empty and write the name itself");
+    if (!source && at < 0)
+        return no_such_column(m, name);
+    struct key_segment *s = grow(segments, count);
+    if (!s || (source && !(s->literal = strdup(id))))
+        return plan_no_memory(m);
+    s->source = source;
+    s->column = source ? 0 : (size_t)at;
+    return 0;
+}
+
+int plan_parse_template(struct plan_maker *m, struct key_segment **segments, size_t *count,
+                        const char *text)
+{
     if (!utf8_valid(text, strlen(text)))
-        return plan_refuse(m, "its key template is not valid UTF-8");
+        return plan_refuse(m, "its template is not valid UTF-8");
     while (*text) {
         size_t n = strcspn(text, "{");
         if (n) {
-            struct key_segment *s = add_segment(part);
+            struct key_segment *s = grow(segments, count);
             if (!s || !(s->literal = strndup(text, n)))
                 return plan_no_memory(m);
             text += n;
@@ -172,16 +186,60 @@ static int parse_template(struct plan_maker *m, struct key_part *part, const cha
         }
         const char *end = strchr(text, '}');
         if (!end)
-            return plan_refuse(m, "its key template has a \"{\" without \"}\"");
+            return plan_refuse(m, "its template has a \"{\" without \"}\"");
         _cleanup_free_ char *name = strndup(text + 1, (size_t)(end - text) - 1);
         if (!name)
             return plan_no_memory(m);
-        int rc = add_column_segment(m, part, name);
+        int rc = take_braces(m, segments, count, name);
         if (rc < 0)
             return rc;
         text = end + 1;
     }
     return 0;
+}
+
+void plan_segments_free(struct key_segment *segments, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(segments[i].literal);
+    free(segments);
+}
+
+static bool ends_id(char c)
+{
+    return !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", c);
+}
+
+/* Machines that share a table must not meet: their id ends, or begins, where one can see it. */
+static int check_source(struct plan_maker *m, const struct key_part *part)
+{
+    const struct key_segment *s = part->segments;
+    size_t n = part->segment_count;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!s[i].source)
+            continue;
+        m->plan->has_source = true;
+        const char *before = i ? s[i - 1].literal : NULL,
+                   *after = i + 1 < n ? s[i + 1].literal : NULL;
+        bool first = i == 0 && (n == 1 || (after && ends_id(after[0])));
+        bool last = i + 1 == n && before && ends_id(before[strlen(before) - 1]);
+        if (!first && !last)
+            return plan_refuse(m, "{source_id} must begin or end its key, with a sign such as # "
+                                  "between it and the rest");
+    }
+    return 0;
+}
+
+static int parse_key_template(struct plan_maker *m, struct key_part *part, const char *text)
+{
+    part->kind = KEY_TEMPLATE;
+    int rc = plan_parse_template(m, &part->segments, &part->segment_count, text);
+
+    for (size_t i = 0; rc == 0 && i < part->segment_count; i++)
+        if (!part->segments[i].literal)
+            rc = check_key_column(m, &m->plan->columns[part->segments[i].column]);
+    return rc < 0 ? rc : check_source(m, part);
 }
 
 static int name_key_part(struct plan_maker *m, size_t i, const char *configured,
@@ -243,10 +301,10 @@ static int part_from_option(struct plan_maker *m, size_t i, const char *option, 
         long at = plan_column(m->plan, option);
         if (at >= 0)
             return part_from_column(m, i, (size_t)at, name);
-        return add_column_segment(m, part, option);
+        return no_such_column(m, option);
     }
     m->plan->schema.parts[i].type = ATTR_S;
-    if ((rc = parse_template(m, part, option)) < 0)
+    if ((rc = parse_key_template(m, part, option)) < 0)
         return rc;
     return name_key_part(m, i, name, fallback_name);
 }
@@ -281,77 +339,7 @@ static int default_key(struct plan_maker *m)
     return name_key_part(m, 1, m->options->sort_key_name, name.data);
 }
 
-/* --- can two rows meet? ----------------------------------------------------------------------- */
-
-/* Does a number's text (or a blob's, written as hex) end here? */
-static bool separates(const struct key_segment *s, bool from_left)
-{
-    if (!s->literal)
-        return false;
-    char c = from_left ? s->literal[0] : s->literal[strlen(s->literal) - 1];
-    return !strchr("0123456789abcdef+-.", c);
-}
-
-/* How many segments can be told apart reading from one end. Numbers and hex end where a character
- * stands that they cannot hold; text can hold anything, and ends the reading. */
-static size_t readable(const struct table_plan *p, const struct key_part *part, bool from_left)
-{
-    size_t n = part->segment_count;
-
-    for (size_t i = 0; i < n; i++) {
-        const struct key_segment *s = &part->segments[from_left ? i : n - 1 - i];
-        if (s->literal)
-            continue;
-        if (p->columns[s->column].affinity == AFFINITY_TEXT)
-            return i;
-        if (i + 1 < n && !separates(&part->segments[from_left ? i + 1 : n - 2 - i], from_left))
-            return i;
-    }
-    return n;
-}
-
-/* Can the column's value be read back from this part of the key? */
-static bool part_tells(const struct table_plan *p, const struct key_part *part, size_t column)
-{
-    size_t n = part->segment_count, left = 0, right = 0;
-
-    if (part->kind == KEY_TEMPLATE) {
-        left = readable(p, part, true);
-        right = readable(p, part, false);
-    }
-    for (size_t i = 0; i < n; i++) {
-        const struct key_segment *s = &part->segments[i];
-        if (s->literal || s->column != column)
-            continue;
-        /* The one segment between what both readings tell is told too. */
-        if (part->kind != KEY_TEMPLATE || i < left || n - 1 - i < right ||
-            (i == left && n - 1 - i == right))
-            return true;
-    }
-    return false;
-}
-
-/* Rows that are not told apart by their keys are looked after when they meet. */
-static int find_meeting(struct plan_maker *m)
-{
-    struct table_plan *p = m->plan;
-    _cleanup_buf_ struct buf why = {0};
-
-    for (size_t c = 0; c < p->row_key_count; c++) {
-        bool told = false;
-        for (size_t i = 0; i < p->schema.count; i++)
-            told |= part_tells(p, &p->parts[i], c);
-        if (told)
-            continue;
-        buf_printf(&why, "two rows with different \"%s\" can come out at one key",
-                   p->columns[c].name);
-        if (!buf_ok(&why))
-            return plan_no_memory(m);
-        p->meeting = take_ptr(why.data);
-        return 0;
-    }
-    return 0;
-}
+/* --- putting it together ---------------------------------------------------------------------- */
 
 static int configured_key(struct plan_maker *m)
 {
@@ -372,14 +360,47 @@ static int configured_key(struct plan_maker *m)
                            "partition_key and sort_key are the same column \"%s\"; leave "
                            "sort_key out",
                            m->plan->columns[parts[0].segments[0].column].name);
-    return find_meeting(m);
+    return 0;
 }
 
-int plan_make_key(struct plan_maker *m)
+/* What stands for NULL in a key must be of the key's type. */
+static int check_fallbacks(struct plan_maker *m)
+{
+    for (size_t i = 0; i < m->plan->entry_count; i++) {
+        const struct plan_column *c = &m->plan->columns[i];
+        _cleanup_buf_ struct buf scalar = {0};
+        enum attr_type type = ATTR_S;
+        struct item_fault fault;
+        if (!c->fallback)
+            continue;
+        int rc = convert_scalar(&c->convert, c->affinity, c->fallback, &scalar, &type, &fault);
+        if (rc == -ENOMEM)
+            return plan_no_memory(m);
+        if (rc < 0)
+            return plan_refuse(m, "default.%s cannot be converted: %s", c->name, fault.text);
+        int wanted = conversion_type(&c->convert, c->affinity);
+        if (wanted && (int)type != wanted)
+            return plan_refuse(m,
+                               "default.%s is of type %c, but the column is part of the key as %c",
+                               c->name, (char)type, (char)wanted);
+    }
+    return 0;
+}
+
+static int choose_key(struct plan_maker *m)
 {
     if (plan_given(m->options->partition_key))
         return configured_key(m);
     if (plan_given(m->options->sort_key))
         return plan_refuse(m, "sort_key is set without partition_key");
     return default_key(m);
+}
+
+int plan_make_key(struct plan_maker *m)
+{
+    int rc = choose_key(m);
+
+    if (rc == 0)
+        rc = check_fallbacks(m);
+    return rc < 0 ? rc : plan_find_meeting(m);
 }

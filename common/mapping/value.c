@@ -1,6 +1,7 @@
 #include "mapping/value.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/text.h"
 #include "mapping/number.h"
@@ -110,4 +111,24 @@ void value_describe(struct buf *out, const struct value *v)
         buf_puts(out, n < v->len ? "…'" : "'");
         break;
     }
+}
+
+void value_from_number(const char *text, enum affinity affinity, struct value *out)
+{
+    char *end;
+    const char *e = strchr(text, 'e');
+    long exponent = e ? strtol(e + 1, NULL, 10) : 0;
+
+    errno = 0;
+    if (affinity != AFFINITY_REAL && exponent >= 0 && exponent < 19) {
+        long long v = strtoll(text, &end, 10);
+        bool fits = errno == 0;
+        for (long i = 0; fits && i < exponent; i++)
+            fits = !__builtin_mul_overflow(v, 10LL, &v);
+        if (fits) {
+            *out = (struct value){.kind = VALUE_INTEGER, .integer = v};
+            return;
+        }
+    }
+    *out = (struct value){.kind = VALUE_REAL, .real = strtod(text, NULL)};
 }

@@ -11,8 +11,12 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "mapping/table.h"
 
 enum value_kind { VALUE_NULL, VALUE_INTEGER, VALUE_REAL, VALUE_TEXT, VALUE_BLOB };
+
+/* Types of attributes that keys may have. */
+enum attr_type { ATTR_N = 'N', ATTR_S = 'S', ATTR_B = 'B' };
 
 struct value {
     enum value_kind kind;
@@ -33,6 +37,10 @@ void value_encode(struct buf *out, const struct value *v);
 int value_decode(const void *bytes, size_t n, size_t *at, struct value *out);
 /* All of `bytes` as exactly `count` values. 0 or -EINVAL. */
 int values_decode(const void *bytes, size_t n, struct value *out, size_t count);
+
+/* A number's canonical text ("15e-1", see mapping/number.h) as SQLite has it in a column of that
+ * affinity: a REAL column holds doubles only, the others an integer whenever it is one. */
+void value_from_number(const char *text, enum affinity affinity, struct value *out);
 
 /* For people: 7, 1.5, 'text' (cut), x'0a0b' (cut), NULL. */
 void value_describe(struct buf *out, const struct value *v);

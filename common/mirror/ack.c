@@ -59,9 +59,10 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
     if (!m->attached || !m->source || !m->nonce_stored || m->state_broken)
         return USEC_NEVER;
     int64_t low = mirror_low(m);
-    if (low <= m->acked)
+    if (low <= m->acked && m->sentinel)
         return USEC_NEVER;
-    usec due = ack_due(m, low);
+    /* Without a sentinel the journal could be emptied a second time unnoticed: it comes first. */
+    usec due = m->sentinel ? ack_due(m, low) : 0;
     if (!force && due > now)
         return due;
     if (records_kept(m, remember_ack(m)) < 0)

@@ -46,10 +46,14 @@ static void count_outcome(struct mirror *m, usec now, const struct action *a)
         t->items_deleted++;
 }
 
-/* Another row has the key by now: what became of the one that was sent has been told since. */
+/* Another row has the key by now, or its own has other chunks: what became of the one that was sent
+ * has been told since. */
 static bool outdated(const struct mirror *m, const struct payload *p)
 {
-    const struct payload *newest = engine_newest(m->engine, p->target, p->key, p->key_len);
+    const struct payload *newest = split_newest(m, p->target, p->key, p->key_len);
+
+    if (p->part)
+        return !split_is_awaited(m, p);
 
     return newest && (newest->table != p->table || newest->row_key_len != p->row_key_len ||
                       memcmp(newest->row_key, p->row_key, p->row_key_len) != 0);
@@ -73,7 +77,9 @@ static void keep_outcome(struct mirror *m, usec now, const struct action *a)
         if (engine_step(m->engine, now, &ev, &m->actions) < 0)
             abort(); /* systemd starts us anew; the journal still has the change */
         barrier_read(m);
+        return;
     }
+    split_outcome(m, now, a->kind, a->payload);
 }
 
 static void carry_out(struct mirror *m, usec now, const struct action *a)

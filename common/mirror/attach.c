@@ -264,10 +264,11 @@ static int mark_contested(struct mirror *m)
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *target = m->targets[i];
         size_t tables = 0;
-        target->contested = false;
+        target->contested = target->split = false;
         for (size_t k = 0; k < m->table_count; k++)
             if (m->tables[k].plan && m->tables[k].target == i) {
                 target->contested |= m->tables[k].plan->meeting != NULL;
+                target->split |= m->tables[k].plan->split;
                 tables++;
             }
         target->shared = tables > 1;

@@ -252,7 +252,7 @@ static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
         buf_append(&m->key, at, lengths[0]);
         buf_append(&m->row_key, at + lengths[0], lengths[1]);
         at += lengths[0] + lengths[1];
-        if (engine_has(m->engine, t->target, m->key.data, m->key.len))
+        if (split_has(m, t->target, m->key.data, m->key.len))
             continue;
         rc = item_key_json(&t->plan->schema, m->key.data, m->key.len, &m->json);
         if (rc == 0) {
@@ -287,7 +287,7 @@ bool dropped_slice(struct mirror *m, usec now)
         if (!room_to_begin(m, now, d->table.target, mirror_room(m, now, SHARE_LOADS)))
             continue;
         if (!d->deleting || !m->targets[d->table.target]->view.open ||
-            engine_oldest(m->engine, d->table.target) < d->pass_serial)
+            split_oldest(m, d->table.target) < d->pass_serial)
             continue;
         if (d->lingering)
             return end_delete(m, i);

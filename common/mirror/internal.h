@@ -3,9 +3,9 @@
  * and journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
  * (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable before it
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
- * tried again), offer.c (a row becomes a write), owner.c (rows that meet at one key), records.c
- * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
- * ack.c, targets.c, orders.c, view.c.
+ * tried again), split.c and chunks.c (rows that become several items), offer.c (a row becomes a
+ * write), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes of
+ * uncertain outcome), windows.c (those of a killed process), ack.c, targets.c, orders.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "mirror/mirror.h"
 #include "mirror/place.h"
+#include "mirror/split.h"
 #include "source/catalog.h"
 #include "source/durable.h"
 #include "source/journal.h"
@@ -76,6 +77,7 @@ struct target_slot {
     char then[500]; /* why it is parked, and that it will be compared */
     bool shared;    /* by several tables */
     bool contested; /* rows may meet at one key: see owner.c */
+    bool split;     /* rows of some table may become several items: see split.h */
     bool waiting;   /* to be opened once the state file can be written */
     enum shaken shaken;
 };
@@ -138,7 +140,9 @@ enum record_kind {
     RECORD_SETTLED,
     RECORD_UNCONFIRMED, /* a write of the key may yet be carried out, until payload.sent_before */
     RECORD_SUSPECT,     /* an item of which only the key is known: a comparison looks at it */
-    RECORD_DOUBT,       /* the same, and what is known of it counts no more */
+    RECORD_UNWRITTEN,   /* nothing will be written of the key: a chunk of it was refused */
+    RECORD_DOUBT, /* an item of which only the key is known, and what is known of it counts no more
+                   */
 };
 
 /* An outcome on its way to the store, and the span references it lets go of afterwards. */
@@ -275,7 +279,12 @@ struct mirror {
     struct barrier barrier;
     struct suspects suspects;
 
+    /* rows that become several items */
+    struct list splits;
+    struct judged judged;
+
     /* outcomes */
+    uint64_t flushes_begun, flushes_durable; /* of the state file */
     struct list records, syncing;
     size_t record_count;
     usec first_record;
@@ -545,6 +554,8 @@ bool suspects_call(const struct mirror *m);
 unsigned suspects_slice(struct mirror *m, usec now);
 
 /* orders.c */
+/* Open the database if it is not. 0, or negative with a sentence. */
+int orders_need_source(struct mirror *m, struct err *err);
 /* Where taking the triggers out failed, the store's word for it goes too. 0 or negative. */
 int orders_withdraw(struct mirror *m);
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */

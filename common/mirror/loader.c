@@ -247,6 +247,18 @@ static int row_key_of(struct table_slot *t, const struct swept *d, struct value 
     return values_decode(d->row_key, d->row_key_len, key, t->plan->row_key_count);
 }
 
+/* A chunk is its head's, and stays where that is not known. */
+static bool is_chunk(const struct page *p, const struct swept *d, bool *yes)
+{
+    _cleanup_buf_ struct buf row_key = {0};
+    uint32_t table;
+
+    if (oversize_parse_key(d->key, d->key_len, NULL) == 0)
+        return false;
+    *yes = split_judge(p->m, p->t->target, d->key, d->key_len, &table, &row_key) != CHUNK_UNWANTED;
+    return true;
+}
+
 /* Is there a row that maps to this item? */
 static int has_row(struct page *p, const struct swept *d, struct value *key, bool *yes)
 {
@@ -255,6 +267,8 @@ static int has_row(struct page *p, const struct swept *d, struct value *key, boo
     struct item_fault fault;
 
     *yes = false;
+    if (is_chunk(p, d, yes))
+        return SQLITE_OK;
     int rc = row_key_of(t, d, key, &store);
     if (rc == -ENOMEM)
         return SQLITE_NOMEM;
@@ -285,7 +299,7 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
         return rc;
     if (p->t->sweep == SWEEP_COUNT) {
         /* A write that is on its way is no difference, only a change not yet confirmed. */
-        p->t->extras += !engine_has(m->engine, p->t->target, d->key, d->key_len);
+        p->t->extras += !split_has(m, p->t->target, d->key, d->key_len);
         return rc;
     }
     buf_clear(&m->key);
@@ -309,6 +323,7 @@ static int read_sweep(struct page *p, bool *end)
     _cleanup_free_ struct value *key = calloc(t->plan->row_key_count, sizeof *key);
     int rc = SQLITE_OK;
 
+    split_judge_anew(m);
     int n = store_digest_page(m->store, m->targets[t->target]->store_id, &t->cursor, READ_LIMIT,
                               collect, &s);
     keys = s.keys;
@@ -392,7 +407,7 @@ static int page_body(struct page *p, bool *end)
     /* Also after an interruption, when this load's own items are among them. */
     if (t->load == LOAD_ROWS && t->page == 0)
         t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) != 0 ||
-                       engine_oldest(p->m->engine, t->target) < t->load_serial;
+                       split_oldest(p->m, t->target) < t->load_serial;
     if (t->load == LOAD_ROWS && t->page == 0 && t->had_items && !t->cursor.len)
         mirror_note(p->m, LOG_EV_INFO, "resync_begun",
                     "table \"%s\" is being compared with what %s holds%s", t->name,
@@ -468,7 +483,7 @@ static bool may_sweep(struct mirror *m, const struct table_slot *t)
             m->tables[i].load == LOAD_ROWS && t->load == LOAD_SWEEP)
             return false;
     return t->load != LOAD_SWEEP || t->sweep != SWEEP_START ||
-           engine_oldest(m->engine, t->target) >= t->load_serial;
+           split_oldest(m, t->target) >= t->load_serial;
 }
 
 static bool wants_page(struct mirror *m, usec now, const struct table_slot *t, bool common)

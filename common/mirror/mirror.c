@@ -200,7 +200,11 @@ static unsigned work(struct mirror *m, usec now)
     if (!m->attached || !targets_looked_at(m) || !barrier_open(m))
         return 0;
     targets_open_fresh(m, now);
+    if (!m->sentinel)
+        mirror_ack(m, now, true);
     bits = reader_slice(m, now);
+    if (m->attached && !m->sentinel)
+        return bits | MIRROR_BUSY;
     if (PLANTED(LATE_LOAD) && m->late) {
         struct event ev = {.kind = EVENT_OFFER, .payload = m->late};
         m->late = NULL;
@@ -230,6 +234,7 @@ static unsigned work(struct mirror *m, usec now)
 unsigned mirror_work(struct mirror *m, usec now)
 {
     m->now = now;
+    split_turn(m, now);
     barrier_step(m, now); /* of a slice that came to nothing, or a sync that failed */
     bool open = barrier_open(m);
     m->reread = false;
@@ -349,6 +354,7 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     m->seen_kept = -1;
     m->suspects.after.until = INT64_MIN;
     m->problem = SOURCE_MISSING;
+    list_init(&m->splits);
     list_init(&m->records);
     list_init(&m->syncing);
     track_init(&m->track, 0);
@@ -401,6 +407,7 @@ void mirror_free(struct mirror *m)
         track_clear(&m->tables[i].lag_track);
     }
     mirror_close_source(m);
+    split_free_all(m);
     engine_free(m->engine);
     records_free(m);
     payload_free(m->late);
@@ -431,6 +438,8 @@ void mirror_free(struct mirror *m)
     buf_free(&m->entry);
     buf_free(&m->json);
     buf_free(&m->suspects.after_key);
+    buf_free(&m->judged.key);
+    buf_free(&m->judged.row_key);
     free(m);
 }
 

@@ -53,6 +53,15 @@ void mirror_free(struct mirror *m);
 /* The limits of the engine and of the journal, from a new configuration whose mapping is the same.
  */
 void mirror_configure(struct mirror *m, const struct config *c);
+/* Which tables a configuration maps otherwise than they are now, and how many rows they have:
+ * `12 of "users", 7 of "books"` appended to `touched`, nothing where none is. 0; -EINVAL with a
+ * sentence when a table that is mirrored could not be; -EIO, -ENOMEM. Counting takes a look at
+ * every row of those tables. */
+int mirror_remap_touches(struct mirror *m, const struct config *c, struct buf *touched,
+                         struct err *err);
+/* As mirror_configure(), from one that may map otherwise: the tables are compared with what was
+ * sent, and what differs is sent, once the work goes on. */
+void mirror_remap(struct mirror *m, const struct config *c);
 
 /* Open the database if it is not, read its schema, install what is missing, open the journal. To be
  * called at the start, and again while mirror_problem() is not SOURCE_OK. */

@@ -54,28 +54,43 @@ static int unholdable(const struct offer *o, const struct item_fault *f)
 {
     int rc = o->force ? remember(o, RECORD_DOUBT, true, NULL) : 0;
 
+    split_cancel(o->m, o->t->target); /* what it was cannot become its item any more */
     return rc < 0 ? rc : outcome(o, f, false);
 }
 
 /* --- writes ----------------------------------------------------------------------------------- */
 
-static int offer(const struct offer *o, enum write_op op, size_t size, bool left)
+static struct payload *make_payload(const struct offer *o, enum write_op op, const struct buf *json,
+                                    size_t size)
 {
     struct mirror *m = o->m;
-    struct payload *p = payload_new(op, &m->key, &m->row_key, &m->json);
+    struct payload *p = payload_new(op, &m->key, &m->row_key, json);
 
     if (!p)
-        return -ENOMEM;
+        return NULL;
     p->table = o->t->id;
     p->target = o->t->target;
     p->force = o->force;
-    p->left = left;
+    p->part = oversize_parse_key(p->key, p->key_len, NULL) > 0;
     p->read_at = o->now;
     p->units = op == WRITE_PUT ? item_write_units(size) : 1;
     p->journal = span_ref(o->journal);
     p->load = span_ref(o->load);
     if (op == WRITE_PUT && item_digest(p->json, p->json_len, p->digest) < 0)
         p->force = true;
+    return p;
+}
+
+static int offer(const struct offer *o, enum write_op op, const struct buf *json, size_t size,
+                 bool left)
+{
+    struct mirror *m = o->m;
+    struct payload *p = make_payload(o, op, json, size);
+
+    if (!p)
+        return -ENOMEM;
+    p->left = left;
+    split_supersede(m, p);
     if (PLANTED(LATE_LOAD) && o->load) {
         struct payload *next = p;
         p = m->late;
@@ -90,6 +105,29 @@ static int offer(const struct offer *o, enum write_op op, size_t size, bool left
     return rc;
 }
 
+/* The item in m->json is too large. */
+static int put_large(const struct offer *o, size_t size, struct item_fault *fault)
+{
+    struct mirror *m = o->m;
+    const struct table_plan *p = o->t->plan;
+    _cleanup_(oversize_free) struct oversize packed = {0};
+    int rc = p->compress ? oversize_pack(p, &m->json, &m->key, &packed, fault)
+                         : oversize_refuse(fault, size);
+
+    if (rc == -EINVAL)
+        return unholdable(o, fault);
+    if (rc < 0)
+        return -ENOMEM;
+    if (!packed.count)
+        return offer(o, WRITE_PUT, &packed.head, packed.size, false);
+    struct payload *head = make_payload(o, WRITE_PUT, &packed.head, packed.size);
+    if (!head)
+        return -ENOMEM;
+    if ((rc = split_begin(m, o->now, head, &packed)) < 0)
+        payload_free(head);
+    return rc < 0 ? -ENOMEM : 0;
+}
+
 /* The row in rows->values, which has the remote key in m->key. 1; 0 when it cannot be mapped, which
  * is told; or negative. */
 static int put(const struct offer *o)
@@ -99,11 +137,13 @@ static int put(const struct offer *o)
     size_t size = 0;
 
     buf_clear(&m->json);
-    int rc = item_encode(o->t->plan, o->t->rows->values, &m->json, &size, &fault);
+    int rc = item_encode_whole(o->t->plan, o->t->rows->values, &m->json, &size, &fault);
     if (rc == -EINVAL)
         return unholdable(o, &fault);
-    if (rc == 0)
-        rc = offer(o, WRITE_PUT, size, false);
+    if (rc == 0 && size > oversize_limit(o->t->plan))
+        rc = put_large(o, size, &fault);
+    else if (rc == 0)
+        rc = offer(o, WRITE_PUT, &m->json, size, false);
     return rc < 0 ? rc : 1;
 }
 
@@ -133,7 +173,7 @@ static int wake_owner(const struct offer *o)
     struct waiting w = {0};
     uint32_t id;
 
-    if (engine_newest(m->engine, o->t->target, m->key.data, m->key.len))
+    if (split_newest(m, o->t->target, m->key.data, m->key.len))
         return 0;
     int n = store_dead_letters_waiting(m->store, m->targets[o->t->target]->store_id, m->key.data,
                                        m->key.len, collect_waiting, &w);
@@ -240,7 +280,7 @@ static int give_to_waiting(const struct offer *o)
 static int leave_to(const struct offer *o)
 {
     struct mirror *m = o->m;
-    const struct payload *p = engine_newest(m->engine, o->t->target, m->key.data, m->key.len);
+    const struct payload *p = split_newest(m, o->t->target, m->key.data, m->key.len);
     _cleanup_buf_ struct buf key = {0}, row_key = {0};
 
     if (!p || p->journal || p->load || (!o->journal && !o->load))
@@ -287,7 +327,7 @@ static int leave(const struct offer *o, bool left)
         if (!buf_ok(&m->row_key) || !buf_ok(&m->json))
             return -ENOMEM;
     }
-    return offer(o, WRITE_DELETE, 0, left);
+    return offer(o, WRITE_DELETE, &m->json, 0, left);
 }
 
 int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *load)
@@ -452,9 +492,8 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
             rc = put_if_free(&o);
             return rc < 0 ? rc : 0;
         }
-        fault =
-            (struct item_fault){.code = "item_too_large",
-                                .text = "a value of the row is longer than a DynamoDB item can be"};
+        fault = (struct item_fault){.code = "item_too_large",
+                                    .text = "a value of the row is longer than an item can be"};
         return unholdable(&o, &fault);
     }
     if (entry_rc == 0) {

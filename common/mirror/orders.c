@@ -7,7 +7,7 @@
 #include "base/failpoint.h"
 #include "mirror/internal.h"
 
-static int need_source(struct mirror *m, struct err *err)
+int orders_need_source(struct mirror *m, struct err *err)
 {
     usec until = clock_monotonic() + ORDER_PATIENCE;
 
@@ -43,7 +43,7 @@ int orders_withdraw(struct mirror *m)
 /* The order is durable before the triggers go, so that nobody puts them back. */
 static int take_out(struct mirror *m, int64_t order, struct err *err)
 {
-    int rc = need_source(m, err);
+    int rc = orders_need_source(m, err);
 
     if (rc == 0)
         rc = put_order(m, order, err);
@@ -95,7 +95,7 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     m->held = false;
     m->detached = m->uninstalled = m->attached = false;
     m->ever_attached = false; /* the journal is judged anew, as at a start */
-    if ((rc = need_source(m, err)) < 0)
+    if ((rc = orders_need_source(m, err)) < 0)
         return rc;
     usec until = clock_monotonic() + ORDER_PATIENCE;
     enum source_problem p;

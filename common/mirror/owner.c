@@ -63,7 +63,7 @@ int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct bu
 
 static int find_owner(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key)
 {
-    const struct payload *p = engine_newest(m->engine, target, m->key.data, m->key.len);
+    const struct payload *p = split_newest(m, target, m->key.data, m->key.len);
 
     if (!p)
         return owner_recorded(m, target, table, row_key);
@@ -106,7 +106,7 @@ bool owner_unknown(struct mirror *m, const struct table_slot *t)
     uint8_t digest[STORE_DIGEST_SIZE];
     uint32_t table;
 
-    if (engine_has(m->engine, t->target, m->key.data, m->key.len) ||
+    if (split_has(m, t->target, m->key.data, m->key.len) ||
         store_digest_get(m->store, m->targets[t->target]->store_id, m->key.data, m->key.len, digest,
                          &table))
         return false;

@@ -66,7 +66,8 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
 const char *records_owner(struct mirror *m, const struct payload *p)
 {
     const struct table_slot *t = mirror_table_by_id(m, p->table);
-    bool keep = !t || !t->plan || !t->plan->plain_key || m->targets[p->target]->contested;
+    bool keep =
+        p->part || !t || !t->plan || !t->plan->plain_key || m->targets[p->target]->contested;
 
     return keep ? p->row_key : NULL;
 }
@@ -122,6 +123,8 @@ static int write_record(struct mirror *m, const struct record *r)
         return 0;
     if (r->kind == RECORD_UNCONFIRMED)
         return put_suspect(m, p);
+    if (r->kind == RECORD_UNWRITTEN)
+        return settle_suspect(m, p, RECORD_REFUSED);
     if ((r->kind == RECORD_WRITTEN || r->kind == RECORD_REFUSED) &&
         (rc = settle_suspect(m, p, r->kind)) < 0)
         return rc;
@@ -137,7 +140,7 @@ static int write_record(struct mirror *m, const struct record *r)
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || (r->kind == RECORD_SPARED && !p->recorded))
         rc = put_digest(m, p);
-    if (rc == 0 && !p->left)
+    if (rc == 0 && !p->left && !p->part)
         rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len, p->serial);
     if (rc > 0)
         FAILPOINT("dead_letter_cleared");
@@ -248,7 +251,7 @@ usec mirror_flush_due(const struct mirror *m)
         return USEC_NEVER;
     if (m->state_broken)
         return m->state_retry;
-    if (suspects_hold_reader(m))
+    if (suspects_hold_reader(m) || split_wants_flush(m))
         return 0;
     struct engine_stats stats;
     engine_stats(m->engine, &stats);
@@ -288,6 +291,7 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
     }
     m->record_count = 0;
     m->first_record = USEC_NEVER;
+    m->flushes_begun++;
     *fd = store_wal_fd(m->store);
     if (*fd < 0) {
         mirror_flushed(m, now, true);
@@ -316,12 +320,14 @@ void mirror_flushed(struct mirror *m, usec now, bool durable)
     }
     FAILPOINT("store_durable");
     suspects_flushed(m);
+    m->flushes_durable = m->flushes_begun;
     while (!list_empty(&m->syncing)) {
         struct list *first = m->syncing.next;
         list_remove(first);
         record_free(container_of(first, struct record, link));
     }
     FAILPOINT("outcomes_let_go");
+    split_turn(m, now);
 }
 
 void records_free(struct mirror *m)

@@ -15,6 +15,7 @@
  * - those of tables that are mirrored no more, whose rows nobody reads;
  * - a delete whose row has not come back: there is nothing newer to be said of it. Where rows may
  *   meet at one key, another row's put follows from its own entry;
+ * - heads and chunks of rows that are split (split.h);
  * - a row that can no longer be mapped: it is a dead letter, as if its entry had been read. */
 #include <errno.h>
 
@@ -24,6 +25,7 @@ enum { AT_ONCE = 64 }; /* keys that are collected before the clock is asked */
 
 struct wanted {
     enum write_op op;
+    bool split; /* a head or a chunk */
     uint32_t table, target;
     size_t key_len, row_key_len;
 };
@@ -32,6 +34,7 @@ static void collect(void *arg, const struct payload *p)
 {
     struct buf *out = arg;
     const struct wanted head = {.op = p->op,
+                                .split = p->head || p->part,
                                 .table = p->table,
                                 .target = p->target,
                                 .key_len = p->key_len,
@@ -50,7 +53,7 @@ static int read_again(struct mirror *m, usec now, const struct wanted *w, const 
                                    .row_key = key + w->key_len,
                                    .row_key_len = w->row_key_len};
 
-    if (!t || t->target != w->target)
+    if (!t || t->target != w->target || w->split)
         return 0;
     int rc = offer_again(m, now, t, &i);
     if (rc == 0 && w->op == WRITE_PUT)

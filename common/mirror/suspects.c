@@ -79,13 +79,25 @@ void suspects_key(struct mirror *m, const struct table_slot *t, enum shaken at_l
         add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, windows_over(m));
 }
 
+static int add_chunk(struct mirror *m, void *arg, const struct buf *key)
+{
+    const struct table_slot *t = arg;
+
+    add(m, WRITE_DELETE, key, &m->row_key, t->id, t->target, windows_over(m));
+    return 0;
+}
+
+/* With the chunks that may have been on their way for it. */
 static void add_entry(struct mirror *m, const struct table_slot *t, const struct value *entry)
 {
     struct item_fault fault;
 
     buf_clear(&m->key);
-    if (item_key(t->plan, entry, &m->key, NULL, &fault) == 0 && buf_ok(&m->key))
-        add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, windows_over(m));
+    if (item_key(t->plan, entry, &m->key, NULL, &fault) < 0 || !buf_ok(&m->key))
+        return;
+    add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, windows_over(m));
+    if (split_chunks(m, t->target, &m->key, add_chunk, (void *)t) < 0)
+        abort(); /* as in add() */
 }
 
 void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,
@@ -205,8 +217,7 @@ static enum verdict judge(struct mirror *m, usec now, struct due *d)
         d->target = d->dropped->table.target;
     const struct target_slot *target = m->targets[d->target];
     if (!target->view.open || (d->dropped && !d->dropped->deleting) ||
-        engine_has(m->engine, d->target, d->key, d->of.key_len) ||
-        !room_to_go_on(m, now, d->target))
+        split_has(m, d->target, d->key, d->of.key_len) || !room_to_go_on(m, now, d->target))
         return WAIT;
     /* A row that has the key may not have been loaded yet. */
     for (size_t i = 0; target->contested && i < m->table_count; i++)
@@ -277,13 +288,44 @@ static int let_go(struct mirror *m, const struct due *d)
     return rc < 0 ? rc : 0;
 }
 
+/* A chunk: with all of its row where it is wanted, and else it goes. */
+static int send_chunk(struct mirror *m, usec now, const struct due *d, enum verdict *v)
+{
+    _cleanup_buf_ struct buf row_key = {0};
+    struct oversize_key k;
+    uint32_t id = 0;
+    int rc = 0;
+
+    enum split_verdict chunk = split_judge(m, d->target, d->key, d->of.key_len, &id, &row_key);
+    if (chunk == CHUNK_BUSY)
+        *v = WAIT;
+    if (chunk == CHUNK_UNWANTED) {
+        struct table_slot *t = d->table ? d->table : d->dropped ? &d->dropped->table : NULL;
+        return t ? gone(m, now, t, d) : 0;
+    }
+    struct table_slot *t = chunk == CHUNK_WANTED ? mirror_table_by_id(m, id) : NULL;
+    if (!t)
+        return 0;
+    if (oversize_parse_key(d->key, d->of.key_len, &k) < 0)
+        return -ENOMEM;
+    const struct offered_item i = {.key = k.head.data,
+                                   .key_len = k.head.len,
+                                   .row_key = row_key.data,
+                                   .row_key_len = row_key.len,
+                                   .force = true};
+    rc = offer_again(m, now, t, &i);
+    *v = rc > 0 ? WAIT : *v;
+    buf_free(&k.head);
+    return rc < 0 ? rc : 0;
+}
+
 static int look_at(struct mirror *m, usec now, struct due *d)
 {
     enum verdict v = judge(m, now, d);
-    int rc = v == SEND ? send_again(m, now, d) : 0;
+    bool chunk = oversize_parse_key(d->key, d->of.key_len, NULL) > 0;
+    int rc = v != SEND ? 0 : chunk ? send_chunk(m, now, d, &v) : send_again(m, now, d);
 
-    if (rc < 0 || v == WAIT ||
-        (v == SEND && engine_has(m->engine, d->target, d->key, d->of.key_len)))
+    if (rc < 0 || v == WAIT || (v == SEND && split_has(m, d->target, d->key, d->of.key_len)))
         return rc;
     return let_go(m, d);
 }
@@ -295,6 +337,7 @@ static int look_at_page(struct mirror *m, usec now, const struct page *p)
     int64_t version;
     int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
 
+    split_judge_anew(m);
     if (rc == SQLITE_OK && version != m->schema_version)
         m->attached = false;
     for (int i = 0; rc == SQLITE_OK && m->attached && i < p->count; i++) {

@@ -183,6 +183,7 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
     for (size_t k = 0; k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && (was_open || !m->tables[k].skipped))
             skip_table(m, now, &m->tables[k]);
+    split_forget(m, i);
     mirror_act(m, now, &(struct event){.kind = EVENT_PARK, .target = i});
 }
 

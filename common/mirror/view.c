@@ -24,7 +24,8 @@ bool mirror_idle(const struct mirror *m)
     struct engine_stats stats;
 
     engine_stats(m->engine, &stats);
-    return stats.items == 0 && list_empty(&m->records) && list_empty(&m->syncing);
+    return stats.items == 0 && list_empty(&m->splits) && list_empty(&m->records) &&
+           list_empty(&m->syncing);
 }
 
 static int compare_lag(const void *a, const void *b)
@@ -187,7 +188,8 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
     v.converged = v.attached && !v.held && !v.detached && !v.uninstalled && !v.paused &&
                   !v.loading && !v.state_broken && !m->barrier.failed && all_open(m) &&
                   v.journal_entries == 0 && v.watermark >= v.journal_max && v.engine.items == 0 &&
-                  !m->probation && !dropped_to_delete(m) && v.unconfirmed == 0;
+                  list_empty(&m->splits) && !m->probation && !dropped_to_delete(m) &&
+                  v.unconfirmed == 0;
     if (v.converged || !m->converged_at)
         m->converged_at = now;
     v.converged_at = m->converged_at;

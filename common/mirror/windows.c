@@ -229,7 +229,7 @@ int suspects_flush(struct mirror *m)
     if (!x->loose || rc < 0)
         return rc;
     engine_stats(m->engine, &stats);
-    if (stats.items)
+    if (stats.items || !list_empty(&m->splits))
         return 0;
     x->loose = false;
     return store_put_int(m->store, "loose", 0);

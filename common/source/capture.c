@@ -87,7 +87,7 @@ static int look_triggers(struct source *s, struct capture_state *st)
     int rc =
         sqlite3_prepare_v2(s->db,
                            "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type='trigger' "
-                           "AND name LIKE '\\_syncd\\_%' ESCAPE '\\'",
+                           "AND name LIKE '\\_syncd\\_%' ESCAPE '\\' ORDER BY rowid",
                            -1, &stmt, NULL);
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
@@ -251,11 +251,12 @@ bool capture_intact(const struct capture_state *st, const struct capture_table *
     return intact;
 }
 
+/* As it should be, and behind all others: see make_cap(). */
 static bool cap_intact(const struct capture_state *st, const struct capture *c)
 {
     const struct capture_found *f = find(st, "_syncd_cap");
     char *sql = cap_sql(c);
-    bool same = f && sql && strcmp(f->sql, sql) == 0;
+    bool same = f && f == &st->triggers[st->count - 1] && sql && strcmp(f->sql, sql) == 0;
 
     sqlite3_free(sql);
     return same;
@@ -387,7 +388,9 @@ static int make_table(struct source *s, const struct capture_state *st, struct c
 
 /* The cap is made after every other trigger, so that its entry is the schema's highest of ours: a
  * table or trigger that is dropped and made again later cannot get its old entry back, which is how
- * capture_mark() sees it. (VACUUM numbers the entries anew: the cap's own is part of the mark.) */
+ * capture_mark() sees it. VACUUM numbers the entries anew but keeps their order: the cap's own is
+ * part of the mark, and the cap of a table that brought its triggers back behind it is made again,
+ * or the table's next rebuild would leave, after a VACUUM, what the last one had left. */
 static int make_cap(struct source *s, const struct capture *c)
 {
     int rc = source_exec(s, "DROP TRIGGER IF EXISTS main._syncd_cap");

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "mapping/oversize.h"
+
 void rows_values(sqlite3_stmt *stmt, int first, size_t n, struct value *out)
 {
     for (size_t i = 0; i < n; i++) {
@@ -236,6 +238,8 @@ int rows_open(struct source *s, const struct table_plan *plan, struct rows **out
         return rc;
     r->source = s;
     r->plan = plan;
+    if (plan->compress)
+        source_allow_values(s, OVERSIZE_MAX_TEXT);
     r->cursor_count = plan->page_by ? 1 : plan->row_key_count;
     r->values = calloc(plan->column_count + r->cursor_count, sizeof *r->values);
     r->collations = calloc(plan->row_key_count, sizeof *r->collations);
@@ -292,10 +296,10 @@ static int bind_all(struct rows *r, sqlite3_stmt *stmt, int at, const struct val
     int rc = SQLITE_OK;
 
     r->unbounded = too_long(values, n);
-    source_bound_values(r->source->db, !r->unbounded);
+    source_bound_values(r->source, !r->unbounded);
     for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
         rc = rows_bind(stmt, at + (int)i, &values[i]);
-    source_bound_values(r->source->db, true);
+    source_bound_values(r->source, true);
     return rc;
 }
 

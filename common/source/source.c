@@ -228,18 +228,25 @@ int source_refresh_mode(struct source *s)
     return source_exec(s, s->wal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
 }
 
-void source_bound_values(sqlite3 *db, bool bounded)
+void source_bound_values(struct source *s, bool bounded)
 {
-    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, bounded ? SOURCE_MAX_VALUE : INT_MAX);
+    sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, bounded ? s->max_value : INT_MAX);
+}
+
+void source_allow_values(struct source *s, int length)
+{
+    if (length > s->max_value)
+        s->max_value = length;
+    source_bound_values(s, true);
 }
 
 int source_step_unbounded(sqlite3_stmt *stmt)
 {
     sqlite3 *db = sqlite3_db_handle(stmt);
 
-    source_bound_values(db, false);
+    int bound = sqlite3_limit(db, SQLITE_LIMIT_LENGTH, INT_MAX);
     int rc = sqlite3_step(stmt);
-    source_bound_values(db, true);
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, bound);
     return rc;
 }
 
@@ -263,7 +270,7 @@ static int configure(struct source *s)
 
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_handler(s->db, wait_for_lock, s);
-    source_bound_values(s->db, true);
+    source_allow_values(s, SOURCE_MAX_VALUE);
     /* A column that has gone must be an error, not a string of its name. */
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     if ((rc = source_exec(s, "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"

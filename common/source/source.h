@@ -40,6 +40,7 @@ struct source {
     ino_t ino;
     bool wal; /* journal_mode is WAL */
     char journal_mode[12];
+    int max_value;          /* longest value that is read: source_allow_values() */
     usec patience;          /* how long a statement may wait for a lock; 0 (the rule): not at all */
     usec waited;            /* in the wait at hand */
     sqlite3_stmt *rollback; /* at hand, because preparing it takes memory */
@@ -51,7 +52,8 @@ struct source {
     char said[200];
 };
 
-/* Longest value that is read of a row; a longer one can be no item and becomes a dead letter. */
+/* Longest value that is read of a row, unless more was allowed; a longer one can be no item and
+ * becomes a dead letter. */
 enum { SOURCE_MAX_VALUE = 1024 * 1024 };
 
 /* Open and look at the schema once. SOURCE_OK and *out, or the problem and a sentence. */
@@ -90,9 +92,11 @@ void source_answered(sqlite3_stmt *stmt); /* NULL is taken */
  * inside a transaction. */
 int source_refresh_mode(struct source *s);
 
-/* Values longer than SOURCE_MAX_VALUE are refused with SQLITE_TOOBIG, when bound and when read.
- * Keys must pass all the same, or the row that has such a key could not even be stepped over. */
-void source_bound_values(sqlite3 *db, bool bounded);
+/* Values longer than max_value are refused with SQLITE_TOOBIG, when bound and when read. Keys must
+ * pass all the same, or the row that has such a key could not even be stepped over. */
+void source_bound_values(struct source *s, bool bounded);
+/* From now on values of that length are read by this connection; never fewer than before. */
+void source_allow_values(struct source *s, int length);
 int source_step_unbounded(sqlite3_stmt *stmt);
 
 /* Rollback mode: is another connection within a write transaction? Takes no lock to find out. */

@@ -148,17 +148,12 @@ int store_digest_clear(struct store *s, uint32_t target)
     return store_run(s, stmt);
 }
 
-int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor, int limit,
-                      store_digest_fn *fn, void *arg)
+/* Each row of the statement, until `fn` has enough of them. */
+static int give_digests(sqlite3_stmt *stmt, store_digest_fn *fn, void *arg)
 {
-    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_PAGE);
     int rc, count = 0;
     bool more = true;
 
-    if (!stmt)
-        return -EIO;
-    bind_key(stmt, target, cursor->data, cursor->len);
-    sqlite3_bind_int(stmt, 3, limit);
     while (more && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct store_digest d = {
             .key = sqlite3_column_blob(stmt, 0),
@@ -172,6 +167,33 @@ int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor
     }
     sqlite3_reset(stmt);
     return more && rc != SQLITE_DONE ? store_errno(rc) : count;
+}
+
+int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor, int limit,
+                      store_digest_fn *fn, void *arg)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_PAGE);
+
+    if (!stmt)
+        return -EIO;
+    bind_key(stmt, target, cursor->data, cursor->len);
+    sqlite3_bind_int(stmt, 3, limit);
+    return give_digests(stmt, fn, arg);
+}
+
+int store_digest_prefix(struct store *s, uint32_t target, const struct buf *prefix,
+                        store_digest_fn *fn, void *arg)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_PREFIX);
+    _cleanup_buf_ struct buf end = {0};
+
+    buf_append(&end, prefix->data, prefix->len);
+    buf_putc(&end, '\xff');
+    if (!stmt || !buf_ok(&end))
+        return stmt ? -ENOMEM : -EIO;
+    bind_key(stmt, target, prefix->data, prefix->len);
+    store_bind_blob(stmt, 3, end.data, end.len);
+    return give_digests(stmt, fn, arg);
 }
 
 static int64_t count_of(sqlite3_stmt *stmt)

@@ -146,6 +146,9 @@ struct store_digest {
 typedef bool store_digest_fn(void *arg, const struct store_digest *d);
 int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor, int limit,
                       store_digest_fn *fn, void *arg);
+/* All those whose key begins with `prefix`, likewise. */
+int store_digest_prefix(struct store *s, uint32_t target, const struct buf *prefix,
+                        store_digest_fn *fn, void *arg);
 /* How many there are; negative when it cannot be known. */
 int64_t store_digest_count(struct store *s, uint32_t target);
 /* Of one table alone, where several share the target. Looks at all of them. */

@@ -31,7 +31,10 @@ static const struct command commands[] = {
     {"pause", STEER, "[--for 2h]", "stop sending; capture goes on",
      "  --for DURATION    resume by itself after that\n", true, cmd_pause},
     {"resume", STEER, "", "start sending again", "", true, cmd_resume},
-    {"reload", STEER, "", "read the configuration again, as SIGHUP does", "", true, cmd_reload},
+    {"reload", STEER, "[--apply]", "read the configuration again, as SIGHUP does",
+     "  --apply    also take what changes items (keys, targets, conversions): the tables are\n"
+     "             compared with what was sent, and what differs is sent\n",
+     true, cmd_reload},
     {"dead-letters", ROWS, "[list | show ID | retry ID...|--all | discard ID...]",
      "rows that DynamoDB cannot hold, and what to do with them",
      "  list       all of them (also when nothing is said)\n"

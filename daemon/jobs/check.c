@@ -9,14 +9,22 @@
 #include "jobs/connect.h"
 #include "jobs/local.h"
 #include "jobs/plan_list.h"
+#include "source/canary.h"
 
 enum { LINE_WIDTH = 100, LABEL_WIDTH = 10, NAME_WIDTH_MAX = 32 };
 
 static const char *type_name(const struct plan_column *c)
 {
-    static const char *const types[] = {"N", "N", "N", "S", "B", "by value"};
-
-    return types[c->affinity];
+    switch (conversion_type(&c->convert, c->affinity)) {
+    case ATTR_N:
+        return "N";
+    case ATTR_S:
+        return "S";
+    case ATTR_B:
+        return "B";
+    default:
+        return c->convert.kind == CONVERT_BOOL ? "BOOL" : "by value";
+    }
 }
 
 /* Why a table is neither mirrored nor refused. */
@@ -80,9 +88,28 @@ static void print_columns(const struct table_plan *p, FILE *out)
             buf_printf(&word, " -> %s", c->attribute);
         if (c->attribute)
             buf_printf(&word, " %s", type_name(c));
+        if (c->convert.text)
+            buf_printf(&word, " by %s", c->convert.text);
         print_word(&w, "columns", buf_ok(&word) ? word.data : c->name);
     }
     fputc('\n', out);
+}
+
+static void print_added(const struct table_plan *p, FILE *out)
+{
+    struct wrapped w = {.out = out};
+
+    for (size_t i = 0; i < p->column_count; i++)
+        if (p->columns[i].kept)
+            print_word(&w, "added", p->columns[i].kept);
+    for (size_t i = 0; i < p->added_count; i++)
+        print_word(&w, "added", p->added[i].attribute);
+    if (w.at)
+        fputc('\n', out);
+    if (p->ttl_attribute) {
+        print_label(out, "expires");
+        fprintf(out, "at %s\n", p->ttl_attribute);
+    }
 }
 
 static void print_excluded(const struct table_info *t, const struct table_plan *p, FILE *out)
@@ -136,14 +163,21 @@ static void print_made_keys(const struct table_plan *p, FILE *out)
     }
 }
 
-static void print_plan(const struct table_info *t, const struct table_plan *p, FILE *out)
+static void print_plan(const struct config *c, const struct table_info *t,
+                       const struct table_plan *p, FILE *out)
 {
     _cleanup_buf_ struct buf key = {0};
 
     plan_describe_key(p, &key);
     fprintf(out, "\ntable \"%s\" -> %s: %s\n", t->name, p->target, key.data ? key.data : "");
     print_made_keys(p, out);
+    if (*c->source_id && !p->has_source && !canary_is_table(t->name)) {
+        print_label(out, "beware");
+        fputs("its key does not hold {source_id}: items of other machines may have the same keys\n",
+              out);
+    }
     print_columns(p, out);
+    print_added(p, out);
     print_excluded(t, p, out);
     print_captured(p, out);
 }
@@ -172,7 +206,7 @@ static void print_reasons(const struct plan_list *l, const char *title, bool ref
                     refused ? l->refusals[i] : left_out(&l->catalog->tables[i]));
 }
 
-static void print_plans(const struct plan_list *l, FILE *out)
+static void print_plans(const struct config *c, const struct plan_list *l, FILE *out)
 {
     size_t mirrored = 0, limited = 0, refused = 0;
 
@@ -180,7 +214,7 @@ static void print_plans(const struct plan_list *l, FILE *out)
         refused += l->refusals[i] != NULL;
         if (!l->plans[i])
             continue;
-        print_plan(&l->catalog->tables[i], l->plans[i], out);
+        print_plan(c, &l->catalog->tables[i], l->plans[i], out);
         limited += l->plans[i]->capture.limits != NULL;
         mirrored++;
     }
@@ -221,6 +255,19 @@ static void plan_json(json_t *o, const struct table_info *t, const struct table_
     for (size_t i = 0; i < t->column_count; i++)
         if (!planned_column(p, t->columns[i].name))
             json_array_append_new(excluded, json_string(t->columns[i].name));
+    json_t *conversions = json_object(), *added = json_array();
+    for (size_t i = 0; i < p->column_count; i++) {
+        if (p->columns[i].convert.text)
+            json_object_set_new(conversions, p->columns[i].name,
+                                json_string(p->columns[i].convert.text));
+        if (p->columns[i].kept)
+            json_array_append_new(added, json_string(p->columns[i].kept));
+    }
+    for (size_t i = 0; i < p->added_count; i++)
+        json_array_append_new(added, json_string(p->added[i].attribute));
+    json_object_set_new(o, "conversions", conversions);
+    json_object_set_new(o, "added", added);
+    json_object_set_new(o, "ttl", p->ttl_attribute ? json_string(p->ttl_attribute) : json_null());
     json_object_set_new(o, "target", json_string(p->target));
     json_object_set_new(o, "key", keys);
     json_object_set_new(o, "columns", columns);
@@ -256,6 +303,24 @@ static void print_json(const struct plan_list *l, FILE *out)
 
 /* --- the job ---------------------------------------------------------------------------------- */
 
+/* Conversions and defaults speak of columns that are there. */
+static int check_columns(const struct table_config *t, const struct table_info *info,
+                         struct err *err)
+{
+    const struct {
+        const char *key;
+        const struct pairlist *list;
+    } lists[] = {{"convert", &t->convert}, {"default", &t->defaults}};
+
+    for (size_t k = 0; k < sizeof lists / sizeof lists[0]; k++)
+        for (size_t i = 0; i < lists[k].list->count; i++)
+            if (table_column(info, lists[k].list->items[i].key) < 0)
+                return err_set(err, -EINVAL, "%s:%u: table \"%s\" has no column \"%s\" (%s.%s)",
+                               t->file, t->line, t->name, lists[k].list->items[i].key, lists[k].key,
+                               lists[k].list->items[i].key);
+    return 0;
+}
+
 /* A table that a section of the configuration speaks of must be there and must be possible. */
 static int check_sections(const struct config *c, const struct plan_list *l, struct err *err)
 {
@@ -269,6 +334,9 @@ static int check_sections(const struct config *c, const struct plan_list *l, str
             if (l->refusals[k])
                 return err_set(err, -EINVAL, "%s:%u: table \"%s\" cannot be mirrored: %s", t->file,
                                t->line, t->name, l->refusals[k]);
+            int rc = check_columns(t, &l->catalog->tables[k], err);
+            if (rc < 0)
+                return rc;
         }
         if (!there)
             return err_set(err, -EINVAL, "%s:%u: the database has no table \"%s\"", t->file,
@@ -292,7 +360,7 @@ int job_check(const struct config *c, FILE *out, bool json, struct err *err)
     } else {
         config_print(c, out);
         fprintf(out, "\nDynamoDB: %s, region %s\n", endpoint.url, endpoint.region);
-        print_plans(&l, out);
+        print_plans(c, &l, out);
     }
     rc = check_sections(c, &l, err);
     plan_list_free(&l);

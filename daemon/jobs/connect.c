@@ -2,8 +2,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "aws/imds.h"
+
+/* Connections are made as they are needed. A page of a scan is 1 MB as DynamoDB counts, and up to
+ * some twenty times that as JSON: items of many short attributes, text of control characters. */
+enum { MAX_CONNECTIONS = 16, MAX_REPLY = 64 << 20 };
+#define THROTTLE_BASE USEC_PER_SEC
 
 static int resolve(const struct config *c, const char *instance_region, struct endpoint *out,
                    struct err *err)
@@ -52,6 +58,14 @@ int connection_endpoint(const struct config *c, struct endpoint *out, struct err
     return l.rc;
 }
 
+int connection_take_credentials(struct connection *x, const struct credentials *c, struct err *err)
+{
+    x->expires = c->expires;
+    snprintf(x->provider_name, sizeof x->provider_name, "%s", c->provider);
+    int rc = ddb_set_credentials(x->ddb, c);
+    return rc < 0 ? err_set(err, rc, "out of memory") : 0;
+}
+
 struct wait {
     struct connection *connection;
     struct err *err;
@@ -69,11 +83,7 @@ static void got_credentials(void *arg, const struct credentials *c, const struct
         w->rc = err_set(w->err, -EINVAL, "%s", err->text);
         return;
     }
-    x->expires = c->expires;
-    snprintf(x->provider_name, sizeof x->provider_name, "%s", c->provider);
-    w->rc = ddb_set_credentials(x->ddb, c);
-    if (w->rc < 0)
-        err_set(w->err, w->rc, "out of memory");
+    w->rc = connection_take_credentials(x, c, w->err);
 }
 
 struct credentials_request connection_credentials(const struct config *c, uv_loop_t *loop,
@@ -91,9 +101,9 @@ static int make_parts(struct connection *x, const struct config *c, struct err *
 {
     const struct credentials_request cr = connection_credentials(c, &x->loop, x->endpoint.region);
     const struct http_options ho = {.ca_file = c->ca_file,
-                                    .max_connections = 2,
+                                    .max_connections = MAX_CONNECTIONS,
                                     .timeout = c->request_timeout,
-                                    .max_reply = 1024 * 1024};
+                                    .max_reply = MAX_REPLY};
     int rc = http_client_new(&x->loop, &ho, &x->http, err);
 
     if (rc == 0)
@@ -107,7 +117,11 @@ int connection_open(struct connection *x, const struct config *c, struct err *er
 {
     struct wait w = {.connection = x, .err = err};
 
-    *x = (struct connection){0};
+    *x = (struct connection){.backoff_base = c->backoff_base,
+                             .throttle_base = THROTTLE_BASE,
+                             .backoff_max = c->backoff_max,
+                             .rng = {(uint64_t)clock_wall() ^ (uint64_t)getpid()}};
+    list_init(&x->renewing);
     int rc = connection_endpoint(c, &x->endpoint, err);
     if (rc < 0)
         return rc;

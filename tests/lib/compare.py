@@ -17,7 +17,8 @@ nothing about the mapping are passed over:
      "dynamodb": {"table_name": "{table}"},
      "table chat": {"enabled": "no", "target": "…", "partition_key": "…", "sort_key": "…",
                     "partition_key_name": "…", "sort_key_name": "…", "exclude": "…",
-                    "rename.created_at": "createdAt", "null": "null"}}
+                    "rename.created_at": "createdAt", "null": "null", "convert.created_at": "…",
+                    "default.genre": "…", "add.NAME": "…", "ttl_column": "…", "keep_key": "yes"}}
 
 Rows that DynamoDB cannot hold are expected as dead letters: listed, and no item is demanded of them.
 """
@@ -37,6 +38,7 @@ from dataclasses import dataclass, field
 import boto3
 import botocore.config
 
+from conversion_oracle import RealText
 from mapping_oracle import (EXACT, Mapping, Settings, Unholdable, UnmirroredTable,
                             mirrored_tables)
 
@@ -167,6 +169,14 @@ def attribute_differs(want, got):
     ((kind, value),) = want.items()
     if kind not in got:
         return True
+    if kind == "L":
+        return len(value) != len(got[kind]) or any(map(attribute_differs, value, got[kind]))
+    if kind == "M":
+        return set(value) != set(got[kind]) or any(attribute_differs(v, got[kind][n])
+                                                   for n, v in value.items())
+    if isinstance(value, RealText):
+        return (got[kind].lstrip("-") == "" or not re.search(r"[.eI]", got[kind])
+                or bits(float(got[kind])) != bits(float(value)))
     if kind != "N":
         return got[kind] != value
     number = decimal.Decimal(got["N"])

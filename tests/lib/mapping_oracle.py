@@ -7,11 +7,17 @@ more: the first, and the rest joined by '#' with '\\' before any '#' or '\\' ins
 column is an attribute under its own name, by the storage class of the value: INTEGER and REAL are N,
 TEXT is S, BLOB is B, NULL is left out. DynamoDB's limits: keys are not empty and at most 2,048 and
 1,024 bytes, N is 0 or within 1E-130 and 9.99…E+125, S is UTF-8, an item is at most 409,600 bytes.
+convert., default., add., ttl_column, keep_key and source_id: see conversion_oracle.py for the first; a
+default stands for NULL as SQLite would store it; a template has the converted values as text (bool and
+json as they are stored), and of a NULL there is no added attribute.
 """
 
 import decimal
 import fnmatch
 import re
+import sqlite3
+
+import conversion_oracle
 
 ITEM_LIMIT = 409600
 SMALLEST, TOO_LARGE = decimal.Decimal("1e-130"), decimal.Decimal("1e126")
@@ -69,6 +75,7 @@ class Settings:
         self.tables = as_list(source.get("tables", "*"))
         self.exclude_tables = as_list(source.get("exclude_tables", ""))
         self.exclude_columns = as_list(source.get("exclude_columns", ""))
+        self.source_id = source.get("source_id", "")
         self.table_name = sections.get("dynamodb", {}).get("table_name", "{table}")
         self.sections = {folded(name[len("table "):]): keys
                          for name, keys in sections.items() if name.startswith("table ")}
@@ -85,10 +92,13 @@ class Settings:
         return folded(column) in named or matches(f"{table}.{column}", self.exclude_columns)
 
     def renamed(self, table, column):
-        for key, attribute in self.table(table).items():
-            if folded(key) == folded(f"rename.{column}"):
-                return attribute
-        return column
+        return self.said(table, f"rename.{column}") or column
+
+    def said(self, table, wanted):
+        for key, value in self.table(table).items():
+            if folded(key) == folded(wanted):
+                return value
+        return None
 
 
 def mirrored_tables(db, settings):
@@ -139,12 +149,18 @@ def number_size(number):
 
 def value_size(attribute):
     ((kind, value),) = attribute.items()
+    if isinstance(value, conversion_oracle.RealText):
+        return 1  # never near a limit
     if kind == "S":
         return len(value.encode())
     if kind == "B":
         return len(value)
-    if kind == "NULL":
+    if kind in ("NULL", "BOOL"):
         return 1
+    if kind == "L":
+        return 3 + sum(1 + value_size(v) for v in value)
+    if kind == "M":
+        return 3 + sum(1 + len(n.encode()) + value_size(v) for n, v in value.items())
     return number_size(decimal.Decimal(repr(value)) if isinstance(value, float) else value)
 
 
@@ -174,11 +190,45 @@ def encode(column, value):
     return {"B": bytes(value)}
 
 
+def as_stored(declared, value):
+    """A default, as SQLite keeps it in a column declared so."""
+    db = sqlite3.connect(":memory:")
+    try:
+        db.execute(f"CREATE TABLE t(c {declared})")
+        db.execute("INSERT INTO t VALUES(?)", (value,))
+        ((stored,),) = db.execute("SELECT c FROM t")
+    finally:
+        db.close()
+    return Text(stored.encode()) if isinstance(stored, str) else stored
+
+
 class Column:
-    def __init__(self, info, strict):
+    def __init__(self, info, strict, said):
         self.name = text(info[1])
-        self.type = affinity(text(info[2]), strict)
+        self.affinity = affinity(text(info[2]), strict)
         self.key_position = info[5]
+        self.convert = said(f"convert.{self.name}") or ""
+        if not self.convert and folded(said("ttl_column") or "") == folded(self.name):
+            self.convert = "epoch"
+        default = said(f"default.{self.name}")
+        self.default = as_stored(text(info[2]), default) if default else None
+        self.type = conversion_oracle.kind_of(self.convert, self.affinity)
+
+    def stored(self):
+        """In a template as it is stored: what no key can be."""
+        return self.convert in ("", "bool", "json")
+
+    def attribute(self, value):
+        """Of a value that is not NULL. Raises Unholdable."""
+        if not self.convert:
+            return encode(self.name, value)
+        try:
+            return conversion_oracle.convert(self.convert, value, self.affinity)
+        except conversion_oracle.Refused as why:
+            raise Unholdable(self.name, str(why)) from None
+
+    def scalar(self, value):
+        return encode(self.name, value) if self.stored() else self.attribute(value)
 
 
 class Mapping:
@@ -192,7 +242,8 @@ class Mapping:
                           for r in db.execute("PRAGMA main.table_list"))
         # Hidden columns (6th of table_xinfo): 2 and 3 are generated ones, which count as columns.
         infos = db.execute(f"PRAGMA table_xinfo({quoted(table)})").fetchall()
-        self.columns = [Column(r, self.strict) for r in infos if r[6] != 1]
+        self.columns = [Column(r, self.strict, lambda key: settings.said(table, key))
+                        for r in infos if r[6] != 1]
         self.key = sorted((c for c in self.columns if c.key_position),
                           key=lambda c: c.key_position)
         self.check_key(db)
@@ -212,7 +263,7 @@ class Mapping:
                 if part[5] and text(part[4]).upper() not in BUILT_IN_COLLATIONS:
                     raise UnmirroredTable(f"its key has the collation {text(part[4])}")
         for column in self.key:
-            if column.type is None:
+            if column.affinity is None:
                 raise UnmirroredTable(f"its key column {column.name!r} has no type")
             if self.settings.excludes(self.table, column.name):
                 raise UnmirroredTable(f"its key column {column.name!r} is excluded")
@@ -251,7 +302,7 @@ class Mapping:
     def key_column(self, name):
         for column in self.columns:
             if folded(column.name) == folded(name):
-                if column.type is None:
+                if column.type is None and not (column.convert and column.affinity):
                     raise UnmirroredTable(f"its key column {name!r} has no type")
                 return column
         raise UnmirroredTable(f"its key names {name!r}, which it does not have")
@@ -270,7 +321,8 @@ class Mapping:
 
     def item(self, row):
         """The item of a row. Raises Unholdable."""
-        values = {c.name: v for c, v in zip(self.columns, row)}
+        values = {c.name: c.default if v is None else v for c, v in zip(self.columns, row)}
+        kept = {c.name: v for c, v in zip(self.columns, row)}
         key = {}
         for i, (name, part) in enumerate(self.key_parts):
             key[name] = self.key_value(values, part)
@@ -278,54 +330,86 @@ class Mapping:
                 raise Unholdable(part.name if isinstance(part, Column) else None,
                                  "a key that is empty or too long")
         try:
-            return self.whole_item(values, key)
+            return self.whole_item(values, kept, key)
         except Unholdable as fault:
             fault.key_item = {n: plain(v) for n, v in key.items()}
             raise
 
-    def whole_item(self, values, key):
+    def whole_item(self, values, kept, key):
         item = dict(key)
         for column in self.columns:
             value, name = values[column.name], self.attributes[column.name]
             if name in item:
                 continue
             if value is not None:
-                item[name] = encode(column.name, value)
+                item[name] = column.attribute(value)
             elif self.section.get("null") == "null":
                 item[name] = {"NULL": True}
+        self.add_attributes(item, values, kept)
         if item_size(item) > ITEM_LIMIT:
             raise Unholdable(None, "an item over 400 KB")
         return item
+
+    def add_attributes(self, item, values, kept):
+        if self.section.get("keep_key", "no") == "yes":
+            for column in self.columns:
+                if column.convert.startswith("uuid5") and kept[column.name] is not None:
+                    item["_key_" + self.attributes[column.name]] = encode(column.name,
+                                                                          kept[column.name])
+        for key, template in self.section.items():
+            if not key.startswith("add."):
+                continue
+            named = [self.any_column(n) for n in re.findall(r"\{([^}]*)\}", template)
+                     if not self.is_source(n)]
+            if any(values[c.name] is None for c in named):
+                continue
+            if named and template[0] + template[-1] == "{}" and template.count("{") == 1:
+                item[key[4:]] = named[0].scalar(values[named[0].name])
+            else:
+                item[key[4:]] = {"S": self.filled(template,
+                                                  lambda c: c.scalar(values[c.name]))}
+
+    def is_source(self, name):
+        return folded(name) == "source_id" and self.settings.source_id
+
+    def any_column(self, name):
+        for column in self.columns:
+            if folded(column.name) == folded(name):
+                return column
+        raise UnmirroredTable(f"it has no {name!r}")
+
+    def filled(self, template, attribute):
+        """A template, with the text of attribute(column) for each column that it names."""
+        return re.sub(r"\{([^}]*)\}", lambda m: self.settings.source_id if self.is_source(m[1])
+                      else self.as_text(attribute(self.any_column(m[1]))), template)
 
     def key_value(self, values, part):
         if isinstance(part, Column):
             return self.typed(values, part)
         if isinstance(part, list):
-            texts = (self.as_text(values, c) for c in part)
+            texts = (self.as_text(self.typed(values, c)) for c in part)
             return {"S": "#".join(re.sub(r"([#\\])", r"\\\1", t) for t in texts)}
-        return {"S": re.sub(r"\{([^}]*)\}",
-                            lambda m: self.as_text(values, self.key_column(m[1])), part)}
+        return {"S": self.filled(part, lambda c: self.typed(values, self.key_column(c.name)))}
 
     def typed(self, values, column):
         """A key column's value, which must be of the column's affinity."""
         value = values[column.name]
         if value is None:
             raise Unholdable(column.name, "a key that is NULL")
-        attribute = encode(column.name, value)
-        if column.type not in attribute:
+        attribute = column.scalar(value)
+        if column.stored() and column.affinity not in attribute:
             raise Unholdable(column.name, "a key of another type than the column's")
         return attribute
 
-    def as_text(self, values, column):
-        """A key column inside a joined key or a template: text, decimal, or lower-case hex."""
-        ((kind, value),) = self.typed(values, column).items()
+    @staticmethod
+    def as_text(attribute):
+        """A column inside a joined key or a template: text, decimal, or lower-case hex."""
+        ((kind, value),) = attribute.items()
+        if isinstance(value, float):
+            raise NotImplementedError("this oracle knows no text for a REAL within a template")
         if kind == "S":
             return value
-        if kind == "B":
-            return value.hex()
-        if isinstance(value, float):
-            raise NotImplementedError("this oracle knows no text for a REAL within a joined key")
-        return str(value)
+        return value.hex() if kind == "B" else format(value, "f")
 
 
 def plain(attribute):

@@ -146,8 +146,23 @@ static char *where(unsigned t, unsigned k)
     }
 }
 
+/* Text that hardly becomes smaller when it is compressed. */
+static char *large_value(struct world *w)
+{
+    char text[1600];
+    unsigned n = 100 + sim_pick(w, sizeof text - 100);
+
+    for (unsigned i = 0; i < n; i++)
+        text[i] = (char)('!' + sim_pick(w, 90));
+    for (unsigned i = 0; i < n; i++)
+        text[i] = text[i] == '\'' ? '~' : text[i];
+    return sqlite3_mprintf("'%.*s'", (int)n, text);
+}
+
 static char *new_value(struct world *w)
 {
+    if (w->oversize && sim_chance(w, 250))
+        return large_value(w);
     if (sim_chance(w, w->faults.poison))
         return sqlite3_mprintf("'a cup of " SIM_POISON " %u'", sim_pick(w, 9));
     if (sim_chance(w, w->faults.unmapped))

@@ -109,6 +109,7 @@ struct wanted {
     struct sim_table *table; /* of the model */
     const char *source;      /* SQLite's name, the plan's */
     struct buf key, json, row_key;
+    bool packed;  /* what is there is compressed */
     bool written; /* it can be written, as far as it alone decides */
 };
 
@@ -133,6 +134,23 @@ static void add_letter(struct letters *l, const struct wanted *r)
     letters_add(l, r->source, r->row_key.data, r->row_key.len);
 }
 
+/* Is every item that it becomes taken by DynamoDB? */
+static bool can_be_packed(struct world *w, const struct table_plan *plan, const struct wanted *r)
+{
+    _cleanup_(oversize_free) struct oversize o = {0};
+    struct item_fault fault;
+
+    bool taken =
+        oversize_pack(plan, &r->json, &r->key, &o, &fault) == 0 && !service_is_poison(w, &o.head);
+    for (unsigned i = 0; taken && i < o.count; i++) {
+        _cleanup_buf_ struct buf key = {0}, json = {0};
+        size_t size;
+        taken = oversize_chunk(&plan->schema, &o, &r->key, i, &key, &json, &size) == 0 &&
+                !service_is_poison(w, &json);
+    }
+    return taken;
+}
+
 static void add_row(struct comparing *c, const struct table_plan *plan, const struct value *row)
 {
     struct item_fault fault;
@@ -155,8 +173,12 @@ static void add_row(struct comparing *c, const struct table_plan *plan, const st
         c->count--;
         return;
     }
-    r->written = item_encode(plan, row, &r->json, &size, &fault) == 0 &&
-                 !memmem(r->json.data, r->json.len, SIM_POISON, strlen(SIM_POISON));
+    r->written = item_encode_whole(plan, row, &r->json, &size, &fault) == 0;
+    r->packed = r->written && size > oversize_limit(plan);
+    if (r->packed)
+        r->written = plan->compress && can_be_packed(c->w, plan, r);
+    else
+        r->written = r->written && !service_is_poison(c->w, &r->json);
 }
 
 static void read_table(struct comparing *c, const struct table_plan *plan, struct source *s)
@@ -197,13 +219,73 @@ static bool has_letter(const struct comparing *c, const struct wanted *r)
     return has;
 }
 
+enum { MOST_CHUNKS = 2000 };
+
+/* The chunks beside an item, those of its version by their number; all are seen (`excused`), or
+ * those. */
+static void gather(struct comparing *c, const struct wanted *r, const struct sim_item *head,
+                   bool excused, json_t **chunks)
+{
+    struct sim_table *t = r->table;
+
+    for (size_t i = 0; c->w->oversize && t->items.slots && i <= t->items.mask; i++)
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
+            struct sim_item *item = container_of(n, struct sim_item, node);
+            struct oversize_key k;
+            if (oversize_parse_key(item->bytes, item->key_len, &k) <= 0)
+                continue;
+            bool ours = by_bytes(&k.head, &r->key) == 0;
+            bool named = ours && head && k.index < head->chunks &&
+                         memcmp(k.version, head->version, DIGEST_SIZE) == 0;
+            if (named || (ours && excused))
+                item->seen = c->w->comparison;
+            if (named && !chunks[k.index])
+                chunks[k.index] =
+                    json_loadb(item->bytes + item->key_len, item->json_len, JSON_ALLOW_NUL, NULL);
+            buf_free(&k.head);
+        }
+}
+
+/* Put together again it is the row's. */
+static void compare_packed(struct comparing *c, const struct wanted *r, const struct sim_item *item,
+                           json_t *const *chunks)
+{
+    json_t *head = json_loadb(item->bytes + item->key_len, item->json_len, JSON_ALLOW_NUL, NULL);
+    json_t *wanted = json_loadb(r->json.data, r->json.len, JSON_ALLOW_NUL, NULL), *whole = NULL;
+    struct oversize_info info;
+    struct err err = {0};
+
+    oversize_look(head, &info);
+    if (info.kind != OVERSIZE_WHOLE && info.kind != OVERSIZE_HEAD)
+        sim_fail(c->w, "%s: I2: %s holds %.*s, which is not compressed", c->when, r->table->name,
+                 (int)item->json_len, item->bytes + item->key_len);
+    else if (oversize_join(head, chunks, info.count, &whole, &err) < 0)
+        sim_fail(c->w, "%s: I2: an item of %s cannot be put together: %s; of %.*s", c->when,
+                 r->table->name, err.text, (int)r->json.len, r->json.data);
+    else if (!json_equal(wanted, whole))
+        sim_fail(c->w, "%s: I2: %s holds another item than %.*s", c->when, r->table->name,
+                 (int)r->json.len, r->json.data);
+    json_decref(head);
+    json_decref(wanted);
+    json_decref(whole);
+}
+
 static void compare_item(struct comparing *c, const struct wanted *r, bool excused)
 {
+    static json_t *chunks[MOST_CHUNKS];
     struct sim_item *item = service_item(r->table, r->key.data, r->key.len);
 
     if (item)
         item->seen = c->w->comparison;
-    if (excused || is_lost(c, r->table))
+    unsigned count = item && item->chunks < MOST_CHUNKS ? item->chunks : 0;
+    memset(chunks, 0, count * sizeof *chunks);
+    if (count || excused)
+        gather(c, r, item, excused, chunks);
+    if (item && r->packed && !excused && !is_lost(c, r->table))
+        compare_packed(c, r, item, chunks);
+    for (unsigned i = 0; i < count; i++)
+        json_decref(chunks[i]);
+    if (excused || is_lost(c, r->table) || (item && r->packed))
         return;
     if (!item)
         sim_fail(c->w, "%s: I2: %s lacks %.*s", c->when, r->table->name, (int)r->json.len,

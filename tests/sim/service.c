@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/plant.h"
+#include "base/text.h"
 #include "state/store.h"
 #include "vfs.h"
 #include "world.h"
@@ -69,6 +72,25 @@ static void item_remove(struct sim_table *t, struct sim_item *item)
     free(item);
 }
 
+static bool is_head(const struct buf *json)
+{
+    return memmem(json->data, json->len, OVERSIZE_PACKED, sizeof OVERSIZE_PACKED - 1) != NULL;
+}
+
+/* Which chunks a head names. */
+static void look_at_head(struct sim_item *item, const struct buf *json)
+{
+    json_t *read = is_head(json) ? json_loadb(json->data, json->len, JSON_ALLOW_NUL, NULL) : NULL;
+    struct oversize_info info;
+
+    oversize_look(read, &info);
+    if (info.kind == OVERSIZE_HEAD) {
+        item->chunks = info.count;
+        memcpy(item->version, info.version, DIGEST_SIZE);
+    }
+    json_decref(read);
+}
+
 static struct sim_item *item_put(struct sim_table *t, const struct buf *key, const struct buf *json)
 {
     struct sim_item *item = malloc(sizeof *item + key->len + json->len);
@@ -77,6 +99,7 @@ static struct sim_item *item_put(struct sim_table *t, const struct buf *key, con
     if (!item)
         abort();
     *item = (struct sim_item){.key_len = key->len, .json_len = json->len};
+    look_at_head(item, json);
     memcpy(item->bytes, key->data, key->len);
     memcpy(item->bytes + key->len, json->data, json->len);
     if (map_insert(&t->items, &item->node, map_hash(key->data, key->len, 0)) < 0)
@@ -118,6 +141,36 @@ void service_unknown(struct world *w)
     }
 }
 
+/* A head is written when its chunks are there. */
+static void check_head(struct world *w, struct sim_table *t, const struct sim_item *head)
+{
+    const struct buf key = {.data = (char *)head->bytes, .len = head->key_len};
+
+    for (unsigned i = 0; i < head->chunks && !w->chunks_lost; i++) {
+        _cleanup_buf_ struct buf chunk = {0};
+        oversize_prefix(&key, &chunk);
+        hex_append(&chunk, head->version, DIGEST_SIZE);
+        buf_printf(&chunk, "~%04u", i);
+        if (!service_item(t, chunk.data, chunk.len))
+            sim_fail(w, "a head of %s is written while chunk %u of %u is missing", t->name, i,
+                     head->chunks);
+    }
+}
+
+/* A chunk goes when no head names it. */
+static void check_chunk(struct world *w, struct sim_table *t, const struct buf *key)
+{
+    struct oversize_key k;
+
+    if (oversize_parse_key(key->data, key->len, &k) <= 0 || !service_item(t, key->data, key->len))
+        return;
+    const struct sim_item *head = service_item(t, k.head.data, k.head.len);
+    if (head && head->chunks && !w->chunks_lost &&
+        memcmp(head->version, k.version, DIGEST_SIZE) == 0)
+        sim_fail(w, "chunk %u of %s is deleted, and its head is there", k.index, t->name);
+    buf_free(&k.head);
+}
+
 static void items_clear(struct sim_table *t)
 {
     for (size_t i = 0; t->items.slots && i <= t->items.mask; i++)
@@ -156,21 +209,29 @@ void service_free(struct world *w)
 
 /* --- a request arrives ------------------------------------------------------------------------ */
 
-static void carry_out_write(struct sim_write *x)
+static void carry_out_write(struct world *w, struct sim_write *x, bool late)
 {
+    bool chunk = oversize_parse_key(x->key.data, x->key.len, NULL) > 0;
+
     if (x->put) {
         struct sim_item *item = item_put(x->table, &x->key, &x->json);
         item->unentered = x->unentered && !x->orphan;
         item->unknown = x->unentered && x->orphan;
-    } else
-        item_remove(x->table, service_item(x->table, x->key.data, x->key.len));
+        if (!late && !x->orphan)
+            check_head(w, x->table, item);
+        return;
+    }
+    w->chunks_lost |= chunk && late;
+    if (!late && !x->orphan)
+        check_chunk(w, x->table, &x->key);
+    item_remove(x->table, service_item(x->table, x->key.data, x->key.len));
 }
 
-static void apply(struct sim_flight *f, uint32_t but)
+static void apply(struct world *w, struct sim_flight *f, uint32_t but)
 {
     for (unsigned i = 0; i < f->count; i++)
         if (!(but >> i & 1))
-            carry_out_write(&f->writes[i]);
+            carry_out_write(w, &f->writes[i], false);
 }
 
 static void answer(struct sim_flight *f, enum reply_class class, int status, const char *code)
@@ -180,13 +241,22 @@ static void answer(struct sim_flight *f, enum reply_class class, int status, con
     snprintf(f->reply.message, sizeof f->reply.message, "simulated %s", code);
 }
 
-static bool is_poison(const struct sim_write *x)
+/* Also a chunk now and then, as one whose partition is full would be. */
+bool service_is_poison(const struct world *w, const struct buf *json)
 {
-    return x->put && memmem(x->json.data, x->json.len, SIM_POISON, strlen(SIM_POISON));
+    if (memmem(json->data, json->len, SIM_POISON, strlen(SIM_POISON)))
+        return true;
+    return w->seed % 4 == 0 && map_hash(json->data, json->len, 0) % 64 == 0 &&
+           memmem(json->data, json->len, OVERSIZE_CHUNK, sizeof OVERSIZE_CHUNK - 1);
+}
+
+static bool is_poison(const struct world *w, const struct sim_write *x)
+{
+    return x->put && service_is_poison(w, &x->json);
 }
 
 /* What the service itself refuses. */
-static bool refused(struct sim_flight *f)
+static bool refused(const struct world *w, struct sim_flight *f)
 {
     for (unsigned i = 0; i < f->count; i++) {
         struct sim_table *t = f->writes[i].table;
@@ -197,7 +267,7 @@ static bool refused(struct sim_flight *f)
         }
     }
     for (unsigned i = 0; i < f->count; i++)
-        if (is_poison(&f->writes[i])) {
+        if (is_poison(w, &f->writes[i])) {
             answer(f, REPLY_INVALID, 400, "ValidationException");
             return true;
         }
@@ -237,7 +307,7 @@ static void accept(struct world *w, struct sim_flight *f)
     if (sim_chance(w, w->faults.unprocessed))
         mask = (uint32_t)rng_next(&w->rng) & ((UINT32_C(1) << f->count) - 1);
     mask |= throttled_writes(f);
-    apply(f, mask);
+    apply(w, f, mask);
     if (PLANTED(RESENT_UNSEEN) && sim_chance(w, 100))
         sent_before(w, f);
     answer(f, REPLY_OK, 200, "");
@@ -290,8 +360,8 @@ static void let_go(struct world *w, struct sim_flight *f)
             fate = sim_pick(w, 3);
             late = some_lateness(w);
         }
-        if (fate == 0 && x->table->exists && !x->table->denied && !is_poison(x))
-            carry_out_write(x);
+        if (fate == 0 && x->table->exists && !x->table->denied && !is_poison(w, x))
+            carry_out_write(w, x, false);
         else if (fate == 1 && f->sent + late > w->now)
             leave_for_later(w, x, f->sent + late);
     }
@@ -320,7 +390,7 @@ static void arrive(struct world *w, struct sim_flight *f)
         garble(w, f, REPLY_TRANSIENT, 500, "InternalServerError");
     else if (sim_chance(w, w->faults.other))
         answer(f, sim_chance(w, 500) ? REPLY_CREDENTIALS : REPLY_CLOCK, 400, "Signature");
-    else if (refused(f))
+    else if (refused(w, f))
         return;
     else if (throttled_writes(f) == (UINT32_C(1) << f->count) - 1)
         answer(f, REPLY_THROTTLED, 400, "ThrottlingException");
@@ -487,24 +557,25 @@ void service_late(struct world *w)
     while (service_late_due(w) <= w->now) {
         struct sim_late *l = list_first(&w->late, struct sim_late, link);
         struct sim_write *x = &l->write;
-        bool admitted = x->table->exists && !x->table->denied && !is_poison(x);
+        bool admitted = x->table->exists && !x->table->denied && !is_poison(w, x);
         sim_trace(w, "late %s %s %.*s%s", x->put ? "put" : "delete", x->table->name,
                   (int)x->json.len, x->json.data, admitted ? "" : ": refused");
         if (admitted)
-            carry_out_write(x);
+            carry_out_write(w, x, true);
         late_free(l);
     }
 }
 
 /* Would it change what is there now? */
-static bool would_change(const struct sim_write *x)
+static bool would_change(const struct world *w, const struct sim_write *x)
 {
     const struct sim_item *item = service_item(x->table, x->key.data, x->key.len);
 
     if (!x->put)
         return item != NULL;
-    return !is_poison(x) && (!item || item->json_len != x->json.len ||
-                             memcmp(item->bytes + item->key_len, x->json.data, x->json.len) != 0);
+    return !is_poison(w, x) &&
+           (!item || item->json_len != x->json.len ||
+            memcmp(item->bytes + item->key_len, x->json.data, x->json.len) != 0);
 }
 
 void service_check_late(struct world *w, const char *when)
@@ -512,7 +583,7 @@ void service_check_late(struct world *w, const char *when)
     list_for_each(pos, after, &w->late)
     {
         const struct sim_late *l = container_of(pos, struct sim_late, link);
-        if (would_change(&l->write))
+        if (would_change(w, &l->write))
             sim_fail(w, "%s: I3: a %s of %s may yet arrive: %.*s", when,
                      l->write.put ? "put" : "delete", l->write.table->name, (int)l->write.json.len,
                      l->write.json.data);
@@ -554,6 +625,7 @@ void service_trouble(struct world *w)
         sim_trace(w, "table %s is %s", t->name, t->throttled ? "throttled" : "throttled no more");
     } else if (t->exists && sim_chance(w, w->faults.table_lost) && !touched(w, t)) {
         t->exists = false;
+        w->chunks_lost = true;
         items_clear(t);
         sim_trace(w, "table %s is lost", t->name);
     }

@@ -82,6 +82,27 @@ sqlite3_stmt *sim_ask(sqlite3 *db, sqlite3_stmt **kept, const char *sql)
 
 /* --- life of the world ------------------------------------------------------------------------ */
 
+/* Limits so low that small rows are compressed and split. Tables without a sort key of text are
+ * compressed only. */
+static void choose_oversize(struct world *w, FILE *f, bool single)
+{
+    static const char *const tables[] = {"people", "notes", "tags", "grid",
+                                         "msgs",   "seats", "desks"};
+
+    w->oversize = sim_chance(w, 500);
+#ifdef SYNCD_PLANTS
+    oversize_item_limit = w->oversize ? 200 + sim_pick(w, 500) : ITEM_MAX_SIZE;
+    oversize_chunk_size = w->oversize ? 40 + sim_pick(w, 200) : 128 * 1024;
+#endif
+    if (!w->oversize)
+        return;
+    for (unsigned i = 0; i < sizeof tables / sizeof *tables; i++)
+        fprintf(f, "[table \"%s\"]\noversize=%s\n", tables[i],
+                i == 3 || (i > 3 && single) ? sim_chance(w, 900) ? "split" : "compress"
+                : sim_chance(w, 500)        ? "compress"
+                                            : "dead-letter");
+}
+
 static bool write_config(struct world *w)
 {
     char path[96];
@@ -104,7 +125,8 @@ static bool write_config(struct world *w)
     fprintf(f, "hold_deletes=%u%%\n", sim_chance(w, 500) ? 100 : sim_pick(w, 60));
     if (!w->faults.crash && !w->faults.power && !w->faults.restart && sim_chance(w, 200))
         fprintf(f, "journal_limit=%u\n", 1000 + sim_pick(w, 2000));
-    if (sim_chance(w, 700)) {
+    bool single = sim_chance(w, 700);
+    if (single) {
         /* One DynamoDB table of several, whose rows may meet; and one row that moves. */
         fprintf(f, "[table \"msgs\"]\ntarget=single\npartition_key=USER#{usr}\n"
                    "sort_key=MSG#{room}#{id}\n");
@@ -118,6 +140,7 @@ static bool write_config(struct world *w)
     w->dropped_items_go = sim_chance(w, 400);
     for (unsigned t = 0; w->dropped_items_go && t < SIM_SOURCES; t++)
         fprintf(f, "[table \"%s\"]\non_drop=delete\n", application_table(t));
+    choose_oversize(w, f, single);
     fclose(f);
     if (config_load(&request, &w->config, &err) == 0)
         return true;

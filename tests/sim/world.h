@@ -22,6 +22,7 @@
 #include "base/map.h"
 #include "base/rng.h"
 #include "config/config.h"
+#include "mapping/oversize.h"
 #include "mirror/mirror.h"
 
 #define SIM_EPOCH (1700000000 * USEC_PER_SEC) /* of the wall clock, when the other is at 0 */
@@ -59,6 +60,8 @@ struct sim_item {
      * state file, so that such an item stays when its row goes unseen. README names it as a limit.
      */
     bool unentered, unknown;
+    unsigned chunks; /* of a head */
+    uint8_t version[DIGEST_SIZE];
     size_t key_len, json_len;
     char bytes[]; /* key, then JSON */
 };
@@ -134,6 +137,8 @@ struct world {
     uint64_t requests;
     uint64_t comparison;
     bool dropped_items_go; /* on_drop = delete, for every table */
+    bool oversize;         /* small rows are compressed and split */
+    bool chunks_lost;      /* by a delete that came late, or with their table */
 };
 
 /* --- world.c ---------------------------------------------------------------------------------- */
@@ -200,6 +205,8 @@ void service_heal(struct world *w);
 /* What DescribeTable and CreateTable would find for a target of the mirror. */
 void service_probe(struct world *w, uint32_t target);
 struct sim_table *service_table(struct world *w, const char *name);
+/* Does DynamoDB refuse it? */
+bool service_is_poison(const struct world *w, const struct buf *json);
 struct sim_item *service_item(struct sim_table *t, const void *key, size_t n);
 void service_free(struct world *w);
 

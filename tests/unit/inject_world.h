@@ -283,8 +283,8 @@ static void out_send(void *arg, const struct request *r)
         if (fails && f && f->arrived)
             way = 1 + inject.seen[INJECT_REPLY] % 2;
         if (fails && f && (!f->arrived || ways[way].open)) {
-            if (!f->arrived && ways[way].open && sim_chance(w, 500) && !refused(f))
-                apply(f, 0);
+            if (!f->arrived && ways[way].open && sim_chance(w, 500) && !refused(w, f))
+                apply(w, f, 0);
             f->arrived = true;
             answer(f, ways[way].class, ways[way].status, ways[way].code);
         }

@@ -41,6 +41,7 @@ struct scripted {
     const struct reaction *script;
     size_t script_len;
     pthread_t acceptor;
+    atomic_uint taken;              /* heads */
     atomic_uint accepted, requests; /* requests: heads with the whole body, or at_once */
     atomic_size_t body_bytes;
     char head[4096]; /* of the latest request */
@@ -154,7 +155,7 @@ static inline bool scripted_serve_one(struct scripted_connection *c)
 
     if (!scripted_read_head(c, &extra))
         return false;
-    unsigned nth = s->requests;
+    unsigned nth = s->taken++; /* connections run side by side */
     const struct reaction *r = &s->script[nth < s->script_len ? nth : s->script_len - 1];
     if (!r->at_once && !scripted_read_body(c, extra))
         return false;

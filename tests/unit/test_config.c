@@ -354,8 +354,7 @@ static void what_telemetry_takes(void **state)
 static void settings_of_later_versions_are_refused_unless_empty(void **state)
 {
     static const char *const keys[][2] = {
-        {"table \"t\"", "convert.c"}, {"table \"t\"", "default.c"},  {"table \"t\"", "add.c"},
-        {"table \"t\"", "index.c"},   {"table \"t\"", "ttl_column"}, {"table \"t\"", "oversize"},
+        {"table \"t\"", "index.c"},
     };
 
     (void)state;
@@ -370,6 +369,28 @@ static void settings_of_later_versions_are_refused_unless_empty(void **state)
         buf_printf(&text, "[%s]\n%s =\n", keys[i][0], keys[i][1]);
         config_free(parse(text.data));
     }
+}
+
+static void conversions_are_checked_when_they_are_read(void **state)
+{
+    struct config *c;
+
+    (void)state;
+    c = parse("[source]\nsource_id = edge-7\n[table \"t\"]\nconvert.a = uuid5(example.org:users)\n"
+              "convert.b = timestamp(ms)\ndefault.b = 0\nadd.isPublicKey = {a}#x\nttl_column = b\n"
+              "keep_key = yes\n");
+    assert_string_equal(c->source_id, "edge-7");
+    assert_int_equal(c->table_sections[0].convert.count, 2);
+    assert_string_equal(c->table_sections[0].add.items[0].key, "isPublicKey");
+    assert_string_equal(c->table_sections[0].defaults.items[0].value, "0");
+    assert_string_equal(c->table_sections[0].ttl_column, "b");
+    assert_true(c->table_sections[0].keep_key);
+    config_free(c);
+    refuse("[table \"t\"]\nconvert.a = boolean\n",
+           "syncd.conf:2: convert.a: \"boolean\" is no conversion (bool, timestamp, epoch, json, "
+           "string, number, uuid5(NAMESPACE:NAME), binary)");
+    refuse("[source]\nsource_id = a#b\n",
+           "syncd.conf:2: source_id: \"a#b\" is not an id (1 to 64 letters, digits, _ . and -)");
 }
 
 static void settings_that_contradict_each_other(void **state)
@@ -463,6 +484,7 @@ int main(void)
         cmocka_unit_test(what_a_canary_and_a_heartbeat_must_be),
         cmocka_unit_test(what_telemetry_takes),
         cmocka_unit_test(settings_of_later_versions_are_refused_unless_empty),
+        cmocka_unit_test(conversions_are_checked_when_they_are_read),
         cmocka_unit_test(settings_that_contradict_each_other),
         cmocka_unit_test(quantities),
         cmocka_unit_test(a_setting_of_sizes),

@@ -41,9 +41,11 @@ static struct config *parse(const char *text)
     return parse_whole_file(all.data, all.len);
 }
 
-static void collect(void *arg, const char *key, bool reloadable)
+static void collect(void *arg, const char *key, enum config_effect effect)
 {
-    buf_printf(arg, "%s%s\n", key, reloadable ? " reloadable" : "");
+    static const char *const words[] = {" reloadable", " remaps", ""};
+
+    buf_printf(arg, "%s%s\n", key, words[effect]);
 }
 
 static void differences(void **state)
@@ -58,11 +60,11 @@ static void differences(void **state)
 
     (void)state;
     assert_int_equal(config_diff(a, b, collect, &got), 5);
-    assert_string_equal(got.data, "source.tables\n"
+    assert_string_equal(got.data, "source.tables remaps\n"
                                   "sync.linger reloadable\n"
-                                  "table \"t\".target\n"
-                                  "table \"gone\".exclude\n"
-                                  "table \"new\".enabled\n");
+                                  "table \"t\".target remaps\n"
+                                  "table \"gone\".exclude remaps\n"
+                                  "table \"new\".enabled remaps\n");
     assert_int_equal(config_diff(a, a, NULL, NULL), 0);
     config_free(a);
     config_free(b);
@@ -152,15 +154,20 @@ static void the_sample_uncommented_is_valid(void **state)
     assert_string_equal(c->database, "/var/lib/app/app.db");
     config_diff(plain, c, collect, &got);
     assert_string_equal(got.data, "source.database\n"
+                                  "source.source_id remaps\n"
                                   "control.socket\n"
                                   "control.listen\n"
-                                  "table \"chat_messages\".target\n"
-                                  "table \"chat_messages\".partition_key\n"
-                                  "table \"chat_messages\".sort_key\n"
-                                  "table \"chat_messages\".partition_key_name\n"
-                                  "table \"chat_messages\".sort_key_name\n"
-                                  "table \"chat_messages\".exclude\n"
-                                  "table \"chat_messages\".rename\n");
+                                  "table \"chat_messages\".target remaps\n"
+                                  "table \"chat_messages\".partition_key remaps\n"
+                                  "table \"chat_messages\".sort_key remaps\n"
+                                  "table \"chat_messages\".partition_key_name remaps\n"
+                                  "table \"chat_messages\".sort_key_name remaps\n"
+                                  "table \"chat_messages\".exclude remaps\n"
+                                  "table \"chat_messages\".rename remaps\n"
+                                  "table \"chat_messages\".convert remaps\n"
+                                  "table \"chat_messages\".default remaps\n"
+                                  "table \"chat_messages\".ttl_column remaps\n"
+                                  "table \"chat_messages\".add remaps\n");
     config_free(c);
     config_free(plain);
 }

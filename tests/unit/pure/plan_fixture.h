@@ -32,7 +32,50 @@
 struct said {
     const char *excluded[3];
     const char *renamed[3][2];
+    const char *converted[8][2];
+    const char *defaulted[3][2];
+    const char *added[4][2];
+    const char *indexed[3];
 };
+
+static inline const char *said_of(const char *const (*pairs)[2], size_t n, const char *column)
+{
+    for (size_t i = 0; i < n && pairs[i][0]; i++)
+        if (strcasecmp(pairs[i][0], column) == 0)
+            return pairs[i][1];
+    return NULL;
+}
+
+static inline const char *said_converted(void *arg, const char *column)
+{
+    return said_of(((const struct said *)arg)->converted, 8, column);
+}
+
+static inline const char *said_defaulted(void *arg, const char *column)
+{
+    return said_of(((const struct said *)arg)->defaulted, 3, column);
+}
+
+static inline bool said_added(void *arg, size_t i, const char **attribute, const char **text)
+{
+    const struct said *s = arg;
+
+    if (i >= 4 || !s->added[i][0])
+        return false;
+    *attribute = s->added[i][0];
+    *text = s->added[i][1];
+    return true;
+}
+
+static inline bool said_indexed(void *arg, const char *attribute)
+{
+    const struct said *s = arg;
+
+    for (size_t i = 0; i < 3 && s->indexed[i]; i++)
+        if (strcmp(s->indexed[i], attribute) == 0)
+            return true;
+    return false;
+}
 
 static inline bool said_excludes(void *arg, const char *column)
 {
@@ -54,7 +97,9 @@ static inline const char *said_renamed(void *arg, const char *column)
     return NULL;
 }
 
-#define SAID(s) .arg = &(s), .excludes = said_excludes, .renamed = said_renamed
+#define SAID(s)                                                                                    \
+    .arg = &(s), .excludes = said_excludes, .renamed = said_renamed, .converted = said_converted,  \
+    .defaulted = said_defaulted, .added = said_added, .indexed = said_indexed
 
 static inline void plan_drop(struct table_plan **p)
 {

@@ -1,0 +1,91 @@
+/* Changes that no journal entry speaks of any more: they are noticed by what they leave behind,
+ * also where it comes to look again as it looked before. */
+#include "sim_world.h"
+
+static void settle_and_compare(struct world *w)
+{
+    sim_settle(w);
+    oracle_compare(w, "at rest");
+    assert_string_equal(w->failure, "");
+}
+
+/* A world at rest whose people are thirty. */
+static struct world *world_of_people(void)
+{
+    struct world *w = world_new(1, false);
+
+    assert_non_null(w);
+    assert_true(world_build(w));
+    app_run(w, "DELETE FROM people");
+    app_run(w, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<30) "
+               "INSERT INTO people(id,name) SELECT i,'first' FROM n");
+    assert_true(sim_start(w));
+    settle_and_compare(w);
+    return w;
+}
+
+/* As a tool does that copies a table, and puts back the triggers that it found, word for word. */
+static void rebuild(struct world *w, const char *meanwhile)
+{
+    char *triggers = app_ask(w, "SELECT group_concat(sql, ';') FROM sqlite_schema WHERE "
+                                "type='trigger' AND tbl_name='people'");
+
+    assert_non_null(triggers);
+    app_run(w, "BEGIN IMMEDIATE");
+    app_run(w, "CREATE TABLE copy(id INTEGER PRIMARY KEY, name)");
+    app_run(w, "INSERT INTO copy SELECT id,name FROM people");
+    app_run(w, "DROP TABLE people");
+    app_run(w, "ALTER TABLE copy RENAME TO people");
+    app_run(w, "%s", meanwhile);
+    app_run(w, "%s", triggers);
+    app_run(w, "COMMIT");
+    app_run(w, "VACUUM");
+    sqlite3_free(triggers);
+}
+
+/* VACUUM numbers the schema's entries anew: the second rebuild leaves them as the first did. */
+static void a_table_rebuilt_twice_is_compared_twice(void **state)
+{
+    struct world *w = world_of_people();
+
+    (void)state;
+    rebuild(w, "UPDATE people SET name='once' WHERE id=1");
+    settle_and_compare(w);
+    rebuild(w, "UPDATE people SET name='twice' WHERE id=1");
+    settle_and_compare(w);
+    world_free(w);
+}
+
+static void change_some(struct world *w, int from, int count)
+{
+    for (int i = 0; i < count; i++)
+        app_run(w, "UPDATE people SET name='changed' WHERE id=%d", from + i);
+}
+
+/* Emptied, the journal counts from one again, and again after the second time. */
+static void a_journal_emptied_twice_is_noticed_twice(void **state)
+{
+    struct world *w = world_of_people();
+
+    (void)state;
+    sim_pause(w, true); /* nothing is acknowledged */
+    app_run(w, "DELETE FROM _syncd_journal");
+    change_some(w, 1, 5);
+    live_for(w, 2 * USEC_PER_SEC);
+    app_run(w, "DELETE FROM _syncd_journal");
+    change_some(w, 11, 10);
+    live_for(w, 2 * USEC_PER_SEC);
+    sim_pause(w, false);
+    settle_and_compare(w);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_table_rebuilt_twice_is_compared_twice),
+        cmocka_unit_test(a_journal_emptied_twice_is_noticed_twice),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
