@@ -122,7 +122,9 @@ $(CAPTURE_PROGRAMS): $(call obj,$(PROGRAMS_SRC)) $(COMMON_LIB)
 # asked for: what has some is compiled a second time. Its disk is its own, instead of
 # common/source/durable.c.
 SIM := $(BUILD)/tests/sim/sim
-PLANT_HEADERS := base/plant.h $(patsubst common/%,%,$(shell grep -l '"base/plant\.h"' common/*/*.h))
+# Headers that differ with planted faults, and those that include one of them, and so on.
+PLANT_HEADERS := $(shell cd common && h=`grep -l SYNCD_PLANTS */*.h` && for i in 1 2 3 4; do \
+  h=`printf '%s\n' $$h $$(grep -lF "$$(printf '"%s"\n' $$h)" */*.h) | sort -u`; done && echo $$h)
 PLANT_SRC := $(shell grep -lF $(patsubst %,-e '"%"',$(PLANT_HEADERS)) $(COMMON_SRC))
 SIM_OBJ = $(patsubst %.c,$(BUILD)/planted/%.o,$(PLANT_SRC) $(wildcard tests/sim/*.c))
 $(BUILD)/planted/%.o: %.c

@@ -206,6 +206,14 @@ void source_answered(sqlite3_stmt *stmt)
     sqlite3_clear_bindings(stmt);
 }
 
+void source_forget_questions(struct source *s)
+{
+    for (size_t i = 0; i < SOURCE_QUESTIONS; i++) {
+        sqlite3_finalize(s->questions[i].stmt);
+        s->questions[i] = (struct source_question){0};
+    }
+}
+
 int source_refresh_mode(struct source *s)
 {
     sqlite3_stmt *stmt;
@@ -318,8 +326,7 @@ void source_close(struct source *s)
     if (!s)
         return;
     sqlite3_finalize(s->rollback);
-    for (size_t i = 0; i < SOURCE_QUESTIONS; i++)
-        sqlite3_finalize(s->questions[i].stmt);
+    source_forget_questions(s);
     sqlite3_close_v2(s->db);
     free(s->path);
     free(s);

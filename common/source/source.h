@@ -87,6 +87,8 @@ int source_query_int(struct source *s, const char *sql, int64_t *out);
  * are looked at one after the other, and preparing is dearer than asking. An SQLite result code. */
 int source_ask(struct source *s, const char *sql, const char *arg, sqlite3_stmt **out);
 void source_answered(sqlite3_stmt *stmt); /* NULL is taken */
+/* Before the connection is closed by anyone but source_close(). */
+void source_forget_questions(struct source *s);
 
 /* Read the journal mode anew (the application may change it) and set synchronous to match. Not
  * inside a transaction. */
