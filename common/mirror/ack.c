@@ -99,5 +99,5 @@ void mirror_farewell(struct mirror *m)
     }
     mirror_abandon(m);
     suspects_end(m);
-    store_sync(m->store, NULL);
+    records_sync(m, NULL);
 }

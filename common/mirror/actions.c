@@ -153,7 +153,7 @@ int mirror_pause_until(struct mirror *m, usec now, usec until)
     if (!m->held_paused)
         mirror_act(m, now, &(struct event){.kind = m->paused ? EVENT_PAUSE : EVENT_RESUME});
     if (m->state_broken || records_kept(m, store_put_int(m->store, "paused_until", until)) < 0 ||
-        records_kept(m, store_sync(m->store, NULL)) < 0)
+        records_kept(m, records_sync(m, NULL)) < 0)
         return -EIO; /* written again with all else */
     return 0;
 }
