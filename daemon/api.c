@@ -77,6 +77,14 @@ static void get_tables(void *arg, struct control_call *call)
     control_reply(call, 200, NULL, &body);
 }
 
+static void get_mapping(void *arg, struct control_call *call)
+{
+    struct buf body = {0};
+
+    mapping_json(arg, &body);
+    control_reply(call, 200, NULL, &body);
+}
+
 static void get_metrics(void *arg, struct control_call *call)
 {
     struct buf body = {0};
@@ -133,6 +141,8 @@ static const char *hopeless(struct daemon *d, const struct mirror_view *v)
 
     if (d->state == DAEMON_STOPPING)
         return "syncd is stopping";
+    if (v->handed_over)
+        return "the DynamoDB tables were handed over; `syncctl handover --undo` takes them back";
     if (v->uninstalled || v->detached)
         return "triggers are detached; `syncctl attach` puts them back";
     if (v->held)
@@ -145,7 +155,8 @@ static const char *hopeless(struct daemon *d, const struct mirror_view *v)
         if (strcmp(t.state, "parked") == 0)
             snprintf(text, sizeof text, "table \"%s\" is parked: %s", t.name, t.reason);
         else if (strcmp(t.state, "held") == 0)
-            snprintf(text, sizeof text, "table \"%s\" is held: see `syncctl approve`", t.name);
+            snprintf(text, sizeof text, "table \"%s\" is held: %s", t.name,
+                     t.reason[0] ? t.reason : "see `syncctl approve`");
         else
             continue;
         return text;
@@ -270,11 +281,55 @@ static void post_attach(void *arg, struct control_call *call)
     if (adopt && !control_permit(call, CONTROL_CHANGE))
         return;
     order(arg, call, adopt ? mirror_adopt : mirror_attach_order, "{\"attached\":true}");
+    if (adopt)
+        targets_retry_now(arg);
 }
 
 static void post_detach(void *arg, struct control_call *call)
 {
     order(arg, call, mirror_detach, "{\"attached\":false}");
+}
+
+/* What was committed until now is there, and nothing can come any more. */
+static const char *unready(struct daemon *d)
+{
+    struct mirror_view v;
+
+    mirror_view(d->mirror, clock_monotonic(), &v);
+    if (v.handed_over)
+        return NULL; /* once more, for the markers */
+    if (ownership_unprotected(d))
+        return "no marker can be written, so that nobody but this state file would know: make "
+               "meta_table with `syncctl create-tables`, and see `syncctl iam-policy`";
+    return v.converged ? NULL
+                       : "not all is in DynamoDB, or some of it is unconfirmed; see `syncctl "
+                         "status`, and wait until it is converged";
+}
+
+static void post_handover(void *arg, struct control_call *call)
+{
+    struct daemon *d = arg;
+    const char *undo = control_query(call, "undo");
+    struct err err = {0};
+
+    if (undo && strcmp(undo, "1") == 0) {
+        order(d, call, mirror_take_back, "{\"handed_over\":false}");
+        targets_retry_now(d);
+        return;
+    }
+    const char *why = unready(d);
+    if (why) {
+        control_reply_error(call, 409, "refused", why);
+        return;
+    }
+    int rc = mirror_hand_over(d->mirror, &err);
+    if (rc < 0) {
+        reply_err(call, -EIO, &err);
+        return;
+    }
+    log_event(LOG_EV_WARNING, "handed_over",
+              "the DynamoDB tables are handed over: nothing is sent there any more", NULL);
+    ownership_hand_over(d, call);
 }
 
 static void post_uninstall(void *arg, struct control_call *call)
@@ -288,6 +343,7 @@ static void post_approve(void *arg, struct control_call *call)
     int count = mirror_approve(d->mirror);
 
     log_event(LOG_EV_WARNING, "approved", log_msg("%d approved of what was held", count), NULL);
+    targets_retry_now(d);
     daemon_pump(d);
     reply_text(call, 200, "{\"approved\":%d}", count);
 }
@@ -373,6 +429,7 @@ const struct control_route api_routes[] = {
     {"GET", "/v1/status", get_status, CONTROL_READ},
     {"GET", "/v1/health", get_health, CONTROL_READ},
     {"GET", "/v1/tables", get_tables, CONTROL_READ},
+    {"GET", "/v1/mapping", get_mapping, CONTROL_READ},
     {"GET", "/metrics", get_metrics, CONTROL_READ},
     {"GET", "/v1/dead-letters", get_dead_letters, CONTROL_READ},
     {"POST", "/v1/wait", post_wait, CONTROL_OPERATE},
@@ -381,8 +438,12 @@ const struct control_route api_routes[] = {
     {"POST", "/v1/reload", post_reload, CONTROL_CHANGE},
     {"POST", "/v1/attach", post_attach, CONTROL_OPERATE},
     {"POST", "/v1/detach", post_detach, CONTROL_OPERATE},
+    {"POST", "/v1/handover", post_handover, CONTROL_CHANGE},
     {"POST", "/v1/uninstall", post_uninstall, CONTROL_CHANGE},
     {"POST", "/v1/resync", post_resync, CONTROL_OPERATE},
+    {"GET", "/v1/items", api_get_items, CONTROL_READ},
+    {"POST", "/v1/repair", api_post_repair, CONTROL_OPERATE},
+    {"POST", "/v1/verified", api_post_verified, CONTROL_OPERATE},
     {"POST", "/v1/approve", post_approve, CONTROL_CHANGE},
     {"POST", "/v1/dead-letters/retry", post_retry, CONTROL_CHANGE},
     {"POST", "/v1/dead-letters/discard", post_discard, CONTROL_CHANGE},

@@ -139,6 +139,7 @@ static void settle(struct daemon *d)
     ack_due = mirror_ack(d->mirror, now, false);
     look_ready(d);
     canary_turn(d, now);
+    schema_keeper_turn(d, now);
     api_turn(d, now);
     daemon_pause_turn(d, now);
     if (d->drain.active && drain_over(d, now))
@@ -150,7 +151,7 @@ static void settle(struct daemon *d)
     }
     usec due = earliest(mirror_deadline(d->mirror), mirror_flush_due(d->mirror));
     due = earliest(due, earliest(ack_due, targets_due(d)));
-    due = earliest(due, canary_due(d));
+    due = earliest(due, earliest(canary_due(d), schema_keeper_due(d)));
     due = earliest(
         due, earliest(d->paused_until, d->state == DAEMON_STOPPING ? d->stop_by : USEC_NEVER));
     due = earliest(due, d->drain.active ? d->drain.look : USEC_NEVER);
@@ -299,6 +300,7 @@ static void close_all(struct daemon *d)
     targets_stop(d);
     sender_stop(d);
     canary_stop(d);
+    schema_keeper_stop(d);
     if (d->watcher)
         watcher_stop(take_ptr(d->watcher));
     if (d->control)
@@ -397,6 +399,8 @@ static int start_mirror(struct daemon *d, struct err *err)
                                .dead_letter = dead_letter,
                                .note = note,
                                .targets_changed = targets_changed,
+                               .survey = surveyor_start,
+                               .mark = ownership_mark,
                                .service_time = service_time};
     uint64_t seed = 0;
     const char *text;
@@ -406,6 +410,7 @@ static int start_mirror(struct daemon *d, struct err *err)
     int rc = mirror_new(d->config, &edge, seed, &d->mirror, err);
     if (rc < 0)
         return rc;
+    d->schema.rng.state = seed ^ 1;
     daemon_recall_pause(d);
     mirror_attach(d->mirror, clock_monotonic());
     /* Running as another user than the owner would harm the application: not something to wait out.

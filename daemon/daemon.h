@@ -8,8 +8,10 @@
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     access.c    region, endpoint, credentials
  *     targets.c   are the DynamoDB tables there
+ *     ownership.c whose they are: markers in meta_table; surveyor.c what is in them
  *     health.c    is all well, and if not, why; stall.c judges whether things move
  *     canary.c    a row of our own goes all the way and is read back
+ *     schema_keeper.c  the schema is kept beside the items
  *     heartbeat.c tells somebody elsewhere that all is well
  *     loop_stall.c  how long the loop is busy without looking up
  *     api.c       the control socket's answers; status.c and metrics.c write two of them
@@ -20,6 +22,7 @@
 #ifndef SYNCD_DAEMON_DAEMON_H
 #define SYNCD_DAEMON_DAEMON_H
 
+#include <jansson.h>
 #include <uv.h>
 
 #include "aws/credentials_cache.h"
@@ -30,17 +33,49 @@
 #include "canary.h"
 #include "config/config.h"
 #include "control.h"
+#include "dynamodb/marker.h"
 #include "heartbeat.h"
 #include "jobs/table_check.h"
 #include "loop_stall.h"
 #include "mirror/mirror.h"
 #include "progress.h"
+#include "schema_keeper.h"
 #include "source/durable.h"
 #include "stall.h"
 #include "watcher.h"
 
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_STOPPING };
 enum health { HEALTH_OK, HEALTH_WARNING, HEALTH_CRITICAL };
+
+/* Whose a table is: its marker is read before it is opened, and written before it is first written;
+ * in between its items may have to be looked at. */
+enum ownership_step { OWN_IDLE, OWN_LOOK, OWN_MARK, OWN_HAND_OVER };
+struct ownership {
+    enum ownership_step step;
+    struct ddb_call *call;
+    usec due;
+    unsigned failures;
+    bool created;      /* the table was, just now */
+    char identity[80]; /* of the table */
+    struct marker own; /* as it is there; generation "": it is not */
+};
+
+struct survey {
+    bool active;
+    struct ddb_call *call;
+    json_t *after; /* last key of the page before */
+    usec due;
+    unsigned failures;
+};
+
+/* Does meta_table take markers? */
+struct meta_table {
+    struct table_check *check;
+    bool looked, there;
+    usec due, look_again;
+    unsigned failures;
+    char why[400]; /* not there */
+};
 
 /* A look at one DynamoDB table: at the start, and now and then while it is parked. */
 struct probe {
@@ -50,6 +85,8 @@ struct probe {
     usec due;                  /* USEC_NEVER: the table is open */
     unsigned failures;
     bool again; /* a changed order while a check is under way */
+    struct ownership own;
+    struct survey survey;
 };
 
 /* What was read is being made durable: source_sync.c. The thread has all but `running` for itself
@@ -115,6 +152,9 @@ struct daemon {
     struct probe **probes;
     uint32_t probe_count;
     unsigned checks_running;
+    struct meta_table meta;
+    struct control_call *handing_over; /* waits for the markers */
+    char handover_failed[400];
     bool engine_wants_credentials, credentials_warning;
     char provider_name[96];
     int64_t credentials_expire; /* Unix seconds, 0: never or unknown */
@@ -131,6 +171,7 @@ struct daemon {
     usec reported_at;
 
     struct canary canary;
+    struct schema_keeper schema;
     struct stall_watch stall;
     usec detached_since; /* monotonic, since when the database is not taken up; 0: it is */
     struct heartbeat *heartbeat;
@@ -220,6 +261,26 @@ void targets_credentials(struct daemon *d);
 void targets_retry_now(struct daemon *d);
 void targets_stop(struct daemon *d);
 
+/* ownership.c */
+/* The table is there: open it, unless it is somebody else's. */
+void ownership_look(struct probe *p, const char *identity, bool created);
+void ownership_mark(void *arg, uint32_t target);
+void ownership_turn(struct daemon *d, usec now);
+usec ownership_due(const struct daemon *d);
+void ownership_retry_now(struct daemon *d);
+void ownership_stop(struct daemon *d, struct probe *p);
+/* Why markers cannot be written; NULL: they can, or nobody has looked yet. */
+const char *ownership_unprotected(const struct daemon *d);
+/* Mark every table as handed over, and answer the call when that is done, or cannot be. */
+void ownership_hand_over(struct daemon *d, struct control_call *call);
+bool ownership_handing_over(const struct daemon *d);
+
+/* surveyor.c */
+void surveyor_start(void *arg, uint32_t target);
+void surveyor_turn(struct daemon *d, usec now);
+usec surveyor_due(const struct daemon *d);
+void surveyor_stop(struct probe *p);
+
 /* health.c */
 struct reason {
     const char *code;
@@ -248,6 +309,10 @@ void emf_look(struct daemon *d, const struct mirror_view *v, const struct health
 
 /* api.c */
 extern const struct control_route api_routes[], api_public_routes[];
+/* api_mend.c */
+void api_get_items(void *arg, struct control_call *call);
+void api_post_repair(void *arg, struct control_call *call);
+void api_post_verified(void *arg, struct control_call *call);
 /* Answer those that wait and need not any more. */
 void api_turn(struct daemon *d, usec now);
 
@@ -255,6 +320,7 @@ void api_turn(struct daemon *d, usec now);
 void status_json(struct daemon *d, struct buf *out);
 void health_json(struct daemon *d, struct buf *out, enum health *level);
 void tables_json(struct daemon *d, struct buf *out);
+void mapping_json(struct daemon *d, struct buf *out);
 void dead_letters_json(struct daemon *d, struct buf *out);
 void metrics_text(struct daemon *d, struct buf *out);
 

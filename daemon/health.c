@@ -54,6 +54,10 @@ static void look_source(struct daemon *d, const struct mirror_view *v, usec now,
     else if (v->uninstalled)
         add(r, HEALTH_WARNING, "uninstalled",
             "journal and triggers were taken out of the database; `syncctl attach` puts them back");
+    else if (v->handed_over)
+        add(r, HEALTH_WARNING, "handed_over",
+            "the DynamoDB tables were handed over: others write there, and changes of the database "
+            "are not captured until `syncctl handover --undo`");
     else if (v->detached)
         add(r, HEALTH_WARNING, "detached",
             "triggers are detached: changes are not captured until `syncctl attach`");
@@ -87,7 +91,10 @@ static void look_tables(struct daemon *d, struct health_report *r)
     for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
         struct mirror_table_view t;
         mirror_table(d->mirror, i, &t);
-        if (strcmp(t.state, "held") == 0 && r->count < MAX_REASONS - 8)
+        if (strcmp(t.state, "held") == 0 && t.reason[0] && !t.held_deletes &&
+            r->count < MAX_REASONS - 8)
+            add(r, HEALTH_CRITICAL, "held", "table \"%s\": %s", t.name, t.reason);
+        else if (strcmp(t.state, "held") == 0 && r->count < MAX_REASONS - 8)
             add(r, HEALTH_CRITICAL, "held",
                 "table \"%s\": a comparison would delete %lld of %lld items; look at the database, "
                 "then `syncctl approve`",
@@ -102,6 +109,19 @@ static void look_tables(struct daemon *d, struct health_report *r)
     if (more)
         add(r, HEALTH_WARNING, "table_parked", "%zu more tables are parked; see `syncctl tables`",
             more);
+}
+
+/* What cannot be known of what DynamoDB holds. */
+static void look_surveys(struct daemon *d, struct health_report *r)
+{
+    for (uint32_t i = 0; i < mirror_target_count(d->mirror); i++) {
+        const struct mirror_target *t = mirror_target(d->mirror, i);
+        if (t->open && t->owing && t->unseen[0] && r->count < MAX_REASONS - 8)
+            add(r, HEALTH_WARNING, "survey_failed",
+                "%s; items whose rows went while the state file was lost may still be there; "
+                "`syncctl iam-policy` prints the rights that are needed",
+                t->unseen);
+    }
 }
 
 static void look_lag(struct daemon *d, const struct mirror_view *v, usec now,
@@ -254,9 +274,13 @@ void health_look(struct daemon *d, const struct mirror_view *v, struct health_re
         add(out, HEALTH_CRITICAL, "state_unwritable", "%s", v->state_error);
     look_target(d, now, out);
     look_tables(d, out);
+    look_surveys(d, out);
     look_lag(d, v, now, out);
     look_stalls(d, v, now, out);
     look_canary(d, now, out);
+    const char *unkept = schema_keeper_problem(d, now);
+    if (unkept)
+        add(out, HEALTH_WARNING, "schema_unkept", "%s", unkept);
     look_journal(d, v, out);
     look_throttling(d, v, now, out);
     if (v->paused)

@@ -13,14 +13,18 @@
 #include "jobs/owner.h"
 
 enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
+enum { MAX_SETTINGS = 64 };
 
 static const char help[] =
-    "usage: syncd [--config FILE] [--check] [--log-level LEVEL]\n"
+    "usage: syncd [--config FILE] [--set SECTION.KEY=VALUE] [--check] [--log-level LEVEL]\n"
     "\n"
     "Keeps DynamoDB tables equal to the tables of a SQLite database: watches the database, sends\n"
     "what changes. Stays in the foreground; ask it with syncctl.\n"
     "\n"
     "  --config FILE      configuration (default " SYNCD_SYSCONFDIR "/syncd/syncd.conf)\n"
+    "  --set SECTION.KEY=VALUE\n"
+    "                     a setting that stands above the configuration, such as\n"
+    "                     control.socket=/tmp/s; may be given again (a list: one element each)\n"
     "  --check            read configuration and database, print the mapping, exit 0 or 2\n"
     "  --log-level LEVEL  error, warning, info or debug; stands above the configuration\n"
     "  --version          print the version\n"
@@ -30,6 +34,8 @@ static const char help[] =
 
 struct arguments {
     const char *config, *log_level;
+    const char *settings[MAX_SETTINGS + 1]; /* ends with NULL */
+    size_t setting_count;
     bool check;
 };
 
@@ -38,6 +44,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
+        {"set", required_argument, NULL, 's'},
         {"check", no_argument, NULL, 'k'},
         {"log-level", required_argument, NULL, 'l'},
         {"version", no_argument, NULL, 'V'},
@@ -50,6 +57,13 @@ static int parse(int argc, char **argv, struct arguments *a)
         switch (c) {
         case 'c':
             a->config = optarg;
+            break;
+        case 's':
+            if (a->setting_count == MAX_SETTINGS) {
+                fprintf(stderr, "syncd: --set was given more than %d times\n", MAX_SETTINGS);
+                return EXIT_USAGE;
+            }
+            a->settings[a->setting_count++] = optarg;
             break;
         case 'k':
             a->check = true;
@@ -129,13 +143,14 @@ static int run(struct daemon *d)
 int main(int argc, char **argv)
 {
     static struct daemon daemon;
-    struct arguments a = {0};
+    static struct arguments a; /* the settings are read again by a reload */
     struct err err = {0};
     int level, code = parse(argc, argv, &a);
 
     if (code >= 0)
         return code;
     daemon.request.file = a.config;
+    daemon.request.settings = a.settings;
     if (config_load(&daemon.request, &daemon.config, &err) < 0 ||
         config_export_environment(daemon.config, &err) < 0)
         return fail(&err, EXIT_USAGE);

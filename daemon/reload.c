@@ -85,6 +85,7 @@ int daemon_reload(struct daemon *d, bool apply, struct buf *changed, struct err 
     log_setup((enum log_level)fresh->log_level, (enum log_format)fresh->log_format);
     config_free(d->config);
     d->config = fresh;
+    d->schema.seen = false; /* the mapping is kept with the schema */
     return 0;
 }
 

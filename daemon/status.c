@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "daemon.h"
+#include "jobs/fingerprint.h"
 
 static void dump(json_t *root, struct buf *out)
 {
@@ -161,10 +162,14 @@ static json_t *tables_array(const struct daemon *d)
         json_object_set_new(o, "target", t.mirrored ? text(t.target) : json_null());
         json_object_set_new(o, "state", json_string(t.state));
         json_object_set_new(o, "pending", json_integer((json_int_t)t.pending));
+        json_object_set_new(o, "rows_read", json_integer(t.rows_read));
         json_object_set_new(o, "items_put", json_integer((json_int_t)t.items_put));
         json_object_set_new(o, "items_deleted", json_integer((json_int_t)t.items_deleted));
         json_object_set_new(o, "dead_letters", json_integer(t.dead_letters));
         json_object_set_new(o, "reason", t.reason[0] ? text(t.reason) : json_null());
+        json_object_set_new(o, "verified_at", when(t.verified * USEC_PER_SEC));
+        json_object_set_new(o, "foreign_items",
+                            t.foreign < 0 ? json_null() : json_integer(t.foreign));
         json_array_append_new(list, o);
     }
     return list;
@@ -177,6 +182,14 @@ static json_t *canary_json(const struct daemon *d, usec now)
         return json_null();
     return json_pack("{s:s, s:o, s:f}", "table", d->config->meta_table, "last_back",
                      when(d->canary.seen), "age_seconds", seconds(canary_age(d, now)));
+}
+
+/* null: it is not to be kept. `kept` is when it was last seen there; null: not since the start. */
+static json_t *schema_json(const struct daemon *d)
+{
+    if (!d->config->keep_schema)
+        return json_null();
+    return json_pack("{s:s, s:o}", "table", d->config->meta_table, "kept", when(d->schema.kept_at));
 }
 
 void status_json(struct daemon *d, struct buf *out)
@@ -205,6 +218,7 @@ void status_json(struct daemon *d, struct buf *out)
     json_object_set_new(lag, "max", json_real(v.lag_max));
     json_object_set_new(root, "lag_seconds", lag);
     json_object_set_new(root, "canary", canary_json(d, now));
+    json_object_set_new(root, "schema", schema_json(d));
     json_object_set_new(root, "tables", tables_array(d));
     dump(root, out);
 }
@@ -220,6 +234,36 @@ void health_json(struct daemon *d, struct buf *out, enum health *level)
     *level = r.level;
     json_object_set_new(root, "health", json_string(health_name(r.level)));
     json_object_set_new(root, "reasons", reasons_json(&r));
+    dump(root, out);
+}
+
+/* null without a plan. */
+static json_t *fingerprint(const struct table_plan *p)
+{
+    char hex[FINGERPRINT_SIZE];
+
+    return p && fingerprint_of(p, hex) == 0 ? json_string(hex) : json_null();
+}
+
+void mapping_json(struct daemon *d, struct buf *out)
+{
+    json_t *root = json_object(), *list = json_array();
+
+    for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
+        const struct table_plan *p = mirror_plan(d->mirror, i);
+        struct mirror_table_view t;
+        json_t *o = json_object();
+        mirror_table(d->mirror, i, &t);
+        json_object_set_new(o, "name", text(t.name));
+        json_object_set_new(o, "target", p ? text(p->target) : json_null());
+        json_object_set_new(o, "fingerprint", fingerprint(p));
+        json_array_append_new(list, o);
+    }
+    json_object_set_new(root, "database", text(d->config->database));
+    json_object_set_new(root, "endpoint", text(d->endpoint.url));
+    json_object_set_new(root, "region", text(d->endpoint.region));
+    json_object_set_new(root, "batch_size", json_integer(d->config->batch_size));
+    json_object_set_new(root, "tables", list);
     dump(root, out);
 }
 

@@ -59,11 +59,11 @@ static void verdict(void *arg, const struct table_result *r)
     case VERDICT_READY:
         daemon_note_success(d);
         p->due = USEC_NEVER;
-        if (r->created || t->parked)
+        if (r->created || (t->parked && !t->held))
             log_event(LOG_EV_INFO, r->created ? "table_created" : "table_open",
                       r->created ? "DynamoDB table made" : "DynamoDB table can be written again",
                       "target", t->name, NULL);
-        mirror_target_open(d->mirror, now, p->target, r->identity, r->created);
+        ownership_look(p, r->identity, r->created);
         break;
     case VERDICT_PARKED:
         daemon_note_success(d);
@@ -115,13 +115,21 @@ void targets_turn(struct daemon *d, usec now)
     for (uint32_t i = 0; i < d->probe_count && d->checks_running < MAX_CHECKS; i++)
         if (!d->probes[i]->check && d->probes[i]->due <= now)
             start_check(d, d->probes[i]);
+    ownership_turn(d, now);
+    surveyor_turn(d, now);
 }
 
 usec targets_due(const struct daemon *d)
 {
-    usec due = access_due(d);
+    usec due = access_due(d), own;
 
-    if (!ddb_has_credentials(d->ddb) || d->checks_running >= MAX_CHECKS)
+    if (!ddb_has_credentials(d->ddb) || d->state == DAEMON_STOPPING)
+        return due;
+    own = ownership_due(d);
+    due = own < due ? own : due;
+    own = surveyor_due(d);
+    due = own < due ? own : due;
+    if (d->checks_running >= MAX_CHECKS)
         return due;
     for (uint32_t i = 0; i < d->probe_count; i++)
         if (!d->probes[i]->check && d->probes[i]->due < due)
@@ -153,11 +161,13 @@ void targets_parked(void *arg, uint32_t target, const struct reply *why)
 {
     struct daemon *d = arg;
 
-    log_event(LOG_EV_WARNING, "table_parked", why->message, "target",
-              mirror_target(d->mirror, target)->name, "code", why->code, "request_id",
-              why->request_id, NULL);
+    bool held = strcmp(why->code, "held") == 0; /* which was told */
+    if (!held)
+        log_event(LOG_EV_WARNING, "table_parked", why->message, "target",
+                  mirror_target(d->mirror, target)->name, "code", why->code, "request_id",
+                  why->request_id, NULL);
     if (target < d->probe_count)
-        d->probes[target]->due = clock_monotonic() + USEC_PER_SEC;
+        d->probes[target]->due = clock_monotonic() + (held ? PARKED_RETRY : USEC_PER_SEC);
 }
 
 void targets_retry_now(struct daemon *d)
@@ -171,6 +181,7 @@ void targets_retry_now(struct daemon *d)
         else if (p->due != USEC_NEVER)
             p->due = now;
     }
+    ownership_retry_now(d);
     access_retry_now(d);
 }
 
@@ -194,6 +205,8 @@ void targets_stop(struct daemon *d)
     for (uint32_t i = 0; i < d->probe_count; i++) {
         if (d->probes[i]->check)
             table_check_cancel(d->probes[i]->check);
+        ownership_stop(d, d->probes[i]);
+        surveyor_stop(d->probes[i]);
         free(d->probes[i]);
     }
     free(d->probes);

@@ -41,6 +41,7 @@
  *   loads and sweeps
  *     target_opened         a DynamoDB table was seen to be usable, for the first time
  *     target_forgotten      what was known of another table of its name is gone from the store
+ *     surveyed              what DynamoDB holds was looked at, and what was found is durable
  *     load_ordered          a table is to be compared by order, nothing of it is durable
  *     load_page_read        a page of rows was read and offered
  *     load_advanced         how far a load has come was written into the open store transaction
@@ -52,6 +53,9 @@
  *     detach_ordered        the order to take the triggers out is durable
  *     triggers_removed      they are out
  *     attach_ordered        the order to put them back is durable
+ *     mend_doubted          what was known of items that are to be sent again is void, durably
+ *     mend_ordered          their keys are in the journal
+ *     handed_over           the order that others write DynamoDB now is durable
  *     rest_closed           nothing to do: the database was let go of
  *     rest_woken            and opened again
  *     stop_begun            SIGTERM, requests may be in flight

@@ -25,6 +25,9 @@
     X(NO_WINDOW, "what a killed process had sent is taken for certain")                            \
     X(RESENT_UNSEEN, "a request is sent twice, and nobody knows")                                  \
     X(BEHIND_FORGOTTEN, "a table without room loses the entries that are passed over")             \
+    X(FOREIGN_TAKEN, "items of others are taken for ours")                                         \
+    X(SURVEY_FORGOTTEN, "what a survey finds is forgotten")                                        \
+    X(SURVEYED_ONCE, "after a loss nobody looks again once late writes are over")                  \
     X(HEAD_BEFORE_CHUNKS, "the head of a split row is written while chunks are missing")           \
     X(CHUNKS_LEFT, "chunks of what a row was before stay")                                         \
     X(CHUNKS_UNNOTED, "chunks are sent though no state file names them")                           \

@@ -75,10 +75,10 @@ struct config {
 
     /* [dynamodb] */
     char *region, *endpoint_url, *profile, *credentials_file, *table_name, *ca_file, *meta_table;
-    bool allow_plain_http, create_tables;
+    bool allow_plain_http, create_tables, keep_schema;
     int billing_mode; /* enum billing_mode */
     int64_t read_capacity, write_capacity;
-    int64_t max_requests_in_flight, write_units_per_second;
+    int64_t max_requests_in_flight, batch_size, write_units_per_second;
 
     /* [sync]; durations are microseconds */
     usec linger, backoff_base, backoff_max, request_timeout, unconfirmed_horizon, lag_warning,
@@ -89,6 +89,10 @@ struct config {
 
     /* [state] */
     char *state_path;
+
+    /* [price]: decimal numbers as text, for price_of() of jobs/estimate.h */
+    char *price_currency, *price_as_of, *price_write_million, *price_read_million,
+        *price_write_unit_hour, *price_storage_gb_month;
 
     /* [control] */
     char *socket, *socket_group, *operator_group, *listen;
@@ -112,7 +116,9 @@ struct config_request {
     const char *file;
     const char *name;
     const char *database, *region, *profile, *endpoint_url, *socket;
-    bool file_optional; /* one-off jobs: no file is fine when `database` is given */
+    const char *const *settings; /* "section.key=value", ends with NULL; they stand above all else
+                                    but for what is above. Of [table] sections: none */
+    bool file_optional;          /* one-off jobs: no file is fine when `database` is given */
 };
 
 /* 0, or a negative errno with one sentence in `err` ("FILE:LINE: …", with the nearest known name
@@ -157,5 +163,10 @@ void config_print_sample(FILE *out);
 /* The effective settings, one "section.key = value" a line, for --check. Of a table's section
  * (`table "x".key = value`) what differs from the default, and `enabled`. */
 void config_print(const struct config *c, FILE *out);
+
+/* What decides which tables become which items, as a file has it: [source] (the database too),
+ * names of DynamoDB tables, and every table's section. Read back with config_parse_memory(), it
+ * makes the same plans of the same schema. */
+void config_print_mapping(const struct config *c, FILE *out);
 
 #endif

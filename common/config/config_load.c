@@ -14,6 +14,8 @@
 #include "config/envfile.h"
 #include "config/lists.h"
 #include "config/option_checks.h"
+#include "config/options.h"
+#include "config/setting.h"
 #include "config/shown.h"
 
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -223,13 +225,24 @@ static int add_drop_ins(struct loader *l, struct err *err)
     return rc;
 }
 
+static bool sets_database(const struct config_request *req)
+{
+    static const char name[] = "source.database=";
+
+    for (const char *const *s = req->settings; s && *s; s++)
+        if (strncmp(*s, name, sizeof name - 1) == 0)
+            return true;
+    return false;
+}
+
 /* FILE with what belongs to it. A one-off job with a database needs none, unless one was named. */
 static int add_files(struct loader *l, struct err *err)
 {
     _cleanup_buf_ struct buf bytes = {0};
     int rc = read_file(l->file.data, &bytes, err);
 
-    if (rc == -ENOENT && !l->named && l->req->file_optional && l->req->database)
+    if (rc == -ENOENT && !l->named &&
+        ((l->req->file_optional && l->req->database) || sets_database(l->req)))
         return 0;
     if (rc == -ENOENT)
         return err_set(err, rc,
@@ -283,6 +296,39 @@ static int override_path(char **to, const char *what, const char *path, struct e
     return rc < 0 ? rc : replace(to, absolute.data, err);
 }
 
+/* Its ${ is quoted, and asks for none. */
+static int no_variable(void *arg, const char *name, const char **value, struct err *err)
+{
+    (void)arg;
+    (void)value;
+    return err_set(err, -EINVAL, "${%s} is not set", name);
+}
+
+/* "section.key=value", the value as it is: no quotes, no variables. */
+static int apply_setting(struct loader *l, const char *text, struct err *err)
+{
+    const char *dot = strchr(text, '.'), *equals = dot ? strchr(dot, '=') : NULL;
+    _cleanup_free_ char *section = dot ? strndup(text, (size_t)(dot - text)) : NULL;
+    _cleanup_free_ char *key = equals ? strndup(dot + 1, (size_t)(equals - dot - 1)) : NULL;
+    _cleanup_buf_ struct buf raw = {0};
+    struct shown name;
+
+    if (!dot || !equals)
+        return err_set(err, -EINVAL, "--set \"%s\" is not SECTION.KEY=VALUE", shown(&name, text));
+    if (!section || !key)
+        return no_memory(err);
+    const struct config_option *o = option_find(section, key);
+    if (!o || option_of_table(o))
+        return err_set(err, -EINVAL, "--set %s: there is no such setting%s", shown(&name, text),
+                       o ? " outside of a table's section" : "");
+    if (equals[1])
+        ini_append_value(&raw, equals + 1);
+    if (!buf_ok(&raw))
+        return no_memory(err);
+    int rc = setting_assign(o, l->c, NULL, raw.len ? raw.data : "", no_variable, NULL, err);
+    return rc < 0 ? err_prefix(err, rc, "--set %s.%s", section, key) : 0;
+}
+
 static int apply_overrides(struct loader *l, struct err *err)
 {
     const struct config_request *req = l->req;
@@ -294,6 +340,11 @@ static int apply_overrides(struct loader *l, struct err *err)
                  {&c->profile, req->profile},
                  {&c->endpoint_url, req->endpoint_url}};
 
+    for (const char *const *s = req->settings; s && *s; s++) {
+        int rc = apply_setting(l, *s, err);
+        if (rc < 0)
+            return rc;
+    }
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         int rc = texts[i].value ? replace(texts[i].to, texts[i].value, err) : 0;
         if (rc < 0)

@@ -63,6 +63,85 @@ void config_print(const struct config *c, FILE *out)
         print_table(&c->table_sections[i], out);
 }
 
+/* --- the mapping alone ------------------------------------------------------------------------ */
+
+static bool of_mapping(const struct config_option *o)
+{
+    static const char *const names[] = {"table_name", "meta_table", "source_id"};
+
+    if (o->type == OPTION_LATER)
+        return false;
+    if (strcmp(o->section, "source") == 0 || option_of_table(o))
+        return true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(o->key, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static void print_assignment(const struct config_option *o, const void *base, FILE *out)
+{
+    _cleanup_buf_ struct buf line = {0};
+    const struct pairlist *pairs =
+        o->type == OPTION_PAIRS ? (const void *)((const char *)base + o->offset) : NULL;
+
+    for (size_t i = 0; pairs && i < pairs->count; i++) {
+        buf_printf(&line, "%s.", o->key);
+        ini_append_subkey(&line, pairs->items[i].key);
+        buf_lit(&line, " = ");
+        ini_append_value(&line, pairs->items[i].value);
+        buf_putc(&line, '\n');
+    }
+    if (!pairs) {
+        size_t start;
+        buf_printf(&line, "%s = ", o->key);
+        start = line.len;
+        setting_append(o, base, &line);
+        if (line.len == start)
+            return; /* empty: its default */
+        buf_putc(&line, '\n');
+    }
+    if (buf_ok(&line) && line.len)
+        fwrite(line.data, 1, line.len, out);
+}
+
+static void print_mapping_section(const char *section, const struct config *c, FILE *out)
+{
+    fprintf(out, "[%s]\n", section);
+    for (const struct config_option *o = config_options; o->section; o++)
+        if (of_mapping(o) && strcmp(o->section, section) == 0)
+            print_assignment(o, c, out);
+}
+
+static void print_mapping_table(const struct table_config *t, FILE *out)
+{
+    _cleanup_buf_ struct buf name = {0};
+    struct table_config plain;
+
+    ini_append_argument(&name, t->name);
+    if (!buf_ok(&name) || table_config_init(&plain, t->name, "", 0, NULL) < 0)
+        return;
+    fprintf(out, "[table %s]\n", name.data);
+    for (const struct config_option *o = config_options; o->section; o++)
+        if (option_of_table(o) && of_mapping(o) && !setting_equal(o, t, &plain))
+            print_assignment(o, t, out);
+    table_config_clear(&plain);
+}
+
+void config_print_mapping(const struct config *c, FILE *out)
+{
+    for (const struct option_section *s = config_sections; s->name; s++)
+        for (const struct config_option *o = config_options; o->section && !s->takes_name; o++)
+            if (of_mapping(o) && strcmp(o->section, s->name) == 0) {
+                print_mapping_section(s->name, c, out);
+                break;
+            }
+    for (size_t i = 0; i < c->table_section_count; i++)
+        print_mapping_table(&c->table_sections[i], out);
+}
+
+/* --- the sample ------------------------------------------------------------------------------- */
+
 static void print_comment(const char *text, FILE *out)
 {
     while (*text) {

@@ -98,6 +98,18 @@ int option_check_table_name(const char *value, struct err *err)
     return 0;
 }
 
+int option_check_price(const char *value, struct err *err)
+{
+    size_t whole = strspn(value, "0123456789"), fraction = 0;
+    struct shown text;
+
+    if (value[whole] == '.')
+        fraction = strspn(value + whole + 1, "0123456789") + 1;
+    if (whole == 0 || whole > 9 || fraction == 1 || fraction > 12 || value[whole + fraction])
+        return err_set(err, -EINVAL, "\"%s\" is not a price such as 0.625", shown(&text, value));
+    return 0;
+}
+
 int option_check_target(const char *value, struct err *err)
 {
     size_t n = strlen(value);

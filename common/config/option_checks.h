@@ -16,6 +16,8 @@ int option_check_namespace(const char *value, struct err *err);
 /* DynamoDB's table names with {table}, {Table} or {table-kebab} in them. */
 int option_check_table_name(const char *value, struct err *err);
 /* A DynamoDB table name: 3 to 255 of A-Z a-z 0-9 _ . - */
+/* A price: digits, at most one point. */
+int option_check_price(const char *value, struct err *err);
 int option_check_target(const char *value, struct err *err);
 /* table.column, where each side may be a glob. */
 int option_check_table_column(const char *value, struct err *err);

@@ -52,6 +52,10 @@ const struct option_section config_sections[] = {
     {"state", false,
      "The daemon's own file: what DynamoDB holds, dead letters, progress. Losing it loses no row,\n"
      "but costs a comparison with DynamoDB."},
+    {"price", false,
+     "What `syncctl migrate` reckons with. These are the public prices of us-east-1 at the date\n"
+     "below, before taxes, discounts and free tiers; keeping them current for your region and\n"
+     "contract is up to you: https://aws.amazon.com/dynamodb/pricing/"},
     {"control", false, "The socket on which syncctl and monitors ask."},
     {"log", false, "What the daemon tells, and in which form."},
     {"table", true,
@@ -103,8 +107,11 @@ const struct config_option config_options[] = {
              "target in the section of a table."},
     {.section = "dynamodb", .key = "meta_table", STRING(CONFIG, meta_table),
      .initial = "syncd-meta", .check = option_check_target,
-     .help = "DynamoDB table for what is syncd's own: the canary's item. Its key is id (S), kind (S).\n"
-             "Several daemons may share it."},
+     .help = "DynamoDB table for what is syncd's own: the schema and the canary's item. Its key is\n"
+             "id (S), kind (S). Several daemons may share it."},
+    {.section = "dynamodb", .key = "keep_schema", BOOL(CONFIG, keep_schema), .initial = "yes",
+     .help = "Keep the database's schema and the mapping in meta_table, where `syncctl restore`\n"
+             "finds them. no: what is in DynamoDB cannot be made a database again by itself."},
     {.section = "dynamodb", .key = "create_tables", BOOL(CONFIG, create_tables), .initial = "no",
      .help = "Create DynamoDB tables that do not exist."},
     {.section = "dynamodb", .key = "billing_mode", ENUM(CONFIG, billing_mode, billing_names),
@@ -118,6 +125,9 @@ const struct config_option config_options[] = {
     {.section = "dynamodb", .key = "max_requests_in_flight",
      INT(CONFIG, max_requests_in_flight, 1, 64), .initial = "8", .reloadable = true,
      .help = "How many requests, of up to 25 items each, may be under way at once (1 to 64)."},
+    {.section = "dynamodb", .key = "batch_size", INT(CONFIG, batch_size, 1, 25), .initial = "25",
+     .reloadable = true,
+     .help = "How many items a request holds at most (1 to 25, DynamoDB's limit)."},
     {.section = "dynamodb", .key = "write_units_per_second",
      INT(CONFIG, write_units_per_second, 0, 1000000000), .initial = "0", .reloadable = true,
      .help = "Budget over all tables, in write units a second. 0: none."},
@@ -166,6 +176,23 @@ const struct config_option config_options[] = {
     {.section = "state", .key = "path", STRING(CONFIG, state_path), .check = option_check_path,
      .help = "Absolute path of that file. Empty: NAME.db in the directory that systemd gives\n"
              "($STATE_DIRECTORY), else .DATABASE-syncd.db beside the database."},
+
+    {.section = "price", .key = "currency", STRING(CONFIG, price_currency), .initial = "USD",
+     .reloadable = true, .help = "Of all prices here."},
+    {.section = "price", .key = "as_of", STRING(CONFIG, price_as_of), .initial = "2024-11-01",
+     .reloadable = true, .help = "When these prices were looked up; shown beside each estimate."},
+    {.section = "price", .key = "write_million", STRING(CONFIG, price_write_million),
+     .initial = "0.625", .reloadable = true, .check = option_check_price,
+     .help = "A million write units of tables billed PAY_PER_REQUEST."},
+    {.section = "price", .key = "read_million", STRING(CONFIG, price_read_million),
+     .initial = "0.125", .reloadable = true, .check = option_check_price,
+     .help = "A million read units of tables billed PAY_PER_REQUEST."},
+    {.section = "price", .key = "write_unit_hour", STRING(CONFIG, price_write_unit_hour),
+     .initial = "0.00065", .reloadable = true, .check = option_check_price,
+     .help = "A write unit of PROVISIONED capacity for an hour."},
+    {.section = "price", .key = "storage_gb_month", STRING(CONFIG, price_storage_gb_month),
+     .initial = "0.25", .reloadable = true, .check = option_check_price,
+     .help = "A gigabyte stored for a month."},
 
     {.section = "control", .key = "socket", STRING(CONFIG, socket), .check = option_check_socket,
      .example = "/run/syncd/syncd.sock",

@@ -20,7 +20,8 @@ enum operation_need {
     NEED_NOT,
     NEED_TABLES, /* on every table */
     NEED_CREATE, /* on every table, where create_tables = yes */
-    NEED_CANARY, /* on meta_table, where there is a canary */
+    NEED_META,   /* on meta_table, where it is used */
+    NEED_DATA,   /* on every table but meta_table */
 };
 
 struct ddb_operation {

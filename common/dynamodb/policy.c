@@ -31,7 +31,7 @@ static void print_arn(const struct policy_request *r, const char *table, struct 
                table);
 }
 
-/* Does the operation go with this statement: of the tables (`meta` false) or of the canary's? */
+/* Does the operation go with this statement: of the tables (`meta` false) or of meta_table? */
 static bool belongs(const struct policy_request *r, const struct ddb_operation *o, bool meta)
 {
     switch (o->need[r->purpose]) {
@@ -39,8 +39,10 @@ static bool belongs(const struct policy_request *r, const struct ddb_operation *
         return true;
     case NEED_CREATE:
         return r->create_tables;
-    case NEED_CANARY:
+    case NEED_META:
         return meta;
+    case NEED_DATA:
+        return !meta;
     case NEED_NOT:
         break;
     }
@@ -82,8 +84,7 @@ void policy_print(const struct policy_request *r, struct buf *out)
         [POLICY_VERIFY] = "SyncdVerify",
         [POLICY_RESTORE] = "SyncdRestore",
     };
-    /* Only the daemon and whoever makes tables have to do with the canary's. */
-    bool meta = r->meta_table && (r->purpose == POLICY_DAEMON || r->purpose == POLICY_TABLES);
+    bool meta = r->meta_table && r->purpose != POLICY_VERIFY;
 
     buf_lit(out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
     if (r->table_count)
@@ -91,7 +92,7 @@ void policy_print(const struct policy_request *r, struct buf *out)
     if (r->table_count && meta)
         buf_lit(out, ",\n");
     if (meta)
-        print_statement(r, "SyncdCanary", &r->meta_table, 1, true, out);
+        print_statement(r, "SyncdMeta", &r->meta_table, 1, true, out);
     buf_lit(out, "\n  ]\n}\n");
 }
 
@@ -118,6 +119,22 @@ static size_t word_after(const char *message, const char *mark, const char **out
 }
 
 /* "User: ARN is not authorized to perform: dynamodb:PutItem on resource: ARN because no …". */
+/* " --for verify": what the daemon does not need stands in another purpose's policy. */
+static void name_purpose(const char *action, size_t n, char out[32])
+{
+    const char *name = memchr(action, ':', n);
+
+    out[0] = '\0';
+    for (const struct ddb_operation *o = ddb_operations; name && o->name; o++) {
+        if (strlen(o->name) != n - (size_t)(name + 1 - action) ||
+            strncmp(o->name, name + 1, strlen(o->name)) != 0 || o->need[POLICY_DAEMON] != NEED_NOT)
+            continue;
+        for (int i = 0; i < POLICY_PURPOSES && !out[0]; i++)
+            if (o->need[i] != NEED_NOT)
+                snprintf(out, 32, " --for %s", purposes[i]);
+    }
+}
+
 void policy_explain_denied(const char *message, char *out, size_t size)
 {
     enum { MAX_ACTION = 64, MAX_ARN = 200 };
@@ -131,7 +148,10 @@ void policy_explain_denied(const char *message, char *out, size_t size)
         return;
     }
     bool ours = strncmp(action, "dynamodb:", 9) == 0;
-    char text[1024];
+    char text[1024], hint[128], purpose[32];
+    name_purpose(action, action_len, purpose);
+    snprintf(hint, sizeof hint, "; `syncctl iam-policy%s` prints the policy that is needed",
+             purpose);
     if (arn_len == 0 || arn_len > MAX_ARN)
         snprintf(text, sizeof text, "%.*s is not allowed", (int)action_len, action);
     else
@@ -139,8 +159,7 @@ void policy_explain_denied(const char *message, char *out, size_t size)
                  (int)arn_len, arn);
     size_t n = strlen(text);
     snprintf(text + n, sizeof text - n, "%s%s%.300s",
-             ours ? "; `syncctl iam-policy` prints the policy that is needed"
-                  : "; the table's key or another service asks for it: allow it by hand",
+             ours ? hint : "; the table's key or another service asks for it: allow it by hand",
              because ? " (DynamoDB: " : "", because ? because : "");
     n = strlen(text);
     snprintf(text + n, sizeof text - n, "%s", because ? ")" : "");

@@ -12,9 +12,9 @@ enum { POLICY_MANAGED_MAX = 6144 };
 struct policy_request {
     enum policy_purpose purpose;
     const char *partition, *region, *account; /* aws, us-west-2, 123456789012 or "*" */
-    const char *const *tables;                /* names, each once; the canary's not among them */
+    const char *const *tables;                /* names, each once; meta_table not among them */
     size_t table_count;
-    const char *meta_table; /* where the canary's item goes; NULL: there is no canary */
+    const char *meta_table; /* where syncd's own items go; NULL: there are none */
     bool create_tables;
 };
 

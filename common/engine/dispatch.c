@@ -122,6 +122,11 @@ static bool goes_alone(const struct target *t)
     return t->alone || t->failures;
 }
 
+static size_t batch_items(const struct engine *e)
+{
+    return e->config.batch_items ? e->config.batch_items : BATCH_MAX_ITEMS;
+}
+
 static void fill(struct engine *e, struct batch *b, usec now, struct actions *out)
 {
     size_t bytes = 0;
@@ -135,7 +140,7 @@ static void fill(struct engine *e, struct batch *b, usec now, struct actions *ou
         size_t before = b->request.count;
         /* One write may overdraw a bucket, else those that cost more than its rate never went. */
         while (!list_empty(&t->ready) && !full && limiter_more(&t->limiter)) {
-            if (b->request.count == BATCH_MAX_ITEMS || !more_units(e) ||
+            if (b->request.count == batch_items(e) || !more_units(e) ||
                 !take(e, b, list_first(&t->ready, struct entry, link), &bytes, now, out))
                 full = true;
         }
@@ -158,7 +163,7 @@ static size_t sendable(struct engine *e, usec now)
 /* A batch that is not full waits for company only while others are in flight. */
 static bool worth_sending(struct engine *e, size_t ready, usec now)
 {
-    if (ready >= BATCH_MAX_ITEMS || e->in_flight == 0)
+    if (ready >= batch_items(e) || e->in_flight == 0)
         return true;
     if (!e->partial_since)
         e->partial_since = now;

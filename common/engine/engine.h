@@ -43,6 +43,7 @@ struct engine;
 
 struct engine_config {
     unsigned max_in_flight; /* requests */
+    unsigned batch_items;   /* writes in a request, at most BATCH_MAX_ITEMS; 0: as many */
     size_t max_items;       /* pending writes: see engine_room() */
     size_t max_bytes;       /* memory of pending writes, likewise */
     usec linger;            /* wait for a fuller batch while requests are in flight */

@@ -246,7 +246,7 @@ static int name_key_part(struct plan_maker *m, size_t i, const char *configured,
                          const char *fallback)
 {
     struct key_attribute *to = &m->plan->schema.parts[i];
-    const char *name = plan_given(configured) ? configured : fallback;
+    const char *name = plan_given(configured) ? configured : fallback ? fallback : "";
 
     if (strlen(name) > MAX_KEY_NAME)
         return plan_refuse(m, "the key attribute's name \"%.40s…\" is longer than %d bytes", name,

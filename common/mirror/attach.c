@@ -82,6 +82,7 @@ int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *o
     }
     t->view.name = t->name;
     t->view.schema = &t->schema;
+    owned_recall(m, t);
     suspects_recall_target(m, t);
     *out = m->target_count++;
     return 0;
@@ -452,8 +453,9 @@ static int order_given(struct mirror *m)
 
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    m->detached = detached == 1;
-    m->uninstalled = detached == 2;
+    m->detached = detached == ORDER_DETACH || detached == ORDER_HAND_OVER;
+    m->handed_over = detached == ORDER_HAND_OVER;
+    m->uninstalled = detached == ORDER_UNINSTALL;
     return detached != 0;
 }
 

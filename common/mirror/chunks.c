@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
 

@@ -173,6 +173,8 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     rc = why ? compare_all(m, why, behind) : SQLITE_OK;
     if (rc == SQLITE_OK && lost && suspects_unknown(m, m->force_upto) < 0)
         rc = STATE_FAILED;
+    if (rc == SQLITE_OK && (lost || behind) && owned_all_anew(m) < 0)
+        rc = STATE_FAILED;
     if (rc == SQLITE_OK && store_nonces(m, &head) < 0)
         rc = STATE_FAILED;
     return rc;

@@ -5,7 +5,8 @@
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
  * tried again), split.c and chunks.c (rows that become several items), offer.c (a row becomes a
  * write), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes of
- * uncertain outcome), windows.c (those of a killed process), ack.c, targets.c, orders.c, view.c.
+ * uncertain outcome), windows.c (those of a killed process), ack.c, targets.c,
+ * owned.c (whose a target is), survey.c (whose its items are), orders.c, mend.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -45,6 +46,7 @@ enum {
 #define ACK_ROLLBACK    (3 * USEC_PER_SEC)
 #define ACK_BUSY_RETRY  (100 * USEC_PER_MSEC)
 #define STORE_RETRY     (1 * USEC_PER_SEC)
+#define HELD_LOOK       (5 * 60 * USEC_PER_SEC) /* others may have cleaned up */
 enum { ACK_ENTRIES = 10000 };
 /* A table parked for longer, or with more entries waiting, holds the journal no more. */
 #define PARKED_PATIENCE (60 * USEC_PER_SEC)
@@ -54,6 +56,9 @@ enum { PARKED_ENTRIES = 100000 };
  * load was interrupted before. */
 #define COOKIE_PARKED        INT64_MIN
 #define COOKIE_PARKED_UNSURE (INT64_MIN + 1)
+
+/* What an operator has ordered, as "detached" in the store. */
+enum { ORDER_NONE, ORDER_DETACH, ORDER_UNINSTALL, ORDER_HAND_OVER };
 
 /* Among SQLite's result codes of the user's database: our own state file failed. */
 enum { STATE_FAILED = SQLITE_INTERNAL };
@@ -80,6 +85,14 @@ struct target_slot {
     bool split;     /* rows of some table may become several items: see split.h */
     bool waiting;   /* to be opened once the state file can be written */
     enum shaken shaken;
+    /* whose it is: survey.c */
+    unsigned owned; /* OWNED_ bits, as in the store */
+    bool made;      /* just now, by us: nothing is in it */
+    bool ahead;     /* its marker is of a later life than the state file */
+    bool marking, marked;
+    bool found; /* in the survey under way: items of ours that were not known */
+    usec held_at, survey_retry;
+    char example[80]; /* key of the first foreign item */
 };
 
 struct table_slot {
@@ -104,6 +117,7 @@ struct table_slot {
     int64_t extras, items; /* items without a row, of how many; counted before any is deleted */
     bool reading_done;     /* the current phase has read everything; its spans are still out */
     uint64_t page;
+    int64_t rows_read; /* by this load; an interrupted one began with the items known then */
     struct track load_track;
 
     bool skipped;     /* the reader passes over its entries; they are read again from lag_seq */
@@ -206,7 +220,7 @@ struct mirror {
 
     enum source_problem problem;
     struct err problem_text;
-    bool attached, detached, uninstalled, paused, ever_attached;
+    bool attached, detached, handed_over, uninstalled, paused, ever_attached;
     usec paused_until;    /* Unix us; USEC_NEVER: until resumed; 0: not paused */
     bool unclean;         /* the last process of this state file was killed */
     bool fresh_waiting;   /* some target is opening */
@@ -491,6 +505,8 @@ void loader_recall(struct mirror *m, struct table_slot *t);
 int loader_remember(struct mirror *m, const struct table_slot *t);
 
 /* targets.c */
+/* It can be written, as far as the edge knows. */
+void targets_open(struct mirror *m, usec now, uint32_t i);
 /* Open targets that waited for the state file to say that they are new. */
 void targets_open_fresh(struct mirror *m, usec now);
 /* Is it time that the tables of a target let go of the journal? */
@@ -498,6 +514,48 @@ bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i);
 /* On disk: those tables will be compared. From then on nothing is held for them. All their entries
  * up to m->watermark that may have been on their way are suspects. 0 or negative. */
 int targets_let_go(struct mirror *m, uint32_t i);
+
+/* owned.c */
+enum {
+    OWNED_SEEN = 1,    /* its items were looked at before it was first written */
+    OWNED_ADOPTED = 2, /* it may be written though there are items of others */
+    OWNED_ALONE = 4,   /* there were none */
+    OWNED_AGAIN = 8,   /* to be looked at once no write of an earlier process can come any more */
+    OWNED_TAKE = 16,   /* whoever its marker names */
+    OWNED_HANDED = 32, /* handed over: nothing is to be written there */
+    OWNED_BACK = 64,   /* taken back, which its marker does not say yet */
+};
+/* What the store knows of a target, when it is first known here. */
+void owned_recall(struct mirror *m, struct target_slot *t);
+int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
+/* What is known of the items of every target is not all: the state file was lost, or is an older
+ * one. 0 or negative; durable. */
+int owned_all_anew(struct mirror *m);
+/* It is an older one as far as this target goes. 0 or negative; durable. */
+int owned_behind(struct mirror *m, uint32_t i);
+/* Items may be there that nobody knows of. 0 or negative; to be made durable by the caller. */
+int owned_again(struct mirror *m, struct target_slot *t);
+/* Is anything still to be looked at? */
+bool owned_to_see(const struct mirror *m);
+bool owned_is_canarys(const struct mirror *m, uint32_t i);
+void owned_hold_foreign(struct mirror *m, usec now, uint32_t i);
+void owned_hold_handed(struct mirror *m, usec now, uint32_t i);
+/* The operator takes up those that are held. Returns how many. */
+int owned_approve(struct mirror *m);
+/* All of them, held or not. 0 or negative; durable. */
+int owned_adopt_all(struct mirror *m);
+bool owned_any_held(const struct mirror *m);
+/* Nothing is to be written any more; or again, whatever others wrote meanwhile. 0 or negative;
+ * durable. */
+int owned_hand_over(struct mirror *m);
+int owned_take_back(struct mirror *m);
+
+/* survey.c */
+/* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
+bool survey_gate(struct mirror *m, usec now, uint32_t i);
+/* Once a second: begin what is due. */
+void survey_turn(struct mirror *m);
+void survey_parked(struct target_slot *t);
 
 /* windows.c: what a killed process may have left on its way */
 /* What the process before this one left; what it may have sent. */
@@ -562,6 +620,10 @@ int orders_withdraw(struct mirror *m);
 int orders_forget_letters(struct mirror *m);
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */
 int orders_recheck_letters(struct mirror *m, usec now, uint32_t table);
+
+/* mend.c */
+/* When the table was last seen to be equal, Unix seconds; 0: never, as far as is known. */
+int64_t mend_verified(const struct mirror *m, const struct table_slot *t);
 
 /* records.c */
 /* "id=7": the key of a row, for people. */

@@ -293,6 +293,10 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
 
     if (PLANTED(SWEEP_SKIPPED))
         return SQLITE_OK;
+    /* Of no row that could be looked up: a write on its way tells. */
+    if (rc == SQLITE_OK && mine && !d->row_key_len && !p->t->plan->plain_key &&
+        split_has(m, p->t->target, d->key, d->key_len))
+        return rc;
     if (rc == SQLITE_OK && mine)
         rc = has_row(p, d, key, &yes);
     if (rc != SQLITE_OK || !mine || yes)
@@ -406,6 +410,11 @@ static int page_body(struct page *p, bool *end)
         buf_clear(&t->cursor);
     /* Also after an interruption, when this load's own items are among them. */
     if (t->load == LOAD_ROWS && t->page == 0)
+        t->rows_read =
+            t->cursor.len
+                ? store_digest_count_of(p->m->store, p->m->targets[t->target]->store_id, t->id)
+                : 0;
+    if (t->load == LOAD_ROWS && t->page == 0)
         t->had_items = store_digest_count(p->m->store, p->m->targets[t->target]->store_id) != 0 ||
                        split_oldest(p->m, t->target) < t->load_serial;
     if (t->load == LOAD_ROWS && t->page == 0 && t->had_items && !t->cursor.len)
@@ -451,6 +460,8 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         barrier_read(m);
         p.span->end = end;
         buf_append(&p.span->cursor, t->cursor.data, t->cursor.len);
+        if (t->load == LOAD_ROWS)
+            t->rows_read += (int64_t)p.rows;
         if (rc == SQLITE_OK)
             t->reading_done = end;
         m->moved++;

@@ -84,6 +84,7 @@ void mirror_tick(struct mirror *m)
     struct err err = {0};
     struct stamp s;
 
+    survey_turn(m);
     if (m->source ? source_check_file(m->source, &err) == SOURCE_OK : !m->attached) {
         /* The application may have changed it; a lock is no news, and asking would be in the way of
          * writers that reading gives way to. */
@@ -239,6 +240,8 @@ unsigned mirror_work(struct mirror *m, usec now)
     bool open = barrier_open(m);
     m->reread = false;
     unsigned bits = work(m, now);
+    if (m->json.cap > READ_BYTES / 4) /* of a row that was too large for an item */
+        buf_free(&m->json);
     if (open && !m->reread) /* nothing can be read now */
         reread_slice(m, now, MIRROR_BUSY);
     if (engine_asks(m->engine) && barrier_open(m) && !(bits & MIRROR_LATER))
@@ -322,6 +325,7 @@ static struct engine_config engine_settings(const struct config *c)
 {
     return (struct engine_config){
         .max_in_flight = (unsigned)c->max_requests_in_flight,
+        .batch_items = (unsigned)c->batch_size,
         .max_items = ENGINE_ITEMS,
         .max_bytes = ENGINE_BYTES,
         .linger = c->linger,

@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "engine/engine.h"
 #include "source/capture.h"
+#include "source/schema_dump.h"
 #include "source/source.h"
 #include "state/store.h"
 
@@ -40,6 +41,15 @@ struct mirror_edge {
     void (*note)(void *arg, enum log_level level, const char *code, const char *text);
     /* The set of targets changed: see mirror_target_count(). */
     void (*targets_changed)(void *arg);
+    /* Look at the key of every item of the target's table, read consistently, from the start:
+     * answer page by page with mirror_survey_page(), or with mirror_survey_failed(). It replaces
+     * one of that target that is under way. NULL: nobody looks, and what a table holds is taken on
+     * trust.
+     */
+    void (*survey)(void *arg, uint32_t target);
+    /* Write down, where other machines see it, that the target is ours: answer with
+     * mirror_target_marked(). NULL: nothing is written. */
+    void (*mark)(void *arg, uint32_t target);
     /* What time it is for the service, Unix us: at the latest, or at the earliest, as far as can be
      * told. NULL: the wall clock. */
     usec (*service_time)(void *arg, bool latest);
@@ -114,8 +124,19 @@ struct mirror_target {
     bool open;
     bool looked; /* the edge has said open or parked since the start */
     bool parked;
+    bool held;        /* parked until the operator says what is to become of it */
     char reason[400]; /* why it is parked */
     char code[64];
+    /* Of the items in it, as far as it was looked at since the start. */
+    bool alone;     /* none but ours were there when it was first written */
+    bool surveying; /* it is being looked at */
+    bool owing;     /* it is to be looked at (once more) */
+    bool handed_over;
+    bool take_over;   /* ordered to be ours, whoever has it */
+    bool taken_back;  /* and though it was handed over */
+    bool adopted;     /* ordered to be written though there are foreign items */
+    int64_t foreign;  /* items of others that were met; -1: not known */
+    char unseen[400]; /* why it could not be looked at; "": it could */
 };
 uint32_t mirror_target_count(const struct mirror *m);
 const struct mirror_target *mirror_target(const struct mirror *m, uint32_t i);
@@ -127,6 +148,50 @@ double mirror_target_limit(const struct mirror *m, uint32_t i);
 void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *identity, bool made);
 void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *code,
                           const char *reason);
+
+/* --- whose a target is: survey.c ---------------------------------------------------------------
+ *
+ * Before the first write into a table, and when the state file was lost or is an older one, every
+ * item there is looked at. What is ours (mapping/ours.h) and not known is then known as an item
+ * that may be there, so that a comparison deletes it when it has no row. What is not ours holds the
+ * first load until the operator adopts the table, and is never touched. After a kill or a loss,
+ * once no write of before can come any more, it is looked at once more beside the running work. */
+
+/* What stands in the marker of the target, before it is opened. */
+struct mirror_marker {
+    bool alone; /* marked as ours alone */
+    bool ahead; /* by a later life of this database than the state file knows */
+};
+void mirror_target_marker(struct mirror *m, uint32_t i, const struct mirror_marker *found);
+/* It was written, or cannot be for now. */
+void mirror_target_marked(struct mirror *m, usec now, uint32_t i);
+/* Its marker says that it is somebody else's, or handed over: nothing is sent there before the
+ * operator says so. `why`: a sentence. */
+void mirror_target_held(struct mirror *m, usec now, uint32_t i, bool handed_over, const char *why);
+
+/* A page of canonical keys (item_key()), each behind its length as size_t. Returns false when no
+ * more are wanted, and after the last. */
+bool mirror_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf *keys, bool last);
+/* It will not come to an end, for want of a right or the like. */
+void mirror_survey_failed(struct mirror *m, usec now, uint32_t i, const char *code,
+                          const char *why);
+/* Lives of the state file, each with a name of its own, in DynamoDB's marker too. */
+enum { MIRROR_GENERATION = 2 * CAPTURE_ID_SIZE + 1 };
+/* This life's, made durable as one that the target's marker may hold, beside the one that is found
+ * there ("": none). 0 or -EIO. */
+int mirror_generation(struct mirror *m, uint32_t i, const char *found, char out[MIRROR_GENERATION]);
+/* Is it one that this state file may have written there? */
+bool mirror_generation_known(struct mirror *m, uint32_t i, const char *generation);
+/* Has the state file ever written one there? */
+bool mirror_generation_any(struct mirror *m, uint32_t i);
+/* source_id, where every key of the target's tables holds it; else "": the table is one database's.
+ * Valid as long as the configuration. */
+const char *mirror_target_source(const struct mirror *m, uint32_t i);
+struct mirror_identity {
+    char id[MIRROR_GENERATION], host[MIRROR_GENERATION]; /* hexadecimal digits */
+    const char *path;
+};
+void mirror_identity(const struct mirror *m, struct mirror_identity *out);
 
 /* --- making outcomes durable ------------------------------------------------------------------ */
 
@@ -154,13 +219,48 @@ int mirror_adopt(struct mirror *m, struct err *err);
 int mirror_uninstall(struct mirror *m, struct err *err);
 /* Compare and send differences; `full`: send every row. -ENOENT: no such table. */
 int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err);
-/* Let held comparisons delete what they would, and take up a database that is held. Returns how
- * many of them. */
+/* Let held comparisons delete what they would, and take up a database and targets that are held.
+ * Returns how many of them. Targets are to be looked at again by the caller. */
 int mirror_approve(struct mirror *m);
+/* Others write DynamoDB from now on: take the triggers out, and send nothing to any target, also by
+ * a later process; or take all of it up again, where what DynamoDB holds is not known any more. */
+int mirror_hand_over(struct mirror *m, struct err *err);
+int mirror_take_back(struct mirror *m, struct err *err);
 /* Read the row again and send it. id 0: all. Returns how many, or negative when none could be read.
  */
 int mirror_dead_letters_retry(struct mirror *m, usec now, int64_t id);
 int mirror_dead_letters_discard(struct mirror *m, int64_t id);
+
+/* --- what a comparison from outside found (mend.c) ----------------------------------------------
+ */
+
+struct mirror_key {
+    const void *bytes;
+    size_t len;
+};
+/* What is known of an item by its canonical remote key. 0, or -ENOENT: no such table. */
+struct mirror_item {
+    bool pending;     /* a write of it is on its way, or waits */
+    bool unconfirmed; /* an older write of it may yet be carried out */
+    bool known;       /* it is one that we have written, or are to */
+    bool live;        /* its table is neither loading nor compared, parked or held */
+};
+int mirror_item_look(struct mirror *m, const char *table, const void *key, size_t n,
+                     struct mirror_item *out, struct err *err);
+/* Put the rows with these row keys (value_encode()) into the journal, so that they are sent
+ * whatever is thought to be known of their items. Returns how many there are; -ENOENT: no such
+ * table, -EBUSY: the database is locked, else negative. */
+int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_key *rows, size_t n,
+                     struct err *err);
+/* Items by their canonical remote keys that no row has: those that are ours are deleted by the
+ * table's next sweep, which begins now, if no row has them then. `rows`: the row key that was read
+ * in each, may be empty. Returns how many are ours, or negative as above. */
+int mirror_mend_extra(struct mirror *m, const char *table, const struct mirror_key *keys,
+                      const struct mirror_key *rows, size_t n, struct err *err);
+
+/* Both sides of the table were seen to be equal by who began to look then (Unix seconds). 0,
+ * -ENOENT, or -EIO: it cannot be kept. */
+int mirror_verified(struct mirror *m, const char *table, int64_t at, struct err *err);
 
 /* --- what is known ---------------------------------------------------------------------------- */
 
@@ -171,7 +271,12 @@ struct mirror_table_view {
     uint64_t pending, items_put, items_deleted;
     int64_t dead_letters;
     bool mirrored;
-    int64_t held_deletes, held_items; /* state held: it would delete so many of so many */
+    int64_t rows_read; /* by the load: of one that was interrupted before, about as many more */
+    int64_t held_deletes, held_items; /* state held: it would delete so many of so many; 0 of 0:
+                                         its target is held, see reason */
+    int64_t verified; /* when both sides were last seen to be equal, Unix seconds; 0: never */
+    int64_t foreign; /* items of others in its target, when it was looked at last; -1: not since the
+                        start */
 };
 
 /* What may stand still, each for causes of its own. */
@@ -190,7 +295,8 @@ struct mirror_motion {
 
 struct mirror_view {
     bool attached, detached, uninstalled, paused;
-    bool held; /* the database is not the one that we know: nothing is read or sent */
+    bool handed_over; /* and therefore detached */
+    bool held;        /* the database is not the one that we know: nothing is read or sent */
     const char *held_text;
     bool connected; /* false: resting, or nothing to be connected to */
     uint64_t wakeups;
@@ -238,10 +344,21 @@ void mirror_canary_id(const struct mirror *m, char out[MIRROR_CANARY_ID]);
  */
 const char *mirror_canary_stopped(const struct mirror *m);
 
+/* --- the schema, to be kept beside the items
+ * ---------------------------------------------------- */
+
+/* The schema's version as it was attached: with another one the dump may be another. False: not
+ * attached now. */
+bool mirror_schema_known(const struct mirror *m, int64_t *version);
+/* Append the dump (source/schema_dump.h). 0; -EAGAIN: not now; -ENOMEM. */
+int mirror_schema_dump(struct mirror *m, struct buf *json, char version[SCHEMA_DUMP_VERSION_SIZE]);
+
 /* Takes a fresh look at the journal. */
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out);
 size_t mirror_table_count(const struct mirror *m);
 void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out);
+/* How that table is mapped; NULL where it is not. */
+const struct table_plan *mirror_plan(const struct mirror *m, size_t i);
 /* Give caches of both databases back. */
 void mirror_release_memory(struct mirror *m);
 struct store *mirror_store(const struct mirror *m);

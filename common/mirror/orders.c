@@ -53,7 +53,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
     m->attached = false;
     journal_close(take_ptr(m->journal));
     m->source->patience = ORDER_PATIENCE;
-    int sq = capture_remove(m->source, order == 2);
+    int sq = capture_remove(m->source, order == ORDER_UNINSTALL);
     m->source->patience = 0;
     if (sq != SQLITE_OK) {
         source_problem_of(m->source, sq, "taking the triggers out", err);
@@ -63,19 +63,20 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
     }
     FAILPOINT("triggers_removed");
     mirror_close_source(m);
-    m->detached = order == 1;
-    m->uninstalled = order == 2;
+    m->detached = order != ORDER_UNINSTALL;
+    m->handed_over = order == ORDER_HAND_OVER;
+    m->uninstalled = order == ORDER_UNINSTALL;
     return 0;
 }
 
 int mirror_detach(struct mirror *m, struct err *err)
 {
-    return take_out(m, 1, err);
+    return take_out(m, ORDER_DETACH, err);
 }
 
 int mirror_uninstall(struct mirror *m, struct err *err)
 {
-    return take_out(m, 2, err);
+    return take_out(m, ORDER_UNINSTALL, err);
 }
 
 int mirror_attach_order(struct mirror *m, struct err *err)
@@ -93,7 +94,7 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     FAILPOINT("attach_ordered");
     m->reattaching |= before != 0 || m->uninstalled;
     m->held = false;
-    m->detached = m->uninstalled = m->attached = false;
+    m->detached = m->uninstalled = m->handed_over = m->attached = false;
     m->ever_attached = false; /* the journal is judged anew, as at a start */
     if ((rc = orders_need_source(m, err)) < 0)
         return rc;
@@ -109,8 +110,33 @@ int mirror_attach_order(struct mirror *m, struct err *err)
 
 int mirror_adopt(struct mirror *m, struct err *err)
 {
-    m->adopting = true;
-    return mirror_attach_order(m, err);
+    /* Where only DynamoDB tables are held the database stays who it is. */
+    m->adopting = m->held || !owned_any_held(m);
+    int rc = mirror_attach_order(m, err);
+
+    if (rc == 0 && owned_adopt_all(m) < 0)
+        rc = err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                     store_error(m->store));
+    return rc;
+}
+
+int mirror_hand_over(struct mirror *m, struct err *err)
+{
+    if (owned_hand_over(m) < 0)
+        return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                       store_error(m->store));
+    FAILPOINT("handed_over");
+    return take_out(m, ORDER_HAND_OVER, err);
+}
+
+int mirror_take_back(struct mirror *m, struct err *err)
+{
+    int rc = mirror_attach_order(m, err);
+
+    if (rc == 0 && owned_take_back(m) < 0)
+        rc = err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
+                     store_error(m->store));
+    return rc;
 }
 
 int mirror_resync(struct mirror *m, const char *table, bool full, struct err *err)
@@ -149,7 +175,7 @@ static int approve_database(struct mirror *m)
 
 int mirror_approve(struct mirror *m)
 {
-    int count = approve_database(m);
+    int count = approve_database(m) + owned_approve(m);
 
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];

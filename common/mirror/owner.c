@@ -103,12 +103,15 @@ int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *w
 
 bool owner_unknown(struct mirror *m, const struct table_slot *t)
 {
-    uint8_t digest[STORE_DIGEST_SIZE];
+    _cleanup_buf_ struct buf row_key = {0};
     uint32_t table;
 
-    if (split_has(m, t->target, m->key.data, m->key.len) ||
-        store_digest_get(m->store, m->targets[t->target]->store_id, m->key.data, m->key.len, digest,
-                         &table))
+    if (split_has(m, t->target, m->key.data, m->key.len))
+        return false;
+    /* A survey may know of the item, but not of which row it is. */
+    if (store_digest_owner(m->store, m->targets[t->target]->store_id, m->key.data, m->key.len,
+                           &table, &row_key) > 0 &&
+        (row_key.len || t->plan->plain_key))
         return false;
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].plan && m->tables[i].target == t->target && m->tables[i].load == LOAD_ROWS)

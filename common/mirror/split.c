@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
 
@@ -245,14 +244,12 @@ static void offer_chunks(struct mirror *m, usec now, struct split *s)
         engine_reserve(m->engine, s->target, -(ptrdiff_t)memory);
         s->reserved -= memory;
     }
-    FAILPOINT("chunks_offered");
 }
 
 static void offer_head(struct mirror *m, usec now, struct split *s)
 {
     if (split_offer(m, now, s->head) < 0)
         return;
-    FAILPOINT("head_offered");
     s->head = NULL;
     split_free(m, s);
 }

@@ -21,6 +21,15 @@ double mirror_target_limit(const struct mirror *m, uint32_t i)
     return engine_limit(m->engine, i);
 }
 
+/* Another was known under its name. */
+static bool another_than_known(struct mirror *m, const struct target_slot *t)
+{
+    _cleanup_buf_ struct buf known = {0};
+
+    return store_target_identity(m->store, t->store_id, &known) == 0 && known.len &&
+           (known.len != strlen(t->identity) || memcmp(known.data, t->identity, known.len) != 0);
+}
+
 /* It is another table: what we knew of its items is void, and its tables are loaded again. On disk
  * before anything is sent there, or a stale digest could spare a row that is not there. */
 static int forget_items(struct mirror *m, uint32_t i)
@@ -35,7 +44,13 @@ static int forget_items(struct mirror *m, uint32_t i)
         any |= m->tables[k].plan && m->tables[k].target == i;
     if (!any && !m->attached)
         return -EAGAIN; /* attaching has come to nothing so far: its tables are not known */
+    bool replaced = t->made || another_than_known(m, t);
     if ((rc = store_target_identify(m->store, t->store_id, t->identity)) < 0)
+        return records_kept(m, rc);
+    if (replaced && t->owned & ~(unsigned)OWNED_HANDED &&
+        (rc = owned_put(m, t, t->owned & OWNED_HANDED)) < 0)
+        return records_kept(m, rc);
+    if (t->made && (rc = owned_put(m, t, t->owned | OWNED_SEEN | OWNED_ALONE)) < 0)
         return records_kept(m, rc);
     int64_t count = store_digest_count(m->store, t->store_id);
     if (count < 0)
@@ -89,21 +104,26 @@ static int take_up(struct mirror *m, uint32_t i)
     return 0;
 }
 
-static void open_target(struct mirror *m, usec now, uint32_t i)
+void targets_open(struct mirror *m, usec now, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    t->opening = (t->fresh && forget_items(m, i) < 0) || take_up(m, i) < 0 || suspects_begin(m) < 0;
+    t->opening = t->fresh && forget_items(m, i) < 0;
+    if (!t->opening && t->fresh) {
+        FAILPOINT("target_forgotten");
+        t->fresh = t->made = false;
+    }
+    t->opening = t->opening || (t->ahead && owned_behind(m, i) < 0);
+    if (!t->opening && !survey_gate(m, now, i))
+        return;
+    t->opening = t->opening || take_up(m, i) < 0 || suspects_begin(m) < 0;
     if (t->opening) {
         m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
         return;
     }
-    if (t->fresh)
-        FAILPOINT("target_forgotten");
-    t->fresh = false;
     t->view.open = true;
-    t->view.parked = false;
+    t->view.parked = t->view.held = false;
     t->view.reason[0] = t->view.code[0] = '\0';
     FAILPOINT("target_opened");
     if (!was_open)
@@ -116,9 +136,11 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *iden
 
     m->now = now;
     t->view.looked = true;
+    t->marking = false;
     snprintf(t->identity, sizeof t->identity, "%s", identity);
+    t->made |= made;
     t->fresh |= made || is_another(m, t);
-    open_target(m, now, i);
+    targets_open(m, now, i);
 }
 
 void targets_open_fresh(struct mirror *m, usec now)
@@ -128,7 +150,7 @@ void targets_open_fresh(struct mirror *m, usec now)
     m->fresh_waiting = false;
     for (uint32_t i = 0; i < m->target_count; i++)
         if (m->targets[i]->opening)
-            open_target(m, now, i);
+            targets_open(m, now, i);
 }
 
 /* Its changes stay in the journal and are read again from here on; the others flow past them. */
@@ -174,8 +196,9 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
     bool was_open = t->view.open;
 
     t->opening = false;
-    t->view.open = false;
+    t->view.open = t->view.held = false;
     t->view.looked = t->view.parked = true;
+    survey_parked(t);
     snprintf(t->view.code, sizeof t->view.code, "%s", code);
     snprintf(t->view.reason, sizeof t->view.reason, "%s", reason);
     snprintf(t->then, sizeof t->then, "%s; once it can be written again the table is compared",

@@ -155,6 +155,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
         rest_wake(m);
     struct mirror_view v = {.attached = m->attached && m->problem == SOURCE_OK,
                             .detached = m->detached,
+                            .handed_over = m->handed_over,
                             .uninstalled = m->uninstalled,
                             .paused = m->paused,
                             .loading = loader_pending(m),
@@ -189,7 +190,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                   !v.loading && !v.state_broken && !m->barrier.failed && all_open(m) &&
                   v.journal_entries == 0 && v.watermark >= v.journal_max && v.engine.items == 0 &&
                   list_empty(&m->splits) && !m->probation && !dropped_to_delete(m) &&
-                  v.unconfirmed == 0;
+                  v.unconfirmed == 0 && !owned_to_see(m);
     if (v.converged || !m->converged_at)
         m->converged_at = now;
     v.converged_at = m->converged_at;
@@ -221,6 +222,8 @@ static const char *state_of(const struct mirror *m, const struct table_slot *t)
         return "detached";
     if (m->held)
         return "held";
+    if (target->held)
+        return "held";
     if (target->parked)
         return "parked";
     if (!target->open)
@@ -239,9 +242,15 @@ static void view_dropped(const struct dropped *d, struct mirror_table_view *out)
         .target = d->table.plan->target,
         .state = "dropped",
         .mirrored = true,
+        .foreign = -1,
         .reason = d->deleting ? "dropped from the database; its items are being deleted"
                               : "gone from the database; dropped when it stays so for a minute",
     };
+}
+
+const struct table_plan *mirror_plan(const struct mirror *m, size_t i)
+{
+    return i < shown_count(m) ? m->tables[i + (i >= m->canary)].plan : NULL;
 }
 
 void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out)
@@ -260,13 +269,18 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
         .items_put = t->items_put,
         .items_deleted = t->items_deleted,
         .mirrored = t->plan != NULL,
+        .rows_read = t->rows_read,
+        .foreign = t->plan ? m->targets[t->target]->view.foreign : -1,
         .held_deletes = t->held ? t->extras : 0,
-        .held_items = t->items,
+        .held_items = t->held ? t->items : 0,
     };
     if (!t->plan)
         return;
     out->pending = engine_pending(m->engine, t->target);
     out->dead_letters = letters_of(m, t->id);
+    out->verified = mend_verified(m, t);
     if (m->targets[t->target]->view.parked)
-        out->reason = t->let_go ? m->targets[t->target]->then : m->targets[t->target]->view.reason;
+        out->reason = t->let_go && !m->targets[t->target]->view.held
+                          ? m->targets[t->target]->then
+                          : m->targets[t->target]->view.reason;
 }

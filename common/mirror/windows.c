@@ -92,7 +92,9 @@ int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how)
         return 0;
     t->shaken = how;
     shaken_name(t, name);
-    return records_kept(m, store_put_int(m->store, name, how));
+    int rc = records_kept(m, store_put_int(m->store, name, how));
+    /* What was on its way for the first time is known to nobody, should its row be gone. */
+    return rc == 0 && how == SHAKEN_ROWS ? owned_again(m, t) : rc;
 }
 
 int suspects_shake_all(struct mirror *m)
@@ -124,7 +126,7 @@ int suspects_unknown(struct mirror *m, int64_t max)
     m->suspects.window = max;
     m->suspects.window_until = m->suspects.begun ? horizon_from_now(m) : USEC_NEVER;
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
-        rc = suspects_shake(m, m->targets[i], SHAKEN_ENTRIES);
+        rc = suspects_shake(m, m->targets[i], SHAKEN_ROWS);
     return rc < 0 ? rc : keep_window(m);
 }
 

@@ -123,6 +123,32 @@ int journal_max(struct journal *j, int64_t *max_seq)
     return rc;
 }
 
+int journal_add(struct journal *j, uint32_t table, const struct value *entry, size_t n)
+{
+    sqlite3_str *sql = sqlite3_str_new(j->source->db);
+    sqlite3_stmt *stmt = NULL;
+
+    sqlite3_str_appendall(sql, "INSERT INTO main._syncd_journal(t");
+    for (size_t i = 0; i < n; i++)
+        sqlite3_str_appendf(sql, ",k%d", (int)i);
+    sqlite3_str_appendf(sql, ") VALUES(%u", table);
+    for (size_t i = 0; i < n; i++)
+        sqlite3_str_appendf(sql, ",?%d", (int)i + 1);
+    sqlite3_str_appendall(sql, ")");
+    char *text = sqlite3_str_finish(sql);
+    int rc = text ? sqlite3_prepare_v2(j->source->db, text, -1, &stmt, NULL) : SQLITE_NOMEM;
+    sqlite3_free(text);
+    /* A key that is longer than any item's passes by a trigger, too. */
+    source_bound_values(j->source, false);
+    for (size_t i = 0; rc == SQLITE_OK && i < n; i++)
+        rc = rows_bind(stmt, (int)i + 1, &entry[i]);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    source_bound_values(j->source, true);
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 /* --- acknowledging ---------------------------------------------------------------------------- */
 
 static int put_sentinel(struct journal *j, int64_t seq, const uint8_t *nonce)

@@ -2,6 +2,7 @@
 #ifndef SYNCD_SOURCE_JOURNAL_H
 #define SYNCD_SOURCE_JOURNAL_H
 
+#include "mapping/value.h"
 #include "source/capture.h"
 
 struct journal {
@@ -40,6 +41,10 @@ struct journal_head {
 int journal_head(struct journal *j, struct journal_head *out);
 /* Highest seq; SQLITE_DONE when the journal is empty. */
 int journal_max(struct journal *j, int64_t *max_seq);
+
+/* Write an entry, as a trigger would: within a transaction of the caller's. An SQLite result code.
+ */
+int journal_add(struct journal *j, uint32_t table, const struct value *entry, size_t n);
 
 /* Take out entries with seq <= upto, about a thousand in one short transaction, and put the
  * sentinel with `nonce` in their place. *acked is where the sentinel stands now; it never moves

@@ -321,6 +321,19 @@ enum source_problem source_open(const char *path, struct source **out, struct er
     return SOURCE_OK;
 }
 
+enum source_problem source_open_patiently(const char *path, usec patience, struct source **out,
+                                          struct err *err)
+{
+    usec until = clock_monotonic() + patience;
+    enum source_problem p;
+
+    while ((p = source_open(path, out, err)) == SOURCE_LOCKED && clock_monotonic() < until)
+        usleep(USEC_PER_MSEC);
+    if (p == SOURCE_OK)
+        (*out)->patience = patience;
+    return p;
+}
+
 void source_close(struct source *s)
 {
     if (!s)

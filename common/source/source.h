@@ -58,6 +58,10 @@ enum { SOURCE_MAX_VALUE = 1024 * 1024 };
 
 /* Open and look at the schema once. SOURCE_OK and *out, or the problem and a sentence. */
 enum source_problem source_open(const char *path, struct source **out, struct err *err);
+/* The same, but waits so long for a lock that somebody holds: for jobs that have nothing else to
+ * do. Its statements wait as long. */
+enum source_problem source_open_patiently(const char *path, usec patience, struct source **out,
+                                          struct err *err);
 void source_close(struct source *s);
 
 /* Is the file at the path still the one that is open? SOURCE_OK, or SOURCE_MISSING when it is gone

@@ -12,6 +12,7 @@
 #define DRAW_EVERY  (USEC_PER_SEC / 10)
 #define LINE_EVERY  (5 * USEC_PER_SEC)
 #define SAMPLE_STEP USEC_PER_SEC
+#define SHORTEST    (USEC_PER_SEC / 5) /* to judge a rate by */
 enum { BAR_CELLS = 20, MIN_COLUMNS = 20 };
 
 struct bar bar_make(const struct ctl *ctl, const char *label, const char *things, const char *units,
@@ -42,10 +43,10 @@ static const struct bar_sample *oldest(const struct bar *b)
 static double rate(const struct bar *b, usec now, bool units)
 {
     const struct bar_sample *s = oldest(b);
-    double seconds = s ? (double)(now - s->at) / (double)USEC_PER_SEC : 0;
 
-    if (seconds < 0.2)
+    if (!s || now - s->at < SHORTEST)
         return (double)NAN;
+    double seconds = (double)(now - s->at) / (double)USEC_PER_SEC;
     return (units ? b->unit_sum - s->units : (double)(b->done - s->done)) / seconds;
 }
 

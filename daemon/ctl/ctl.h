@@ -107,9 +107,14 @@ int cmd_uninstall(struct ctl *ctl, int argc, char **argv);
 int cmd_setup(struct ctl *ctl, int argc, char **argv);
 int cmd_doctor(struct ctl *ctl, int argc, char **argv);
 int cmd_iam_policy(struct ctl *ctl, int argc, char **argv);
+int cmd_migrate(struct ctl *ctl, int argc, char **argv);
 int cmd_create_tables(struct ctl *ctl, int argc, char **argv);
 int cmd_dead_letters(struct ctl *ctl, int argc, char **argv);
+int cmd_handover(struct ctl *ctl, int argc, char **argv);
 int cmd_approve(struct ctl *ctl, int argc, char **argv);
+int cmd_restore(struct ctl *ctl, int argc, char **argv);
+int cmd_diff(struct ctl *ctl, int argc, char **argv);
+int cmd_verify(struct ctl *ctl, int argc, char **argv);
 int cmd_resync(struct ctl *ctl, int argc, char **argv);
 
 void ctl_command_help(const struct command *command);

@@ -42,6 +42,20 @@ static int daemon_is_meant(struct ctl *ctl, bool *out, struct err *err)
     return 0;
 }
 
+int either_daemon(struct ctl *ctl, bool *there, struct err *err)
+{
+    _cleanup_buf_ struct buf body = {0};
+    int status, r = ctl_ask(ctl, "GET", "/v1/health", DAEMON_TIMEOUT, &status, &body, err);
+
+    if (r == 0)
+        r = daemon_is_meant(ctl, there, err);
+    if (r == -ECONNREFUSED) {
+        *there = false;
+        return 0;
+    }
+    return r;
+}
+
 static int do_here(struct ctl *ctl, either_job_fn *job, struct err *err)
 {
     const struct config *config;

@@ -42,14 +42,47 @@ static const struct command commands[] = {
      "  retry      send the rows again, after the row or the configuration was mended\n"
      "  discard    forget them; DynamoDB keeps what it has\n",
      true, cmd_dead_letters},
+    {"verify", ROWS, "[--repair] [--delete-extra] [--sample N] [--rate UNITS] [TABLE...]",
+     "compare every item and attribute in DynamoDB with its row",
+     "Reads DynamoDB consistently; the application may write meanwhile. Exits 0 when both sides\n"
+     "are equal, 1 when not, with what is missing, extra or different.\n"
+     "  --repair          hand what is missing or different to the daemon, to be sent again\n"
+     "  --delete-extra    hand over extra items, too: those that are ours are deleted\n"
+     "  --sample N        only N random rows, and about N random items, of each table\n"
+     "  --rate UNITS      read units a second at most\n",
+     false, cmd_verify},
+    {"diff", ROWS, "TABLE KEY", "one row, the item it should be, and the item that is",
+     "Says whether a change of it is on its way, too. Exits 0 when both are equal, 1 when not.\n"
+     "KEY names each column of the row's key: id=7, or a=1,b='x, y'; x'0aff' is a blob. The value\n"
+     "of a single column may stand alone: 7.\n",
+     false, cmd_diff},
     {"resync", ROWS, "TABLE... | --all [--full]",
      "compare with what was sent and send the differences",
      "  --all     every mirrored table\n"
      "  --full    send every row, whatever was sent before\n",
      true, cmd_resync},
     {"approve", ROWS, "", "let held comparisons delete what they would",
-     "A comparison that would delete more than hold_deletes of a table waits for this.\n", true,
-     cmd_approve},
+     "A comparison that would delete more than hold_deletes of a table waits for this; so do a\n"
+     "database that is not the one we knew, and DynamoDB tables of another database.\n",
+     true, cmd_approve},
+    {"restore", ROWS, "--to FILE [--force] [--drill] [TABLE...]",
+     "make a SQLite database of what is in DynamoDB",
+     "Needs credentials, a region and the meta table; no daemon and no configuration. The schema "
+     "is\n"
+     "the one that the daemon kept there last. Interrupted at any moment, the same command goes "
+     "on.\n"
+     "Exits 1 when some row or index could not come back, and names it.\n"
+     "  --to FILE           the database to make; FILE.partial until it is whole\n"
+     "  --force             replace FILE, once the new one is whole\n"
+     "  --drill             into a temporary file that is removed; compares with the live "
+     "database\n"
+     "                      of the configuration, if there is one\n"
+     "  --database-id ID    which, where the meta table holds several\n"
+     "  --meta-table NAME   the configuration's, or syncd-meta, when not given\n"
+     "  --segments N        parts of a table that are read at once, 4 when not given\n"
+     "  --rate N            at most so many read units a second\n"
+     "  TABLE...            the rows of these tables alone\n",
+     false, cmd_restore},
     {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
      "write the configuration and the unit's drop-in for a database",
      "Writes /etc/syncd/NAME.conf, with what --region, --endpoint-url and --profile say, and for\n"
@@ -68,6 +101,24 @@ static const struct command commands[] = {
      "root or as the database's owner; works with and without a daemon.\n",
      false, cmd_doctor},
     {"check", SETUP, "", "read configuration and schema, print the mapping", "", false, cmd_check},
+    {"migrate", SETUP, "[--dry-run] [--backup[=FILE]] [--yes]",
+     "the whole first move: check, create tables, load, verify",
+     "Looks first: database, credentials, tables, every row; shows what it comes to, in time and\n"
+     "money, and which rows would be left; asks; makes the tables; puts the triggers in; sends\n"
+     "every row; compares every attribute. Interrupted, it goes on when it is run again; done, it\n"
+     "does nothing twice. A running daemon does the work, else one for the time of the move.\n"
+     "  --dry-run             look and show, change nothing anywhere\n"
+     "  --backup[=FILE]       first copy the database (DATABASE-TIME.backup when not named)\n"
+     "  --yes                 do not ask\n"
+     "  --adopt               also into tables that hold items which are not ours\n"
+     "  --no-verify           do not compare at the end (it reads every item)\n"
+     "  --batch-size N        items in a request, 1 to 25\n"
+     "  --orphans=report      tell of rows that refer to rows which are not there (it always "
+     "does)\n"
+     "  --resume              go on after an interruption (it always does)\n"
+     "  --sqlite-path PATH    as --database\n"
+     "  --dynamodb-region R   as --region\n",
+     false, cmd_migrate},
     {"create-tables", SETUP, "[--dry-run]", "make the DynamoDB tables that the mapping needs",
      "  --dry-run    only say which\n", false, cmd_create_tables},
     {"iam-policy", SETUP, "[--for daemon|tables|verify|restore] [--account ID]",
@@ -78,12 +129,24 @@ static const struct command commands[] = {
      "  --account ID     the account in the ARNs, 12 digits; any when not given\n",
      false, cmd_iam_policy},
     {"attach", SETUP, "[--adopt]", "put triggers and journal in, and heal what was missed",
-     "  --adopt  also of a database that is held: it is mirrored as one of its own\n", false,
-     cmd_attach},
+     "  --adopt  also of a database that is held: it is mirrored as one of its own; and into\n"
+     "           DynamoDB tables that are held because they hold items of others, which stay, or\n"
+     "           belong to another database\n",
+     false, cmd_attach},
     {"detach", SETUP, "[-- COMMAND...]", "take the triggers out until attached again",
      "With a COMMAND: take them out, run it, and attach again whatever happens; exits as the\n"
      "command did. For migrations that no trigger may meet.\n",
      false, cmd_detach},
+    {"handover", SETUP, "[--timeout 30m] | --undo [--yes]",
+     "let others write DynamoDB from now on, and never overwrite them",
+     "Waits until all is in DynamoDB and confirmed, takes the triggers out of the database, and\n"
+     "marks the tables as handed over: here and in meta_table, so that no syncd writes there any\n"
+     "more, not even one with a new state file or on another host.\n"
+     "  --timeout DURATION    wait no longer; 30m when not given\n"
+     "  --undo                take the tables back: what others wrote there since is overwritten\n"
+     "                        by the rows of the database\n"
+     "  --yes                 do not ask\n",
+     true, cmd_handover},
     {"uninstall", SETUP, "[--all]", "remove every _syncd_ object from the database for good",
      "  --all    the daemon's own file as well\n", false, cmd_uninstall},
 };

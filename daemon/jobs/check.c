@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "jobs/check.h"
 #include "jobs/connect.h"
 #include "jobs/local.h"
 #include "jobs/plan_list.h"
@@ -179,6 +180,10 @@ static void print_plan(const struct config *c, const struct table_info *t,
     print_columns(p, out);
     print_added(p, out);
     print_excluded(t, p, out);
+    if (p->compress) {
+        print_label(out, "oversize");
+        fprintf(out, "rows above 400 KB are compressed%s\n", p->split ? ", and split" : "");
+    }
     print_captured(p, out);
 }
 
@@ -273,6 +278,10 @@ static void plan_json(json_t *o, const struct table_info *t, const struct table_
     json_object_set_new(o, "columns", columns);
     json_object_set_new(o, "excluded", excluded);
     json_object_set_new(o, "lookups", json_integer((json_int_t)p->capture.lookup_count));
+    json_object_set_new(o, "oversize",
+                        json_string(p->split      ? "split"
+                                    : p->compress ? "compress"
+                                                  : "dead-letter"));
     json_object_set_new(o, "meeting", p->meeting ? json_string(p->meeting) : json_null());
     json_object_set_new(o, "limit",
                         p->capture.limits ? json_string(p->capture.limits) : json_null());
@@ -321,8 +330,7 @@ static int check_columns(const struct table_config *t, const struct table_info *
     return 0;
 }
 
-/* A table that a section of the configuration speaks of must be there and must be possible. */
-static int check_sections(const struct config *c, const struct plan_list *l, struct err *err)
+int check_sections(const struct config *c, const struct plan_list *l, struct err *err)
 {
     for (size_t i = 0; i < c->table_section_count; i++) {
         const struct table_config *t = &c->table_sections[i];

@@ -39,7 +39,7 @@ static int print(const struct config *c, struct policy_request *r, const struct 
         return err_set(err, -EIO, "out of memory");
     r->tables = tables;
     r->table_count = collect(l, tables);
-    r->meta_table = c->canary ? c->meta_table : NULL;
+    r->meta_table = c->meta_table;
     r->create_tables = c->create_tables;
     if (r->table_count == 0)
         return err_set(err, -EINVAL,

@@ -71,8 +71,14 @@ static void no_change(void *arg)
 static int with_mirror(const struct config *c, int (*order)(struct mirror *m, struct err *err),
                        struct err *err)
 {
-    const struct mirror_edge edge = {NULL,     no_send,   no_sync, no_park,   no_reply,
-                                     no_retry, no_letter, no_note, no_change, NULL};
+    const struct mirror_edge edge = {.send = no_send,
+                                     .sync_source = no_sync,
+                                     .parked = no_park,
+                                     .credentials = no_reply,
+                                     .retrying = no_retry,
+                                     .dead_letter = no_letter,
+                                     .note = no_note,
+                                     .targets_changed = no_change};
     struct mirror *m = NULL;
     int rc = mirror_new(c, &edge, 1, &m, err);
 
@@ -100,7 +106,7 @@ int job_detach(const struct config *c, struct err *err)
 
 int job_uninstall(const struct config *c, bool all, struct err *err)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".job"};
     int rc = with_mirror(c, mirror_uninstall, err);
 
     for (size_t i = 0; rc == 0 && all && i < sizeof suffixes / sizeof *suffixes; i++) {
@@ -178,6 +184,8 @@ int job_create_tables(const struct config *c, bool dry_run, FILE *out, struct er
                                          .read_units = c->read_capacity,
                                          .write_units = c->write_capacity};
     rc = plan_list_make(c, &x.plans, err);
+    if (rc == 0 && (rc = plan_list_add_meta(c, &x.plans, err)) < 0)
+        plan_list_free(&x.plans);
     if (rc < 0)
         return rc;
     if (dry_run) {

@@ -198,6 +198,15 @@ int orphans_open(struct source *source, const struct plan_list *plans, struct or
     return 0;
 }
 
+void orphans_leave(struct orphans *o)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        sqlite3_finalize(o->references[i].exists);
+        o->references[i].exists = NULL;
+    }
+    o->source = NULL;
+}
+
 void orphans_close(struct orphans *o)
 {
     for (size_t i = 0; i < o->count; i++) {

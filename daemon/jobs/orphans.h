@@ -42,6 +42,8 @@ struct orphans {
 int orphans_open(struct source *source, const struct plan_list *plans, struct orphans *out,
                  struct err *err);
 void orphans_close(struct orphans *o);
+/* Let go of the source, which may then be closed; what was found stays. */
+void orphans_leave(struct orphans *o);
 
 /* One row of the plan `plan` (values in the plan's order): its references that lead nowhere are
  * counted, and told to `fn` unless it is NULL. How many there are; -EIO or -ENOMEM. */

@@ -8,6 +8,9 @@
 #include "mirror/plans.h"
 #include "source/canary.h"
 
+/* For a commit or a checkpoint of others. */
+#define PATIENCE (5 * USEC_PER_SEC)
+
 void plan_list_free(struct plan_list *l)
 {
     for (size_t i = 0; i < l->count; i++) {
@@ -54,7 +57,7 @@ int plan_list_make(const struct config *c, struct plan_list *out, struct err *er
     struct source *s = NULL;
     struct plan_list l = {0};
 
-    if (source_open(c->database, &s, err) != SOURCE_OK)
+    if (source_open_patiently(c->database, PATIENCE, &s, err) != SOURCE_OK)
         return -EIO;
     enum source_problem p = catalog_read(s, &l.catalog, err);
     source_close(s);
@@ -78,4 +81,24 @@ int plan_list_make(const struct config *c, struct plan_list *out, struct err *er
     }
     *out = l;
     return 0;
+}
+
+int plan_list_add_meta(const struct config *c, struct plan_list *l, struct err *err)
+{
+    if (c->canary || !c->keep_schema)
+        return 0;
+    struct table_plan **plans = reallocarray(l->plans, l->count + 1, sizeof *plans);
+    if (plans)
+        l->plans = plans;
+    char **refusals = reallocarray(l->refusals, l->count + 1, sizeof *refusals);
+    if (refusals)
+        l->refusals = refusals;
+    if (!plans || !refusals || canary_describe(l->catalog) != SQLITE_OK)
+        return err_set(err, -ENOMEM, "out of memory");
+    l->plans[l->count] = NULL;
+    l->refusals[l->count] = NULL;
+    int rc = plans_make(c, &l->catalog->tables[l->count], &l->plans[l->count], err);
+    if (rc == 0)
+        l->count++;
+    return rc;
 }

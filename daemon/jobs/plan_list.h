@@ -22,4 +22,8 @@ struct plan_list {
 int plan_list_make(const struct config *c, struct plan_list *out, struct err *err);
 void plan_list_free(struct plan_list *l);
 
+/* Append the plan of meta_table's own items, where the configuration wants any and there is none
+ * yet (the canary's stands for all of them). 0 or -ENOMEM. */
+int plan_list_add_meta(const struct config *c, struct plan_list *l, struct err *err);
+
 #endif

@@ -135,7 +135,7 @@ static void print_setting(const struct config_option *o)
     put_text(o->help);
     putchar('\n');
     append_kind(o, &kind);
-    if (kind.len || (o->initial && *o->initial) || o->example || o->reloadable)
+    if (kind.len || (o->initial && *o->initial) || o->example || o->reloadable || o->remaps)
         fputs(".Pp\n", stdout);
     if (kind.len && buf_ok(&kind)) {
         put_text(kind.data);
@@ -145,6 +145,8 @@ static void print_setting(const struct config_option *o)
     put_value("Example", o->example);
     if (o->reloadable)
         fputs("A reload takes a new value.\n", stdout);
+    else if (o->remaps)
+        fputs("A reload takes a new value with \\-\\-apply.\n", stdout);
 }
 
 int main(void)

@@ -250,16 +250,21 @@ class Rig(contextlib.AbstractContextManager):
         sink.process.terminate()
         sink.process.wait()
 
-    def daemon(self, database, sink, name="syncd"):
-        """Starts syncd with its defaults over a database. A second one of the same name takes up the
-        first one's state."""
+    def write_config(self, name, database, sink):
+        """A configuration with syncd's defaults: its path."""
         config = self.path(name + ".conf")
         with open(config, "w", encoding="utf-8") as out:
             out.write(
-                "[source]\ndatabase = %s\n[dynamodb]\nregion = eu-test-1\nendpoint_url = %s\n"
+                "[source]\ndatabase = %s\n[dynamodb]\nregion = eu-test-1\nendpoint_url = %s\nkeep_schema = no\n"
                 "[state]\npath = %s\n[control]\nsocket = %s\n[log]\nformat = text\n"
                 % (database, sink.url, self.path(name + ".state"), self.path(name + ".sock"))
             )
+        return config
+
+    def daemon(self, database, sink, name="syncd"):
+        """Starts syncd with its defaults over a database. A second one of the same name takes up the
+        first one's state."""
+        config = self.write_config(name, database, sink)
         daemon = Daemon(config, self.path(name + ".log")).start(self.environment)
         self.processes.append(daemon.process)
         return daemon

@@ -4,6 +4,7 @@ with every fault over and the daemon running; the checks come after it (World.se
 import os
 import shutil
 import signal
+import struct
 import time
 
 from fault_rules import Fault
@@ -52,6 +53,13 @@ def busy_load(world):
     world.order("POST", "/v1/resync?table=%s" % world.rng.choice(("hot", "messages", "quiet")))
     world.order("POST", "/v1/resync?table=odd&full=1")
     world.more_requests(3)
+
+
+def mending(world):
+    """Rows that `syncctl verify --repair` would hand over."""
+    keys = "".join("&row=01" + struct.pack("=q", n).hex() for n in range(1, 20))
+    world.order("POST", "/v1/repair?table=hot" + keys)
+    world.more_requests(1)
 
 
 def letters(world):
@@ -151,6 +159,8 @@ WAYS = {
     "letters_rechecked": (None, busy_load),
     "sweep_judged": (unseen_deletes, busy_load),
     "sweep_page_read": (unseen_deletes, busy_load),
+    "mend_doubted": (None, mending),
+    "mend_ordered": (None, mending),
     "rest_closed": (None, rest),
     "rest_woken": (None, rest),
     "detach_ordered": (None, detaching),

@@ -116,3 +116,6 @@ class EngineTables:
 
     def scan(self, call):
         return self.call("Scan", call)
+
+    def batch_get_item(self, call):
+        return self.call("BatchGetItem", call)

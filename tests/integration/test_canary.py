@@ -60,7 +60,7 @@ def beats(mirror):
 
 
 def test_it_goes_round_and_hides_itself(watched, fault):
-    (item,) = fault.items("test-meta").values()
+    (item,) = [i for i in fault.items("test-meta").values() if i["kind"] != {"S": "owner"}]
     assert set(item) == {"id", "kind", "beat", "at"} and item["kind"] == {"S": "canary"}
     first = beats(watched)
     eventually(lambda: beats(watched) != first, "another beat")

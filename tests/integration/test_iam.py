@@ -52,11 +52,12 @@ def test_the_table_of_operations_is_what_the_code_sends():
                 if name.endswith(".c"):
                     with open(os.path.join(where, name), encoding="utf-8") as source:
                         calls = re.findall(
-                            r'(?:ddb_start|job_call|job_call_start)\([^;"]*?,\s*(\S+?),',
+                            r'(?:ddb_start|job_call|job_call_start|restore_call)\([^;"]*?,\s*(\S+?),',
                             source.read(),
                         )
-                    # Only a name that is written there can be compared; call.c hands on its callers'.
-                    passed_on = {"const", "operation", "c->operation"} if name == "call.c" else {"const"}
+                    # Only a name that is written there can be compared; two files hand on their callers'.
+                    handing_on = name in ("call.c", "restore_find.c")
+                    passed_on = {"const", "operation", "c->operation"} if handing_on else {"const"}
                     assert all(c.startswith('"') for c in calls if c not in passed_on), (name, calls)
                     sent |= {c.strip('"') for c in calls if c.startswith('"')}
     with open(os.path.join(ROOT, "common/dynamodb/operations.c"), encoding="utf-8") as source:
@@ -68,6 +69,12 @@ def test_the_table_of_operations_is_what_the_code_sends():
 
 def test_everything_in_it_is_used_and_nothing_else(ready, fault):
     ready.configure({"sync": {"canary": "3s"}, "dynamodb": {"meta_table": "test-meta"}})
+    ready.client.create_table(  # which is looked at, as it may hold anything
+        TableName=ready.target("t"),
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "N"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
     ready.sql("INSERT INTO t VALUES(1, 'x')")
     ready.start().wait()
     eventually(lambda: ready.status()["canary"]["last_back"], "a canary")
@@ -90,18 +97,26 @@ def test_it_is_of_this_configuration(ready):
     ready.configure({"dynamodb": {"create_tables": "no"}})
     assert pairs(policy(ready)) == {
         (action, arn % "*" + table)
-        for action in ("BatchWriteItem", "DescribeTable")
+        for action in ("BatchWriteItem", "DescribeTable", "Scan")
         for table in "tu"
+    } | {
+        (action, arn % "*" + "meta")
+        for action in ("BatchWriteItem", "DescribeTable", "GetItem", "PutItem", "Query")
     }
     ready.configure({"source": {"exclude_tables": "u"}, "table t": {"target": "elsewhere"}})
     assert {r for _, r in pairs(policy(ready, "--account", "123456789012"))} == {
-        "arn:aws:dynamodb:eu-test-1:123456789012:table/elsewhere"
+        "arn:aws:dynamodb:eu-test-1:123456789012:table/elsewhere",
+        (arn % "123456789012") + "meta",
     }
     for region, partition in (("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")):
         printed = policy(ready, "--region", region, "--for", "verify")
         for _, resource in pairs(printed):
             assert resource == "arn:%s:dynamodb:%s:*:table/elsewhere" % (partition, region)
-    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "Scan"}
+    assert actions(policy(ready, "--for", "restore")) == {"DescribeTable", "GetItem", "Scan"}
+    ready.configure({"dynamodb": {"keep_schema": "yes"}})
+    meta = arn % "*" + "meta"
+    assert pairs(policy(ready, "--for", "restore")) >= {(a, meta) for a in ("GetItem", "Scan")}
+    assert pairs(policy(ready)) >= {(a, meta) for a in ("GetItem", "BatchWriteItem")}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +136,7 @@ def test_a_policy_too_long_to_be_managed_is_told(ready):
     ready.sql(*("CREATE TABLE a_table_of_the_application_%d(id INTEGER PRIMARY KEY)" % n for n in range(90)))
     done = ready.ctl("iam-policy")
     assert done.returncode == 0 and "6144" in done.stderr
-    assert len(pairs(json.loads(done.stdout))) == 3 * 92
+    assert len(pairs(json.loads(done.stdout))) == 4 * 92 + 6
 
 
 def test_nothing_mirrored_needs_nothing(ready):

@@ -1,74 +1,28 @@
 """Rows too large for a DynamoDB item: compressed, split, put together again by what the README says of
 the format, with none of syncd's code."""
 
-import base64
-import hashlib
-import json
 import random
-import struct
-import subprocess
-from decimal import Decimal
 
 import pytest
+from compare import scan
 from harness import eventually, plain
+from oversize_reader import Torn, whole_items
 
 pytestmark = pytest.mark.engine
 
-LIMIT = 409600
-CHUNK = 131072
 SPLIT = {"table docs": {"oversize": "split"}}
+KEYS = ("a", "b")
 
 
-# --- the reader: the format alone ------------------------------------------------------------------
+def raw_items(mirror):
+    return list(scan(mirror.client, mirror.target("docs")))
 
 
-class Torn(Exception):
-    """Chunks are missing, or of another version."""
-
-
-def value(typed):
-    ((kind, v),) = typed.items()
-    return {"S": lambda: v, "N": lambda: Decimal(v), "B": lambda: base64.b64decode(v)}[kind]()
-
-
-def unpacked(frame, length, version):
-    assert hashlib.sha256(frame).digest()[:16] == version
-    text = subprocess.run(["zstd", "-dc"], input=frame, stdout=subprocess.PIPE, check=True).stdout
-    assert len(text) == length
-    return {name: value(typed) for name, typed in json.loads(text).items()}
-
-
-def put_together(items, keys=("a", "b")):
-    """Every row of a table's items, chunks put together: key -> attributes."""
-    chunks = {tuple(i[k] for k in keys): i for i in items if "_syncd_chunk" in i}
-    rows, used = {}, set()
-    for item in items:
-        key = tuple(item[k] for k in keys)
-        if "_syncd_chunk" in item:
-            continue
-        rows[key] = item
-        packed = bytes(item.get("_syncd_packed", b""))
-        if not packed:
-            continue
-        form, method, count, length, stored, version = struct.unpack(">BBHQQ16s", packed[:36])
-        assert (form, method) == (1, 1)
-        frame = packed[36:]
-        for i in range(count):
-            place = (key[0], "%s~syncd~%s~%04d" % (key[1], version.hex(), i))
-            if place not in chunks:
-                raise Torn(place)
-            chunk = bytes(chunks[place]["_syncd_chunk"])
-            assert struct.unpack(">BBHH16s", chunk[:22]) == (1, 0, i, count, version)
-            assert len(chunk) - 22 == CHUNK or i == count - 1
-            frame += chunk[22:]
-            used.add(place)
-        assert len(frame) == stored
-        rows[key] = unpacked(frame, length, version)
-        # What stays beside the compressed attributes is the same there.
-        for name in set(item) - {"_syncd_packed"}:
-            assert rows[key][name] == item[name], name
-    assert used == set(chunks), "chunks that no head names"
-    return rows
+def put_together(items):
+    """Every row of a table's items: key -> attributes."""
+    rows = [plain(item) for item in whole_items(items, KEYS)]
+    assert not any("_syncd_chunk" in row for row in rows), "chunks that no head names"
+    return {(row["a"], row["b"]): row for row in rows}
 
 
 def rows_of(mirror, columns="a, b, n, body"):
@@ -82,7 +36,7 @@ def rows_of(mirror, columns="a, b, n, body"):
 def settled(mirror, timeout=60):
     """Everything is there, and nothing is uncertain any more."""
     eventually(lambda: mirror.status()["converged"], "convergence", timeout)
-    rows = put_together(mirror.items("docs"))
+    rows = put_together(raw_items(mirror))
     assert rows == rows_of(mirror)
     return rows
 
@@ -156,15 +110,15 @@ def test_a_reader_never_finds_a_torn_row(mirror):
             Key={"a": {"S": "a"}, "b": {"S": "b"}},
             ConsistentRead=True,
         )
-        return plain(found["Item"])
+        return found["Item"]
 
     def look():
         # Head and chunks are read one after the other, so that a chunk may go in between: then the
         # head has changed.
         while True:
             head = read_head()
-            version = bytes(head["_syncd_packed"])[20:36].hex()
-            chunks = [i for i in mirror.items("docs") if "~%s~" % version in i["b"]]
+            version = head["_syncd_packed"]["B"][20:36].hex()
+            chunks = [i for i in raw_items(mirror) if "~%s~" % version in i["b"]["S"]]
             try:
                 return put_together([head] + chunks)[("a", "b")]
             except Torn:
@@ -220,7 +174,7 @@ def test_compress_keeps_what_fits_and_sets_the_rest_aside(mirror):
     assert "compressed" in letters["a='a', b='noise'"]["message"]
     assert letters["a='a', b='huge'"]["reason"] == "item_too_large"
     eventually(lambda: mirror.status()["converged"], "convergence")
-    rows = put_together(mirror.items("docs"))
+    rows = put_together(raw_items(mirror))
     assert rows == {k: v for k, v in rows_of(mirror).items() if k[1] == "text"}
     # With split it is well, and back again what is there stays, as it would of any dead letter.
     mirror.stop()

@@ -41,6 +41,7 @@ import botocore.config
 from conversion_oracle import RealText
 from mapping_oracle import (EXACT, Mapping, Settings, Unholdable, UnmirroredTable,
                             mirrored_tables)
+from oversize_reader import whole_items
 
 Difference = namedtuple("Difference", "target key what")
 DeadLetter = namedtuple("DeadLetter", "table key column reason")
@@ -256,7 +257,7 @@ def compare(database, client, settings=None):
             report.different.append(Difference(name, "-", f"the key is {names} "
                                                           f"(should be {target.key_names})"))
             continue
-        compare_target(report, name, target, scan(client, name))
+        compare_target(report, name, target, whole_items(scan(client, name), names))
     return report
 
 

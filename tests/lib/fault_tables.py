@@ -5,6 +5,7 @@ is CREATING for `creating_seconds` after CreateTable and refuses writes until th
 does. Everything here is under one lock: the server's thread and the test's both look.
 """
 
+import random
 import threading
 import time
 import uuid
@@ -39,6 +40,11 @@ class Tables:
         self.lock = threading.RLock()
         self.by_name = {}
         self.creating_seconds = 0.0
+        self.page_items = None  # a page holds no more items, whatever a Scan asks for
+        self.random = random.Random(1)
+        self.empty_pages = False  # before each page of a Scan comes one without items
+        self.ignore_segments = False  # as DynamoDB Local does
+        self.most_keys = 100  # of a BatchGetItem; the rest comes back unprocessed
 
     def get(self, name):
         table = self.by_name.get(name)
@@ -135,8 +141,71 @@ class Tables:
             item = table.items.get(key)
         return {} if item is None else {"Item": item}
 
+    def batch_get_item(self, call):
+        if set(call) - {"RequestItems", "ReturnConsumedCapacity"}:
+            raise invalid("BatchGetItem: a member that is not answered here")
+        responses, left, units = {}, {}, []
+        with self.lock:
+            for name, wanted in call.get("RequestItems", {}).items():
+                table = self.get(name)
+                asked = [
+                    (rules.key_of(rules.check_item(k), table.schema, exact=True), k)
+                    for k in wanted["Keys"]
+                ]
+                if len({key for key, _ in asked}) != len(asked):
+                    raise invalid("Provided list of item keys contains duplicates")
+                if not 1 <= len(asked) <= 100:
+                    raise invalid("Too many items requested for the BatchGetItem call")
+                items = [table.items.get(key) for key, _ in asked[: self.most_keys]]
+                responses[name] = [item for item in items if item is not None]
+                if asked[self.most_keys :]:
+                    left[name] = dict(wanted, Keys=[k for _, k in asked[self.most_keys :]])
+                units.append({"TableName": name, "CapacityUnits": _read_units(call, items, wanted)})
+        out = {"Responses": responses, "UnprocessedKeys": left}
+        if call.get("ReturnConsumedCapacity", "NONE") != "NONE":
+            out["ConsumedCapacity"] = units
+        return out
+
+    def put(self, name, item):
+        """As somebody else's PutItem."""
+        with self.lock:
+            table = self.get(name)
+            table.items[rules.key_of(rules.check_item(item), table.schema)] = item
+
+    def remove(self, name, key):
+        """As somebody else's DeleteItem."""
+        with self.lock:
+            table = self.get(name)
+            del table.items[rules.key_of(rules.check_item(key), table.schema, exact=True)]
+    def put_item(self, call):
+        """With a condition on one attribute: `attribute_not_exists(#x)` or `#x = :y`."""
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            item = rules.check_item(call.get("Item"))
+            key = rules.key_of(item, table.schema)
+            if not _holds(call, table.items.get(key)):
+                raise Refused(
+                    SERVICE + "ConditionalCheckFailedException", "The conditional request failed"
+                )
+            table.items[key] = item
+        return {}
+
+    def query(self, call):
+        """By the partition key alone: `#x = :y`."""
+        left, equals, right = call["KeyConditionExpression"].split()
+        with self.lock:
+            table = self.get(call.get("TableName"))
+            name = call["ExpressionAttributeNames"][left]
+            if equals != "=" or name != table.schema[0][0]:
+                raise invalid("Query: only the partition key is answered here")
+            value = call["ExpressionAttributeValues"][right]
+            items = [table.items[k] for k in sorted(table.items) if table.items[k][name] == value]
+        return {"Count": len(items), "ScannedCount": len(items), "Items": items}
+
     def scan(self, call):
         known = {
+            "ProjectionExpression",
+            "ExpressionAttributeNames",
             "TableName",
             "Limit",
             "ExclusiveStartKey",
@@ -145,12 +214,34 @@ class Tables:
             "ConsistentRead",
             "ReturnConsumedCapacity",
             "Select",
+            "ProjectionExpression",
+            "ExpressionAttributeNames",
         }
         if set(call) - known:
             raise invalid("Scan: %s is not answered here" % sorted(set(call) - known)[0])
         with self.lock:
             table = self.get(call.get("TableName"))
+            if self.ignore_segments:
+                call = {k: v for k, v in call.items() if k not in ("Segment", "TotalSegments")}
+            if self.page_items:
+                call = dict(call, Limit=min(call.get("Limit", self.page_items), self.page_items))
+            if self.empty_pages and self.random.random() < 0.5:
+                return _empty_page(table, call)
             return _scan_page(table, call)
+
+
+def _read_units(call, items, wanted):
+    """4 KB a unit, each item by itself, half where it may be stale; one at least for each key."""
+    units = sum(max(1, -(-rules.item_size(i) // 4096)) if i else 1 for i in items)
+    return float(units if wanted.get("ConsistentRead") else units / 2)
+
+
+def _empty_page(table, call):
+    """A page that ended before it found anything: it begins again where it began."""
+    start = call.get("ExclusiveStartKey")
+    if start is None:
+        return _scan_page(table, call)
+    return {"Items": [], "Count": 0, "ScannedCount": 0, "LastEvaluatedKey": start}
 
 
 def _schema(call):
@@ -181,6 +272,27 @@ def _schema(call):
     return schema
 
 
+def _holds(call, item):
+    text = call.get("ConditionExpression")
+    if text is None:
+        return True
+    names, values = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})
+    if text.startswith("attribute_not_exists("):
+        return item is None or names[text[len("attribute_not_exists(") : -1]] not in item
+    left, equals, right = text.split()
+    if equals != "=":
+        raise invalid("ConditionExpression: %s is not answered here" % text)
+    return item is not None and item.get(names[left]) == values[right]
+
+
+def _projected(item, call):
+    if "ProjectionExpression" not in call:
+        return item
+    names = call.get("ExpressionAttributeNames", {})
+    wanted = {names.get(n.strip(), n.strip()) for n in call["ProjectionExpression"].split(",")}
+    return {name: value for name, value in item.items() if name in wanted}
+
+
 def _scan_page(table, call):
     keys = sorted(table.items)
     if "TotalSegments" in call:
@@ -195,14 +307,20 @@ def _scan_page(table, call):
     limit = call.get("Limit", len(keys) + 1)
     for position, key in enumerate(keys):
         item = table.items[key]
-        items.append(item)
+        items.append(_projected(item, call))
         size += rules.item_size(item)
         if len(items) >= limit or (size > PAGE_BYTES and position + 1 < len(keys)):
             last = {name: item[name] for name, _, _ in table.schema}
             break
     out = {"Count": len(items), "ScannedCount": len(items)}
+    if call.get("ReturnConsumedCapacity", "NONE") != "NONE":
+        units = -(-size // 4096) or 1
+        out["ConsumedCapacity"] = {
+            "TableName": table.name,
+            "CapacityUnits": float(units if call.get("ConsistentRead") else units / 2),
+        }
     if call.get("Select") != "COUNT":
-        out["Items"] = items
+        out["Items"] = [_projected(item, call) for item in items]
     if last is not None:
         out["LastEvaluatedKey"] = last
     return out

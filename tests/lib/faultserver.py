@@ -252,6 +252,9 @@ class FaultServer:
             "DeleteTable": self.tables.delete_table,
             "ListTables": self.tables.list_tables,
             "GetItem": self.tables.get_item,
+            "BatchGetItem": self.tables.batch_get_item,
+            "PutItem": self.tables.put_item,
+            "Query": self.tables.query,
             "Scan": self.tables.scan,
         }
         if request.op not in operations:

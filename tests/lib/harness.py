@@ -123,6 +123,8 @@ class Mirror:
                 "endpoint_url": endpoint.url,
                 "create_tables": "yes",
                 "table_name": self.prefix + "{table}",
+                "meta_table": self.prefix + "meta",
+                "keep_schema": "no",  # but where it is what is tested: others count requests
             },
             # Whoever waits for what was left open (a kill, a reset) waits for a second.
             "sync": {

@@ -346,7 +346,7 @@ class Mapping:
             elif self.section.get("null") == "null":
                 item[name] = {"NULL": True}
         self.add_attributes(item, values, kept)
-        if item_size(item) > ITEM_LIMIT:
+        if item_size(item) > ITEM_LIMIT and self.section.get("oversize", "dead-letter") == "dead-letter":
             raise Unholdable(None, "an item over 400 KB")
         return item
 

@@ -486,6 +486,25 @@ void application_step(struct world *w)
         app_run(w, sim_chance(w, 250) ? "ROLLBACK" : "COMMIT");
 }
 
+/* Rows change and go while no trigger notes it. */
+void application_unseen(struct world *w)
+{
+    char *drops = app_ask(w, "SELECT group_concat('DROP TRIGGER '||name, ';') FROM sqlite_schema "
+                             "WHERE type='trigger' AND name<>'_syncd_cap'");
+
+    if (drops)
+        app_run(w, "%s", drops);
+    sqlite3_free(drops);
+    for (unsigned n = 1 + sim_pick(w, 8); n > 0; n--) {
+        unsigned t = sim_pick(w, SIM_SOURCES), k = sim_pick(w, w->keys);
+        char *of = sim_chance(w, 200) ? sqlite3_mprintf("1") : where(t, k);
+        if (table_exists(w, t))
+            app_run(w, "DELETE FROM %s WHERE %s", sources[t].name, of);
+        sqlite3_free(of);
+        write_row(w);
+    }
+}
+
 void application_rest(struct world *w)
 {
     if (w->in_transaction)

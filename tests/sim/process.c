@@ -107,11 +107,14 @@ bool sim_start(struct world *w)
                                      .dead_letter = edge_dead_letter,
                                      .note = edge_note,
                                      .targets_changed = edge_targets_changed,
+                                     .survey = service_survey,
+                                     .mark = service_mark,
                                      .service_time = edge_service_time};
     struct err err = {0};
 
     sim_trace(w, "start");
     w->probe_count = 0;
+    service_survey_end(w);
     w->stopping = w->syncing = w->state_unwritable = false;
     w->source_syncing = false;
     w->credentials_due = w->recheck_due = w->ack_due = USEC_NEVER;
@@ -197,6 +200,19 @@ void sim_stop(struct world *w)
     service_orphan(w);
     mirror_free(w->mirror);
     w->mirror = NULL;
+}
+
+void sim_lose_state(struct world *w)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    char path[sizeof w->state + 16];
+
+    sim_trace(w, "the state file is lost");
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        snprintf(path, sizeof path, "%s%s", w->state, suffixes[i]);
+        unlink(path);
+    }
+    service_state_lost(w);
 }
 
 /* --- parts of a turn -------------------------------------------------------------------------- */
@@ -302,6 +318,7 @@ static usec next_due(struct world *w)
     for (uint32_t i = 0; i < w->probe_count; i++)
         due = earlier(due, w->probes[i].due);
     due = earlier(due, earlier(w->credentials_due, service_due(w)));
+    due = earlier(due, service_survey_due(w));
     return earlier(due, service_late_due(w));
 }
 
@@ -319,6 +336,7 @@ static void serve(struct world *w)
     for (uint32_t i = 0; i < w->probe_count; i++)
         if (w->probes[i].due <= w->now)
             service_probe(w, i);
+    service_surveys(w);
     if (w->syncing)
         sim_flushed(w, !sim_chance(w, w->faults.sync_failed));
     if (w->source_syncing)
@@ -354,9 +372,14 @@ void sim_approve(struct world *w)
     /* Asked at every turn, so not by mirror_table(), which counts dead letters. */
     for (size_t i = 0; i < w->mirror->table_count; i++)
         held |= w->mirror->tables[i].held;
+    for (uint32_t i = 0; i < w->probe_count; i++) /* also of no table any more */
+        held |= mirror_target(w->mirror, i)->held;
     if (!held)
         return;
     sim_trace(w, "approve: %d", mirror_approve(w->mirror));
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        if (mirror_target(w->mirror, i)->parked)
+            w->probes[i].due = w->now;
     w->pumping = true;
 }
 

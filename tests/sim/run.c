@@ -37,6 +37,9 @@ static void choose_faults(struct world *w)
         .sync_failed = trouble(w, 200),
         .source_sync_failed = trouble(w, 200),
         .state_unwritable = trouble(w, 30),
+        .state_lost = trouble(w, 600),
+        .foreign = trouble(w, 700),
+        .survey_denied = trouble(w, 300),
     };
     /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
      * dead process had in flight. */
@@ -62,6 +65,17 @@ static void resync(struct world *w)
     w->pumping = true;
 }
 
+static void start_again(struct world *w)
+{
+    if (sim_chance(w, w->faults.state_lost)) {
+        /* Meanwhile rows go, whose items nobody knows any more. */
+        if (!w->in_transaction && w->rebuilding < 0 && sim_chance(w, 700))
+            application_unseen(w);
+        sim_lose_state(w);
+    }
+    sim_start(w);
+}
+
 /* Rare things; true when one was done. */
 static bool disturb(struct world *w)
 {
@@ -69,13 +83,13 @@ static bool disturb(struct world *w)
 
     if (sim_chance(w, f->crash)) {
         sim_crash(w);
-        sim_start(w);
+        start_again(w);
     } else if (sim_chance(w, f->power)) {
         sim_power_failure(w);
-        sim_start(w);
+        start_again(w);
     } else if (sim_chance(w, f->restart)) {
         sim_stop(w);
-        sim_start(w);
+        start_again(w);
     } else if (sim_chance(w, f->resync)) {
         resync(w);
     } else if (sim_chance(w, w->paused ? 100 : f->pause)) {
@@ -231,6 +245,9 @@ static const char *const fault_names[] = {
     "sync_failed",
     "source_sync_failed",
     "state_unwritable",
+    "state_lost",
+    "foreign",
+    "survey_denied",
 };
 enum { FAULTS = sizeof fault_names / sizeof *fault_names };
 _Static_assert(sizeof(struct sim_faults) == FAULTS * sizeof(unsigned), "a name for each trouble");

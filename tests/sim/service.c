@@ -10,6 +10,7 @@
 
 #include "base/plant.h"
 #include "base/text.h"
+#include "mapping/item.h"
 #include "state/store.h"
 #include "vfs.h"
 #include "world.h"
@@ -68,6 +69,7 @@ static void item_remove(struct sim_table *t, struct sim_item *item)
 {
     if (!item)
         return;
+    t->foreign -= item->foreign;
     map_remove(&t->items, &item->node);
     free(item);
 }
@@ -107,6 +109,20 @@ static struct sim_item *item_put(struct sim_table *t, const struct buf *key, con
     return item;
 }
 
+static int key_order(const struct buf *a, const struct buf *b)
+{
+    int rc = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
+
+    return rc ? rc : a->len < b->len ? -1 : a->len > b->len;
+}
+
+/* Do its keys, or its marker, say of every item of ours that it is? */
+static bool tells(const struct world *w, const struct sim_table *t)
+{
+    return t->marker.alone ||
+           (w->templates && (strcmp(t->name, "single") == 0 || strcmp(t->name, "desks") == 0));
+}
+
 static bool is_known(struct store *s, uint32_t target, const void *key, size_t n)
 {
     uint8_t digest[STORE_DIGEST_SIZE];
@@ -125,7 +141,8 @@ void service_unknown(struct world *w)
     list_for_each(pos, after, &w->late)
     {
         struct sim_write *x = &container_of(pos, struct sim_late, link)->write;
-        x->orphan |= x->unentered && store_target(s, x->table->name, &id) == 0 &&
+        x->orphan |= x->unentered && !tells(w, x->table) &&
+                     store_target(s, x->table->name, &id) == 0 &&
                      !is_known(s, id, x->key.data, x->key.len);
     }
     for (size_t i = 0; i < w->table_count; i++) {
@@ -135,7 +152,8 @@ void service_unknown(struct world *w)
         for (size_t k = 0; k <= t->items.mask; k++)
             for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
                 struct sim_item *item = container_of(n, struct sim_item, node);
-                item->unknown |= item->unentered && !is_known(s, id, item->bytes, item->key_len);
+                item->unknown |=
+                    item->unentered && !tells(w, t) && !is_known(s, id, item->bytes, item->key_len);
                 item->unentered = false;
             }
     }
@@ -162,10 +180,10 @@ static void check_chunk(struct world *w, struct sim_table *t, const struct buf *
 {
     struct oversize_key k;
 
-    if (oversize_parse_key(key->data, key->len, &k) <= 0 || !service_item(t, key->data, key->len))
+    if (oversize_parse_key(key->data, key->len, &k) <= 0)
         return;
     const struct sim_item *head = service_item(t, k.head.data, k.head.len);
-    if (head && head->chunks && !w->chunks_lost &&
+    if (head && service_item(t, key->data, key->len) && head->chunks && !w->chunks_lost &&
         memcmp(head->version, k.version, DIGEST_SIZE) == 0)
         sim_fail(w, "chunk %u of %s is deleted, and its head is there", k.index, t->name);
     buf_free(&k.head);
@@ -200,6 +218,8 @@ void service_free(struct world *w)
 {
     list_for_each(pos, after, &w->flights) flight_free(container_of(pos, struct sim_flight, link));
     list_for_each(late, after_late, &w->late) late_free(container_of(late, struct sim_late, link));
+    for (uint32_t i = 0; i < SIM_TABLES; i++)
+        buf_free(&w->surveys[i].after);
     for (size_t i = 0; i < w->table_count; i++) {
         items_clear(&w->tables[i]);
         map_free(&w->tables[i].items);
@@ -211,6 +231,12 @@ void service_free(struct world *w)
 
 static void carry_out_write(struct world *w, struct sim_write *x, bool late)
 {
+    const struct sim_item *there = service_item(x->table, x->key.data, x->key.len);
+
+    if (there && there->foreign)
+        sim_fail(w, "somebody else's item in %s is %s: %.*s", x->table->name,
+                 x->put ? "replaced" : "deleted", (int)there->json_len,
+                 there->bytes + there->key_len);
     bool chunk = oversize_parse_key(x->key.data, x->key.len, NULL) > 0;
 
     if (x->put) {
@@ -540,7 +566,8 @@ void service_orphan(struct world *w)
     {
         struct sim_flight *f = container_of(pos, struct sim_flight, link);
         for (unsigned i = 0; i < f->count; i++)
-            f->writes[i].orphan = !w->stopping; /* a clean stop keeps that they were on their way */
+            /* A clean stop keeps that they were on their way. */
+            f->writes[i].orphan = !w->stopping && !tells(w, f->writes[i].table);
         if (!f->arrived)
             let_go(w, f);
         flight_free(f);
@@ -590,6 +617,167 @@ void service_check_late(struct world *w, const char *when)
     }
 }
 
+/* --- whose the tables are --------------------------------------------------------------------- */
+
+/* Before the first write of ours others have been here. Their keys are of the table's schema. */
+static void plant_foreign(struct world *w, uint32_t target, struct sim_table *t)
+{
+    const struct key_schema *s = mirror_target(w->mirror, target)->schema;
+    unsigned count = t->planted || t->items.count ? 0 : 1 + sim_pick(w, 5);
+
+    if (t->planted || !sim_chance(w, w->faults.foreign))
+        count = 0;
+    t->planted = true;
+    for (unsigned n = 0; n < count; n++) {
+        _cleanup_buf_ struct buf key = {0}, json = {0};
+        for (size_t i = 0; i < s->count; i++) {
+            char text[32];
+            snprintf(text, sizeof text, s->parts[i].type == ATTR_N ? "7%07u" : "YWxpZW4%u", n);
+            item_key_part(&key, s->parts[i].type, text, strlen(text));
+        }
+        buf_printf(&json, "{\"alien\":{\"N\":\"%u\"}}", n);
+        item_put(t, &key, &json)->foreign = true;
+        t->foreign++;
+    }
+    if (count)
+        sim_trace(w, "others have written %u items into %s", count, t->name);
+}
+
+void service_state_lost(struct world *w)
+{
+    list_for_each(pos, after, &w->late)
+    {
+        struct sim_write *x = &container_of(pos, struct sim_late, link)->write;
+        x->unentered = x->orphan = !tells(w, x->table);
+    }
+    for (size_t i = 0; i < w->table_count; i++) {
+        struct sim_table *t = &w->tables[i];
+        for (size_t k = 0; t->items.slots && k <= t->items.mask; k++)
+            for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
+                struct sim_item *item = container_of(n, struct sim_item, node);
+                item->unentered = false;
+                item->unknown = !tells(w, t) && !item->foreign;
+            }
+    }
+}
+
+void service_survey_end(struct world *w)
+{
+    for (uint32_t i = 0; i < SIM_TABLES; i++) {
+        w->surveys[i].active = false;
+        w->surveys[i].marked_due = USEC_NEVER;
+    }
+}
+
+void service_survey(void *arg, uint32_t target)
+{
+    struct world *w = arg;
+    struct sim_survey *s = &w->surveys[target];
+
+    sim_trace(w, "survey of %s", mirror_target(w->mirror, target)->name);
+    s->active = true;
+    s->denied = sim_chance(w, w->faults.survey_denied);
+    s->due = w->now + sim_pick(w, 30) * USEC_PER_MSEC;
+    buf_clear(&s->after);
+}
+
+void service_mark(void *arg, uint32_t target)
+{
+    struct world *w = arg;
+
+    w->surveys[target].marked_due = w->now + sim_pick(w, 30) * USEC_PER_MSEC;
+}
+
+usec service_survey_due(const struct world *w)
+{
+    usec due = USEC_NEVER;
+
+    for (uint32_t i = 0; i < w->probe_count; i++) {
+        const struct sim_survey *s = &w->surveys[i];
+        due = s->active && s->due < due ? s->due : due;
+        due = s->marked_due < due ? s->marked_due : due;
+    }
+    return due;
+}
+
+static struct sim_item *item_after(struct sim_table *t, const struct buf *after)
+{
+    struct sim_item *next = NULL;
+
+    for (size_t k = 0; t->items.slots && k <= t->items.mask; k++)
+        for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
+            struct sim_item *item = container_of(n, struct sim_item, node);
+            struct buf key = {.data = item->bytes, .len = item->key_len};
+            if ((!after->len || key_order(&key, after) > 0) &&
+                (!next ||
+                 key_order(&key, &(struct buf){.data = next->bytes, .len = next->key_len}) < 0))
+                next = item;
+        }
+    return next;
+}
+
+/* A page: what stands there now behind the last. */
+static void survey_page(struct world *w, uint32_t target)
+{
+    struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
+    struct sim_survey *s = &w->surveys[target];
+    _cleanup_buf_ struct buf keys = {0};
+    struct sim_item *item = NULL;
+    unsigned most = sim_chance(w, 100) ? 0 : 1 + sim_pick(w, 20);
+
+    for (unsigned n = 0; n < most && (item = item_after(t, &s->after)); n++) {
+        buf_append(&keys, &item->key_len, sizeof item->key_len);
+        buf_append(&keys, item->bytes, item->key_len);
+        buf_clear(&s->after);
+        buf_append(&s->after, item->bytes, item->key_len);
+    }
+    s->due = w->now + sim_pick(w, 100) * USEC_PER_MSEC;
+    bool last = !item_after(t, &s->after);
+    s->active = !last; /* before it is told: the mirror may ask for the next */
+    sim_trace(w, "survey page of %s%s", t->name, last ? ", the last" : "");
+    if (!mirror_survey_page(w->mirror, w->now, target, &keys, last) && !last)
+        s->active = false;
+}
+
+static void mark(struct world *w, uint32_t target)
+{
+    struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
+
+    w->surveys[target].marked_due = USEC_NEVER;
+    sim_trace(w, "mark of %s", t->name);
+    char generation[MIRROR_GENERATION];
+    if (t->exists && mirror_generation(w->mirror, target, t->marker.generation, generation) == 0) {
+        memcpy(t->marker.generation, generation, sizeof generation);
+        t->marker.there = true;
+        t->marker.alone = mirror_target(w->mirror, target)->alone;
+    } else if (t->exists) {
+        w->surveys[target].marked_due = w->now + USEC_PER_SEC;
+        return;
+    }
+    mirror_target_marked(w->mirror, w->now, target);
+}
+
+void service_surveys(struct world *w)
+{
+    for (uint32_t i = 0; i < w->probe_count; i++) {
+        struct sim_survey *s = &w->surveys[i];
+        if (s->marked_due <= w->now) {
+            mark(w, i);
+            w->pumping = true;
+        }
+        if (!s->active || s->due > w->now)
+            continue;
+        w->pumping = true;
+        if (s->denied && !w->quiet) {
+            s->active = false;
+            sim_trace(w, "survey denied");
+            mirror_survey_failed(w->mirror, w->now, i, "AccessDeniedException", "simulated");
+        } else {
+            survey_page(w, i);
+        }
+    }
+}
+
 /* --- tables come and go ----------------------------------------------------------------------- */
 
 static bool touched(struct world *w, const struct sim_table *t)
@@ -631,6 +819,19 @@ void service_trouble(struct world *w)
     }
 }
 
+static void show_marker(struct world *w, uint32_t target, const struct sim_table *t)
+{
+    struct mirror_marker found = {.alone = t->marker.alone};
+
+    if (!t->marker.there)
+        return;
+    found.ahead = mirror_generation_any(w->mirror, target) &&
+                  !mirror_generation_known(w->mirror, target, t->marker.generation);
+    if (found.ahead)
+        sim_fail(w, "the marker of %s is of another life", t->name);
+    mirror_target_marker(w->mirror, target, &found);
+}
+
 void service_probe(struct world *w, uint32_t target)
 {
     struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
@@ -646,6 +847,12 @@ void service_probe(struct world *w, uint32_t target)
     }
     t->exists = true;
     t->made += fresh;
+    t->planted |= fresh;
+    if (fresh)
+        t->marker = (struct sim_marker){0};
+    else
+        plant_foreign(w, target, t);
+    show_marker(w, target, t);
     snprintf(identity, sizeof identity, "table-%u", t->made);
     sim_trace(w, "probe %s: open%s", t->name, fresh ? ", just made" : "");
     w->probes[target].due = USEC_NEVER;

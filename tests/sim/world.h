@@ -41,6 +41,9 @@ struct sim_faults {
     unsigned triggers_dropped, journal_emptied;
     unsigned crash, power, restart, resync, pause, retry_letters;
     unsigned sync_failed, source_sync_failed, state_unwritable;
+    unsigned state_lost; /* of the ends of a process: the state file goes with it */
+    unsigned foreign;    /* of looks at tables that nobody has written yet: others have */
+    unsigned survey_denied;
 };
 
 #define SIM_POISON "poison"
@@ -60,6 +63,7 @@ struct sim_item {
      * state file, so that such an item stays when its row goes unseen. README names it as a limit.
      */
     bool unentered, unknown;
+    bool foreign;    /* somebody else's: nobody of ours may touch it */
     unsigned chunks; /* of a head */
     uint8_t version[DIGEST_SIZE];
     size_t key_len, json_len;
@@ -72,7 +76,21 @@ struct sim_table {
     bool shown; /* DescribeTable is not denied */
     bool throttled;
     unsigned made; /* how often it was made: each time another table */
+    bool planted;  /* others have had their chance */
+    struct sim_marker {
+        bool there, alone;
+        char generation[MIRROR_GENERATION];
+    } marker;
+    unsigned foreign; /* items of others */
     struct map items;
+};
+
+/* A survey of a target's table under way, and a marker on its way. */
+struct sim_survey {
+    bool active, denied;
+    usec due;
+    struct buf after; /* key of the last item that was given */
+    usec marked_due;  /* USEC_NEVER: none */
 };
 
 /* What the edge does for one target of the mirror. */
@@ -124,7 +142,9 @@ struct world {
     usec tick_due, credentials_due, recheck_due, ack_due;
     unsigned rests; /* times that it let go of the database */
     struct sim_probe probes[SIM_TABLES];
+    struct sim_survey surveys[SIM_TABLES];
     uint32_t probe_count;
+    bool templates; /* some tables' keys tell whose they are */
 
     /* service */
     struct sim_table tables[SIM_TABLES];
@@ -167,6 +187,8 @@ void sim_crash(struct world *w);
 void sim_power_failure(struct world *w);
 /* As the daemon does on SIGTERM. */
 void sim_stop(struct world *w);
+/* The process has ended: its state file is gone, too. */
+void sim_lose_state(struct world *w);
 
 /* Parts of a turn, as the daemon takes them. */
 void sim_work(struct world *w);
@@ -192,6 +214,15 @@ bool service_answer(struct world *w, bool due);
 usec service_due(const struct world *w);
 /* After a start: items of which the state file does not tell. */
 void service_unknown(struct world *w);
+/* There is no state file any more: which items are extra cannot be known where neither keys nor
+ * marker say that they are ours. */
+void service_state_lost(struct world *w);
+/* The mirror's edge: surveys and markers. */
+void service_survey(void *arg, uint32_t target);
+void service_mark(void *arg, uint32_t target);
+usec service_survey_due(const struct world *w);
+void service_surveys(struct world *w); /* what is due */
+void service_survey_end(struct world *w);
 /* Requests of a process that is no more: each arrives now, later or never. */
 void service_orphan(struct world *w);
 /* What arrives late by now; and when the next one does. */
@@ -215,6 +246,8 @@ void service_free(struct world *w);
 const char *application_table(unsigned source);
 bool application_create(struct world *w);
 void application_step(struct world *w);
+/* Rows change and go while no trigger notes it; outside transactions. */
+void application_unseen(struct world *w);
 /* Finish what is begun. */
 void application_rest(struct world *w);
 /* Its connections are gone; and there are others, after a power failure. */

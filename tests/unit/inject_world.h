@@ -64,6 +64,16 @@ static void out_targets_changed(void *arg)
     OUTSIDE(world_edge.targets_changed(arg));
 }
 
+static void out_survey(void *arg, uint32_t target)
+{
+    OUTSIDE(world_edge.survey(arg, target));
+}
+
+static void out_mark(void *arg, uint32_t target)
+{
+    OUTSIDE(world_edge.mark(arg, target));
+}
+
 static int in_new(const struct config *c, const struct mirror_edge *edge, uint64_t seed,
                   struct mirror **out, struct err *err)
 {
@@ -75,7 +85,9 @@ static int in_new(const struct config *c, const struct mirror_edge *edge, uint64
                                      .retrying = out_retrying,
                                      .dead_letter = out_dead_letter,
                                      .note = out_note,
-                                     .targets_changed = out_targets_changed};
+                                     .targets_changed = out_targets_changed,
+                                     .survey = out_survey,
+                                     .mark = out_mark};
     volatile int rc = -ECANCELED;
 
     world_edge = *edge;
@@ -184,6 +196,34 @@ static void in_target_parked(struct mirror *m, usec now, uint32_t i, const char 
     INJECT_RUN(mirror_target_parked(m, now, i, code, reason));
 }
 
+static void in_target_marker(struct mirror *m, uint32_t i, const struct mirror_marker *found)
+{
+    INJECT_RUN(mirror_target_marker(m, i, found));
+}
+
+static void in_target_marked(struct mirror *m, usec now, uint32_t i)
+{
+    INJECT_RUN(mirror_target_marked(m, now, i));
+}
+
+static bool in_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf *keys,
+                           bool last)
+{
+    return WITHIN(bool, false, mirror_survey_page(m, now, i, keys, last));
+}
+
+static void in_survey_failed(struct mirror *m, usec now, uint32_t i, const char *code,
+                             const char *why)
+{
+    INJECT_RUN(mirror_survey_failed(m, now, i, code, why));
+}
+
+static int in_generation(struct mirror *m, uint32_t i, const char *found,
+                         char out[MIRROR_GENERATION])
+{
+    return WITHIN(int, -EIO, mirror_generation(m, i, found, out));
+}
+
 static void in_farewell(struct mirror *m)
 {
     INJECT_RUN(mirror_farewell(m));
@@ -229,6 +269,11 @@ static int in_approve(struct mirror *m)
 #define mirror_stop              in_stop
 #define mirror_target_open       in_target_open
 #define mirror_target_parked     in_target_parked
+#define mirror_target_marker     in_target_marker
+#define mirror_target_marked     in_target_marked
+#define mirror_survey_page       in_survey_page
+#define mirror_survey_failed     in_survey_failed
+#define mirror_generation        in_generation
 #define mirror_farewell          in_farewell
 #define mirror_flush             in_flush
 #define mirror_flush_now         in_flush_now

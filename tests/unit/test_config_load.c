@@ -206,6 +206,58 @@ static void one_off_jobs_need_no_file(void **state)
                          "and a region are enough) or name another file with --config");
 }
 
+static void settings_stand_above_the_file(void **state)
+{
+    static const char *const settings[] = {"source.database=/other/a b.db",
+                                           "dynamodb.region=eu-test-1",
+                                           "dynamodb.profile=",
+                                           "control.socket=/tmp/${S} \"s\"",
+                                           "source.tables=t",
+                                           "source.tables=u",
+                                           NULL};
+    struct config_request req = {.file = "syncd.conf", .settings = settings};
+
+    (void)state;
+    write_file("syncd.conf", "[source]\ndatabase = /srv/d/app.db\n[dynamodb]\nregion = x\n"
+                             "profile = p\n");
+    struct config *c = load(&req);
+    assert_string_equal(c->database, "/other/a b.db");
+    assert_string_equal(c->state_path, "/other/.a b.db-syncd.db");
+    assert_string_equal(c->region, "eu-test-1");
+    assert_string_equal(c->profile, "");
+    assert_string_equal(c->socket, "/tmp/${S} \"s\"");
+    assert_int_equal(c->tables.count, 2);
+    config_free(c);
+
+    /* A database is enough, as with --database. */
+    req = (struct config_request){.settings = settings};
+    unlink("syncd.conf");
+    c = load(&req);
+    assert_string_equal(c->file, "");
+    config_free(c);
+}
+
+static void refuse_setting(const char *setting, const char *sentence)
+{
+    const char *const settings[] = {setting, NULL};
+
+    refuse(&(struct config_request){.file = "syncd.conf", .settings = settings}, -EINVAL, sentence);
+}
+
+static void settings_that_are_none(void **state)
+{
+    (void)state;
+    write_file("syncd.conf", "[source]\ndatabase = /srv/d/app.db\n");
+    refuse_setting("words", "--set \"words\" is not SECTION.KEY=VALUE");
+    refuse_setting("source.database", "--set \"source.database\" is not SECTION.KEY=VALUE");
+    refuse_setting("source.databse=/x", "--set source.databse=/x: there is no such setting");
+    refuse_setting("table.target=abc",
+                   "--set table.target=abc: there is no such setting outside of "
+                   "a table's section");
+    refuse_setting("sync.linger=soon",
+                   "--set sync.linger: \"soon\" is not a duration (examples: 20ms, 5s, 10m)");
+}
+
 static void files_that_cannot_be_read(void **state)
 {
     (void)state;
@@ -382,6 +434,8 @@ int main(void)
         TEST(drop_ins_follow_in_the_order_of_their_names),
         TEST(the_command_line_comes_last),
         TEST(one_off_jobs_need_no_file),
+        TEST(settings_stand_above_the_file),
+        TEST(settings_that_are_none),
         TEST(files_that_cannot_be_read),
         TEST(names),
         TEST(variables_come_from_the_environment_then_from_the_env_file),

@@ -18,12 +18,11 @@ static const struct policy_sample {
     const char *file;
     struct policy_request request;
 } policy_samples[] = {
-    {"daemon.json", SAMPLE(POLICY_DAEMON, NULL, false)},
-    {"daemon-canary.json", SAMPLE(POLICY_DAEMON, "syncd-meta", false)},
-    {"daemon-create-tables.json", SAMPLE(POLICY_DAEMON, NULL, true)},
+    {"daemon.json", SAMPLE(POLICY_DAEMON, "syncd-meta", false)},
+    {"daemon-create-tables.json", SAMPLE(POLICY_DAEMON, "syncd-meta", true)},
     {"tables.json", SAMPLE(POLICY_TABLES, "syncd-meta", false)},
     {"verify.json", SAMPLE(POLICY_VERIFY, NULL, false)},
-    {"restore.json", SAMPLE(POLICY_RESTORE, NULL, false)},
+    {"restore.json", SAMPLE(POLICY_RESTORE, "syncd-meta", false)},
 };
 
 enum { POLICY_SAMPLES = sizeof policy_samples / sizeof *policy_samples };

@@ -88,18 +88,23 @@ static void expect(enum policy_purpose purpose, const char *meta, bool create, c
 static void each_purpose_gets_what_it_needs_and_no_more(void **state)
 {
     (void)state;
-    expect(POLICY_DAEMON, NULL, false, ON("BatchWriteItem", "a") ON("DescribeTable", "a"));
+    expect(POLICY_DAEMON, NULL, false,
+           ON("BatchWriteItem", "a") ON("DescribeTable", "a") ON("Scan", "a"));
     expect(POLICY_DAEMON, NULL, true,
-           ON("BatchWriteItem", "a") ON("CreateTable", "a") ON("DescribeTable", "a"));
+           ON("BatchWriteItem", "a") ON("CreateTable", "a") ON("DescribeTable", "a")
+               ON("Scan", "a"));
     expect(POLICY_DAEMON, "m", false,
            ON("BatchWriteItem", "a") ON("BatchWriteItem", "m") ON("DescribeTable", "a")
-               ON("DescribeTable", "m") ON("GetItem", "m"));
+               ON("DescribeTable", "m") ON("GetItem", "m") ON("PutItem", "m") ON("Query", "m")
+                   ON("Scan", "a"));
     expect(POLICY_TABLES, "m", false,
            ON("CreateTable", "a") ON("CreateTable", "m") ON("DescribeTable", "a")
                ON("DescribeTable", "m"));
     expect(POLICY_VERIFY, "m", true,
            ON("BatchGetItem", "a") ON("DescribeTable", "a") ON("Scan", "a"));
-    expect(POLICY_RESTORE, "m", true, ON("DescribeTable", "a") ON("Scan", "a"));
+    expect(POLICY_RESTORE, "m", true,
+           ON("DescribeTable", "a") ON("DescribeTable", "m") ON("GetItem", "a") ON("GetItem", "m")
+               ON("Scan", "a") ON("Scan", "m"));
 }
 
 static void every_operation_is_of_use(void **state)
@@ -144,9 +149,9 @@ static void a_refusal_names_action_and_resource(void **state)
               "arn:aws:dynamodb:us-west-2:123456789012:table/chat; `syncctl iam-policy` prints the "
               "policy that is needed (DynamoDB: because no identity-based policy allows the "
               "dynamodb:BatchWriteItem action)");
-    explained(
-        "User: x is not authorized to perform: dynamodb:Scan",
-        "dynamodb:Scan is not allowed; `syncctl iam-policy` prints the policy that is needed");
+    explained("User: x is not authorized to perform: dynamodb:Scan",
+              "dynamodb:Scan is not allowed; `syncctl iam-policy --for verify` prints the policy "
+              "that is needed");
     explained("User: x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:k",
               "kms:Decrypt is not allowed on arn:aws:kms:k; the table's key or another service "
               "asks for it: allow it by hand");

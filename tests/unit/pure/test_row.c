@@ -34,8 +34,8 @@ static bool same_value(const struct value *a, const struct value *b)
         return false;
     if (a->kind == VALUE_INTEGER)
         return a->integer == b->integer;
-    if (a->kind == VALUE_REAL)
-        return memcmp(&a->real, &b->real, 8) == 0;
+    if (a->kind == VALUE_REAL) /* to the last bit */
+        return a->real == b->real && !signbit(a->real) == !signbit(b->real);
     return a->kind == VALUE_NULL || (a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0);
 }
 

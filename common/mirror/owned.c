@@ -1,0 +1,294 @@
+/* What is known of whose a target is, and what holds it: see mirror.h. In the store, for each
+ * target, bits (OWNED_) and the lives of the state file that its marker may name. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/failpoint.h"
+#include "mirror/internal.h"
+
+bool owned_is_canarys(const struct mirror *m, uint32_t i)
+{
+    return m->canary < m->table_count && m->tables[m->canary].target == i;
+}
+
+/* --- what is known ---------------------------------------------------------------------------- */
+
+static void owned_name(const struct target_slot *t, char name[32])
+{
+    snprintf(name, 32, "owned:%u", t->store_id);
+}
+
+static void show(struct target_slot *t)
+{
+    t->view.alone = t->owned & OWNED_ALONE;
+    t->view.owing = t->owned & OWNED_AGAIN || !(t->owned & OWNED_SEEN);
+    t->view.handed_over = t->owned & OWNED_HANDED;
+    t->view.take_over = t->owned & OWNED_TAKE;
+    t->view.taken_back = t->owned & OWNED_BACK;
+    t->view.adopted = t->owned & OWNED_ADOPTED;
+}
+
+int owned_put(struct mirror *m, struct target_slot *t, unsigned owned)
+{
+    char name[32];
+
+    owned_name(t, name);
+    int rc = owned == t->owned ? 0 : store_put_int(m->store, name, owned);
+    if (rc == 0)
+        t->owned = owned;
+    show(t);
+    return rc;
+}
+
+void owned_recall(struct mirror *m, struct target_slot *t)
+{
+    char name[32];
+    int64_t owned = 0;
+
+    owned_name(t, name);
+    /* One that was written before anybody looked is ours as far as it goes. */
+    if (store_get_int(m->store, name, &owned) == -ENOENT &&
+        store_digest_count(m->store, t->store_id) > 0)
+        owned = OWNED_SEEN | OWNED_ADOPTED;
+    t->owned = (unsigned)owned;
+    t->view.foreign = -1;
+    show(t);
+}
+
+int owned_again(struct mirror *m, struct target_slot *t)
+{
+    return records_kept(m, owned_put(m, t, t->owned | OWNED_AGAIN));
+}
+
+int owned_all_anew(struct mirror *m)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
+        struct target_slot *t = m->targets[i];
+        unsigned owned = t->owned | OWNED_ADOPTED | OWNED_AGAIN;
+        rc = owned_put(m, t, t->view.open ? owned : owned & ~(unsigned)OWNED_SEEN);
+    }
+    return records_kept(m, rc < 0 || !store_dirty(m->store) ? rc : records_sync(m, NULL));
+}
+
+int owned_behind(struct mirror *m, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+    unsigned owned = (t->owned | OWNED_ADOPTED | OWNED_AGAIN) & ~(unsigned)OWNED_SEEN;
+    int rc = m->state_broken ? -EIO : suspects_unknown(m, m->watermark);
+
+    for (size_t k = 0; rc == 0 && k < m->table_count; k++) {
+        if (!m->tables[k].plan || m->tables[k].target != i)
+            continue;
+        rc = store_digest_doubt(m->store, m->tables[k].id);
+        rc = rc < 0 ? rc : mirror_load_again(m, &m->tables[k], true);
+    }
+    rc = rc < 0 ? rc : owned_put(m, t, owned);
+    rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+    if (rc < 0)
+        return rc;
+    if (t->ahead)
+        mirror_note(m, LOG_EV_WARNING, "state_behind",
+                    "DynamoDB table %s was written by a later life of this database than its state "
+                    "file knows (were both put back?): all of it is compared",
+                    t->name);
+    t->ahead = false;
+    return 0;
+}
+
+bool owned_to_see(const struct mirror *m)
+{
+    for (uint32_t i = 0; m->edge.survey && i < m->target_count; i++)
+        if (m->targets[i]->owned & OWNED_AGAIN || m->targets[i]->view.surveying)
+            return true;
+    return false;
+}
+
+/* --- held ------------------------------------------------------------------------------------- */
+
+static void hold(struct mirror *m, usec now, uint32_t i, const char *why)
+{
+    struct target_slot *t = m->targets[i];
+    bool told = t->view.held && strcmp(t->view.reason, why) == 0;
+    struct reply r = {.code = "held"};
+
+    mirror_target_parked(m, now, i, "held", why);
+    t->view.held = true;
+    if (!told)
+        mirror_note(m, LOG_EV_ERROR, "held", "%s", t->view.reason);
+    snprintf(r.message, sizeof r.message, "%s", t->view.reason);
+    m->edge.parked(m->edge.arg, i, &r);
+}
+
+void mirror_target_held(struct mirror *m, usec now, uint32_t i, bool handed_over, const char *why)
+{
+    struct target_slot *t = m->targets[i];
+
+    m->now = now;
+    /* Known from now on also where the marker cannot be read. */
+    if (handed_over && !m->state_broken)
+        records_kept(m, owned_put(m, t, t->owned | OWNED_HANDED));
+    hold(m, now, i, why);
+}
+
+void owned_hold_foreign(struct mirror *m, usec now, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+    char why[400];
+
+    snprintf(
+        why, sizeof why,
+        "DynamoDB table %.120s holds items that are not ours: at least %lld, for example %s; "
+        "nothing is sent there until `syncctl attach --adopt` (they stay, but one with the key "
+        "of a row is replaced)",
+        t->name, (long long)t->view.foreign, t->example);
+    if (now >= t->held_at + HELD_LOOK || !t->held_at)
+        t->held_at = now;
+    hold(m, now, i, why);
+}
+
+int owned_approve(struct mirror *m)
+{
+    int count = 0;
+
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        struct target_slot *t = m->targets[i];
+        if (!t->view.held || t->owned & OWNED_HANDED ||
+            records_kept(m, owned_put(m, t, t->owned | OWNED_ADOPTED | OWNED_TAKE)) < 0 ||
+            records_kept(m, records_sync(m, NULL)) < 0)
+            continue;
+        t->view.held = t->view.parked = false;
+        t->held_at = 0;
+        count++;
+    }
+    return count;
+}
+
+int owned_adopt_all(struct mirror *m)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
+        struct target_slot *t = m->targets[i];
+        t->view.held = t->view.parked = false;
+        t->held_at = 0;
+        rc = owned_put(m, t, t->owned | OWNED_ADOPTED | OWNED_TAKE);
+    }
+    return records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+}
+
+void owned_hold_handed(struct mirror *m, usec now, uint32_t i)
+{
+    char why[400];
+
+    snprintf(why, sizeof why,
+             "DynamoDB table %.120s was handed over: others write there, and nothing of this "
+             "database is sent until `syncctl handover --undo`",
+             m->targets[i]->name);
+    hold(m, now, i, why);
+}
+
+int owned_hand_over(struct mirror *m)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        if (!owned_is_canarys(m, i))
+            rc = owned_put(m, m->targets[i], m->targets[i]->owned | OWNED_HANDED);
+    rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        if (!owned_is_canarys(m, i))
+            owned_hold_handed(m, clock_monotonic(), i);
+    return rc;
+}
+
+int owned_take_back(struct mirror *m)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
+        struct target_slot *t = m->targets[i];
+        if (owned_is_canarys(m, i))
+            continue;
+        t->view.held = t->view.parked = false;
+        rc = owned_put(m, t, (t->owned | OWNED_TAKE | OWNED_BACK) & ~(unsigned)OWNED_HANDED);
+        rc = rc < 0 ? rc : owned_behind(m, i);
+    }
+    return rc;
+}
+
+bool owned_any_held(const struct mirror *m)
+{
+    for (uint32_t i = 0; i < m->target_count; i++)
+        if (m->targets[i]->view.held && !(m->targets[i]->owned & OWNED_HANDED))
+            return true;
+    return false;
+}
+
+/* --- lives ------------------------------------------------------------------------------------ */
+
+static void generation_name(const struct target_slot *t, char name[32])
+{
+    snprintf(name, 32, "generation:%u", t->store_id);
+}
+
+static void hex(const uint8_t *bytes, char out[MIRROR_GENERATION])
+{
+    for (size_t i = 0; i < CAPTURE_ID_SIZE; i++)
+        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* What the store has: the life that stands in the marker, then this one, 32 digits each. */
+int mirror_generation(struct mirror *m, uint32_t i, const char *found, char out[MIRROR_GENERATION])
+{
+    char name[32], both[2 * MIRROR_GENERATION];
+
+    hex(m->nonce, out); /* as random, and made anew at each start */
+    generation_name(m->targets[i], name);
+    snprintf(both, sizeof both, "%.32s%s", strlen(found) == 32 ? found : "", out);
+    int rc = m->state_broken ? -EIO : store_put(m->store, name, both, strlen(both));
+    return records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+}
+
+bool mirror_generation_known(struct mirror *m, uint32_t i, const char *generation)
+{
+    _cleanup_buf_ struct buf kept = {0};
+    char name[32];
+
+    generation_name(m->targets[i], name);
+    if (store_get(m->store, name, &kept) < 0 || strlen(generation) != 32)
+        return false;
+    for (size_t at = 0; at + 32 <= kept.len; at += 32)
+        if (memcmp(kept.data + at, generation, 32) == 0)
+            return true;
+    return false;
+}
+
+bool mirror_generation_any(struct mirror *m, uint32_t i)
+{
+    _cleanup_buf_ struct buf kept = {0};
+    char name[32];
+
+    generation_name(m->targets[i], name);
+    return store_get(m->store, name, &kept) != -ENOENT;
+}
+
+void mirror_identity(const struct mirror *m, struct mirror_identity *out)
+{
+    struct place here = {0};
+
+    *out = (struct mirror_identity){.path = m->config->database};
+    hex(m->id, out->id);
+    if (place_find(m->config->database, &here) == 0)
+        hex(here.host, out->host);
+    place_clear(&here);
+}
+
+const char *mirror_target_source(const struct mirror *m, uint32_t i)
+{
+    for (size_t k = 0; k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && !m->tables[k].plan->has_source)
+            return "";
+    return m->config->source_id;
+}

@@ -1,0 +1,388 @@
+/* Whose a target is: see mirror.h. What is known of that stands in the store, for each target:
+ *
+ *     first opening ---> surveyed ---> seen: written from now on
+ *                          | foreign items: held ---> adopted by the operator: seen
+ *     state file lost, or an older one: surveyed as at first, but for holding; and again later
+ *     a kill that left rows unseen:     again, once no write of before can come any more
+ *
+ * A survey's progress is not kept: one that was broken off begins anew, and finds again what it has
+ * found. What is found is on disk before the survey counts as done. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/failpoint.h"
+#include "base/plant.h"
+#include "base/text.h"
+#include "mapping/ours.h"
+#include "mapping/oversize.h"
+#include "mirror/internal.h"
+
+#define SURVEY_RETRY (60 * USEC_PER_SEC)
+
+void survey_parked(struct target_slot *t)
+{
+    t->view.surveying = t->marking = false;
+}
+
+/* The state file failed: once more, from the start. */
+static void broken_off(struct mirror *m, usec now, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+
+    records_kept(m, -EIO);
+    t->view.surveying = false;
+    t->survey_retry = now + STORE_RETRY;
+    if (!t->view.open) {
+        t->opening = true;
+        m->fresh_waiting = true;
+    }
+}
+
+/* --- before it is opened ---------------------------------------------------------------------- */
+
+/* Machines share it by source_id: items of others are no surprise, and have other keys. */
+static bool is_share(const struct mirror *m, uint32_t i)
+{
+    return mirror_target_source(m, i)[0] != '\0';
+}
+
+static bool is_alone(const struct mirror *m, uint32_t i)
+{
+    return m->targets[i]->owned & OWNED_ALONE && !is_share(m, i);
+}
+
+/* Where items of others are, and no key tells ours, only what is known already is ours. */
+static bool learns_nothing(const struct mirror *m, uint32_t i)
+{
+    const struct target_slot *t = m->targets[i];
+
+    if (is_alone(m, i) || !(t->owned & OWNED_ADOPTED))
+        return false;
+    for (size_t k = 0; k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && plan_key_tells(m->tables[k].plan))
+            return false;
+    return true;
+}
+
+/* It is not to be looked at again. */
+static void let_be(struct mirror *m, struct target_slot *t)
+{
+    if (records_kept(m, owned_put(m, t, t->owned & ~(unsigned)OWNED_AGAIN)) < 0)
+        return;
+    mirror_note(m, LOG_EV_WARNING, "survey_useless",
+                "which items of DynamoDB table %s are ours cannot be told: their keys do not say, "
+                "and no marker says that all are; items whose rows went unseen stay there",
+                t->name);
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+}
+
+static void begin(struct mirror *m, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+
+    t->view.surveying = true;
+    t->view.foreign = 0;
+    t->found = false;
+    t->example[0] = '\0';
+    mirror_note(m, LOG_EV_DEBUG, "survey_begun", "the items of %s are being looked at", t->name);
+    m->edge.survey(m->edge.arg, i);
+}
+
+bool survey_gate(struct mirror *m, usec now, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+
+    if (!m->edge.survey || owned_is_canarys(m, i))
+        return true;
+    if (t->owned & OWNED_HANDED) {
+        owned_hold_handed(m, now, i);
+        return false;
+    }
+    if (!(t->owned & OWNED_SEEN)) {
+        if (t->view.held && now < t->held_at + HELD_LOOK) {
+            owned_hold_foreign(m, now, i);
+            return false;
+        }
+        if (!learns_nothing(m, i)) {
+            if (!t->view.surveying)
+                begin(m, i);
+            return false;
+        }
+        if (m->state_broken || owned_put(m, t, t->owned | OWNED_SEEN) < 0)
+            broken_off(m, now, i);
+        return !t->opening && survey_gate(m, now, i);
+    }
+    if (m->edge.mark && !t->marked) {
+        if (!t->marking) {
+            t->marking = true;
+            m->edge.mark(m->edge.arg, i);
+        }
+        return false;
+    }
+    return true;
+}
+
+void mirror_target_marker(struct mirror *m, uint32_t i, const struct mirror_marker *found)
+{
+    struct target_slot *t = m->targets[i];
+    unsigned owned = t->owned;
+
+    if (m->state_broken)
+        return;
+    if (!(owned & OWNED_SEEN))
+        owned |= OWNED_ADOPTED | (found->alone ? OWNED_ALONE : 0);
+    records_kept(m, owned_put(m, t, owned));
+    t->ahead |= found->ahead;
+}
+
+void mirror_target_marked(struct mirror *m, usec now, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+
+    m->now = now;
+    if (!t->marking)
+        return;
+    t->marking = false;
+    t->marked = true;
+    if (t->owned & (OWNED_TAKE | OWNED_BACK) && !m->state_broken)
+        records_kept(m, owned_put(m, t, t->owned & ~(unsigned)(OWNED_TAKE | OWNED_BACK)));
+    targets_open(m, now, i);
+}
+
+/* --- a survey --------------------------------------------------------------------------------- */
+
+/* Every plan whose items are in the target. Freed by the caller. */
+static const struct table_plan **plans_of(const struct mirror *m, uint32_t i, size_t *count)
+{
+    const struct table_plan **plans = calloc(m->table_count + 1, sizeof *plans);
+
+    *count = 0;
+    for (size_t k = 0; plans && k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i)
+            plans[(*count)++] = m->tables[k].plan;
+    return plans;
+}
+
+static const struct table_slot *slot_of(const struct mirror *m, uint32_t i,
+                                        const struct table_plan *plan)
+{
+    for (size_t k = 0; k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && (!plan || m->tables[k].plan == plan))
+            return &m->tables[k];
+    return NULL;
+}
+
+/* The row key to keep with the item, where the key tells it and it is not read from there anyway.
+ */
+static int row_key_of(const struct mirror *m, const struct table_slot *s, const void *key, size_t n,
+                      struct buf *out)
+{
+    const struct table_plan *p = s->plan;
+    _cleanup_free_ struct value *entry = calloc(p->entry_count, sizeof *entry);
+    _cleanup_buf_ struct buf store = {0};
+
+    if (!entry)
+        return -ENOMEM;
+    if (p->plain_key && !m->targets[s->target]->contested)
+        return 0;
+    int rc = plan_key_row(p, key, n, entry, &store);
+    for (size_t k = 0; rc == 0 && k < p->row_key_count; k++)
+        value_encode(out, &entry[k]);
+    return rc == -ENOMEM || !buf_ok(out) ? -ENOMEM : 0;
+}
+
+/* Numbers as people write them: canonical keys have 5e3 for 5000. */
+static void spell_out(char *json, size_t size)
+{
+    char *e = strstr(json, "{\"N\":\""), *end;
+
+    e = e ? strpbrk(e + 6, "e\"") : NULL;
+    long zeros = e && *e == 'e' ? strtol(e + 1, &end, 10) : 0;
+    if (zeros < 1 || zeros > 20 || strlen(json) + (size_t)zeros >= size)
+        return;
+    memmove(e + zeros, end, strlen(end) + 1);
+    memset(e, '0', (size_t)zeros);
+}
+
+static void note_foreign(struct target_slot *t, const void *key, size_t n)
+{
+    _cleanup_buf_ struct buf json = {0};
+
+    if (t->view.foreign++ > 0 || item_key_json(&t->schema, key, n, &json) < 0 || !buf_ok(&json))
+        return;
+    text_copy(t->example, sizeof t->example, json.data);
+    spell_out(t->example, sizeof t->example);
+}
+
+/* 0 or negative. */
+static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts, const void *key,
+                   size_t n)
+{
+    struct target_slot *t = m->targets[i];
+    struct claim_facts f = *facts;
+    const struct table_plan *plan = NULL;
+    _cleanup_buf_ struct buf row_key = {0}, owner = {0};
+    uint32_t table;
+    int known = store_digest_owner(m->store, t->store_id, key, n, &table, &owner);
+
+    if (known < 0)
+        return known;
+    f.known = known > 0 || split_has(m, i, key, n);
+    /* A chunk is whose its head is. */
+    struct oversize_key chunk = {0};
+    int piece = oversize_parse_key(key, n, &chunk);
+    _cleanup_buf_ struct buf head = chunk.head;
+    if (piece < 0)
+        return piece;
+    enum item_claim claim =
+        piece ? item_claim(&f, head.data, head.len, &plan) : item_claim(&f, key, n, &plan);
+    if (claim == ITEM_OURS_KNOWN)
+        return 0;
+    const struct table_slot *s = plan || !t->shared ? slot_of(m, i, plan) : NULL;
+    if ((claim == ITEM_FOREIGN && !PLANTED(FOREIGN_TAKEN)) || !s) {
+        note_foreign(t, key, n);
+        return 0;
+    }
+    if (PLANTED(SURVEY_FORGOTTEN))
+        return 0;
+    int rc = s->plan == plan && !piece ? row_key_of(m, s, key, n, &row_key) : 0;
+    if (rc == 0)
+        rc = store_digest_suspect(m->store, t->store_id, key, n, s->id,
+                                  row_key.len ? row_key.data : NULL, row_key.len);
+    t->found = true;
+    return rc;
+}
+
+/* The tables of the target look for items without a row once their rows are loaded. */
+static int sweep_later(struct mirror *m, uint32_t i)
+{
+    int rc = 0;
+
+    for (size_t k = 0; rc == 0 && k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i)
+            rc = loader_sweep_later(m, &m->tables[k]);
+    return rc;
+}
+
+static int keep(struct mirror *m, uint32_t i, unsigned owned)
+{
+    struct target_slot *t = m->targets[i];
+    int rc = t->found ? sweep_later(m, i) : 0;
+
+    rc = rc < 0 ? rc : owned_put(m, t, owned);
+    return records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+}
+
+/* All of it was seen. */
+static void seen(struct mirror *m, usec now, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+    unsigned owned = t->owned | OWNED_SEEN;
+
+    if (t->view.open)
+        owned &= ~(unsigned)OWNED_AGAIN;
+    else if (t->view.foreign == 0 && !(t->owned & OWNED_SEEN) && !is_share(m, i))
+        owned |= OWNED_ALONE;
+    if (t->view.foreign)
+        owned &= ~(unsigned)OWNED_ALONE;
+    if (PLANTED(SURVEYED_ONCE))
+        owned &= ~(unsigned)OWNED_AGAIN;
+    if (m->state_broken || keep(m, i, owned) < 0) {
+        broken_off(m, now, i);
+        return;
+    }
+    FAILPOINT("surveyed");
+    t->view.surveying = false;
+    t->view.unseen[0] = '\0';
+    if (t->view.foreign && !(owned & OWNED_AGAIN) && !is_share(m, i))
+        mirror_note(
+            m, LOG_EV_WARNING, "foreign_items",
+            "DynamoDB table %s holds %lld items that are not known as ours, for example %s; "
+            "they are left alone",
+            t->name, (long long)t->view.foreign, t->example);
+    if (!t->view.open)
+        targets_open(m, now, i);
+}
+
+bool mirror_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf *keys, bool last)
+{
+    struct target_slot *t = m->targets[i];
+    size_t count = 0, at = 0;
+    int rc = m->state_broken ? -EIO : 0;
+
+    m->now = now;
+    if (!t->view.surveying)
+        return false;
+    _cleanup_free_ const struct table_plan **plans = plans_of(m, i, &count);
+    const struct claim_facts f = {.alone = is_alone(m, i), .plans = plans, .count = count};
+    while (plans && rc == 0 && at < keys->len) {
+        size_t n;
+        memcpy(&n, keys->data + at, sizeof n);
+        rc = look_at(m, i, &f, keys->data + at + sizeof n, n);
+        at += sizeof n + n;
+    }
+    if (!plans || rc < 0) {
+        broken_off(m, now, i);
+        return false;
+    }
+    if (m->first_record == USEC_NEVER)
+        m->first_record = now;
+    m->moved++;
+    if (t->view.foreign && !(t->owned & OWNED_ADOPTED) && !t->view.open && !is_share(m, i)) {
+        owned_hold_foreign(m, now, i);
+        return false;
+    }
+    if (last)
+        seen(m, now, i);
+    return !last;
+}
+
+void mirror_survey_failed(struct mirror *m, usec now, uint32_t i, const char *code, const char *why)
+{
+    struct target_slot *t = m->targets[i];
+    struct reply r = {0};
+
+    m->now = now;
+    if (!t->view.surveying)
+        return;
+    t->view.surveying = false;
+    t->view.foreign = -1;
+    t->survey_retry = now + SURVEY_RETRY;
+    text_copy(t->view.unseen, sizeof t->view.unseen, why);
+    if (t->view.open)
+        return;
+    if (!(t->owned & OWNED_ADOPTED)) { /* what may be there is not ours to overwrite */
+        text_copy(r.code, sizeof r.code, code);
+        text_copy(r.message, sizeof r.message, why);
+        m->edge.parked(m->edge.arg, i, &r);
+        mirror_target_parked(m, now, i, code, why);
+        return;
+    }
+    /* Rows flow; that not all can be known is said until it can. */
+    t->found = false;
+    if (m->state_broken || keep(m, i, t->owned | OWNED_SEEN | OWNED_AGAIN) < 0)
+        broken_off(m, now, i);
+    else
+        targets_open(m, now, i);
+}
+
+void survey_turn(struct mirror *m)
+{
+    usec now = clock_monotonic();
+
+    if (!m->edge.survey || !m->attached || m->state_broken || !m->suspects.begun ||
+        suspects_shaky(m))
+        return;
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        struct target_slot *t = m->targets[i];
+        if (!(t->owned & OWNED_AGAIN) || !t->view.open || t->view.surveying ||
+            now < t->survey_retry)
+            continue;
+        if (learns_nothing(m, i) || owned_is_canarys(m, i))
+            let_be(m, t);
+        else
+            begin(m, i);
+    }
+}
