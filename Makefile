@@ -40,12 +40,12 @@ HARDEN_LINK := -Wl,-z,shstk
 endif
 OPT ?= -O2 -g
 SAN ?=
-CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(SYSCONFDIR)"' -Icommon -Idaemon \
-            $(if $(FAILPOINTS),-DSYNCD_FAILPOINTS)
+CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(SYSCONFDIR)"' -Icommon -Idaemon
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS))
 ALL_CFLAGS = -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(if $(SAN),,$(HARDEN)) $(SAN) \
-             $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS)) -MMD -MP $(CFLAGS)
+             $(PKG_CFLAGS) -MMD -MP $(CFLAGS)
 ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack $(HARDEN_LINK)) $(LDFLAGS)
-LIBS = $(shell $(PKG_CONFIG) --libs $(DAEMON_PKGS)) -lm
+LIBS := $(shell $(PKG_CONFIG) --libs $(DAEMON_PKGS)) -lm
 
 # PURE: decides, encodes and parses; links without libuv, libcurl and SQLite (its tests prove it).
 PURE_SRC := $(wildcard common/base/*.c common/mapping/*.c common/engine/*.c common/dynamodb/*.c)
@@ -54,7 +54,10 @@ COMMON_SRC := $(PURE_SRC) $(wildcard common/config/*.c common/source/*.c common/
 DAEMON_SRC := $(wildcard daemon/*.c)
 JOBS_SRC := $(wildcard daemon/jobs/*.c)
 CTL_SRC := $(wildcard daemon/ctl/*.c)
-obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+# With failpoints only the files that have some are compiled anew; the others are the plain build's.
+PLAIN := $(if $(FAILPOINTS),build,$(BUILD))
+FAILPOINT_SRC := $(if $(FAILPOINTS),$(shell grep -l '"base/failpoint\.h"' common/*/*.c daemon/*.c daemon/*/*.c))
+obj = $(foreach c,$(1),$(if $(filter $(c),$(FAILPOINT_SRC)),$(BUILD),$(PLAIN))/$(c:.c=.o))
 
 PURE_LIB := $(BUILD)/libsyncd-pure.a
 COMMON_LIB := $(BUILD)/libsyncd.a
@@ -62,9 +65,15 @@ PROGRAMS := $(BUILD)/syncd $(BUILD)/syncctl
 
 all: $(PROGRAMS)
 
-$(BUILD)/%.o: %.c
+$(PLAIN)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+ifneq ($(PLAIN),$(BUILD))
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) -DSYNCD_FAILPOINTS $(ALL_CFLAGS) -c -o $@ $<
+endif
 
 $(PURE_LIB): $(call obj,$(PURE_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
@@ -82,17 +91,19 @@ $(BUILD)/syncctl: $(call obj,$(CTL_SRC)) $(COMMON_LIB)
 # jansson, zstd and cmocka only.
 PURE_TESTS := $(patsubst tests/unit/pure/%.c,$(BUILD)/tests/pure/%,$(wildcard tests/unit/pure/test_*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+PURE_LIBS := $(shell $(PKG_CONFIG) --libs libcrypto jansson libzstd cmocka 2>/dev/null) -lm
+CHECK_LIBS := $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS) 2>/dev/null)
 .SECONDARY:
 
 $(BUILD)/tests/pure/%: tests/unit/pure/%.c $(PURE_LIB)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(PURE_LIB) \
-	  $(shell $(PKG_CONFIG) --libs libcrypto jansson libzstd cmocka) -lm
+	  $(PURE_LIBS)
 
 $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(filter %.o,$^) $(COMMON_LIB) \
-	  $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS)) $(LIBS)
+	  $(CHECK_LIBS) $(LIBS)
 
 # Parts of syncctl, which are in no library.
 $(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
@@ -102,21 +113,25 @@ $(BUILD)/tests/test_inject $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
   $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup strndup realpath asprintf __asprintf_chk abort)
 
 # Generated programs of an application against the capture oracle.
-PROGRAMS_SRC := $(filter-out tests/programs/writer.c,$(wildcard tests/programs/*.c))
+PROGRAMS_SRC := $(filter-out tests/programs/writer.c,$(wildcard tests/programs/*.c)) tests/sim/pool.c
 CAPTURE_PROGRAMS := $(BUILD)/tests/programs/programs
 $(CAPTURE_PROGRAMS): $(call obj,$(PROGRAMS_SRC)) $(COMMON_LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 # The mirror in simulated worlds, with planted faults (common/base/plant.h) that are asleep unless
-# asked for: everything of it is compiled a second time.
+# asked for: what has some is compiled a second time. Its disk is its own, instead of
+# common/source/durable.c.
 SIM := $(BUILD)/tests/sim/sim
-SIM_SRC = $(filter-out common/source/durable.c,$(COMMON_SRC)) $(wildcard tests/sim/*.c) # its disk is its own
-SIM_OBJ = $(patsubst %.c,$(BUILD)/planted/%.o,$(SIM_SRC))
+# Headers that differ with planted faults, and those that include one of them, and so on.
+PLANT_HEADERS := $(shell cd common && h=`grep -l SYNCD_PLANTS */*.h` && for i in 1 2 3 4; do \
+  h=`printf '%s\n' $$h $$(grep -lF "$$(printf '"%s"\n' $$h)" */*.h) | sort -u`; done && echo $$h)
+PLANT_SRC := $(shell grep -lF $(patsubst %,-e '"%"',$(PLANT_HEADERS)) $(COMMON_SRC))
+SIM_OBJ = $(patsubst %.c,$(BUILD)/planted/%.o,$(PLANT_SRC) $(wildcard tests/sim/*.c))
 $(BUILD)/planted/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) -DSYNCD_PLANTS $(ALL_CFLAGS) -c -o $@ $<
 
-$(SIM): $(SIM_OBJ)
+$(SIM): $(SIM_OBJ) $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -174,9 +189,14 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)-fuzz/fuzz/%,$(wildcard tests/fuzz/
 fuzz:
 	$(Q)scripts/run-fuzzers $(FUZZ_SECONDS)
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_LIB)
+# They reach what reads something from outside, and not what acts on it.
+FUZZ_LIB := $(BUILD)/libsyncd-fuzz.a
+$(FUZZ_LIB): $(call obj,$(filter-out common/engine/% common/mirror/% common/state/%,$(COMMON_SRC)))
+	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_MAIN) -o $@ $< $(COMMON_LIB) $(LIBS)
+	$(call say,FUZZ,$@)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_MAIN) -o $@ $< $(FUZZ_LIB) $(LIBS)
 
 C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 format:
@@ -295,6 +315,6 @@ help:
 	@echo 'install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
--include $(shell find $(addprefix $(BUILD)/,common daemon etc fuzz planted tests) -type f -name '*.d' 2>/dev/null)
+-include $(shell find $(foreach d,common daemon etc fuzz planted tests,$(sort $(BUILD)/$(d) $(PLAIN)/$(d))) -type f -name '*.d' 2>/dev/null)
 .PHONY: FORCE all check tools systemd-test bench soak chaos asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
         sample-config sample-policies man sbom deb rpm package-test version

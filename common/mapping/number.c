@@ -97,6 +97,15 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* Far beyond what DynamoDB holds, and beyond what the digits of a value of SOURCE_MAX_VALUE's
+ * length can bring back from there: what it cuts off is out of range either way. */
+static long within(long exponent)
+{
+    const long most = 10000000;
+
+    return exponent > most ? most : exponent < -most ? -most : exponent;
+}
+
 static int parse_exponent(const char *s, const char *end, long *out)
 {
     bool negative = false;
@@ -109,8 +118,7 @@ static int parse_exponent(const char *s, const char *end, long *out)
     for (; s < end; s++) {
         if (!is_digit(*s))
             return -EINVAL;
-        if (e < 100000)
-            e = e * 10 + (*s - '0');
+        e = within(e * 10 + (*s - '0'));
     }
     *out = negative ? -e : e;
     return 0;
@@ -147,7 +155,7 @@ static int decimal_parse(const char *s, size_t n, struct decimal *out)
             after = -(long)(d.last - point);
         else
             after = (long)((point ? point : mantissa_end) - d.last) - 1;
-        d.exponent = exponent + after;
+        d.exponent = within(exponent + after);
     }
     *out = d;
     return 0;

@@ -18,6 +18,7 @@ int canary_describe(struct catalog *c)
         rc = sqlite3_exec(memory.db, CANARY_CREATE, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = catalog_add_table(&memory, c, CANARY_TABLE, CANARY_CREATE);
+    source_forget_questions(&memory);
     sqlite3_close(memory.db);
     return rc;
 }

@@ -481,18 +481,17 @@ char *capture_mark(struct source *s, const char *table)
     sqlite3_stmt *stmt = NULL;
     char *mark = NULL;
 
-    if (sqlite3_prepare_v2(
-            s->db,
+    if (source_ask(
+            s,
             "SELECT group_concat(rowid || ':' || rootpage, ' ') FROM (SELECT rowid, "
             "rootpage FROM sqlite_schema WHERE (type='table' AND name=?1 COLLATE NOCASE) OR "
             "(type='trigger' AND name='_syncd_cap' AND EXISTS(SELECT 1 FROM sqlite_schema WHERE "
             "type='table' AND name=?1 COLLATE NOCASE)) OR "
             "(type='trigger' AND tbl_name=?1 COLLATE NOCASE AND name LIKE '\\_syncd\\_%' "
             "ESCAPE '\\') ORDER BY rowid)",
-            -1, &stmt, NULL) == SQLITE_OK &&
-        sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC) == SQLITE_OK &&
+            table, &stmt) == SQLITE_OK &&
         sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_text(stmt, 0))
         mark = sqlite3_mprintf("%s", sqlite3_column_text(stmt, 0));
-    sqlite3_finalize(stmt);
+    source_answered(stmt);
     return mark;
 }

@@ -38,27 +38,6 @@ static char *copy_text(sqlite3_stmt *stmt, int column)
     return strdup(text ? (const char *)text : "");
 }
 
-/* A reading of the schema: its questions about one table or index are prepared once for all. */
-struct reading {
-    struct source *source;
-    sqlite3_stmt *columns, *indexes, *index_columns;
-};
-
-static void reading_end(struct reading *r)
-{
-    sqlite3_finalize(r->columns);
-    sqlite3_finalize(r->indexes);
-    sqlite3_finalize(r->index_columns);
-}
-
-/* The statement at `kept` with `arg` (kept by the caller until it is reset) as its parameter. */
-static int ask(struct reading *r, sqlite3_stmt **kept, const char *sql, const char *arg)
-{
-    int rc = *kept ? SQLITE_OK : sqlite3_prepare_v2(r->source->db, sql, -1, kept, NULL);
-
-    return rc == SQLITE_OK ? sqlite3_bind_text(*kept, 1, arg, -1, SQLITE_STATIC) : rc;
-}
-
 enum { MAX_COLUMNS = 2000, NO_COLUMN = -1 };
 
 /* The key's columns in key order. PRIMARY KEY(a, a, b) counts its places but names a column once,
@@ -78,13 +57,13 @@ static int make_key(struct table_info *t, const int at[MAX_COLUMNS])
     return SQLITE_OK;
 }
 
-static int read_columns(struct reading *r, struct table_info *t)
+static int read_columns(struct source *s, struct table_info *t)
 {
-    int rc = ask(r, &r->columns,
-                 "SELECT name, type, \"notnull\", pk, hidden, dflt_value FROM "
-                 "pragma_table_xinfo(?1, 'main') ORDER BY cid",
-                 t->name);
-    sqlite3_stmt *stmt = r->columns;
+    sqlite3_stmt *stmt = NULL;
+    int rc = source_ask(s,
+                        "SELECT name, type, \"notnull\", pk, hidden, dflt_value FROM "
+                        "pragma_table_xinfo(?1, 'main') ORDER BY cid",
+                        t->name, &stmt);
     int key[MAX_COLUMNS];
 
     for (size_t i = 0; i < MAX_COLUMNS; i++)
@@ -107,7 +86,7 @@ static int read_columns(struct reading *r, struct table_info *t)
         if (pk > 0 && pk <= MAX_COLUMNS)
             key[pk - 1] = (int)t->column_count - 1;
     }
-    sqlite3_reset(stmt);
+    source_answered(stmt);
     return rc == SQLITE_DONE ? make_key(t, key) : rc;
 }
 
@@ -124,13 +103,13 @@ static int set_collation(struct column_info *c, const char *collation)
 
 /* Columns and collations of one unique index; one with an expression or a generated column is left
  * out, since it cannot be a key. */
-static int read_unique(struct reading *r, struct table_info *t, const char *index, bool primary)
+static int read_unique(struct source *s, struct table_info *t, const char *index, bool primary)
 {
-    int rc = ask(r, &r->index_columns,
-                 "SELECT cid, coll FROM pragma_index_xinfo(?1, 'main') WHERE key = 1 "
-                 "ORDER BY seqno",
-                 index);
-    sqlite3_stmt *stmt = r->index_columns;
+    sqlite3_stmt *stmt = NULL;
+    int rc = source_ask(s,
+                        "SELECT cid, coll FROM pragma_index_xinfo(?1, 'main') WHERE key = 1 "
+                        "ORDER BY seqno",
+                        index, &stmt);
     struct unique_info u = {0};
     bool usable = true;
 
@@ -153,7 +132,7 @@ static int read_unique(struct reading *r, struct table_info *t, const char *inde
         }
         *column = (size_t)cid;
     }
-    sqlite3_reset(stmt);
+    source_answered(stmt);
     if (rc == SQLITE_DONE && usable && !primary) {
         struct unique_info *to = grow((void **)&t->uniques, &t->unique_count, sizeof *to);
         if (to && (u.name = strdup(index))) {
@@ -169,21 +148,21 @@ static int read_unique(struct reading *r, struct table_info *t, const char *inde
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-static int read_indexes(struct reading *r, struct table_info *t)
+static int read_indexes(struct source *s, struct table_info *t)
 {
-    int rc = ask(r, &r->indexes,
-                 "SELECT name, origin FROM pragma_index_list(?1, 'main') "
-                 "WHERE \"unique\" = 1 AND partial = 0 ORDER BY seq",
-                 t->name);
-    sqlite3_stmt *stmt = r->indexes;
+    sqlite3_stmt *stmt = NULL;
+    int rc = source_ask(s,
+                        "SELECT name, origin FROM pragma_index_list(?1, 'main') "
+                        "WHERE \"unique\" = 1 AND partial = 0 ORDER BY seq",
+                        t->name, &stmt);
     bool key_index = false;
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         bool primary = strcmp((const char *)sqlite3_column_text(stmt, 1), "pk") == 0;
         key_index |= primary;
-        rc = read_unique(r, t, (const char *)sqlite3_column_text(stmt, 0), primary);
+        rc = read_unique(s, t, (const char *)sqlite3_column_text(stmt, 0), primary);
     }
-    sqlite3_reset(stmt);
+    source_answered(stmt);
     /* A primary key of a rowid table without an index of its own is the rowid itself. */
     t->rowid_key = t->kind == TABLE_ROWID && t->key_count == 1 && !key_index;
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
@@ -209,7 +188,7 @@ static enum table_kind kind_of(const char *type, bool without_rowid)
     return without_rowid ? TABLE_WITHOUT_ROWID : TABLE_ROWID;
 }
 
-static int read_table(struct reading *r, struct table_info *t)
+static int read_table(struct source *s, struct table_info *t)
 {
     int rc = SQLITE_OK;
 
@@ -217,10 +196,10 @@ static int read_table(struct reading *r, struct table_info *t)
      */
     if (t->kind == TABLE_VIRTUAL || t->kind == TABLE_VIEW || t->kind == TABLE_SHADOW)
         return rc;
-    if ((rc = read_columns(r, t)) != SQLITE_OK || (rc = read_indexes(r, t)) != SQLITE_OK)
+    if ((rc = read_columns(s, t)) != SQLITE_OK || (rc = read_indexes(s, t)) != SQLITE_OK)
         return rc;
     find_rowid_name(t);
-    return lookups_read(r->source, t);
+    return lookups_read(s, t);
 }
 
 int catalog_add_table(struct source *s, struct catalog *c, const char *name, const char *sql)
@@ -230,15 +209,11 @@ int catalog_add_table(struct source *s, struct catalog *c, const char *name, con
     if (!t || !(t->name = strdup(name)) || !(t->sql = strdup(sql)))
         return SQLITE_NOMEM;
     t->kind = TABLE_ROWID;
-    struct reading r = {.source = s};
-    int rc = read_table(&r, t);
-    reading_end(&r);
-    return rc;
+    return read_table(s, t);
 }
 
 static int read_all(struct source *s, struct catalog *c)
 {
-    struct reading r = {.source = s};
     sqlite3_stmt *stmt = NULL;
     int rc = source_query_int(s, "PRAGMA schema_version", &c->schema_version);
 
@@ -260,9 +235,8 @@ static int read_all(struct source *s, struct catalog *c)
         t->kind =
             kind_of((const char *)sqlite3_column_text(stmt, 1), sqlite3_column_int(stmt, 2) != 0);
         t->strict = sqlite3_column_int(stmt, 3) != 0;
-        rc = read_table(&r, t);
+        rc = read_table(s, t);
     }
-    reading_end(&r);
     sqlite3_finalize(stmt);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

@@ -30,13 +30,6 @@ static int result_of(int error)
     return error == -ENOMEM ? SQLITE_NOMEM : SQLITE_OK;
 }
 
-static int prepare(struct maker *m, const char *sql, const char *arg, sqlite3_stmt **out)
-{
-    int rc = sqlite3_prepare_v2(m->source->db, sql, -1, out, NULL);
-
-    return rc == SQLITE_OK ? sqlite3_bind_text(*out, 1, arg, -1, SQLITE_STATIC) : rc;
-}
-
 /* The numbers of the flags that are set. */
 static int list_flags(const bool *flags, size_t n, size_t **out, size_t *count)
 {
@@ -122,17 +115,17 @@ static int is_constant(struct maker *m, const struct sql_token *function, bool *
 {
     sqlite3_stmt *stmt = NULL;
     char *name = sql_unquoted(function);
-    int rc = name ? prepare(m,
-                            "SELECT count(*) FROM pragma_function_list WHERE name=lower(?1) AND "
-                            "builtin AND flags&2048",
-                            name, &stmt)
+    int rc = name ? source_ask(m->source,
+                               "SELECT count(*) FROM pragma_function_list WHERE name=lower(?1) AND "
+                               "builtin AND flags&2048",
+                               name, &stmt)
                   : SQLITE_NOMEM;
 
     if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         *constant = sqlite3_column_int(stmt, 0) > 0;
         rc = SQLITE_OK;
     }
-    sqlite3_finalize(stmt);
+    source_answered(stmt);
     free(name);
     return rc;
 }
@@ -357,10 +350,11 @@ static int append_items(struct maker *m, struct draft *d, const struct sql_span 
     sqlite3_stmt *stmt = NULL;
     size_t i = 0;
     int error = 0;
-    int rc = prepare(m,
-                     "SELECT cid, coll FROM pragma_index_xinfo(?1,'main') WHERE \"key\"=1 ORDER BY "
-                     "seqno",
-                     d->out->index, &stmt);
+    int rc =
+        source_ask(m->source,
+                   "SELECT cid, coll FROM pragma_index_xinfo(?1,'main') WHERE \"key\"=1 ORDER BY "
+                   "seqno",
+                   d->out->index, &stmt);
 
     for (; rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW; i++) {
         int64_t column = sqlite3_column_int64(stmt, 0);
@@ -380,7 +374,7 @@ static int append_items(struct maker *m, struct draft *d, const struct sql_span 
             sql_expression_free(&e);
         }
     }
-    sqlite3_finalize(stmt);
+    source_answered(stmt);
     d->understood &= error == 0 && (count == 0 || i == count);
     rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
     return rc == SQLITE_OK ? result_of(error) : rc;
@@ -506,11 +500,11 @@ static int read_indexes(struct maker *m)
 {
     const struct table_info *t = m->table;
     sqlite3_stmt *stmt = NULL;
-    int rc = prepare(m,
-                     "SELECT l.name, l.partial, m.sql FROM pragma_index_list(?1,'main') AS l "
-                     "LEFT JOIN sqlite_schema AS m ON m.type='index' AND m.name=l.name "
-                     "WHERE l.\"unique\"=1 ORDER BY l.seq DESC",
-                     t->name, &stmt);
+    int rc = source_ask(m->source,
+                        "SELECT l.name, l.partial, m.sql FROM pragma_index_list(?1,'main') AS l "
+                        "LEFT JOIN sqlite_schema AS m ON m.type='index' AND m.name=l.name "
+                        "WHERE l.\"unique\"=1 ORDER BY l.seq DESC",
+                        t->name, &stmt);
 
     if (rc == SQLITE_OK && t->kind == TABLE_ROWID && (t->rowid_key || t->rowid_name))
         rc = add_lookup(m, NULL, NULL, false);
@@ -518,7 +512,7 @@ static int read_indexes(struct maker *m)
         rc = add_lookup(m, (const char *)sqlite3_column_text(stmt, 0),
                         (const char *)sqlite3_column_text(stmt, 2),
                         sqlite3_column_int(stmt, 1) != 0);
-    sqlite3_finalize(stmt);
+    source_answered(stmt);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 

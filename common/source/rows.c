@@ -84,14 +84,12 @@ static bool every_collation(const struct rows *r)
 static int try_index(struct rows *r, const char *index)
 {
     sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(r->source->db,
-                                "SELECT name, coll FROM pragma_index_xinfo(?1, 'main') "
-                                "WHERE key = 1 ORDER BY seqno",
-                                -1, &stmt, NULL);
+    int rc = source_ask(r->source,
+                        "SELECT name, coll FROM pragma_index_xinfo(?1, 'main') "
+                        "WHERE key = 1 ORDER BY seqno",
+                        index, &stmt);
 
     forget_collations(r);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_text(stmt, 1, index, -1, SQLITE_STATIC);
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
         long at = name ? key_column(r->plan, name) : -1;
@@ -106,7 +104,7 @@ static int try_index(struct rows *r, const char *index)
         if (!r->collations[at])
             rc = SQLITE_NOMEM;
     }
-    sqlite3_finalize(stmt);
+    source_answered(stmt);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
@@ -115,16 +113,14 @@ static int try_index(struct rows *r, const char *index)
 static int find_collations(struct rows *r)
 {
     sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(r->source->db,
-                                "SELECT name FROM pragma_index_list(?1, 'main') WHERE "
-                                "\"unique\" = 1 AND partial = 0 ORDER BY origin <> 'pk', seq",
-                                -1, &stmt, NULL);
+    int rc = source_ask(r->source,
+                        "SELECT name FROM pragma_index_list(?1, 'main') WHERE "
+                        "\"unique\" = 1 AND partial = 0 ORDER BY origin <> 'pk', seq",
+                        r->plan->table, &stmt);
 
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_text(stmt, 1, r->plan->table, -1, SQLITE_STATIC);
     while (rc == SQLITE_OK && !every_collation(r) && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
         rc = try_index(r, (const char *)sqlite3_column_text(stmt, 0));
-    sqlite3_finalize(stmt);
+    source_answered(stmt);
     if (!every_collation(r))
         forget_collations(r);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
@@ -252,10 +248,6 @@ int rows_open(struct source *s, const struct table_plan *plan, struct rows **out
     if (rc == SQLITE_OK)
         rc = prepare_lookup(r, plan->column_count, &r->lookup);
     if (rc == SQLITE_OK)
-        rc = prepare_page(r, plan->column_count, false, &r->first_page);
-    if (rc == SQLITE_OK)
-        rc = prepare_page(r, plan->column_count, true, &r->next_page);
-    if (rc == SQLITE_OK)
         *out = r;
     else
         rows_close(r);
@@ -281,6 +273,8 @@ void rows_close(struct rows *r)
 
 void rows_end(sqlite3_stmt *stmt)
 {
+    if (!stmt)
+        return;
     sqlite3_reset(stmt);
     sqlite3_clear_bindings(stmt);
 }
@@ -362,13 +356,17 @@ static int bind_cursor(struct rows *r, sqlite3_stmt *stmt, const struct buf *cur
 
 int rows_page(struct rows *r, const struct buf *cursor, int limit, sqlite3_stmt **out)
 {
-    sqlite3_stmt *stmt = cursor && cursor->len ? r->next_page : r->first_page;
-    int rc = sqlite3_bind_int(stmt, 1, limit);
+    bool behind = cursor && cursor->len;
+    sqlite3_stmt **page = behind ? &r->next_page : &r->first_page;
+    /* Most tables are never paged through while they are open. */
+    int rc = *page ? SQLITE_OK : prepare_page(r, r->plan->column_count, behind, page);
 
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int(*page, 1, limit);
     r->unbounded = false;
-    if (rc == SQLITE_OK && stmt == r->next_page)
-        rc = bind_cursor(r, stmt, cursor);
-    *out = stmt;
+    if (rc == SQLITE_OK && behind)
+        rc = bind_cursor(r, *page, cursor);
+    *out = *page;
     return rc;
 }
 

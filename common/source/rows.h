@@ -36,7 +36,8 @@ int rows_found_key(struct rows *r, const struct value *row_key, struct buf *entr
 
 /* The next rows in key order (or rowid order) behind `cursor` (encoded values; NULL: from the
  * start), at most `limit`. In key order, rows with a NULL in their key are left out. Then
- * rows_next() as above, and rows_cursor() for the place of the row at hand. */
+ * rows_next() as above, and rows_cursor() for the place of the row at hand; rows_end() in any case
+ * (*out may be NULL after an error). */
 int rows_page(struct rows *r, const struct buf *cursor, int limit, sqlite3_stmt **out);
 int rows_next(struct rows *r, sqlite3_stmt *page);
 void rows_cursor(const struct rows *r, sqlite3_stmt *page, struct buf *out);

@@ -180,6 +180,40 @@ int source_query_int(struct source *s, const char *sql, int64_t *out)
     return rc;
 }
 
+int source_ask(struct source *s, const char *sql, const char *arg, sqlite3_stmt **out)
+{
+    struct source_question *q = s->questions, *end = q + SOURCE_QUESTIONS;
+    int rc = SQLITE_OK;
+
+    while (q < end && q->sql && q->sql != sql)
+        q++;
+    if (q == end)
+        abort(); /* there are more questions than places for them */
+    if (!q->sql)
+        rc = sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &q->stmt, NULL);
+    if (rc != SQLITE_OK)
+        return rc;
+    q->sql = sql;
+    *out = q->stmt;
+    return sqlite3_bind_text(q->stmt, 1, arg, -1, SQLITE_STATIC);
+}
+
+void source_answered(sqlite3_stmt *stmt)
+{
+    if (!stmt)
+        return;
+    sqlite3_reset(stmt);
+    sqlite3_clear_bindings(stmt);
+}
+
+void source_forget_questions(struct source *s)
+{
+    for (size_t i = 0; i < SOURCE_QUESTIONS; i++) {
+        sqlite3_finalize(s->questions[i].stmt);
+        s->questions[i] = (struct source_question){0};
+    }
+}
+
 int source_refresh_mode(struct source *s)
 {
     sqlite3_stmt *stmt;
@@ -305,6 +339,7 @@ void source_close(struct source *s)
     if (!s)
         return;
     sqlite3_finalize(s->rollback);
+    source_forget_questions(s);
     sqlite3_close_v2(s->db);
     free(s->path);
     free(s);

@@ -31,6 +31,8 @@ enum source_problem {
 /* Stable word of a problem for health reasons: source_missing, source_locked, … */
 const char *source_problem_code(enum source_problem p);
 
+enum { SOURCE_QUESTIONS = 12 };
+
 struct source {
     sqlite3 *db;
     char *path;
@@ -42,6 +44,10 @@ struct source {
     usec patience;          /* how long a statement may wait for a lock; 0 (the rule): not at all */
     usec waited;            /* in the wait at hand */
     sqlite3_stmt *rollback; /* at hand, because preparing it takes memory */
+    struct source_question {
+        const char *sql;
+        sqlite3_stmt *stmt;
+    } questions[SOURCE_QUESTIONS]; /* prepared once; what is free comes last */
     int said_rc; /* what SQLite said before source_rollback(), and of which result code */
     char said[200];
 };
@@ -78,6 +84,15 @@ void source_rollback(struct source *s);
 int source_end(struct source *s, int rc);
 /* First column of the first row as integer; SQLITE_DONE when there is no row. */
 int source_query_int(struct source *s, const char *sql, int64_t *out);
+
+/* A question about a table or an index of the schema, `arg` (?1; kept by the caller until the
+ * answer is over) its name. It is prepared once as long as the database is open, and told by where
+ * `sql` lies: a literal, which one place asks, and not again before source_answered(). Many tables
+ * are looked at one after the other, and preparing is dearer than asking. An SQLite result code. */
+int source_ask(struct source *s, const char *sql, const char *arg, sqlite3_stmt **out);
+void source_answered(sqlite3_stmt *stmt); /* NULL is taken */
+/* Before the connection is closed by anyone but source_close(). */
+void source_forget_questions(struct source *s);
 
 /* Read the journal mode anew (the application may change it) and set synchronous to match. Not
  * inside a transaction. */

@@ -198,6 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sqlite3_get_autocommit(s.db) && catalog_read(&s, &c, &err) == SOURCE_OK)
         check_schema(&s, c);
     catalog_free(c);
+    source_forget_questions(&s);
     sqlite3_close(s.db);
     free(sql);
     return 0;

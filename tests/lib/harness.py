@@ -43,8 +43,10 @@ Endpoint = collections.namedtuple("Endpoint", "url access_key secret_key")
 
 
 def eventually(condition, what="the condition", timeout=None):
-    """The first true value of condition(), polled; AssertionError past the bound. An AssertionError,
-    a connection failure or a DynamoDB table that is not there inside the condition is "not yet"."""
+    """The first true value of condition(), polled, less often when it takes its time: asking is most
+    of what these tests do. AssertionError past the bound. An AssertionError, a connection failure or
+    a DynamoDB table that is not there inside the condition is "not yet"."""
+    pause = 0.01
     end = time.monotonic() + (timeout or BOUND)
     last = None
     while True:
@@ -62,7 +64,8 @@ def eventually(condition, what="the condition", timeout=None):
             raise AssertionError(
                 "%s did not come true within %g s; last: %r" % (what, timeout or BOUND, last)
             )
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(pause * 1.2, 0.04)
 
 
 class _UnixConnection(http.client.HTTPConnection):

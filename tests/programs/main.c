@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../sim/pool.h"
 #include "check.h"
 #include "generate.h"
 #include "shrink.h"
@@ -320,6 +321,7 @@ int main(int argc, char **argv)
 {
     struct options o = {.count = 1000, .first = 1, .jobs = 1};
 
+    pool_install();
     signal(SIGPIPE, SIG_IGN);
     parse(argc, argv, &o);
     if (o.print) {

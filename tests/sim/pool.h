@@ -1,5 +1,5 @@
-/* Memory for SQLite that is never given back to the system: worlds are made and ended by the
- * thousand, and most of their memory comes in the same few sizes. One thread only. */
+/* SQLite for tests that make and end databases by the thousand in one thread: memory, most of it in
+ * the same few sizes, is never given back to the system. */
 #ifndef SYNCD_TESTS_SIM_POOL_H
 #define SYNCD_TESTS_SIM_POOL_H
 

@@ -185,12 +185,16 @@ static void lookups_and_pages_use_the_index(void **state)
          "SEARCH main.t USING INTEGER PRIMARY KEY (rowid>?)"},
     };
     struct world *w = *state;
+    const struct buf nowhere = {.data = (char[]){"?"}, .len = 1};
+    sqlite3_stmt *page;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rows *r = rows_of(w, cases[i].sql);
         one_plan(w, r->lookup, cases[i].sql, cases[i].lookup);
-        one_plan(w, r->first_page, cases[i].sql, cases[i].first);
-        one_plan(w, r->next_page, cases[i].sql, cases[i].next);
+        assert_int_equal(rows_page(r, NULL, 1, &page), SQLITE_OK);
+        one_plan(w, page, cases[i].sql, cases[i].first);
+        assert_int_equal(rows_page(r, &nowhere, 1, &page), SQLITE_MISMATCH);
+        one_plan(w, page, cases[i].sql, cases[i].next);
         done(w, r);
     }
 }

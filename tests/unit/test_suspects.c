@@ -142,6 +142,20 @@ static void key_of_only_item(struct world *w, const char *table, struct buf *key
     buf_append(key, item->bytes, item->key_len);
 }
 
+/* The key of the item with that in it. */
+static void key_of(struct world *w, const char *table, const char *part, struct buf *key)
+{
+    const struct sim_table *t = service_table(w, table);
+
+    for (size_t i = 0; t->items.slots && i <= t->items.mask; i++)
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
+            const struct sim_item *item = container_of(n, struct sim_item, node);
+            if (memmem(item->bytes, item->key_len + item->json_len, part, strlen(part)))
+                buf_append(key, item->bytes, item->key_len);
+        }
+    assert_true(key->len > 0);
+}
+
 /* --- tests ------------------------------------------------------------------------------------ */
 
 #define OLD "{\"id\":{\"N\":\"1\"},\"name\":{\"S\":\"old\"}}"
@@ -328,13 +342,7 @@ static void a_key_that_another_row_has_now_gets_its_item(void **state)
     (void)state;
     leave_open(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','one')");
     settled(w);
-    for (size_t i = 0; i <= t->items.mask; i++)
-        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
-            item = container_of(n, struct sim_item, node);
-            if (memmem(item->bytes, item->key_len + item->json_len, "PLACE#here", 10))
-                buf_append(&key, item->bytes, item->key_len);
-        }
-    assert_true(key.len > 0);
+    key_of(w, "single", "PLACE#here", &key);
     app_run(w, "UPDATE seats SET place='there' WHERE id=1");
     app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'here','two')");
     settled(w);
@@ -344,6 +352,76 @@ static void a_key_that_another_row_has_now_gets_its_item(void **state)
     item = service_item(t, key.data, key.len);
     assert_non_null(item);
     assert_non_null(memmem(item->bytes, item->key_len + item->json_len, "two", 3));
+    world_free(w);
+}
+
+/* A process was killed when it had just tried a row again that waits for the key of another: its
+ * successor has started, and has done nothing yet. `key`: of the item with `at` in it. */
+static struct world *killed_after_a_retry(const char *at, struct buf *key)
+{
+    struct world *w = calm_world(true);
+
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','one'),(2,'here','two'),"
+               "(3,'there','three')");
+    at_rest_again(w);
+    key_of(w, "single", at, key);
+    assert_int_equal(mirror_dead_letters_retry(w->mirror, w->now, 0), 1);
+    bury(w);
+    vfs_dying(false);
+    assert_true(sim_start(w));
+    return w;
+}
+
+static void stale_item_comes_late(struct world *w, const struct buf *key)
+{
+    come_late(w, "single", key, "{\"stale\":{\"BOOL\":true}}");
+    at_rest_again(w);
+    assert_int_equal(unconfirmed(w), 0);
+}
+
+/* Whose key that row took is in no entry: also the items of rows that do not wait are suspect. */
+static void where_rows_meet_a_retry_makes_every_row_suspect(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+    struct world *w = killed_after_a_retry("PLACE#there", &key);
+    struct err err = {0};
+
+    (void)state;
+    settled(w);
+    assert_int_equal(unconfirmed(w), 0);
+    assert_int_equal(mirror_resync(w->mirror, "seats", true, &err), 1);
+    settled(w);
+    assert_int_equal(unconfirmed(w), 2);
+    stale_item_comes_late(w, &key);
+    world_free(w);
+}
+
+static void the_key_of_a_row_tried_again_is_suspect(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+    struct world *w = killed_after_a_retry("PLACE#here", &key);
+
+    (void)state;
+    settled(w);
+    assert_int_equal(unconfirmed(w), 0);
+    assert_int_equal(mirror_dead_letters_retry(w->mirror, w->now, 0), 1);
+    settled(w);
+    assert_int_equal(unconfirmed(w), 1);
+    stale_item_comes_late(w, &key);
+    world_free(w);
+}
+
+/* Before its target has opened nobody knows until when. */
+static void a_row_tried_again_at_once_is_not_suspect_for_ever(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+    struct world *w = killed_after_a_retry("PLACE#here", &key);
+
+    (void)state;
+    assert_int_equal(mirror_dead_letters_retry(w->mirror, w->now, 0), 1);
+    settled(w);
+    assert_int_equal(unconfirmed(w), 1);
+    stale_item_comes_late(w, &key);
     world_free(w);
 }
 
@@ -396,6 +474,9 @@ int main(void)
         cmocka_unit_test(a_row_that_is_gone_has_its_item_deleted_again),
         cmocka_unit_test(a_delete_left_open_is_no_less_one),
         cmocka_unit_test(a_key_that_another_row_has_now_gets_its_item),
+        cmocka_unit_test(where_rows_meet_a_retry_makes_every_row_suspect),
+        cmocka_unit_test(the_key_of_a_row_tried_again_is_suspect),
+        cmocka_unit_test(a_row_tried_again_at_once_is_not_suspect_for_ever),
         cmocka_unit_test(a_row_that_cannot_be_written_ends_it),
         cmocka_unit_test(rest_is_left_for_one),
     };

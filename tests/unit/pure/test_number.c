@@ -261,6 +261,27 @@ static void test_equal_values_have_one_text(void **state)
     canonical_is("10203040.5060", "10203040506e-3");
 }
 
+/* What is out of any range stays what it is when it is read again. */
+static void test_an_exponent_without_end_ends_somewhere(void **state)
+{
+    static const char *const far[] = {"20e999999", "20e99999999999999999999999999999999999904034",
+                                      "-0.02e-99999999999999999999", "12e10000000", "1e-10000001"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+        _cleanup_buf_ struct buf once = {0};
+        assert_int_equal(number_canonical(&once, far[i], strlen(far[i])), 0);
+        canonical_is(once.data, once.data);
+    }
+    /* Digits bring it back from as far as a value is long. */
+    _cleanup_buf_ struct buf b = {0};
+    buf_puts(&b, "0.");
+    for (unsigned zeros = 0; zeros < 1000000; zeros++)
+        buf_putc(&b, '0');
+    buf_puts(&b, "70e1000000");
+    canonical_is(b.data, "7e-1");
+}
+
 static void test_what_is_no_number_is_refused_and_nothing_written(void **state)
 {
     static const char *const bad[] = {"",    "-",        "+",     ".",    "e5",    "1e",
@@ -378,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_the_range_is_dynamodbs_to_the_last_bit),
         cmocka_unit_test(test_the_range_holds_for_the_text_as_written),
         cmocka_unit_test(test_equal_values_have_one_text),
+        cmocka_unit_test(test_an_exponent_without_end_ends_somewhere),
         cmocka_unit_test(test_what_is_no_number_is_refused_and_nothing_written),
         cmocka_unit_test(test_random_spellings_of_a_value_have_one_text),
         cmocka_unit_test(test_sizes_are_dynamodbs),
