@@ -140,7 +140,7 @@ static bool write_config(struct world *w)
     /* By the seed's number, not its dice, so that the other worlds stay what they are. */
     if (w->seed % 4 == 1)
         fprintf(f, "[table \"people\"]\nconvert.id=uuid5(sim:people)\ndefault.name=nobody\n"
-                   "keep_key=yes\nadd.both={name}/{id}\n"
+                   "keep_key=yes\nadd.both=p/{id}\n"
                    "[table \"notes\"]\nconvert.slug=binary\nconvert.n=timestamp\n"
                    "[table \"grid\"]\nconvert.a=string\nconvert.b=uuid5(sim:b)\n"
                    "[table \"msgs\"]\nconvert.room=uuid5(sim:rooms)\nconvert.usr=string\n"
