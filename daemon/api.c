@@ -152,7 +152,7 @@ static const char *hopeless(struct daemon *d, const struct mirror_view *v)
     for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
         struct mirror_table_view t;
         mirror_table(d->mirror, i, &t);
-        if (strcmp(t.state, "parked") == 0)
+        if (strcmp(t.state, "parked") == 0 && !targets_being_looked_at(d, t.target))
             snprintf(text, sizeof text, "table \"%s\" is parked: %s", t.name, t.reason);
         else if (strcmp(t.state, "held") == 0)
             snprintf(text, sizeof text, "table \"%s\" is held: %s", t.name,

@@ -259,6 +259,8 @@ void targets_want_credentials(void *arg, const struct reply *why);
 void targets_credentials(struct daemon *d);
 /* Look at parked tables and at credentials now. */
 void targets_retry_now(struct daemon *d);
+/* Is this DynamoDB table being looked at? What is said of it may be about to change. */
+bool targets_being_looked_at(const struct daemon *d, const char *name);
 void targets_stop(struct daemon *d);
 
 /* ownership.c */

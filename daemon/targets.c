@@ -195,6 +195,19 @@ void targets_parked(void *arg, uint32_t target, const struct reply *why)
         d->probes[target]->due = clock_monotonic() + (held ? PARKED_RETRY : USEC_PER_SEC);
 }
 
+bool targets_being_looked_at(const struct daemon *d, const char *name)
+{
+    for (uint32_t i = 0; i < d->probe_count; i++) {
+        const struct probe *p = d->probes[i];
+        if (strcmp(mirror_target(d->mirror, i)->name, name) != 0)
+            continue;
+        /* Never due again: it was found well, and what is in it is being looked at. */
+        if (p->check || p->due == USEC_NEVER || p->due <= clock_monotonic())
+            return true;
+    }
+    return false;
+}
+
 void targets_retry_now(struct daemon *d)
 {
     usec now = clock_monotonic();

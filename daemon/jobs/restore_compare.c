@@ -41,8 +41,8 @@ static bool same_value(const struct value *a, const struct value *b)
         return true;
     case VALUE_INTEGER:
         return a->integer == b->integer;
-    case VALUE_REAL: /* -0.0 is 0 in DynamoDB */
-        return memcmp(&a->real, &b->real, sizeof a->real) == 0 || (a->real == 0 && b->real == 0);
+    case VALUE_REAL:               /* -0.0 is 0 in DynamoDB, and here */
+        return a->real == b->real; /* SQLite has no NaN */
     case VALUE_TEXT:
     case VALUE_BLOB:
         break;

@@ -133,7 +133,8 @@ static void settle(struct scanner *s, struct segment *g, const struct scan_page 
     size_t n = json_array_size(p->items);
 
     /* Where the service tells nothing: 4 KB a unit (half of it, if it may be stale). */
-    g->units = p->units >= 0 ? p->units : (double)(bytes / 4096 + 1) * (s->consistent ? 1 : 0.5);
+    size_t blocks = bytes / 4096 + 1;
+    g->units = p->units >= 0 ? p->units : (double)blocks * (s->consistent ? 1 : 0.5);
     if (s->rate <= 0)
         return;
     s->budget += g->charged - g->units;

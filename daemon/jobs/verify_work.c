@@ -23,6 +23,9 @@ enum statement {
     STATEMENTS,
 };
 
+static const char mends[] = "SELECT key,t,row,serial FROM mend WHERE t=?1 AND extra=?2 AND "
+                            "serial>?3 ORDER BY serial LIMIT ?4";
+
 static const char *const texts[STATEMENTS] = {
     [MEET] = "INSERT INTO met(h) VALUES(?1)",
     [MET] = "SELECT 1 FROM met WHERE h=?1",
@@ -34,8 +37,7 @@ static const char *const texts[STATEMENTS] = {
     [WAIT_FOR] = "INSERT OR IGNORE INTO waiting(h) VALUES(?1)",
     [WAITS] = "SELECT 1 FROM waiting WHERE h=?1",
     [MEND] = "INSERT INTO mend(key,t,row,extra) VALUES(?1,?2,?3,?4)",
-    [MENDS] = "SELECT key,t,row,serial FROM mend WHERE t=?1 AND extra=?2 AND serial>?3 "
-              "ORDER BY serial LIMIT ?4",
+    [MENDS] = mends,
 };
 
 struct work {

@@ -431,7 +431,7 @@ def test_a_row_that_the_service_refused_is_a_dead_letter(faulty, fault):
 @pytest.mark.parametrize(
     "kind, arguments, code, part",
     [
-        ("access_denied", (), 3, "dynamodb:Scan is not allowed; `syncctl iam-policy --for verify`"),
+        ("access_denied", (), 3, "dynamodb:Scan is not allowed; `syncctl iam-policy`"),
         ("not_found", (), 3, "does not exist (in this region and account)"),
         ("unrecognized_client", (), 3, "security token"),
         (None, ("nosuch",), 2, 'no table "nosuch" is mirrored'),
