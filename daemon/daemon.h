@@ -255,6 +255,9 @@ usec targets_due(const struct daemon *d);
 void targets_changed(void *arg);
 void targets_parked(void *arg, uint32_t target, const struct reply *why);
 void targets_want_credentials(void *arg, const struct reply *why);
+/* Of a call that did not succeed: is that the last word, as things are? Else it is to be tried
+ * again; other credentials are asked for where these were the cause. */
+bool targets_refused(struct daemon *d, const struct reply *r);
 /* There are credentials: tables that nobody has looked at yet are looked at now. */
 void targets_credentials(struct daemon *d);
 /* Look at parked tables and at credentials now. */

@@ -181,22 +181,9 @@ static void judge(struct probe *p, const struct marker *found, size_t count)
 /* No answer that helps. True: it was the last word, and there is no meta_table for us. */
 static bool failed(struct probe *p, const struct reply *r)
 {
-    struct daemon *d = p->daemon;
-
-    switch (r->class) {
-    case REPLY_DENIED:
-    case REPLY_INVALID:
-    case REPLY_KEY_SCHEMA:
-    case REPLY_NO_TABLE:
-        no_meta(d, r->code, r->message);
+    if (targets_refused(p->daemon, r)) {
+        no_meta(p->daemon, r->code, r->message);
         return true;
-    case REPLY_EXPIRED:
-    case REPLY_CREDENTIALS:
-    case REPLY_CLOCK:
-        targets_want_credentials(d, r);
-        break;
-    default:
-        break;
     }
     p->own.due = retry_at(&p->own.failures);
     return false;

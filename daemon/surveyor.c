@@ -58,24 +58,10 @@ static void over(struct probe *p, const struct reply *r)
 
 static void failed(struct probe *p, const struct reply *r)
 {
-    struct daemon *d = p->daemon;
-
-    switch (r->class) {
-    case REPLY_DENIED:
-    case REPLY_INVALID:
-    case REPLY_KEY_SCHEMA:
-    case REPLY_NO_TABLE:
+    if (targets_refused(p->daemon, r))
         over(p, r);
-        return;
-    case REPLY_EXPIRED:
-    case REPLY_CREDENTIALS:
-    case REPLY_CLOCK:
-        targets_want_credentials(d, r);
-        break;
-    default:
-        break;
-    }
-    retry(&p->survey);
+    else
+        retry(&p->survey);
 }
 
 static int collect(const struct key_schema *schema, const json_t *items, struct buf *out)

@@ -44,6 +44,24 @@ void targets_want_credentials(void *arg, const struct reply *why)
     daemon_pump(d);
 }
 
+bool targets_refused(struct daemon *d, const struct reply *r)
+{
+    switch (r->class) {
+    case REPLY_DENIED:
+    case REPLY_INVALID:
+    case REPLY_KEY_SCHEMA:
+    case REPLY_NO_TABLE:
+        return true;
+    case REPLY_EXPIRED:
+    case REPLY_CREDENTIALS:
+    case REPLY_CLOCK:
+        targets_want_credentials(d, r);
+        return false;
+    default:
+        return false;
+    }
+}
+
 /* --- tables ----------------------------------------------------------------------------------- */
 
 static void verdict(void *arg, const struct table_result *r)

@@ -66,16 +66,6 @@ void table_definition_free(struct table_definition *d)
 
 /* --- indexes ---------------------------------------------------------------------------------- */
 
-static bool same_schema(const struct key_schema *a, const struct key_schema *b)
-{
-    bool same = a->count == b->count;
-
-    for (size_t i = 0; same && i < a->count; i++)
-        same =
-            a->parts[i].type == b->parts[i].type && strcmp(a->parts[i].name, b->parts[i].name) == 0;
-    return same;
-}
-
 static bool includes(const struct plan_index *x, const char *attribute)
 {
     for (size_t i = 0; i < x->include_count; i++)
@@ -87,7 +77,7 @@ static bool includes(const struct plan_index *x, const char *attribute)
 static bool same_index(const struct plan_index *a, const struct plan_index *b)
 {
     bool same = a->projection == b->projection && a->include_count == b->include_count &&
-                same_schema(&a->keys, &b->keys);
+                key_schema_same(&a->keys, &b->keys);
 
     for (size_t i = 0; same && i < a->include_count; i++)
         same = includes(b, a->include[i]);

@@ -334,6 +334,16 @@ static void describe_schema(const struct key_schema *s, struct buf *out)
                    (char)s->parts[i].type);
 }
 
+bool key_schema_same(const struct key_schema *a, const struct key_schema *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++)
+        same =
+            a->parts[i].type == b->parts[i].type && strcmp(a->parts[i].name, b->parts[i].name) == 0;
+    return same;
+}
+
 void plan_describe_key(const struct table_plan *p, struct buf *out)
 {
     describe_schema(&p->schema, out);

@@ -177,6 +177,7 @@ char *plan_fingerprint(const struct table_plan *p);
 int plan_index_key(const struct table_plan *p, const char *name, const char **attribute,
                    enum attr_type *type, struct err *err);
 
+bool key_schema_same(const struct key_schema *a, const struct key_schema *b);
 /* "partition key id (N)" / "partition key a (S), sort key b#c (S)". */
 void plan_describe_key(const struct table_plan *p, struct buf *out);
 /* The same of an index, and what it holds. */

@@ -44,21 +44,11 @@ static int copy_schema(struct key_schema *to, const struct key_schema *from)
     return 0;
 }
 
-static bool same_schema(const struct key_schema *a, const struct key_schema *b)
-{
-    bool same = a->count == b->count;
-
-    for (size_t i = 0; same && i < a->count; i++)
-        same =
-            a->parts[i].type == b->parts[i].type && strcmp(a->parts[i].name, b->parts[i].name) == 0;
-    return same;
-}
-
 int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *out)
 {
     for (uint32_t i = 0; i < m->target_count; i++)
         if (strcmp(m->targets[i]->name, p->target) == 0 &&
-            same_schema(&m->targets[i]->schema, &p->schema)) {
+            key_schema_same(&m->targets[i]->schema, &p->schema)) {
             *out = i;
             return 0;
         }
@@ -119,7 +109,7 @@ static int draft_table(struct mirror *m, struct draft *d, const struct table_inf
     /* Several tables may share a target, if they make keys of one kind. */
     for (size_t i = 0; rc == 0 && i + 1 < d->count; i++)
         if (d->slots[i].plan && strcmp(d->slots[i].plan->target, s->plan->target) == 0 &&
-            !same_schema(&d->slots[i].plan->schema, &s->plan->schema)) {
+            !key_schema_same(&d->slots[i].plan->schema, &s->plan->schema)) {
             rc = err_set(&why, -ENOTSUP,
                          "it would share DynamoDB table %s with \"%s\", whose key is another; set "
                          "another target, or the same key names and types",

@@ -283,6 +283,12 @@ static void over(void *arg, const struct reply *r, json_t *body, size_t bytes)
 int job_call(struct connection *x, const char *operation, struct buf *body, json_t **reply,
              struct err *err)
 {
+    return job_call_on(x, operation, NULL, body, reply, err);
+}
+
+int job_call_on(struct connection *x, const char *operation, const char *table, struct buf *body,
+                json_t **reply, struct err *err)
+{
     struct waited w = {0};
 
     if (!job_call_start(x, operation, body, 0, over, &w))
@@ -290,7 +296,7 @@ int job_call(struct connection *x, const char *operation, struct buf *body, json
     while (!w.over)
         uv_run(&x->loop, UV_RUN_ONCE);
     if (w.reply.class != REPLY_OK)
-        return job_call_error(&w.reply, operation, NULL, err);
+        return job_call_error(&w.reply, operation, table, err);
     *reply = w.body;
     return 0;
 }

@@ -38,6 +38,9 @@ void job_call_cancel(struct job_call *c);
  * caller's to json_decref(); else what job_call_error() says. */
 int job_call(struct connection *x, const char *operation, struct buf *body, json_t **reply,
              struct err *err);
+/* The same, with what it is about (a table's name) in the sentence. */
+int job_call_on(struct connection *x, const char *operation, const char *table, struct buf *body,
+                json_t **reply, struct err *err);
 
 /* A sentence for an answer that is no success, with the operation and what it was about (a table's
  * name, or NULL). -ENOENT: there is no such table; -EACCES: not allowed, or credentials that are

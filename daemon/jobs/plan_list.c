@@ -23,16 +23,6 @@ void plan_list_free(struct plan_list *l)
     catalog_free(l->catalog);
 }
 
-static bool same_key(const struct key_schema *a, const struct key_schema *b)
-{
-    bool same = a->count == b->count;
-
-    for (size_t i = 0; same && i < a->count; i++)
-        same =
-            a->parts[i].type == b->parts[i].type && strcmp(a->parts[i].name, b->parts[i].name) == 0;
-    return same;
-}
-
 /* As the daemon does: several tables may share a target, if they make keys of one kind. */
 static int plan_one(const struct config *c, struct plan_list *l, size_t i)
 {
@@ -41,7 +31,7 @@ static int plan_one(const struct config *c, struct plan_list *l, size_t i)
 
     for (size_t k = 0; rc == 0 && k < i; k++)
         if (l->plans[k] && strcmp(l->plans[k]->target, l->plans[i]->target) == 0 &&
-            !same_key(&l->plans[k]->schema, &l->plans[i]->schema)) {
+            !key_schema_same(&l->plans[k]->schema, &l->plans[i]->schema)) {
             rc = err_set(&why, -ENOTSUP,
                          "it would share DynamoDB table %s with \"%s\", whose key is another; set "
                          "another target, or the same key names and types",

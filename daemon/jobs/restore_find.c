@@ -8,41 +8,11 @@
 #include "base/text.h"
 #include "dynamodb/scan.h"
 #include "dynamodb/schema_items.h"
+#include "jobs/call.h"
 #include "jobs/restore_internal.h"
 #include "source/capture.h"
 
 enum { TRIES = 5, SHOWN_DATABASES = 4 };
-
-struct waited {
-    bool over;
-    struct reply reply;
-    json_t *body;
-};
-
-static void answered(void *arg, const struct reply *r, json_t *body, size_t bytes)
-{
-    struct waited *w = arg;
-
-    (void)bytes;
-    w->over = true;
-    w->reply = *r;
-    w->body = json_incref(body);
-}
-
-int restore_call(struct connection *x, const char *operation, const char *table, struct buf *body,
-                 json_t **reply, struct err *err)
-{
-    struct waited w = {0};
-
-    if (!job_call_start(x, operation, body, 0, answered, &w))
-        return err_set(err, -ENOMEM, "out of memory");
-    while (!w.over)
-        uv_run(&x->loop, UV_RUN_ONCE);
-    if (w.reply.class != REPLY_OK)
-        return job_call_error(&w.reply, operation, table, err);
-    *reply = w.body;
-    return 0;
-}
 
 /* A failure to read the meta table, in words that say what it is for. */
 static int no_meta(const struct connection *x, const char *meta_table, int rc, struct err *err)
@@ -62,7 +32,7 @@ static int get(struct connection *x, const char *meta_table, const char *id, con
     struct buf body = {0};
 
     schema_get_body(&body, meta_table, id, kind);
-    int rc = restore_call(x, "GetItem", meta_table, &body, reply, err);
+    int rc = job_call_on(x, "GetItem", meta_table, &body, reply, err);
     return rc < 0 ? no_meta(x, meta_table, rc, err) : 0;
 }
 
@@ -187,7 +157,7 @@ static int list_heads(struct connection *x, const char *meta_table, json_t *list
                                                          "\"#h\":\"host\",\"#a\":\"at\"}",
                                                 .start = page.last_key});
         json_decref(take_ptr(reply));
-        rc = restore_call(x, "Scan", meta_table, &body, &reply, err);
+        rc = job_call_on(x, "Scan", meta_table, &body, &reply, err);
         if (rc < 0)
             return no_meta(x, meta_table, rc, err);
         if (scan_read(reply, &page) < 0)

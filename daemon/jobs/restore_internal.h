@@ -22,10 +22,6 @@ struct restore_counts {
     double units;
 };
 
-/* job_call(), with the table in what it says of a failure. */
-int restore_call(struct connection *x, const char *operation, const char *table, struct buf *body,
-                 json_t **reply, struct err *err);
-
 /* The schema of the database that is asked for by id; else that of `local` (its id, "" when there
  * is no such database here), if it is kept; else the only one that is. -EINVAL where there is none,
  * or several. schema_dump_free() what it gives. */

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "dynamodb/tables.h"
+#include "jobs/call.h"
 #include "jobs/restore_internal.h"
 #include "jobs/scanner.h"
 #include "mapping/item.h"
@@ -35,7 +36,7 @@ int64_t restore_count(struct connection *x, const char *target)
     int64_t n = 0;
 
     tables_name_body(&body, target);
-    if (restore_call(x, "DescribeTable", target, &body, &reply, &ignored) == 0)
+    if (job_call_on(x, "DescribeTable", target, &body, &reply, &ignored) == 0)
         n = json_integer_value(json_object_get(json_object_get(reply, "Table"), "ItemCount"));
     json_decref(reply);
     return n;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "jobs/call.h"
 #include "jobs/restore_internal.h"
 #include "mapping/oversize.h"
 
@@ -17,7 +18,7 @@ static int get_item(struct connection *x, const char *target, const char *key, j
     buf_lit(&body, "{\"TableName\":");
     json_append_string_lossy(&body, target, strlen(target));
     buf_printf(&body, ",\"ConsistentRead\":true,\"Key\":%s}", key);
-    return restore_call(x, "GetItem", target, &body, reply, err);
+    return job_call_on(x, "GetItem", target, &body, reply, err);
 }
 
 static void drop_chunks(json_t **chunks, size_t n)
