@@ -83,6 +83,7 @@ static int look(void *arg, const char *table, const void *key, size_t n, struct 
         *out = (struct verify_known){.pending = field_true(item, "pending"),
                                      .unconfirmed = field_true(item, "unconfirmed"),
                                      .known = field_true(item, "known"),
+                                     .ours = field_true(item, "ours"),
                                      .live = field_true(item, "live")};
     json_decref(root);
     return rc == -EINVAL ? -EIO : rc;
@@ -331,7 +332,7 @@ static int end_page(struct verification *v, const struct verify_options *o,
     }
     if (foreign && !v->ctl->quiet)
         page_put(&page, TONE_DIM,
-                 "foreign: items with keys that no row here can have; not touched\n");
+                 "foreign: items of which nothing says that they are ours; not touched\n");
     if (r->handed_over) {
         page_put(&page, TONE_PLAIN, "handed over to the daemon: ");
         format_count(&page.out, r->handed_over);

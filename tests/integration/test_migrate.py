@@ -253,6 +253,69 @@ def test_rows_that_are_compressed_or_split_are_no_failures(mirror):
     assert result["write_units"] == plan["write_units"]
 
 
+@pytest.mark.engine
+def test_rows_that_are_split_are_verified(mirror):
+    mirror.sql("CREATE TABLE big(a TEXT, b TEXT, v, PRIMARY KEY(a, b))")
+    mirror.configure({"table big": {"oversize": "split"}})
+    mirror.many("INSERT INTO big VALUES('a', ?, ?)",
+                [("random", random.Random(1).randbytes(500000)), ("zeros", "0" * 500000),
+                 ("small", "x")])
+    result = migrate_json(mirror, "--yes")["result"]
+    assert result["verified"] is True and result["dead_letters"] == 0
+    mirror.start().wait()
+    assert verified(mirror)["equal"]
+
+
+# Beside items of others.
+
+
+def verified(mirror):
+    return json.loads(mirror.ctl("--json", "verify").stdout)
+
+
+def table_of_others(mirror, name, keys, *items):
+    mirror.client.create_table(
+        TableName=mirror.target(name),
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": t} for n, t in keys],
+        KeySchema=[{"AttributeName": n, "KeyType": role}
+                   for (n, _), role in zip(keys, ("HASH", "RANGE"))],
+    )
+    mirror.client.get_waiter("table_exists").wait(TableName=mirror.target(name))
+    for item in items:
+        mirror.client.put_item(TableName=mirror.target(name), Item=item)
+
+
+def adopted(mirror, others):
+    assert mirror.ctl("migrate", "--yes").returncode != 0
+    done = migrate(mirror, "--yes", "--adopt")
+    assert "every item and attribute is equal" in done.stdout
+    assert migrate_json(mirror, "--yes", "--adopt")["result"]["verified"] is True
+    mirror.start().wait()
+    report = verified(mirror)
+    figures = report["tables"][0]
+    assert report["equal"] and (figures["foreign"], figures["extra"]) == (others, 0)
+
+
+@pytest.mark.engine
+def test_it_is_verified_beside_items_of_others_under_a_template(mirror):
+    mirror.sql(SCHEMA[0])
+    mirror.many("INSERT INTO users VALUES(?, ?, 1)", [(i, "user %d" % i) for i in range(30)])
+    mirror.configure({"table users": {"partition_key": "USER#{id}", "partition_key_name": "pk"}})
+    table_of_others(mirror, "users", [("pk", "S")],
+                    {"pk": {"S": "ORDER#1"}}, {"pk": {"S": "USER#somebody"}})
+    adopted(mirror, 2)
+
+
+@pytest.mark.engine
+def test_it_is_verified_beside_items_of_others_with_plain_keys(mirror):
+    mirror.sql(SCHEMA[0])
+    mirror.many("INSERT INTO users VALUES(?, ?, 1)", [(i, "user %d" % i) for i in range(30)])
+    table_of_others(mirror, "users", [("id", "N")],
+                    *({"id": {"N": str(i)}, "whose": {"S": "theirs"}} for i in (900, 901, 902)))
+    adopted(mirror, 3)
+
+
 # The question.
 
 

@@ -315,6 +315,34 @@ def test_what_was_handed_over_is_never_written_again(mirror):
     untouched()
 
 
+def test_sides_that_differ_are_not_handed_over(mirror):
+    mirror.sql(*ROWS)
+    mirror.start().settle()
+    put(mirror, {"id": {"N": "1"}, "v": {"S": "theirs"}})
+    refused = mirror.ctl("handover")
+    assert refused.returncode == 1, refused.stdout
+    assert "different  t id=1: v is" in refused.stdout
+    assert "not handed over" in refused.stderr and "t: 0 missing, 0 extra, 1 different" in refused.stderr
+    refused = mirror.ctl("--json", "handover")
+    assert (refused.returncode, refused.stdout) == (1, "") and "1 different" in refused.stderr
+    assert mirror.triggers() and markers(mirror)["owner"]["state"]["S"] == "active"
+    # Mended as it says, and then handed over.
+    assert "verify --repair" in refused.stderr
+    assert mirror.ctl("verify", "--repair").returncode == 1
+    mirror.wait()
+    assert mirror.ctl("handover").returncode == 0
+    assert markers(mirror)["owner"]["state"]["S"] == "handed_over"
+
+
+def test_a_handover_that_is_not_to_verify(mirror):
+    mirror.sql(*ROWS)
+    mirror.start().settle()
+    put(mirror, {"id": {"N": "1"}, "v": {"S": "theirs"}})
+    done = mirror.ctl("handover", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    assert mirror.by_id("t")[1]["v"] == "theirs"
+
+
 def test_what_was_handed_over_can_be_taken_back(mirror):
     mirror.sql(*ROWS)
     mirror.start().settle()

@@ -69,7 +69,7 @@ static void allowed(const struct policy_request *r, struct buf *out)
 static void expect(enum policy_purpose purpose, const char *meta, bool create, const char *lines)
 {
     static const char *const tables[] = {"a"};
-    const struct policy_request r = {.purpose = purpose,
+    const struct policy_request r = {.purposes = 1u << purpose,
                                      .partition = "aws-cn",
                                      .region = "cn-north-1",
                                      .account = "*",
@@ -115,7 +115,7 @@ static void each_purpose_gets_what_it_needs_and_no_more(void **state)
 static void rights_follow_what_tables_are_to_have(void **state)
 {
     static const char *const tables[] = {"a"};
-    struct policy_request r = {.purpose = POLICY_DAEMON,
+    struct policy_request r = {.purposes = 1u << POLICY_DAEMON,
                                .partition = "aws-cn",
                                .region = "cn-north-1",
                                .account = "*",
@@ -140,7 +140,7 @@ static void rights_follow_what_tables_are_to_have(void **state)
     assert_non_null(strstr(got.data, ON("UpdateTimeToLive", "a")));
     assert_null(strstr(got.data, ON("UpdateTimeToLive", "m"))); /* nothing there expires */
     assert_null(strstr(got.data, "UpdateTable"));
-    r.purpose = POLICY_TABLES;
+    r.purposes = 1u << POLICY_TABLES;
     buf_clear(&got);
     allowed(&r, &got);
     assert_non_null(strstr(got.data, ON("ListTagsOfResource", "a")));
