@@ -91,8 +91,13 @@ static int verify(struct ctl *ctl)
     if (r < 0)
         return ctl_fail(r, &err);
     r = ctl_verify(ctl, config, &unequal);
-    if (r != CTL_DONE || (!unequal.len && buf_ok(&unequal)))
+    if (r != CTL_DONE) {
+        err_set(&err, 0, "not handed over, for the sides could not be compared (see --no-verify)");
+        ctl_fail(0, &err);
         return r;
+    }
+    if (!unequal.len && buf_ok(&unequal))
+        return CTL_DONE;
     err_set(&err, 0,
             "not handed over: the sides differ: %.600s; `syncctl verify --repair` (and "
             "--delete-extra) mends it, --no-verify hands over all the same",

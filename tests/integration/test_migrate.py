@@ -248,8 +248,8 @@ def test_rows_that_are_compressed_or_split_are_no_failures(mirror):
     mirror.configure({"table big": {"oversize": "split"}})
     plan = migrate_json(mirror, "--dry-run")["plan"]
     assert plan["failing"] == 0
-    result = migrate_json(mirror, "--yes", "--no-verify")["result"]
-    assert result["dead_letters"] == 0
+    result = migrate_json(mirror, "--yes")["result"]
+    assert result["dead_letters"] == 0 and result["verified"] is True
     assert result["write_units"] == plan["write_units"]
 
 
@@ -257,13 +257,19 @@ def test_rows_that_are_compressed_or_split_are_no_failures(mirror):
 def test_rows_that_are_split_are_verified(mirror):
     mirror.sql("CREATE TABLE big(a TEXT, b TEXT, v, PRIMARY KEY(a, b))")
     mirror.configure({"table big": {"oversize": "split"}})
-    mirror.many("INSERT INTO big VALUES('a', ?, ?)",
-                [("random", random.Random(1).randbytes(500000)), ("zeros", "0" * 500000),
-                 ("small", "x")])
-    result = migrate_json(mirror, "--yes")["result"]
-    assert result["verified"] is True and result["dead_letters"] == 0
+    rng = random.Random(1)
+    rows = [("random %d" % i, rng.randbytes(500000)) for i in range(20)]
+    rows += [("hexadecimal", rng.randbytes(400000).hex()), ("zeros", "0" * 500000), ("small", "x")]
+    mirror.many("INSERT INTO big VALUES('a', ?, ?)", rows)
+    first = migrate_json(mirror, "--yes")["result"]
+    assert first["verified"] is True and first["dead_letters"] == 0
+    # And by the daemon, after changes that make rows larger and smaller.
     mirror.start().wait()
     assert verified(mirror)["equal"]
+    mirror.sql("UPDATE big SET v = 'y' WHERE b = 'random 3'", "DELETE FROM big WHERE b = 'random 4'",
+               "UPDATE big SET v = randomblob(900000) WHERE b = 'small'")
+    result = migrate_json(mirror, "--yes")["result"]
+    assert result["verified"] is True and result["dead_letters"] == 0
 
 
 # Beside items of others.
