@@ -8,6 +8,7 @@ import sqlite3
 
 import pytest
 
+from fault_rules import Fault
 from harness import eventually
 
 pytestmark = pytest.mark.engine
@@ -341,6 +342,17 @@ def test_a_handover_that_is_not_to_verify(mirror):
     done = mirror.ctl("handover", "--no-verify")
     assert done.returncode == 0, done.stderr
     assert mirror.by_id("t")[1]["v"] == "theirs"
+
+
+def test_without_the_right_to_look_nothing_is_handed_over(fault, faulty):
+    faulty.sql(*ROWS)
+    faulty.start().wait()
+    eventually(lambda: faulty.status()["converged"], "convergence")
+    fault.faults.add(Fault("access_denied", op="Scan", times=None))
+    refused = faulty.ctl("handover")
+    assert refused.returncode in (1, 3) and "not handed over" in refused.stderr
+    assert "--no-verify" in refused.stderr and faulty.triggers()
+    assert faulty.ctl("handover", "--no-verify").returncode == 0
 
 
 def test_what_was_handed_over_can_be_taken_back(mirror):
