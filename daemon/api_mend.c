@@ -65,9 +65,10 @@ void api_get_items(void *arg, struct control_call *call)
         rc = mirror_item_look(d->mirror, table ? table : "", keys.keys[i].bytes, keys.keys[i].len,
                               &item, &err);
         if (rc == 0)
-            buf_printf(&body, "%s{\"pending\":%s,\"unconfirmed\":%s,\"known\":%s,\"live\":%s}",
+            buf_printf(&body,
+                       "%s{\"pending\":%s,\"unconfirmed\":%s,\"known\":%s,\"ours\":%s,\"live\":%s}",
                        i ? "," : "", words[item.pending], words[item.unconfirmed],
-                       words[item.known], words[item.live]);
+                       words[item.known], words[item.ours], words[item.live]);
     }
     buf_lit(&body, "]}");
     keys_free(&keys);

@@ -11,14 +11,32 @@ static const char *const purposes[POLICY_PURPOSES] = {
     [POLICY_RESTORE] = "restore", [POLICY_PURGE] = "purge",
 };
 
-bool policy_purpose_find(const char *word, enum policy_purpose *out)
+static bool is_word(const char *text, size_t n, const char *word)
+{
+    return strlen(word) == n && memcmp(text, word, n) == 0;
+}
+
+static unsigned purpose_of(const char *text, size_t n)
 {
     for (int i = 0; i < POLICY_PURPOSES; i++)
-        if (strcmp(word, purposes[i]) == 0) {
-            *out = (enum policy_purpose)i;
-            return true;
-        }
-    return false;
+        if (is_word(text, n, purposes[i]))
+            return 1u << i;
+    return is_word(text, n, "migrate") ? POLICY_MIGRATE : 0;
+}
+
+const char *policy_purposes_find(const char *words, unsigned *out)
+{
+    *out = 0;
+    for (;;) {
+        size_t n = strcspn(words, ",");
+        unsigned found = purpose_of(words, n);
+        if (!found)
+            return words;
+        *out |= found;
+        if (!words[n])
+            return NULL;
+        words += n + 1;
+    }
 }
 
 /* --- printing --------------------------------------------------------------------------------- */
@@ -29,10 +47,11 @@ static void print_arn(const struct policy_request *r, const char *table, struct 
                table);
 }
 
-/* Does the operation go with this statement: of the tables (`meta` false) or of meta_table? */
-static bool belongs(const struct policy_request *r, const struct ddb_operation *o, bool meta)
+/* Does what a purpose needs go with this statement: of the tables (`meta` false) or of meta_table?
+ */
+static bool is_needed(const struct policy_request *r, enum operation_need need, bool meta)
 {
-    switch (o->need[r->purpose]) {
+    switch (need) {
     case NEED_TABLES:
         return true;
     case NEED_CREATE:
@@ -58,6 +77,15 @@ static bool belongs(const struct policy_request *r, const struct ddb_operation *
     case NEED_NOT:
         break;
     }
+    return false;
+}
+
+static bool belongs(const struct policy_request *r, const struct ddb_operation *o, bool meta)
+{
+    for (int i = 0; i < POLICY_PURPOSES; i++)
+        if (r->purposes & 1u << i && !(meta && i == POLICY_VERIFY) &&
+            is_needed(r, o->need[i], meta))
+            return true;
     return false;
 }
 
@@ -95,11 +123,16 @@ void policy_print(const struct policy_request *r, struct buf *out)
         [POLICY_VERIFY] = "SyncdVerify", [POLICY_RESTORE] = "SyncdRestore",
         [POLICY_PURGE] = "SyncdPurge",
     };
-    bool meta = r->meta_table && r->purpose != POLICY_VERIFY;
+    bool meta = r->meta_table && r->purposes != 1u << POLICY_VERIFY;
+    const char *sid = r->purposes == POLICY_MIGRATE ? "SyncdMigrate" : "Syncd";
+
+    for (int i = 0; i < POLICY_PURPOSES; i++)
+        if (r->purposes == 1u << i)
+            sid = sids[i];
 
     buf_lit(out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
     if (r->table_count)
-        print_statement(r, sids[r->purpose], r->tables, r->table_count, false, out);
+        print_statement(r, sid, r->tables, r->table_count, false, out);
     if (r->table_count && meta)
         buf_lit(out, ",\n");
     if (meta)

@@ -538,6 +538,8 @@ int owned_again(struct mirror *m, struct target_slot *t);
 /* Is anything still to be looked at? */
 bool owned_to_see(const struct mirror *m);
 bool owned_is_canarys(const struct mirror *m, uint32_t i);
+/* Is all that is in it ours, whatever its keys say? Never of one that machines share. */
+bool owned_alone(const struct mirror *m, uint32_t i);
 void owned_hold_foreign(struct mirror *m, usec now, uint32_t i);
 void owned_hold_handed(struct mirror *m, usec now, uint32_t i);
 /* The operator takes up those that are held. Returns how many. */

@@ -45,6 +45,27 @@ static bool known(struct mirror *m, const struct table_slot *t, const void *key,
            store_digest_get(m->store, m->targets[t->target]->store_id, key, n, digest, &table);
 }
 
+/* A chunk is ours when the item is that it is of: nobody else makes such keys. By the table's mark
+ * only where the key is one that the table's rows can have. 1, 0, -ENOMEM. */
+static int is_ours(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
+{
+    const struct table_plan *const plans[] = {t->plan};
+    const struct table_plan *fits;
+    struct oversize_key chunk = {.index = 0};
+    int is_chunk = oversize_parse_key(key, n, &chunk);
+    _cleanup_buf_ struct buf head = chunk.head;
+
+    if (is_chunk < 0)
+        return is_chunk;
+    const struct claim_facts f = {.known = known(m, t, key, n) ||
+                                           (is_chunk && known(m, t, head.data, head.len)),
+                                  .alone = owned_alone(m, t->target),
+                                  .plans = plans,
+                                  .count = 1};
+    enum item_claim claim = item_claim(&f, key, n, &fits);
+    return claim != ITEM_FOREIGN && (claim != ITEM_OURS_ALONE || fits);
+}
+
 int mirror_item_look(struct mirror *m, const char *table, const void *key, size_t n,
                      struct mirror_item *out, struct err *err)
 {
@@ -52,10 +73,14 @@ int mirror_item_look(struct mirror *m, const char *table, const void *key, size_
 
     if (!t)
         return -ENOENT;
+    int ours = is_ours(m, t, key, n);
+    if (ours < 0)
+        return err_set(err, ours, "out of memory");
     *out = (struct mirror_item){
         .pending = engine_has(m->engine, t->target, key, n),
         .unconfirmed = store_suspect_has(m->store, m->targets[t->target]->store_id, key, n),
         .known = known(m, t, key, n),
+        .ours = ours,
         .live = t->load == LOAD_DONE && !t->skipped && !t->let_go && !t->held &&
                 m->targets[t->target]->view.open,
     };
@@ -216,23 +241,6 @@ int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_ke
 }
 
 /* --- items without a row ---------------------------------------------------------------------- */
-
-/* A chunk is ours when the item is that it is of: nobody else makes such keys. 1, 0, -ENOMEM. */
-static int is_ours(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
-{
-    const struct table_plan *const plans[] = {t->plan};
-    struct oversize_key chunk = {.index = 0};
-    int is_chunk = oversize_parse_key(key, n, &chunk);
-    _cleanup_buf_ struct buf head = chunk.head;
-
-    if (is_chunk < 0)
-        return is_chunk;
-    const struct claim_facts f = {.known = known(m, t, key, n) ||
-                                           (is_chunk && known(m, t, head.data, head.len)),
-                                  .plans = plans,
-                                  .count = 1};
-    return item_claim(&f, key, n, NULL) != ITEM_FOREIGN;
-}
 
 /* The row key that the item's own key tells, else the one that whoever looked at the item read in
  * it: the sweep looks that row up once more. */

@@ -246,6 +246,7 @@ struct mirror_item {
     bool pending;     /* a write of it is on its way, or waits */
     bool unconfirmed; /* an older write of it may yet be carried out */
     bool known;       /* it is one that we have written, or are to */
+    bool ours;        /* known, or its key or the table's mark says so: mapping/ours.h */
     bool live;        /* its table is neither loading nor compared, parked or held */
 };
 int mirror_item_look(struct mirror *m, const char *table, const void *key, size_t n,

@@ -11,6 +11,11 @@ bool owned_is_canarys(const struct mirror *m, uint32_t i)
     return m->canary < m->table_count && m->tables[m->canary].target == i;
 }
 
+bool owned_alone(const struct mirror *m, uint32_t i)
+{
+    return m->targets[i]->owned & OWNED_ALONE && !mirror_target_source(m, i)[0];
+}
+
 /* --- what is known ---------------------------------------------------------------------------- */
 
 static void owned_name(const struct target_slot *t, char name[32])

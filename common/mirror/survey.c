@@ -47,17 +47,12 @@ static bool is_share(const struct mirror *m, uint32_t i)
     return mirror_target_source(m, i)[0] != '\0';
 }
 
-static bool is_alone(const struct mirror *m, uint32_t i)
-{
-    return m->targets[i]->owned & OWNED_ALONE && !is_share(m, i);
-}
-
 /* Where items of others are, and no key tells ours, only what is known already is ours. */
 static bool learns_nothing(const struct mirror *m, uint32_t i)
 {
     const struct target_slot *t = m->targets[i];
 
-    if (is_alone(m, i) || !(t->owned & OWNED_ADOPTED))
+    if (owned_alone(m, i) || !(t->owned & OWNED_ADOPTED))
         return false;
     for (size_t k = 0; k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && plan_key_tells(m->tables[k].plan))
@@ -316,7 +311,7 @@ bool mirror_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf
     if (!t->view.surveying)
         return false;
     _cleanup_free_ const struct table_plan **plans = plans_of(m, i, &count);
-    const struct claim_facts f = {.alone = is_alone(m, i), .plans = plans, .count = count};
+    const struct claim_facts f = {.alone = owned_alone(m, i), .plans = plans, .count = count};
     while (plans && rc == 0 && at < keys->len) {
         size_t n;
         memcpy(&n, keys->data + at, sizeof n);

@@ -4,6 +4,8 @@
 
 #include "ctl/bar.h"
 #include "ctl/ctl.h"
+#include "ctl/verify.h"
+#include "jobs/owner.h"
 
 #define DEFAULT_SECONDS 1800
 #define MAX_SECONDS     (INT64_C(7) * 86400)
@@ -47,8 +49,9 @@ static bool is_hopeless(const json_t *status)
     return false;
 }
 
-/* Until all is there and confirmed. CTL_DONE, or the code to exit with, the sentence printed. */
-static int wait_converged(struct ctl *ctl, int64_t seconds)
+/* Until all is there and confirmed, or has been handed over before (*handed). CTL_DONE, or the code
+ * to exit with, the sentence printed. */
+static int wait_converged(struct ctl *ctl, int64_t seconds, bool *handed)
 {
     usec until = clock_monotonic() + seconds * USEC_PER_SEC;
 
@@ -62,8 +65,8 @@ static int wait_converged(struct ctl *ctl, int64_t seconds)
         if (!status)
             return ctl_fail(-EIO, &err);
         const json_t *reason = json_array_get(json_object_get(status, "reasons"), 0);
-        bool handed = strcmp(field_text(reason, "code"), "handed_over") == 0;
-        if (field_true(status, "converged") || handed)
+        *handed = strcmp(field_text(reason, "code"), "handed_over") == 0;
+        if (field_true(status, "converged") || *handed)
             return CTL_DONE;
         if (is_hopeless(status) || clock_monotonic() >= until) {
             say_why(status, &err);
@@ -72,6 +75,35 @@ static int wait_converged(struct ctl *ctl, int64_t seconds)
         }
         usleep(LOOK);
     }
+}
+
+/* What the daemon has sent is what it believes to be there: whoever is to go on with DynamoDB alone
+ * is owed a look at it. */
+static int verify(struct ctl *ctl)
+{
+    _cleanup_buf_ struct buf unequal = {0};
+    const struct config *config;
+    struct err err;
+    int r = ctl_config(ctl, &config, &err);
+
+    if (r == 0 && owner_become(config->database, &err) < 0)
+        r = -EIO;
+    if (r < 0)
+        return ctl_fail(r, &err);
+    r = ctl_verify(ctl, config, &unequal);
+    if (r != CTL_DONE) {
+        err_set(&err, 0, "not handed over, for the sides could not be compared (see --no-verify)");
+        ctl_fail(0, &err);
+        return r;
+    }
+    if (!unequal.len && buf_ok(&unequal))
+        return CTL_DONE;
+    err_set(&err, 0,
+            "not handed over: the sides differ: %.600s; `syncctl verify --repair` (and "
+            "--delete-extra) mends it, --no-verify hands over all the same",
+            unequal.data ? unequal.data : "");
+    ctl_fail(0, &err);
+    return CTL_FAILURES;
 }
 
 static int ask(struct ctl *ctl, const char *target, struct buf *body)
@@ -110,31 +142,15 @@ static int undo(struct ctl *ctl, bool yes)
     return CTL_DONE;
 }
 
-int cmd_handover(struct ctl *ctl, int argc, char **argv)
+static int hand_over(struct ctl *ctl, int64_t seconds, bool no_verify)
 {
-    enum { OPT_UNDO = CTL_OPTION, OPT_YES, OPT_TIMEOUT };
-    static const struct option own[] = {{"undo", no_argument, NULL, OPT_UNDO},
-                                        {"yes", no_argument, NULL, OPT_YES},
-                                        {"timeout", required_argument, NULL, OPT_TIMEOUT},
-                                        {0}};
     _cleanup_buf_ struct buf body = {0};
-    int64_t seconds = DEFAULT_SECONDS;
-    bool back = false, yes = false;
-    int o, r;
+    bool handed = false;
+    int r = wait_converged(ctl, seconds > MAX_SECONDS ? MAX_SECONDS : seconds, &handed);
 
-    while ((o = ctl_option(ctl, argc, argv, own, &r)) != -1) {
-        if (o == CTL_STOP)
-            return r;
-        if (o == OPT_TIMEOUT && !ctl_seconds(ctl, "--timeout", optarg, &seconds))
-            return CTL_USAGE;
-        back |= o == OPT_UNDO;
-        yes |= o == OPT_YES;
-    }
-    if (optind < argc)
-        return ctl_usage(ctl, "handover takes no operand (%s)", argv[optind]);
-    if (back)
-        return undo(ctl, yes);
-    r = wait_converged(ctl, seconds > MAX_SECONDS ? MAX_SECONDS : seconds);
+    /* What others have written since the first time is no mismatch. */
+    if (r == CTL_DONE && !handed && !no_verify)
+        r = verify(ctl);
     if (r == CTL_DONE)
         r = ask(ctl, "/v1/handover", &body);
     if (r != CTL_DONE)
@@ -144,4 +160,30 @@ int cmd_handover(struct ctl *ctl, int argc, char **argv)
     ctl_say(ctl, "handed over: nothing is sent to DynamoDB any more; syncctl handover --undo takes "
                  "it back");
     return CTL_DONE;
+}
+
+int cmd_handover(struct ctl *ctl, int argc, char **argv)
+{
+    enum { OPT_UNDO = CTL_OPTION, OPT_YES, OPT_TIMEOUT, OPT_NO_VERIFY };
+    static const struct option own[] = {{"undo", no_argument, NULL, OPT_UNDO},
+                                        {"yes", no_argument, NULL, OPT_YES},
+                                        {"timeout", required_argument, NULL, OPT_TIMEOUT},
+                                        {"no-verify", no_argument, NULL, OPT_NO_VERIFY},
+                                        {0}};
+    int64_t seconds = DEFAULT_SECONDS;
+    bool back = false, yes = false, no_verify = false;
+    int o, r;
+
+    while ((o = ctl_option(ctl, argc, argv, own, &r)) != -1) {
+        if (o == CTL_STOP)
+            return r;
+        if (o == OPT_TIMEOUT && !ctl_seconds(ctl, "--timeout", optarg, &seconds))
+            return CTL_USAGE;
+        back |= o == OPT_UNDO;
+        yes |= o == OPT_YES;
+        no_verify |= o == OPT_NO_VERIFY;
+    }
+    if (optind < argc)
+        return ctl_usage(ctl, "handover takes no operand (%s)", argv[optind]);
+    return back ? undo(ctl, yes) : hand_over(ctl, seconds, no_verify);
 }

@@ -17,9 +17,9 @@ int cmd_iam_policy(struct ctl *ctl, int argc, char **argv)
                                         {"account", required_argument, NULL, OPT_ACCOUNT},
                                         {0}};
     _cleanup_buf_ struct buf policy = {0};
-    enum policy_purpose purpose = POLICY_DAEMON;
+    unsigned purposes = 1u << POLICY_DAEMON;
     const struct config *config;
-    const char *account = "*";
+    const char *account = "*", *unknown;
     struct err err, note;
     int o, r;
 
@@ -28,9 +28,11 @@ int cmd_iam_policy(struct ctl *ctl, int argc, char **argv)
             return r;
         if (o == OPT_ACCOUNT)
             account = optarg;
-        else if (!policy_purpose_find(optarg, &purpose))
-            return ctl_usage(ctl, "--for %s is none of daemon, tables, verify, restore and purge",
-                             optarg);
+        else if ((unknown = policy_purposes_find(optarg, &purposes)) != NULL)
+            return ctl_usage(ctl,
+                             "--for %.*s is none of daemon, tables, verify, restore, purge and "
+                             "migrate",
+                             (int)strcspn(unknown, ","), unknown);
     }
     if (optind < argc)
         return ctl_usage(ctl, "iam-policy takes no operand (%s)", argv[optind]);
@@ -38,7 +40,7 @@ int cmd_iam_policy(struct ctl *ctl, int argc, char **argv)
         return ctl_usage(ctl, "--account %s is no account: 12 digits", account);
     r = ctl_config(ctl, &config, &err);
     if (r == 0)
-        r = job_iam_policy(config, purpose, account, &policy, &note, &err);
+        r = job_iam_policy(config, purposes, account, &policy, &note, &err);
     if (r < 0)
         return ctl_fail(r, &err);
     if (note.text[0])

@@ -133,11 +133,12 @@ static const struct command commands[] = {
      "                   anew; asks for the name of each\n"
      "  --yes            do not ask\n",
      false, cmd_create_tables},
-    {"iam-policy", SETUP, "[--for daemon|tables|verify|restore|purge] [--account ID]",
+    {"iam-policy", SETUP, "[--for PURPOSE[,PURPOSE...]] [--account ID]",
      "print the least-privilege IAM policy for this configuration",
      "Exact actions on the exact tables of the configuration and the schema.\n"
      "  --for PURPOSE    daemon (when not given): syncd; tables: create-tables; verify, restore:\n"
-     "                   reading every item; purge: also create-tables --force\n"
+     "                   reading every item; purge: also create-tables --force; migrate:\n"
+     "                   daemon, tables and verify together. Of several all that they need\n"
      "  --account ID     the account in the ARNs, 12 digits; any when not given\n",
      false, cmd_iam_policy},
     {"purge", SETUP, "[--delete-tables] [--yes] [TABLE...]",
@@ -159,12 +160,14 @@ static const struct command commands[] = {
      "With a COMMAND: take them out, run it, and attach again whatever happens; exits as the\n"
      "command did. For migrations that no trigger may meet.\n",
      false, cmd_detach},
-    {"handover", SETUP, "[--timeout 30m] | --undo [--yes]",
+    {"handover", SETUP, "[--timeout 30m] [--no-verify] | --undo [--yes]",
      "let others write DynamoDB from now on, and never overwrite them",
-     "Waits until all is in DynamoDB and confirmed, takes the triggers out of the database, and\n"
-     "marks the tables as handed over: here and in meta_table, so that no syncd writes there any\n"
-     "more, not even one with a new state file or on another host.\n"
+     "Waits until all is in DynamoDB and confirmed, compares both sides as verify does, takes the\n"
+     "triggers out of the database, and marks the tables as handed over: here and in meta_table, "
+     "so\n"
+     "that no syncd writes there any more, not even one with a new state file or on another host.\n"
      "  --timeout DURATION    wait no longer; 30m when not given\n"
+     "  --no-verify           do not compare: it costs read units, and its rights\n"
      "  --undo                take the tables back: what others wrote there since is overwritten\n"
      "                        by the rows of the database\n"
      "  --yes                 do not ask\n",

@@ -79,10 +79,12 @@ static int look(void *arg, const char *table, const void *key, size_t n, struct 
         return err_set(err, -ENOMEM, "out of memory");
     json_t *root = ask(v->ctl, "GET", target.data, ASK_TIMEOUT, err, &rc);
     const json_t *item = json_array_get(json_object_get(root, "items"), 0);
+    /* Of a daemon that does not say whose it is nothing may be left out. */
     if (rc == 0)
         *out = (struct verify_known){.pending = field_true(item, "pending"),
                                      .unconfirmed = field_true(item, "unconfirmed"),
                                      .known = field_true(item, "known"),
+                                     .ours = !json_is_false(json_object_get(item, "ours")),
                                      .live = field_true(item, "live")};
     json_decref(root);
     return rc == -EINVAL ? -EIO : rc;
@@ -331,7 +333,7 @@ static int end_page(struct verification *v, const struct verify_options *o,
     }
     if (foreign && !v->ctl->quiet)
         page_put(&page, TONE_DIM,
-                 "foreign: items with keys that no row here can have; not touched\n");
+                 "foreign: items of which nothing says that they are ours; not touched\n");
     if (r->handed_over) {
         page_put(&page, TONE_PLAIN, "handed over to the daemon: ");
         format_count(&page.out, r->handed_over);

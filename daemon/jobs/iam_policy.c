@@ -57,8 +57,8 @@ static int print(const struct config *c, struct policy_request *r, const struct 
     return buf_ok(out) ? 0 : err_set(err, -EIO, "out of memory");
 }
 
-int job_iam_policy(const struct config *c, enum policy_purpose purpose, const char *account,
-                   struct buf *out, struct err *note, struct err *err)
+int job_iam_policy(const struct config *c, unsigned purposes, const char *account, struct buf *out,
+                   struct err *note, struct err *err)
 {
     struct endpoint endpoint;
     struct plan_list l = {0};
@@ -74,7 +74,7 @@ int job_iam_policy(const struct config *c, enum policy_purpose purpose, const ch
         rc = plan_list_make(c, &l, err);
     if (rc < 0)
         return rc;
-    struct policy_request r = {.purpose = purpose,
+    struct policy_request r = {.purposes = purposes,
                                .partition = aws_partition_of(endpoint.region)->name,
                                .region = endpoint.region,
                                .account = account};

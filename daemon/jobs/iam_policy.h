@@ -7,7 +7,7 @@
 
 /* `account` has 12 digits, or is "*". 0, -EINVAL or -EIO with a sentence. `note`: a sentence for
  * stderr where the policy is too long to be a managed one, else "". */
-int job_iam_policy(const struct config *c, enum policy_purpose purpose, const char *account,
-                   struct buf *out, struct err *note, struct err *err);
+int job_iam_policy(const struct config *c, unsigned purposes, const char *account, struct buf *out,
+                   struct err *note, struct err *err);
 
 #endif

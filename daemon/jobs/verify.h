@@ -26,7 +26,7 @@
 
 enum difference_kind {
     DIFFERENCE_MISSING, /* a row without its item */
-    DIFFERENCE_EXTRA,   /* an item with a key of ours, without a row */
+    DIFFERENCE_EXTRA,   /* an item of ours without a row */
     DIFFERENCE_OTHER,   /* attributes differ */
 };
 
@@ -51,13 +51,14 @@ struct verify_table {
     int64_t dead_letters; /* rows that no item can be made of, or that DynamoDB refused */
     int64_t expired;      /* items and rows past their time to live, or missing for it */
     int64_t unsettled;    /* keys that differed, but could not be judged: changes on their way */
-    int64_t foreign; /* items with keys that are none of ours; told once for a DynamoDB table */
+    int64_t foreign;      /* items that are none of ours; told once for a DynamoDB table */
     double read_units;
 };
 
 /* What the daemon knows of an item; see /v1/items. */
 struct verify_known {
     bool pending, unconfirmed, known, live;
+    bool ours; /* mapping/ours.h */
 };
 
 /* What the job asks of the daemon, and tells the command. All with `arg`. */

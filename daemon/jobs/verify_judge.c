@@ -180,7 +180,7 @@ struct finding {
     struct work_key key;
     struct buf row; /* the encoded key of the row that has it; empty: none */
     size_t table;
-    enum { SAME, DEAD, EXPIRED, DIFFERS } what;
+    enum { SAME, DEAD, EXPIRED, FOREIGN, DIFFERS } what;
     enum difference_kind kind;
     const json_t *item; /* borrowed from the batch */
     json_t *should;
@@ -327,7 +327,7 @@ static int conclude(struct batch *b, struct finding *f)
 {
     struct verify *v = b->verify;
     const char *name = v->figures[f->table].name;
-    struct verify_known known = {.live = true};
+    struct verify_known known = {.live = true, .ours = true};
 
     if (f->what == DIFFERS && v->edge->daemon) {
         int rc = v->edge->look(v->edge->arg, name, f->key.key, f->key.key_len, &known, v->err);
@@ -344,6 +344,12 @@ static int conclude(struct batch *b, struct finding *f)
                                      : "they are unconfirmed: an older write may yet be carried "
                                        "out");
         return 0;
+    }
+    /* Its key could be of a row here, which says nothing where others write as well. */
+    if (f->what == DIFFERS && f->kind == DIFFERENCE_EXTRA && !f->row.len && !known.ours) {
+        f->what = FOREIGN;
+        v->figures[f->table].items--;
+        v->figures[v->first].foreign++;
     }
     v->figures[f->table].dead_letters += f->what == DEAD;
     v->figures[f->table].expired += f->what == EXPIRED;

@@ -117,6 +117,22 @@ def test_a_daemon_that_makes_tables_needs_what_they_are_to_have(ready, fault):
     assert sent <= actions(policy(ready))
 
 
+def test_what_the_first_move_needs(ready, fault):
+    ready.configure({"dynamodb": {"meta_table": "test-meta", "create_tables": "no"}})
+    ready.sql("INSERT INTO t VALUES(1, 'x')")
+    done = ready.ctl("migrate", "--yes")
+    assert done.returncode == 0, done.stderr
+    move = pairs(policy(ready, "--for", "migrate"))
+    assert {r.op for r in fault.requests} <= {action for action, _ in move}
+    parts = (pairs(policy(ready, *p)) for p in ((), ("--for", "tables"), ("--for", "verify")))
+    assert move == set().union(*parts)
+    assert move == pairs(policy(ready, "--for", "daemon,tables,verify"))
+    # What is to be made of the tables besides is as in the parts.
+    ready.configure({"dynamodb": {"tag.a": "b"}, "table t": {"ttl_column": "id"}})
+    parts = (pairs(policy(ready, *p)) for p in ((), ("--for", "tables"), ("--for", "verify")))
+    assert pairs(policy(ready, "--for", "migrate")) == set().union(*parts)
+
+
 def test_it_is_of_this_configuration(ready):
     arn = "arn:aws:dynamodb:eu-test-1:%s:table/" + ready.prefix
     ready.configure({"dynamodb": {"create_tables": "no"}})
@@ -147,7 +163,9 @@ def test_it_is_of_this_configuration(ready):
 @pytest.mark.parametrize(
     "arguments, part",
     [
-        (("--for", "all"), "daemon, tables, verify, restore and purge"),
+        (("--for", "all"), "daemon, tables, verify, restore, purge and migrate"),
+        (("--for", "verify,all"), "--for all is none of"),
+        (("--for", ""), "is none of"),
         (("--account", "12345"), "12 digits"),
         (("x",), "takes no operand"),
     ],

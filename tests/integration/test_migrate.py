@@ -248,9 +248,78 @@ def test_rows_that_are_compressed_or_split_are_no_failures(mirror):
     mirror.configure({"table big": {"oversize": "split"}})
     plan = migrate_json(mirror, "--dry-run")["plan"]
     assert plan["failing"] == 0
-    result = migrate_json(mirror, "--yes", "--no-verify")["result"]
-    assert result["dead_letters"] == 0
+    result = migrate_json(mirror, "--yes")["result"]
+    assert result["dead_letters"] == 0 and result["verified"] is True
     assert result["write_units"] == plan["write_units"]
+
+
+@pytest.mark.engine
+def test_rows_that_are_split_are_verified(mirror):
+    mirror.sql("CREATE TABLE big(a TEXT, b TEXT, v, PRIMARY KEY(a, b))")
+    mirror.configure({"table big": {"oversize": "split"}})
+    rng = random.Random(1)
+    rows = [("random %d" % i, rng.randbytes(500000)) for i in range(20)]
+    rows += [("hexadecimal", rng.randbytes(400000).hex()), ("zeros", "0" * 500000), ("small", "x")]
+    mirror.many("INSERT INTO big VALUES('a', ?, ?)", rows)
+    first = migrate_json(mirror, "--yes")["result"]
+    assert first["verified"] is True and first["dead_letters"] == 0
+    # And by the daemon, after changes that make rows larger and smaller.
+    mirror.start().wait()
+    assert verified(mirror)["equal"]
+    mirror.sql("UPDATE big SET v = 'y' WHERE b = 'random 3'", "DELETE FROM big WHERE b = 'random 4'",
+               "UPDATE big SET v = randomblob(900000) WHERE b = 'small'")
+    result = migrate_json(mirror, "--yes")["result"]
+    assert result["verified"] is True and result["dead_letters"] == 0
+
+
+# Beside items of others.
+
+
+def verified(mirror):
+    return json.loads(mirror.ctl("--json", "verify").stdout)
+
+
+def table_of_others(mirror, name, keys, *items):
+    mirror.client.create_table(
+        TableName=mirror.target(name),
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": t} for n, t in keys],
+        KeySchema=[{"AttributeName": n, "KeyType": role}
+                   for (n, _), role in zip(keys, ("HASH", "RANGE"))],
+    )
+    mirror.client.get_waiter("table_exists").wait(TableName=mirror.target(name))
+    for item in items:
+        mirror.client.put_item(TableName=mirror.target(name), Item=item)
+
+
+def adopted(mirror, others):
+    assert mirror.ctl("migrate", "--yes").returncode != 0
+    done = migrate(mirror, "--yes", "--adopt")
+    assert "every item and attribute is equal" in done.stdout
+    assert migrate_json(mirror, "--yes", "--adopt")["result"]["verified"] is True
+    mirror.start().wait()
+    report = verified(mirror)
+    figures = report["tables"][0]
+    assert report["equal"] and (figures["foreign"], figures["extra"]) == (others, 0)
+
+
+@pytest.mark.engine
+def test_it_is_verified_beside_items_of_others_under_a_template(mirror):
+    mirror.sql(SCHEMA[0])
+    mirror.many("INSERT INTO users VALUES(?, ?, 1)", [(i, "user %d" % i) for i in range(30)])
+    mirror.configure({"table users": {"partition_key": "USER#{id}", "partition_key_name": "pk"}})
+    table_of_others(mirror, "users", [("pk", "S")],
+                    {"pk": {"S": "ORDER#1"}}, {"pk": {"S": "USER#somebody"}})
+    adopted(mirror, 2)
+
+
+@pytest.mark.engine
+def test_it_is_verified_beside_items_of_others_with_plain_keys(mirror):
+    mirror.sql(SCHEMA[0])
+    mirror.many("INSERT INTO users VALUES(?, ?, 1)", [(i, "user %d" % i) for i in range(30)])
+    table_of_others(mirror, "users", [("id", "N")],
+                    *({"id": {"N": str(i)}, "whose": {"S": "theirs"}} for i in (900, 901, 902)))
+    adopted(mirror, 3)
 
 
 # The question.

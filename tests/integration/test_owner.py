@@ -8,6 +8,7 @@ import sqlite3
 
 import pytest
 
+from fault_rules import Fault
 from harness import eventually
 
 pytestmark = pytest.mark.engine
@@ -313,6 +314,45 @@ def test_what_was_handed_over_is_never_written_again(mirror):
     mirror.ctl("attach", "--adopt")
     assert "handed over" in held(mirror)
     untouched()
+
+
+def test_sides_that_differ_are_not_handed_over(mirror):
+    mirror.sql(*ROWS)
+    mirror.start().settle()
+    put(mirror, {"id": {"N": "1"}, "v": {"S": "theirs"}})
+    refused = mirror.ctl("handover")
+    assert refused.returncode == 1, refused.stdout
+    assert "different  t id=1: v is" in refused.stdout
+    assert "not handed over" in refused.stderr and "t: 0 missing, 0 extra, 1 different" in refused.stderr
+    refused = mirror.ctl("--json", "handover")
+    assert (refused.returncode, refused.stdout) == (1, "") and "1 different" in refused.stderr
+    assert mirror.triggers() and markers(mirror)["owner"]["state"]["S"] == "active"
+    # Mended as it says, and then handed over.
+    assert "verify --repair" in refused.stderr
+    assert mirror.ctl("verify", "--repair").returncode == 1
+    mirror.wait()
+    assert mirror.ctl("handover").returncode == 0
+    assert markers(mirror)["owner"]["state"]["S"] == "handed_over"
+
+
+def test_a_handover_that_is_not_to_verify(mirror):
+    mirror.sql(*ROWS)
+    mirror.start().settle()
+    put(mirror, {"id": {"N": "1"}, "v": {"S": "theirs"}})
+    done = mirror.ctl("handover", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    assert mirror.by_id("t")[1]["v"] == "theirs"
+
+
+def test_without_the_right_to_look_nothing_is_handed_over(fault, faulty):
+    faulty.sql(*ROWS)
+    faulty.start().wait()
+    eventually(lambda: faulty.status()["converged"], "convergence")
+    fault.faults.add(Fault("access_denied", op="Scan", times=None))
+    refused = faulty.ctl("handover")
+    assert refused.returncode in (1, 3) and "not handed over" in refused.stderr
+    assert "--no-verify" in refused.stderr and faulty.triggers()
+    assert faulty.ctl("handover", "--no-verify").returncode == 0
 
 
 def test_what_was_handed_over_can_be_taken_back(mirror):

@@ -38,6 +38,10 @@ def fill(mirror, rows=600, mode="delete"):
     )
 
 
+def verify_once(mirror):
+    return json.loads(mirror.ctl("--json", "verify").stdout)
+
+
 def verify(mirror, *arguments, code=None):
     done = mirror.ctl("--json", "verify", *arguments)
     assert done.returncode == (0 if code is None else code), done.stdout + done.stderr
@@ -117,14 +121,58 @@ def test_what_is_planted_is_found_and_nothing_else(mirror):
         assert {d["kind"] for d in report["differences"]} == {"extra"}
         assert len(report["differences"]) == 30
     mirror.client.delete_item(TableName=mirror.target("t"), Key={"id": {"N": "5000"}})
-    # The key of such a table does not tell whose an item is: what we never wrote stays.
+    # Its keys do not tell whose an item is, but there were none before the first of ours.
     report = verify(mirror, "--delete-extra", code=1)
-    assert (report["handed_over"], report["not_ours"]) == (0, 29)
-    for i in range(5001, 5030):
-        mirror.client.delete_item(TableName=mirror.target("t"), Key={"id": {"N": str(i)}})
+    assert (report["handed_over"], report["not_ours"]) == (29, 0)
     mirror.wait()
-    assert verify(mirror)["differences"] == []
+    eventually(lambda: verify_once(mirror)["equal"], "the extras being deleted")
     mirror.settle()
+
+
+@pytest.mark.engine
+def test_what_nothing_says_is_ours_is_foreign_and_stays(mirror):
+    fill(mirror, 100)
+    client, table = mirror.client, mirror.target("t")
+    client.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "N"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    client.get_waiter("table_exists").wait(TableName=table)
+    client.put_item(TableName=table, Item={"id": {"N": "7000"}, "name": {"S": "theirs"}})
+    assert mirror.ctl("attach", "--adopt").returncode == 0
+    mirror.start().wait()
+    client.put_item(TableName=table, Item={"id": {"N": "7001"}, "name": {"S": "theirs, later"}})
+    for arguments in ((), ("--delete-extra",), ("--sample", "50", "--delete-extra")):
+        report = verify(mirror, *arguments)
+        assert report["equal"] and report["differences"] == [] and report["handed_over"] == 0
+        assert "--sample" in arguments or report["tables"][0]["foreign"] == 2
+    # One that was written from here is ours, there as anywhere.
+    mirror.sql("DELETE FROM t WHERE id = 5")
+    mirror.wait()
+    eventually(lambda: mirror.status()["converged"], "convergence")
+    assert sorted(i["id"] for i in mirror.items("t") if i["id"] >= 100) == [7000, 7001]
+
+
+@pytest.mark.engine
+def test_what_machines_share_is_never_ours_alone(mirror):
+    mirror.configure(
+        {
+            "source": {"source_id": "berlin"},
+            "table t": {"partition_key": "{source_id}#{id}", "partition_key_name": "pk"},
+        }
+    )
+    fill(mirror, 100)
+    mirror.start().wait()
+    for key in ("berlin#900", "paris#900"):
+        mirror.client.put_item(TableName=mirror.target("t"), Item={"pk": {"S": key}})
+    report = verify(mirror, "--delete-extra", code=1)
+    assert found(report) == [("extra", "t", '{"pk":{"S":"berlin#900"}}')]
+    assert (report["handed_over"], report["tables"][0]["foreign"]) == (1, 1)
+    mirror.wait()
+    eventually(lambda: verify_once(mirror)["equal"], "the extra being deleted")
+    assert "paris#900" in {i["pk"] for i in mirror.items("t")}
 
 
 @pytest.mark.engine

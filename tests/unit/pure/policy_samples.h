@@ -10,8 +10,9 @@ static const char *const sample_tables[] = {"app-messages", "app-users"};
 
 #define SAMPLE(p, meta, create)                                                                    \
     {                                                                                              \
-        .purpose = (p), .partition = "aws", .region = "us-west-2", .account = "123456789012",      \
-        .tables = sample_tables, .table_count = 2, .meta_table = (meta), .create_tables = (create) \
+        .purposes = 1u << (p), .partition = "aws", .region = "us-west-2",                          \
+        .account = "123456789012", .tables = sample_tables, .table_count = 2,                      \
+        .meta_table = (meta), .create_tables = (create)                                            \
     }
 
 static const struct policy_sample {

@@ -66,10 +66,10 @@ static void allowed(const struct policy_request *r, struct buf *out)
     }
 }
 
-static void expect(enum policy_purpose purpose, const char *meta, bool create, const char *lines)
+static void expect_all(unsigned purposes, const char *meta, bool create, const char *lines)
 {
     static const char *const tables[] = {"a"};
-    const struct policy_request r = {.purpose = purpose,
+    const struct policy_request r = {.purposes = purposes,
                                      .partition = "aws-cn",
                                      .region = "cn-north-1",
                                      .account = "*",
@@ -81,6 +81,11 @@ static void expect(enum policy_purpose purpose, const char *meta, bool create, c
 
     allowed(&r, &got);
     assert_string_equal(got.data, lines);
+}
+
+static void expect(enum policy_purpose purpose, const char *meta, bool create, const char *lines)
+{
+    expect_all(1u << purpose, meta, create, lines);
 }
 
 #define ON(action, table) "dynamodb:" action " arn:aws-cn:dynamodb:cn-north-1:*:table/" table "\n"
@@ -111,11 +116,33 @@ static void each_purpose_gets_what_it_needs_and_no_more(void **state)
                ON("Scan", "a"));
 }
 
+static void several_purposes_get_what_any_of_them_needs(void **state)
+{
+    unsigned purposes;
+
+    (void)state;
+    assert_null(policy_purposes_find("verify", &purposes));
+    assert_int_equal(purposes, 1u << POLICY_VERIFY);
+    assert_null(policy_purposes_find("verify,daemon,verify", &purposes));
+    assert_int_equal(purposes, 1u << POLICY_VERIFY | 1u << POLICY_DAEMON);
+    assert_null(policy_purposes_find("migrate,purge", &purposes));
+    assert_int_equal(purposes, POLICY_MIGRATE | 1u << POLICY_PURGE);
+    assert_string_equal(policy_purposes_find("daemon,all,purge", &purposes), "all,purge");
+    assert_string_equal(policy_purposes_find("daemon,", &purposes), "");
+    assert_string_equal(policy_purposes_find("daemo", &purposes), "daemo");
+    expect_all(POLICY_MIGRATE, "m", false,
+               ON("BatchGetItem", "a") ON("BatchWriteItem", "a") ON("BatchWriteItem", "m")
+                   ON("CreateTable", "a") ON("CreateTable", "m") ON("DescribeTable", "a")
+                       ON("DescribeTable", "m") ON("DescribeTimeToLive", "a")
+                           ON("DescribeTimeToLive", "m") ON("GetItem", "m") ON("PutItem", "m")
+                               ON("Query", "m") ON("Scan", "a"));
+}
+
 /* What tables are to have beside a key takes calls of their own. */
 static void rights_follow_what_tables_are_to_have(void **state)
 {
     static const char *const tables[] = {"a"};
-    struct policy_request r = {.purpose = POLICY_DAEMON,
+    struct policy_request r = {.purposes = 1u << POLICY_DAEMON,
                                .partition = "aws-cn",
                                .region = "cn-north-1",
                                .account = "*",
@@ -140,7 +167,7 @@ static void rights_follow_what_tables_are_to_have(void **state)
     assert_non_null(strstr(got.data, ON("UpdateTimeToLive", "a")));
     assert_null(strstr(got.data, ON("UpdateTimeToLive", "m"))); /* nothing there expires */
     assert_null(strstr(got.data, "UpdateTable"));
-    r.purpose = POLICY_TABLES;
+    r.purposes = 1u << POLICY_TABLES;
     buf_clear(&got);
     allowed(&r, &got);
     assert_non_null(strstr(got.data, ON("ListTagsOfResource", "a")));
@@ -233,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_samples_are_the_programs_output),
         cmocka_unit_test(each_purpose_gets_what_it_needs_and_no_more),
+        cmocka_unit_test(several_purposes_get_what_any_of_them_needs),
         cmocka_unit_test(rights_follow_what_tables_are_to_have),
         cmocka_unit_test(every_operation_is_of_use),
         cmocka_unit_test(only_what_is_no_blank_counts),
