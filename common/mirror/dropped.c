@@ -87,6 +87,7 @@ static int add(struct look *l, const struct store_table *t)
     *d = (struct dropped){.due = known ? known->due : l->now + ADOPT_DELAY,
                           .deleting = known && known->deleting,
                           .lingering = known && known->lingering,
+                          .waiting = known && known->waiting,
                           .is_new = !known};
     d->table.id = t->id;
     d->table.plan = calloc(1, sizeof *d->table.plan);
@@ -231,17 +232,43 @@ static bool collect(void *arg, const struct store_digest *s)
     return buf_ok(&p->keys) && buf_ok(cursor);
 }
 
+/* A chunk goes when its head has, so that whoever reads a head finds its chunks: not while the head
+ * is on its way, or there, or an older one may yet come. Then the next pass takes it. A head that
+ * is recorded as another table's names none of this one's. 1, 0 or negative. */
+static int has_head(struct mirror *m, struct dropped *d, bool *later)
+{
+    uint32_t target = d->table.target, store_id = m->targets[target]->store_id, table = 0;
+    _cleanup_buf_ struct buf row_key = {0};
+    struct oversize_key k = {0};
+    int rc = oversize_parse_key(m->key.data, m->key.len, &k);
+    _cleanup_buf_ struct buf head = k.head;
+
+    if (rc <= 0)
+        return rc;
+    if (split_has(m, target, head.data, head.len))
+        return 1;
+    rc = store_digest_owner(m->store, store_id, head.data, head.len, &table, &row_key);
+    if (rc < 0 || (rc > 0 && table == d->table.id))
+        return rc;
+    *later = store_suspect_has(m->store, store_id, head.data, head.len);
+    return *later;
+}
+
 /* Deletes in flight are met again by the next pass; it begins when they are over. */
 static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
 {
     struct table_slot *t = &d->table;
     struct pass p = {.dropped = d};
+
+    if (!t->cursor.len)
+        d->waiting = false;
     int n = store_digest_page(m->store, m->targets[t->target]->store_id, &t->cursor, READ_LIMIT,
                               collect, &p);
     _cleanup_buf_ struct buf keys = p.keys;
     int rc = n < 0 || !buf_ok(&keys) ? -EIO : 0;
     const char *at = keys.data;
 
+    d->found += (size_t)p.count;
     for (int i = 0; rc == 0 && i < p.count; i++) {
         size_t lengths[2];
         memcpy(lengths, at, sizeof lengths);
@@ -254,13 +281,19 @@ static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
         at += lengths[0] + lengths[1];
         if (split_has(m, t->target, m->key.data, m->key.len))
             continue;
+        bool later = false;
+        if ((rc = has_head(m, d, &later)) != 0) {
+            d->found -= later;
+            d->waiting |= later;
+            rc = rc < 0 ? rc : 0;
+            continue;
+        }
         rc = item_key_json(&t->plan->schema, m->key.data, m->key.len, &m->json);
         if (rc == 0) {
             suspects_key(m, t, SHAKEN_ENTRIES);
             rc = offer_leave(m, now, t, NULL);
         }
     }
-    d->found += (size_t)p.count;
     *end = n < READ_LIMIT;
     return rc;
 }
@@ -270,9 +303,12 @@ static bool end_delete(struct mirror *m, size_t at)
 {
     struct dropped *d = &m->dropped[at];
 
+    bool lingered = d->lingering;
     d->lingering = store_suspect_count_of(m->store, d->table.id) > 0;
     if (d->lingering)
         return false;
+    if (d->waiting)
+        return lingered; /* what waited is met by a pass more */
     mirror_note(m, LOG_EV_INFO, "items_deleted",
                 "the items of the dropped table \"%s\" are deleted from %s", d->table.name,
                 d->table.plan->target);

@@ -142,7 +142,8 @@ struct dropped {
     usec due;                /* when it is decided what becomes of its items */
     bool is_new, deleting;
     bool lingering;       /* all are deleted; a write may yet put one back */
-    size_t found;         /* items met in this pass over them */
+    bool waiting;         /* some are chunks that stay until no head of theirs can come */
+    size_t found;         /* other items met in this pass over them */
     uint64_t pass_serial; /* the next pass waits for what was offered before */
 };
 

@@ -25,9 +25,10 @@
  * - What may have been sent is on disk before it is sent, chunks by their keys: a row's entry does
  *   not tell which chunks a killed process was sending. After a kill each chunk that the state file
  *   names of a row is as suspect as its head, and looked at when its time is over: named by the
- * head that is there, it is written again with it; else it goes.
+ * head that is there, it is written again with it; else it goes. Those names outlive the table:
+ *   what was sent to the one of before may come to the one that was made anew.
  * - A chunk counts as written by its outcome alone. What could delete it (the sweep, suspects, the
- *   head of before) looks here first, and leaves it.
+ *   head of before, the end of a dropped table) looks here first, and leaves it.
  * - A parked table loses what waits here as what waits in the engine: it is read again.
  * - What came back from DynamoDB goes again as it is, head and chunks: to read the row again would
  *   be to compress it for each of them.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/failpoint.h"
+#include "mapping/oversize_format.h"
 #include "mirror/internal.h"
 
 uint32_t mirror_target_count(const struct mirror *m)
@@ -38,6 +39,17 @@ static bool another_than_known(struct mirror *m, const struct target_slot *t)
            (known.len != strlen(t->identity) || memcmp(known.data, t->identity, known.len) != 0);
 }
 
+/* Only the store names the chunks that an earlier request may have been bringing: the row's entry
+ * does not. While one may yet be carried out, in the new table, they stay, as not known. */
+static int clear_digests(struct mirror *m, uint32_t i)
+{
+    uint32_t store_id = m->targets[i]->store_id;
+
+    if (suspects_shaky(m) || split_oldest(m, i) != UINT64_MAX)
+        return store_digest_clear_but(m->store, store_id, OVERSIZE_SUFFIX, SUFFIX_MARK);
+    return store_digest_clear(m->store, store_id);
+}
+
 /* It is another table: what we knew of its items is void, and its tables are loaded again. On disk
  * before anything is sent there, or a stale digest could spare a row that is not there. */
 static int forget_items(struct mirror *m, uint32_t i)
@@ -63,7 +75,7 @@ static int forget_items(struct mirror *m, uint32_t i)
     int64_t count = store_digest_count(m->store, t->store_id);
     if (count < 0)
         return records_kept(m, -EIO);
-    rc = count ? store_digest_clear(m->store, t->store_id) : 0;
+    rc = count ? clear_digests(m, i) : 0;
     for (size_t k = 0; rc == 0 && k < m->table_count; k++) {
         const struct table_slot *s = &m->tables[k];
         /* Items without a digest may have been there too, unless none was sent yet. */

@@ -148,6 +148,23 @@ int store_digest_clear(struct store *s, uint32_t target)
     return store_run(s, stmt);
 }
 
+int store_digest_clear_but(struct store *s, uint32_t target, size_t from_end, const char *mark)
+{
+    sqlite3_stmt *clear = store_statement(s, ST_DIGEST_CLEAR_BUT);
+    sqlite3_stmt *doubt = store_statement(s, ST_DIGEST_DOUBT_ALL);
+
+    if (!clear || !doubt)
+        return -EIO;
+    sqlite3_bind_int64(clear, 1, target);
+    sqlite3_bind_int64(clear, 2, (int64_t)from_end);
+    store_bind_blob(clear, 3, mark, strlen(mark));
+    int rc = store_run(s, clear);
+    if (rc < 0)
+        return rc;
+    sqlite3_bind_int64(doubt, 1, target);
+    return store_run(s, doubt);
+}
+
 /* Each row of the statement, until `fn` has enough of them. */
 static int give_digests(sqlite3_stmt *stmt, store_digest_fn *fn, void *arg)
 {

@@ -73,6 +73,9 @@ static const char *const sql[ST_COUNT] = {
     [ST_DIGEST_DELETE] = "DELETE FROM digest WHERE g=?1 AND k=?2",
     [ST_DIGEST_DOUBT] = "UPDATE digest SET d=zeroblob(16) WHERE t=?1",
     [ST_DIGEST_CLEAR] = "DELETE FROM digest WHERE g=?1",
+    [ST_DIGEST_CLEAR_BUT] =
+        "DELETE FROM digest WHERE g=?1 AND substr(k, -?2, length(?3)) IS NOT ?3",
+    [ST_DIGEST_DOUBT_ALL] = "UPDATE digest SET d=zeroblob(16) WHERE g=?1",
     [ST_DIGEST_PAGE] = "SELECT k, t, o FROM digest WHERE g=?1 AND k>?2 ORDER BY k LIMIT ?3",
     [ST_DIGEST_PREFIX] = "SELECT k, t, o FROM digest WHERE g=?1 AND k>=?2 AND k<?3 ORDER BY k",
     [ST_DIGEST_COUNT] = "SELECT count(*) FROM digest WHERE g=?1",

@@ -133,6 +133,8 @@ int store_digest_doubt_item(struct store *s, uint32_t target, const void *key, s
 int store_digest_doubt(struct store *s, uint32_t table);
 /* Every digest of a target is void (its table was lost or made anew). */
 int store_digest_clear(struct store *s, uint32_t target);
+/* The same, but keys with `mark` so many bytes before their end stay, as if in doubt. */
+int store_digest_clear_but(struct store *s, uint32_t target, size_t from_end, const char *mark);
 
 /* Digests of a target behind `cursor` (a key; empty: from the start), in key order. `fn` returns
  * false to stop after that one. Returns how many were given, or negative. */

@@ -103,6 +103,28 @@ static void pages_of_digests_in_key_order(void **state)
     buf_free(&c.last);
 }
 
+static void some_keys_stay_when_digests_are_void(void **state)
+{
+    struct box *b = *state;
+    uint8_t got[STORE_DIGEST_SIZE], unknown[STORE_DIGEST_SIZE] = {0};
+    uint32_t table = 0;
+
+    digest(b, 1, "k", NULL, 'a');
+    digest(b, 1, "k~x~12", "row", 'b');
+    digest(b, 1, "k~x~123", NULL, 'c');
+    digest(b, 1, "~x~12", NULL, 'd');
+    digest(b, 1, "x~12", NULL, 'e');
+    digest(b, 2, "k~x~12", NULL, 'f');
+    assert_int_equal(store_digest_clear_but(b->store, 1, 5, "~x~"), 0);
+    assert_int_equal(store_digest_count(b->store, 1), 2);
+    assert_true(store_digest_get(b->store, 1, "~x~12", 5, got, &table));
+    assert_memory_equal(got, unknown, sizeof got);
+    assert_int_equal(store_digest_match(b->store, 1, "k~x~12", 6, unknown, 5, "row", 3),
+                     DIGEST_SAME);
+    assert_true(store_digest_get(b->store, 2, "k~x~12", 6, got, &table));
+    assert_int_equal(got[0], 'f');
+}
+
 /* --- dead letters ----------------------------------------------------------------------------- */
 
 static void list_letter(void *arg, const struct dead_letter *d)
@@ -197,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         box_test(digests_by_target_and_key),
         box_test(pages_of_digests_in_key_order),
+        box_test(some_keys_stay_when_digests_are_void),
         box_test(dead_letters_one_a_row),
     };
 

@@ -1,0 +1,120 @@
+/* Rows that become several items, where tables go and come: whoever reads a head finds its chunks,
+ * and no chunk is left that no head names. */
+#include "sim_world.h"
+
+enum { TURNS = 5000 };
+
+static void at_rest_again(struct world *w)
+{
+    sim_settle(w);
+    if (!w->failure[0])
+        oracle_compare(w, "at rest");
+    assert_string_equal(w->failure, "");
+}
+
+/* One at rest, whose grid is split, and deleted when it is dropped. */
+static struct world *world_that_splits(void)
+{
+    for (uint64_t seed = 1;; seed++) {
+        struct world *w = world_new(seed, false);
+        assert_non_null(w);
+        assert_true(world_build(w));
+        const struct table_config *grid = config_table(w->config, "grid");
+        if (!grid || grid->oversize != OVERSIZE_SPLIT || grid->on_drop != DROP_DELETE) {
+            world_free(w);
+            continue;
+        }
+        assert_true(sim_start(w));
+        app_run(w, "DELETE FROM grid");
+        at_rest_again(w);
+        return w;
+    }
+}
+
+static void insert_large(struct world *w)
+{
+    app_run(w, "INSERT INTO grid(a,b,c,v) VALUES(1,'b','c',hex(randomblob(700000)))");
+}
+
+static size_t items_of(struct world *w, const char *table)
+{
+    return service_table(w, table)->items.count;
+}
+
+/* The next request is on its way. */
+static struct sim_flight *sent(struct world *w)
+{
+    uint64_t before = w->requests;
+
+    for (int turns = 0; w->requests == before; turns++) {
+        sim_turn(w);
+        assert_string_equal(w->failure, "");
+        assert_true(turns < TURNS);
+    }
+    return list_first(&w->flights, struct sim_flight, link);
+}
+
+static bool is_chunk(const struct sim_write *x)
+{
+    return oversize_parse_key(x->key.data, x->key.len, NULL) > 0;
+}
+
+/* The service puts off what it will of a request: all heads. */
+static void chunks_go_after_the_head_of_a_dropped_table(void **state)
+{
+    struct world *w = world_that_splits();
+
+    (void)state;
+    insert_large(w);
+    at_rest_again(w);
+    assert_true(items_of(w, "grid") > 2);
+    app_run(w, "DROP TABLE grid");
+    struct sim_flight *f = sent(w);
+    uint32_t heads = 0;
+    for (unsigned i = 0; i < f->count; i++)
+        heads |= is_chunk(&f->writes[i]) ? 0 : 1U << i;
+    f->arrived = true;
+    apply(w, f, heads);
+    answer(f, REPLY_OK, 200, "");
+    f->reply.unprocessed = heads;
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 0);
+    world_free(w);
+}
+
+/* The state file alone names the chunks that a killed process was sending. */
+static void chunks_that_come_to_a_table_made_anew_go(void **state)
+{
+    struct world *w = world_that_splits();
+
+    (void)state;
+    insert_large(w);
+    struct sim_flight *f = sent(w);
+    f->arrived = true;
+    for (unsigned i = 0; i < f->count; i++) {
+        assert_true(is_chunk(&f->writes[i]));
+        leave_for_later(w, &f->writes[i], w->now + w->lateness / 2);
+    }
+    assert_true(f->count > 1);
+    f->count = 0;
+    sim_crash(w);
+    app_run(w, "UPDATE grid SET v='small'");
+    struct sim_table *t = service_table(w, "grid");
+    t->exists = false;
+    w->chunks_lost = true;
+    items_clear(t);
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 1);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chunks_go_after_the_head_of_a_dropped_table),
+        cmocka_unit_test(chunks_that_come_to_a_table_made_anew_go),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
