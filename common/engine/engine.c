@@ -198,7 +198,7 @@ struct engine *engine_new(const struct engine_config *c, uint32_t targets)
     e->config = *c;
     e->rng.state = c->seed;
     e->target_count = targets;
-    e->next_request = 1;
+    e->next_request = e->next_serial = 1;
     e->window = UINT_MAX;
     e->quota = RETRY_QUOTA;
     e->durable = c->barrier ? 0 : UINT64_MAX;

@@ -159,6 +159,8 @@ double engine_limit(const struct engine *e, uint32_t target);
  * none): together they tell when everything that was offered before some moment is over. */
 uint64_t engine_serial(const struct engine *e);
 uint64_t engine_oldest(const struct engine *e, uint32_t target);
+/* A place among the offers for what was read now and is offered later (payload.serial). */
+uint64_t engine_take_serial(struct engine *e);
 /* The writes in flight whose outcome such a reply leaves open: `fn` for each. NULL for `reply`: of
  * every request in flight, as if none were answered any more. */
 typedef void engine_write_fn(void *arg, const struct payload *p);

@@ -379,6 +379,11 @@ uint64_t engine_serial(const struct engine *e)
     return e->next_serial;
 }
 
+uint64_t engine_take_serial(struct engine *e)
+{
+    return e->next_serial++;
+}
+
 uint64_t engine_oldest(const struct engine *e, uint32_t target)
 {
     uint64_t oldest = UINT64_MAX;
@@ -418,7 +423,8 @@ int entry_offer(struct engine *e, struct payload *p)
         entry_answered(e, n);
         return 0;
     }
-    p->serial = e->next_serial++;
+    if (!p->serial)
+        p->serial = e->next_serial++;
     if (PLANTED(KEY_TWICE) && n && n->state == ENTRY_SENT)
         n = NULL;
     if (n) {

@@ -19,7 +19,8 @@ struct payload {
     bool part;       /* a chunk of a row that is split: its key tells which (mapping/oversize.h) */
     bool head;       /* the head of one, whose chunks are of `version` */
     bool recorded;   /* the state says of its key all that there is to say already */
-    uint64_t serial; /* order of offers, given by the engine */
+    uint64_t serial; /* order of offers, given by the engine; what is offered long after it was read
+                        has that of its reading already */
     uint32_t table;  /* id of the SQLite table it came from */
     uint32_t target; /* index of the DynamoDB table */
     uint32_t units;  /* write units it will cost */

@@ -89,6 +89,7 @@ struct target_slot {
     unsigned owned; /* OWNED_ bits, as in the store */
     bool made;      /* just now, by us: nothing is in it */
     bool ahead;     /* its marker is of a later life than the state file */
+    unsigned told;  /* OWNED_ bits by its marker, of which the state file does not know yet */
     bool marking, marked;
     bool found; /* in the survey under way: items of ours that were not known */
     usec held_at, survey_retry;
@@ -559,6 +560,8 @@ bool survey_gate(struct mirror *m, usec now, uint32_t i);
 /* Once a second: begin what is due. */
 void survey_turn(struct mirror *m);
 void survey_parked(struct target_slot *t);
+/* Keep what its marker told; negative: the state file cannot, and the target must wait. */
+int survey_heed_marker(struct mirror *m, struct target_slot *t);
 
 /* windows.c: what a killed process may have left on its way */
 /* What the process before this one left; what it may have sent. */

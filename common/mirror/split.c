@@ -121,6 +121,7 @@ struct payload *split_beside(const struct payload *of, enum write_op op, const s
         return NULL;
     p->part = true;
     p->force = of->force;
+    p->serial = op == WRITE_PUT ? of->serial : 0;
     p->table = of->table;
     p->target = of->target;
     p->read_at = of->read_at;
@@ -173,7 +174,9 @@ int split_begin(struct mirror *m, usec now, struct payload *head, const struct o
         return -ENOMEM;
     list_init(&s->link);
     s->target = head->target;
-    s->serial = engine_serial(m->engine);
+    /* Neither a dead letter of a newer read nor a comparison begun meanwhile may take what is
+     * offered late for newer than it is. */
+    s->serial = head->serial = engine_take_serial(m->engine);
     s->head = head;
     head->head = true;
     memcpy(head->version, o->version, DIGEST_SIZE);

@@ -23,6 +23,7 @@
 void survey_parked(struct target_slot *t)
 {
     t->view.surveying = t->marking = false;
+    t->told = 0; /* it is read again before the next opening */
 }
 
 /* The state file failed: once more, from the start. */
@@ -119,17 +120,26 @@ bool survey_gate(struct mirror *m, usec now, uint32_t i)
     return true;
 }
 
+/* The marker is read once for an opening: what it says outlives that the state file cannot be
+ * written just then. */
 void mirror_target_marker(struct mirror *m, uint32_t i, const struct mirror_marker *found)
 {
     struct target_slot *t = m->targets[i];
-    unsigned owned = t->owned;
 
-    if (m->state_broken)
-        return;
-    if (!(owned & OWNED_SEEN))
-        owned |= OWNED_ADOPTED | (found->alone ? OWNED_ALONE : 0);
-    records_kept(m, owned_put(m, t, owned));
+    t->told = OWNED_ADOPTED | (found->alone ? OWNED_ALONE : 0);
     t->ahead |= found->ahead;
+    survey_heed_marker(m, t);
+}
+
+int survey_heed_marker(struct mirror *m, struct target_slot *t)
+{
+    int rc = 0;
+
+    if (t->told && !(t->owned & OWNED_SEEN)) /* one that was seen is known better */
+        rc = m->state_broken ? -EIO : records_kept(m, owned_put(m, t, t->owned | t->told));
+    if (rc == 0)
+        t->told = 0;
+    return rc;
 }
 
 void mirror_target_marked(struct mirror *m, usec now, uint32_t i)

@@ -129,7 +129,7 @@ void targets_open(struct mirror *m, usec now, uint32_t i)
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    t->opening = t->fresh && forget_items(m, i) < 0;
+    t->opening = survey_heed_marker(m, t) < 0 || (t->fresh && forget_items(m, i) < 0);
     if (!t->opening && t->fresh) {
         FAILPOINT("target_forgotten");
         t->fresh = t->made = false;

@@ -160,6 +160,17 @@ void name_changed(struct entry_name *e)
         files.directory_unsynced = files.operations;
 }
 
+void name_lose(const char *name)
+{
+    struct entry_name *e = name_find(name);
+
+    if (!e)
+        return;
+    name_set(&e->now, NULL);
+    name_set(&e->disk, NULL);
+    e->changed = 0;
+}
+
 struct node *node_create(const char *name)
 {
     struct entry_name *e = name_find(name);

@@ -69,6 +69,8 @@ struct node *node_create(const char *name);
 /* NULL: there is none, or there are no files at all. */
 struct node *node_find(const char *name);
 struct entry_name *name_find(const char *name);
+/* Nobody has it under that name any more, nor does the disk. */
+void name_lose(const char *name);
 void name_set(struct node **at, struct node *n);
 void name_changed(struct entry_name *e);
 void sync_directory_entries(void);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/plant.h"
+#include "disk.h"
 #include "engine/internal.h"
 #include "mirror/internal.h"
 #include "source/durable.h"
@@ -210,8 +211,10 @@ void sim_lose_state(struct world *w)
     sim_trace(w, "the state file is lost");
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         snprintf(path, sizeof path, "%s%s", w->state, suffixes[i]);
-        unlink(path);
+        name_lose(path);
     }
+    if (access(w->state, F_OK) == 0)
+        sim_fail(w, "the state file is there after it was lost");
     service_state_lost(w);
 }
 

@@ -80,11 +80,52 @@ static void a_journal_emptied_twice_is_noticed_twice(void **state)
     world_free(w);
 }
 
+/* A row goes while no state file knows of its item, and no entry speaks of it. */
+static struct world *lose_state_and_a_row(void)
+{
+    struct world *w = world_of_people();
+
+    sim_stop(w);
+    app_run(w, "DELETE FROM people WHERE id=30");
+    app_run(w, "DELETE FROM _syncd_journal WHERE t<>0");
+    sim_lose_state(w);
+    return w;
+}
+
+static void an_item_whose_row_went_with_the_state_file_is_found(void **state)
+{
+    struct world *w = lose_state_and_a_row();
+
+    (void)state;
+    assert_int_equal(access(w->state, F_OK), -1);
+    assert_true(sim_start(w));
+    settle_and_compare(w);
+    world_free(w);
+}
+
+/* The marker, which says that all items are ours, is read while nothing can be kept. */
+static void what_a_marker_tells_outlives_an_unwritable_state_file(void **state)
+{
+    struct world *w = lose_state_and_a_row();
+
+    (void)state;
+    assert_true(sim_start(w));
+    sim_state_unwritable(w, true);
+    live_for(w, 5 * USEC_PER_SEC);
+    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
+        assert_false(mirror_target(w->mirror, i)->open);
+    sim_state_unwritable(w, false);
+    settle_and_compare(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_rebuilt_twice_is_compared_twice),
         cmocka_unit_test(a_journal_emptied_twice_is_noticed_twice),
+        cmocka_unit_test(an_item_whose_row_went_with_the_state_file_is_found),
+        cmocka_unit_test(what_a_marker_tells_outlives_an_unwritable_state_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

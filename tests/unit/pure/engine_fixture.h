@@ -38,6 +38,7 @@ struct offered {
     uint8_t digest;
     bool delete, force;
     struct span *span, *load; /* one reference is taken */
+    uint64_t serial;          /* taken when it was read */
 };
 
 static inline void name_of(const struct payload *p, struct buf *out)
@@ -190,6 +191,7 @@ static inline void offer_as(struct world *w, struct offered o)
     p->target = o.target;
     p->units = o.units ? o.units : 1;
     p->digest[0] = o.digest;
+    p->serial = o.serial;
     p->force = o.force;
     p->read_at = w->now;
     p->journal = span_ref(o.span);

@@ -371,6 +371,21 @@ static void test_it_knows_which_keys_are_on_their_way_and_since_when(void **stat
     assert_true(engine_oldest(w.engine, 0) == UINT64_MAX);
 }
 
+/* What was read long before it is offered is as old as its reading, from the first on. */
+static void test_what_is_offered_late_keeps_the_order_of_its_reading(void **state)
+{
+    _cleanup_world_ struct world w;
+
+    (void)state;
+    world_make(&w, 1, NULL);
+    uint64_t read = engine_take_serial(w.engine);
+    uint64_t since = engine_serial(w.engine);
+    offer(&w, "a", 1);
+    assert_true(engine_oldest(w.engine, 0) >= since);
+    offer_as(&w, (struct offered){.key = "b", .version = 1, .serial = read});
+    assert_true(engine_oldest(w.engine, 0) == read && read < since);
+}
+
 static void test_the_newest_write_of_a_key_can_be_asked_for(void **state)
 {
     _cleanup_world_ struct world w;
@@ -482,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_growing_keeps_what_is_queued),
         cmocka_unit_test(test_replies_to_unknown_requests_are_ignored),
         cmocka_unit_test(test_it_knows_which_keys_are_on_their_way_and_since_when),
+        cmocka_unit_test(test_what_is_offered_late_keeps_the_order_of_its_reading),
         cmocka_unit_test(test_the_newest_write_of_a_key_can_be_asked_for),
         cmocka_unit_test(test_a_put_that_dynamodb_holds_is_spared),
         cmocka_unit_test(test_all_may_be_spared),
