@@ -307,8 +307,13 @@ static int leave(const struct offer *o, bool left)
         rc = owner_in_the_way(m, o->t, &who);
         if (rc < 0)
             return rc;
-        if (rc > 0 && !PLANTED(LEAVER_TAKES_ALL)) /* another row's item by now */
+        if (rc > 0 && !PLANTED(LEAVER_TAKES_ALL)) { /* another row's item by now */
+            /* The last process may have ended between that item and the deletes of this row's old
+             * chunks, which nobody else would look for. */
+            if (o->force && o->t->plan->split && (rc = loader_sweep_later(m, o->t)) < 0)
+                return rc;
             return wake_owner(o) < 0 ? -ENOMEM : leave_to(o);
+        }
         if (owner_unknown(m, o->t)) {
             /* It may be the item of a row that has not been loaded yet: looked at afterwards. */
             rc = remember(o, RECORD_SUSPECT, true, NULL);

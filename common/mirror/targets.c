@@ -67,8 +67,9 @@ static int forget_items(struct mirror *m, uint32_t i)
     bool replaced = t->made || another_than_known(m, t);
     if ((rc = store_target_identify(m->store, t->store_id, t->identity)) < 0)
         return records_kept(m, rc);
-    if (replaced && t->owned & ~(unsigned)OWNED_HANDED &&
-        (rc = owned_put(m, t, t->owned & OWNED_HANDED)) < 0)
+    /* Writes of an earlier process that are on their way may come to the new one as well. */
+    const unsigned stays = OWNED_HANDED | OWNED_AGAIN;
+    if (replaced && t->owned & ~stays && (rc = owned_put(m, t, t->owned & stays)) < 0)
         return records_kept(m, rc);
     if (t->made && (rc = owned_put(m, t, t->owned | OWNED_SEEN | OWNED_ALONE)) < 0)
         return records_kept(m, rc);

@@ -98,24 +98,11 @@ class EngineTables:
         while items:
             items = self.call("BatchWriteItem", {"RequestItems": items}).get("UnprocessedItems")
 
-    def create_table(self, call):
-        return self.call("CreateTable", call)
-
-    def describe_table(self, call):
-        return self.call("DescribeTable", call)
-
     def delete_table(self, call):
         self.schemas.pop(call.get("TableName"), None)
         return self.call("DeleteTable", call)
 
-    def list_tables(self, call):
-        return self.call("ListTables", call)
-
-    def get_item(self, call):
-        return self.call("GetItem", call)
-
-    def scan(self, call):
-        return self.call("Scan", call)
-
-    def batch_get_item(self, call):
-        return self.call("BatchGetItem", call)
+    def __getattr__(self, name):
+        """Any other operation, put_item for PutItem, as the engine answers it."""
+        operation = "".join(word.capitalize() for word in name.split("_"))
+        return lambda call: self.call(operation, call)
