@@ -8,7 +8,6 @@
 
 #include <jansson.h>
 
-#include "base/failpoint.h"
 #include "base/text.h"
 #include "daemon.h"
 #include "jobs/ddb_reply.h"
@@ -211,7 +210,6 @@ static void step_done(struct daemon *d, const json_t *reply)
             later(d);
             return;
         }
-        FAILPOINT("schema_step_written");
         if (++k->at == k->body_count) {
             k->verify = k->unsure ? clock_monotonic() + d->config->unconfirmed_horizon : 0;
             k->unsure = false;

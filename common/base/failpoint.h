@@ -55,8 +55,6 @@
  *     attach_ordered        the order to put them back is durable
  *     mend_doubted          what was known of items that are to be sent again is void, durably
  *     mend_ordered          their keys are in the journal
- *     handed_over           the order that others write DynamoDB now is durable
- *     schema_step_written   a piece of the schema's record is in DynamoDB, the next is not
  *     rest_closed           nothing to do: the database was let go of
  *     rest_woken            and opened again
  *     stop_begun            SIGTERM, requests may be in flight

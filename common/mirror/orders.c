@@ -125,7 +125,6 @@ int mirror_hand_over(struct mirror *m, struct err *err)
     if (owned_hand_over(m) < 0)
         return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                        store_error(m->store));
-    FAILPOINT("handed_over");
     return take_out(m, ORDER_HAND_OVER, err);
 }
 

@@ -19,6 +19,7 @@ struct sim_write {
     uint32_t target;
     struct sim_table *table;
     bool put, unentered, orphan;
+    bool stateless; /* the state file was lost while it was on its way */
     struct buf key, json;
 };
 
@@ -242,7 +243,7 @@ static void carry_out_write(struct world *w, struct sim_write *x, bool late)
     if (x->put) {
         struct sim_item *item = item_put(x->table, &x->key, &x->json);
         item->unentered = x->unentered && !x->orphan;
-        item->unknown = x->unentered && x->orphan;
+        item->unknown = (x->unentered && x->orphan) || (x->stateless && !tells(w, x->table));
         if (!late && !x->orphan)
             check_head(w, x->table, item);
         return;
@@ -649,6 +650,7 @@ void service_state_lost(struct world *w)
     {
         struct sim_write *x = &container_of(pos, struct sim_late, link)->write;
         x->unentered = x->orphan = !tells(w, x->table);
+        x->stateless = true;
     }
     for (size_t i = 0; i < w->table_count; i++) {
         struct sim_table *t = &w->tables[i];
