@@ -152,6 +152,7 @@ WAYS = {
     "comparing_all": (forget_state, None),
     "comparing_all_ordered": (forget_state, None),
     "target_forgotten": (drop_target, None),
+    "surveyed": (forget_state, None),
     "load_ordered": (None, busy_load),
     "load_page_read": (None, busy_load),
     "load_advanced": (None, busy_load),
