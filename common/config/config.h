@@ -42,6 +42,9 @@ struct pairlist {
 enum null_policy { NULL_OMIT, NULL_WRITE };
 enum oversize_policy { OVERSIZE_DEAD_LETTER, OVERSIZE_COMPRESS, OVERSIZE_SPLIT };
 enum drop_policy { DROP_KEEP, DROP_DELETE };
+/* Of rows whose reference leads nowhere. A table's own is one more than these: 0 is the general
+ * one. */
+enum orphan_policy { ORPHANS_REPORT, ORPHANS_SKIP, ORPHANS_SET_ASIDE };
 enum billing_mode { BILLING_PAY_PER_REQUEST, BILLING_PROVISIONED };
 
 /* One [table "NAME"] section. Strings are "" when not set. */
@@ -61,6 +64,7 @@ struct table_config {
     int null_policy; /* enum null_policy */
     int on_drop;     /* enum drop_policy */
     int oversize;    /* enum oversize_policy */
+    int orphans;     /* 0: as [source] says; else enum orphan_policy and one */
     char *file;      /* where the section began, for messages */
     unsigned line;
 };
@@ -73,6 +77,7 @@ struct config {
     char *database;
     struct strlist tables, exclude_tables, exclude_columns;
     char *source_id;
+    int orphans; /* enum orphan_policy */
 
     /* [dynamodb] */
     char *region, *endpoint_url, *profile, *credentials_file, *table_name, *ca_file, *meta_table;

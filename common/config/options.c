@@ -31,12 +31,15 @@ static const char *const billing_names[] = {"PAY_PER_REQUEST", "PROVISIONED", NU
 static const char *const null_names[] = {"omit", "null", NULL};
 static const char *const drop_names[] = {"keep", "delete", NULL};
 static const char *const oversize_names[] = {"dead-letter", "compress", "split", NULL};
+static const char *const orphan_names[] = {"report", "skip", "dead-letter", NULL};
+static const char *const own_orphan_names[] = {"default", "report", "skip", "dead-letter", NULL};
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 static const char *const format_names[] = {"auto", "journal", "text", "json", NULL};
 
 /* Names are written in the order of the enums that they stand for. */
 _Static_assert(BILLING_PAY_PER_REQUEST == 0 && BILLING_PROVISIONED == 1, "billing_names");
 _Static_assert(NULL_OMIT == 0 && NULL_WRITE == 1, "null_names");
+_Static_assert(ORPHANS_REPORT == 0 && ORPHANS_SKIP == 1 && ORPHANS_SET_ASIDE == 2, "orphan_names");
 _Static_assert(LOG_EV_ERROR == 0 && LOG_EV_WARNING == 1 && LOG_EV_INFO == 2 && LOG_EV_DEBUG == 3,
                "level_names");
 _Static_assert(LOG_AUTO == 0 && LOG_JOURNAL == 1 && LOG_TEXT == 2 && LOG_JSON == 3, "format_names");
@@ -77,6 +80,11 @@ const struct config_option config_options[] = {
      .check = option_check_source_id, .example = "edge-17",
      .help = "What {source_id} stands for in keys, so that many machines can share a DynamoDB table,\n"
              "such as ${HOSTNAME}. Letters, digits, _ . and -."},
+    {.section = "source", .key = "orphans", .remaps = true, ENUM(CONFIG, orphans, orphan_names),
+     .initial = "report",
+     .help = "What becomes of a row whose FOREIGN KEY names a row that is not there: report sends it\n"
+             "like any other (`syncctl migrate` tells of it), skip leaves it out and counts it,\n"
+             "dead-letter makes it a dead letter. It goes by itself when the other row comes."},
 
     {.section = "dynamodb", .key = "region", STRING(CONFIG, region),
      .help = "AWS region, such as us-west-2. Empty: AWS_REGION, AWS_DEFAULT_REGION, the profile's\n"
@@ -287,6 +295,9 @@ const struct config_option config_options[] = {
              "16 MiB: dead-letter sets it aside, compress compresses its attributes (zstd) into one,\n"
              "split also cuts that into several items where it is still too large; the table needs\n"
              "a sort key of type S or B for that."},
+    {.section = "table", .key = "orphans", .remaps = true,
+     ENUM(TABLE, orphans, own_orphan_names), .initial = "default",
+     .help = "The same as orphans of [source], for this table: report, skip or dead-letter."},
     {.section = "table", .key = "on_drop", ENUM(TABLE, on_drop, drop_names), .initial = "keep",
      .reloadable = true,
      .help = "What becomes of the items when the table has been dropped for a minute: keep leaves\n"

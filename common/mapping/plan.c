@@ -205,6 +205,8 @@ static int build(struct plan_maker *m)
         (rc = plan_add_indexes(m)) < 0 || (rc = plan_add_oversize(m)) < 0)
         return rc;
     m->plan->write_null = m->options->write_null;
+    m->plan->guarded = m->options->guarded;
+    m->plan->skips = m->options->skips;
     m->plan->row_key_is_rowid = t->rowid_key && t->key_count == 1;
     m->plan->page_by = t->kind == TABLE_ROWID ? t->rowid_name : NULL;
     m->plan->plain_key = plan_has_plain_key(m->plan);
@@ -318,6 +320,8 @@ char *plan_fingerprint(const struct table_plan *p)
     if (p->compress)
         print_named(&b, p->split ? "|split" : "|compress",
                     p->ttl_attribute ? p->ttl_attribute : "");
+    if (p->guarded)
+        buf_puts(&b, p->skips ? "|orphans skipped" : "|orphans aside");
     if (!buf_ok(&b)) {
         buf_free(&b);
         return NULL;

@@ -128,6 +128,8 @@ struct table_plan {
     const char *ttl_attribute; /* when the item may go, Unix seconds; NULL: never. Borrowed from a
                                   column. */
     char *meeting; /* why two rows could come out at one remote key; NULL: they cannot */
+    bool guarded;  /* rows whose foreign key leads nowhere are not sent … */
+    bool skips;    /* … and are no dead letters either, only counted */
     bool compress; /* an item that is too large is compressed … */
     bool split;    /* … and split, if need be (mapping/oversize.h) */
     struct plan_capture capture;
@@ -148,6 +150,7 @@ struct plan_options {
     const char *target;
     const char *partition_key, *sort_key, *partition_key_name, *sort_key_name;
     bool write_null;
+    bool guarded, skips;    /* what becomes of rows whose foreign key leads nowhere */
     bool compress, split;   /* what becomes of an item that is too large; split: both */
     bool keep_key;          /* keep what becomes a UUID beside it */
     const char *ttl_column; /* its attribute is when the item may go */

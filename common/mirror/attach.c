@@ -26,6 +26,7 @@ void table_slot_clear(struct table_slot *t)
 
 void mirror_free_tables(struct mirror *m)
 {
+    orphans_detach(m, true);
     for (size_t i = 0; i < m->table_count; i++)
         table_slot_clear(&m->tables[i]);
     free(m->tables);
@@ -353,6 +354,8 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].canary)
             m->canary = i;
+    if ((rc = orphans_attach(m, c)) != SQLITE_OK)
+        return rc;
     int contested = mark_contested(m);
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);

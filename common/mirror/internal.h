@@ -4,7 +4,7 @@
  * (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable before it
  * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
  * tried again), split.c and chunks.c (rows that become several items), offer.c (a row becomes a
- * write), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes of
+ * write), orphans.c (rows that refer to none), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes of
  * uncertain outcome), windows.c (those of a killed process), ack.c, targets.c,
  * owned.c (whose a target is), survey.c (whose its items are), orders.c, mend.c, view.c.
  */
@@ -18,6 +18,7 @@
 #include "source/catalog.h"
 #include "source/durable.h"
 #include "source/journal.h"
+#include "source/references.h"
 #include "source/rows.h"
 #include "source/stamp.h"
 
@@ -112,6 +113,7 @@ struct table_slot {
     enum { SWEEP_START, SWEEP_COUNT, SWEEP_DELETE } sweep;
     uint64_t load_serial; /* offers before it were read before the load began */
     bool recheck;         /* its dead letters are to be looked at again */
+    bool referred_to;     /* some table's rows are left out while a row of this one is missing */
     bool had_items; /* the load began with items known to be there: extra ones are looked for */
     bool held;      /* the sweep would delete more than hold_deletes allows */
     bool approved;  /* and may */
@@ -157,7 +159,9 @@ enum record_kind {
     RECORD_UNCONFIRMED, /* a write of the key may yet be carried out, until payload.sent_before */
     RECORD_SUSPECT,     /* an item of which only the key is known: a comparison looks at it */
     RECORD_UNWRITTEN,   /* nothing will be written of the key: a chunk of it was refused */
-    RECORD_DOUBT, /* an item of which only the key is known, and what is known of it counts no more
+    RECORD_ORPHAN, /* a row that awaits another, which payload.key stands for (orphans.c) */
+    RECORD_CAME,   /* that other row is there */
+    RECORD_DOUBT,  /* an item of which only the key is known, and what is known of it counts no more
                    */
 };
 
@@ -201,6 +205,18 @@ struct suspects {
     usec next_look;       /* at those whose time is over */
     struct buf after_key; /* of the one that was looked at last in this pass */
     struct store_suspect after;
+};
+
+/* See orphans.c. */
+struct orphans {
+    struct references references;
+    bool due;         /* rows that were set aside may be due to be looked at again, */
+    bool anew;        /* some since this pass over them began */
+    usec again;       /* the next pass begins then, */
+    uint64_t serial;  /* and when what was offered before is settled */
+    unsigned read;    /* in this pass */
+    struct buf after; /* the last one of this pass: what it awaits, */
+    int64_t after_id; /* and its id */
 };
 
 struct seen_table {
@@ -294,6 +310,7 @@ struct mirror {
 
     struct barrier barrier;
     struct suspects suspects;
+    struct orphans orphans;
 
     /* rows that become several items */
     struct list splits;
@@ -495,6 +512,29 @@ int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct bu
 int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
                   const struct buf *key);
 
+/* orphans.c */
+/* After attaching: what the tables of a guarded plan refer to. An SQLite result code, or
+ * STATE_FAILED. */
+int orphans_attach(struct mirror *m, const struct catalog *c);
+/* The connection goes, or (`free`) the tables do. */
+void orphans_detach(struct mirror *m, bool all);
+/* Is the row at hand of `t` to be left out? 1, with the fault and what it awaits appended to
+ * `awaits`; 0; -ENOMEM or -EIO. */
+int orphans_judge(struct mirror *m, const struct table_slot *t, struct item_fault *fault,
+                  struct buf *awaits);
+/* The row at hand of `t` is there (`found`: as for offer_row()): those that await it are due. 0 or
+ * negative. */
+int orphans_row_came(struct mirror *m, usec now, const struct table_slot *t, int found);
+/* All that await a row are due, of a table (0: of all). 0 or negative. */
+int orphans_look_again(struct mirror *m, uint32_t table);
+/* Is it a row that was set aside for want of another? */
+bool orphans_is_letter(const struct dead_letter *d);
+bool orphans_pending(const struct mirror *m);
+/* When there is something to do, whatever happens; USEC_NEVER. */
+usec orphans_deadline(const struct mirror *m);
+/* Read some of those that are due. MIRROR_* bits. */
+unsigned orphans_slice(struct mirror *m, usec now);
+
 /* loader.c */
 unsigned loader_slice(struct mirror *m, usec now);
 void loader_advanced(void *arg, const struct span *s);
@@ -618,6 +658,10 @@ bool suspects_call(const struct mirror *m);
 unsigned suspects_slice(struct mirror *m, usec now);
 
 /* orders.c */
+/* Read the row of a dead letter again. 1; 0 when there is nothing to be done; negative when it could
+ * not be. */
+int orders_retry_row(struct mirror *m, usec now, uint32_t table, const void *row_key, size_t n,
+                     bool force);
 /* Open the database if it is not. 0, or negative with a sentence. */
 int orders_need_source(struct mirror *m, struct err *err);
 /* Where taking the triggers out failed, the store's word for it goes too. 0 or negative. */

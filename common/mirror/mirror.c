@@ -218,6 +218,7 @@ static unsigned work(struct mirror *m, usec now)
         m->woken = false;
         m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
         bits |= loader_slice(m, now);
+        bits |= bits & MIRROR_LATER || !m->attached ? 0 : orphans_slice(m, now);
         bits |= dropped_slice(m, now) ? MIRROR_MORE : 0;
         bits |= bits & MIRROR_LATER || !m->attached ? 0 : suspects_slice(m, now);
     } else {
@@ -252,10 +253,11 @@ unsigned mirror_work(struct mirror *m, usec now)
 
 usec mirror_deadline(const struct mirror *m)
 {
-    usec due = engine_deadline(m->engine), retry = m->barrier.retry;
+    usec due = engine_deadline(m->engine), retry = m->barrier.retry, aside = orphans_deadline(m);
 
     if (engine_asks(m->engine) && barrier_open(m) && !m->postponed)
         return m->now; /* mirror_work() answers it */
+    due = aside < due ? aside : due;
     if (!m->barrier.read || m->barrier.syncing)
         return due;
     retry = retry > m->now ? retry : m->now;
@@ -442,6 +444,7 @@ void mirror_free(struct mirror *m)
     buf_free(&m->entry);
     buf_free(&m->json);
     buf_free(&m->suspects.after_key);
+    buf_free(&m->orphans.after);
     buf_free(&m->judged.key);
     buf_free(&m->judged.row_key);
     free(m);

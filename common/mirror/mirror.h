@@ -274,6 +274,7 @@ struct mirror_table_view {
     const char *reason;
     uint64_t pending, items_put, items_deleted;
     int64_t dead_letters;
+    int64_t skipped; /* rows that are left out because they refer to none (orphans = skip) */
     bool mirrored;
     int64_t rows_read; /* by the load: of one that was interrupted before, about as many more */
     int64_t held_deletes, held_items; /* state held: it would delete so many of so many; 0 of 0:
@@ -309,7 +310,7 @@ struct mirror_view {
     const char *state_error;
     int64_t journal_max, journal_low, watermark;
     int64_t journal_entries;
-    int64_t dead_letters;
+    int64_t dead_letters, skipped;
     int64_t unconfirmed; /* keys of which a write may yet be carried out */
     usec overdue;        /* how long the time of the first of them is over; 0: it is not */
     uint64_t discarded;

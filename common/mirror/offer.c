@@ -128,6 +128,29 @@ static int put_large(const struct offer *o, size_t size, struct item_fault *faul
     return rc < 0 ? -ENOMEM : 0;
 }
 
+/* The row in rows->values, if it refers to one that is not there and its table leaves such rows
+ * out: 1, and it is told; 0; or negative. The item that it may have stays as it is. */
+static int set_aside(const struct offer *o)
+{
+    struct mirror *m = o->m;
+    struct item_fault fault = {0};
+    _cleanup_buf_ struct buf awaits = {0}, key = {0};
+    int rc = o->t->plan->guarded ? orphans_judge(m, o->t, &fault, &awaits) : 0;
+
+    if (rc <= 0)
+        return rc;
+    if (o->force && (rc = remember(o, RECORD_DOUBT, true, NULL)) < 0)
+        return rc;
+    split_cancel(m, o->t->target);
+    key = m->key;
+    m->key = awaits;
+    rc = remember(o, RECORD_ORPHAN, true, &fault);
+    awaits = m->key;
+    m->key = key;
+    key = (struct buf){0};
+    return rc < 0 ? rc : 1;
+}
+
 /* The row in rows->values, which has the remote key in m->key. 1; 0 when it cannot be mapped, which
  * is told; or negative. */
 static int put(const struct offer *o)
@@ -136,8 +159,11 @@ static int put(const struct offer *o)
     struct item_fault fault = {0};
     size_t size = 0;
 
+    int rc = set_aside(o);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     buf_clear(&m->json);
-    int rc = item_encode_whole(o->t->plan, o->t->rows->values, &m->json, &size, &fault);
+    rc = item_encode_whole(o->t->plan, o->t->rows->values, &m->json, &size, &fault);
     if (rc == -EINVAL)
         return unholdable(o, &fault);
     if (rc == 0 && size > oversize_limit(o->t->plan))
@@ -478,6 +504,8 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
     if (m->state_broken) /* it has just failed: whose the items are cannot be known */
         return -EIO;
     barrier_read(m);
+    if (t->referred_to && orphans_row_came(m, now, t, found) < 0)
+        return -ENOMEM;
     buf_clear(&m->key);
     buf_clear(&m->json);
     int entry_rc = item_key(t->plan, entry, &m->key, &m->json, &entry_fault);

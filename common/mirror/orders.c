@@ -193,6 +193,8 @@ int mirror_approve(struct mirror *m)
 struct letters {
     struct mirror *mirror;
     uint32_t table;   /* 0: of all */
+    bool one;         /* that was asked for by its id */
+    int orphans;      /* those that await another row */
     struct buf *keys; /* table id, length, row key … */
     int count;
 };
@@ -204,6 +206,10 @@ static void collect_letter(void *arg, const struct dead_letter *d)
 
     if (l->table && l->table != d->table_id)
         return;
+    if (orphans_is_letter(d) && !l->one) { /* there may be very many: in their own turn */
+        l->orphans++;
+        return;
+    }
     buf_append(l->keys, head, sizeof head);
     buf_append(l->keys, d->row_key, d->row_key_len);
     l->count++;
@@ -226,9 +232,9 @@ static int entry_of_row(struct mirror *m, struct table_slot *t, int found, const
                                                                                  : found;
 }
 
-/* 1; 0 when there is nothing to be done; negative when it could not be. A row that is gone has had
- * its delete in the journal. */
-static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes, size_t n)
+/* A row that is gone has had its delete in the journal. */
+int orders_retry_row(struct mirror *m, usec now, uint32_t id, const void *bytes, size_t n,
+                     bool force)
 {
     struct table_slot *t = mirror_table_by_id(m, id);
 
@@ -253,7 +259,7 @@ static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes,
     if (rc == SQLITE_ROW || rc == SQLITE_TOOBIG)
         suspects_entry(m, t, 0, key);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG)
-        rc = offer_row(m, now, t, key, rc, true, NULL, NULL);
+        rc = offer_row(m, now, t, key, rc, force, NULL, NULL);
     rows_end(t->rows->lookup);
     return rc == 0 ? 1 : -EIO;
 }
@@ -262,7 +268,7 @@ static int retry_row(struct mirror *m, usec now, uint32_t id, const char *bytes,
 static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table, bool *failed)
 {
     _cleanup_buf_ struct buf keys = {0};
-    struct letters l = {.keys = &keys, .table = table};
+    struct letters l = {.keys = &keys, .table = table, .one = id != 0};
     int n = store_dead_letters(m->store, id, collect_letter, &l), done = 0;
 
     if (n < 0 || !buf_ok(&keys) || (l.count && suspects_loose(m) < 0))
@@ -272,12 +278,14 @@ static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table,
         uint32_t head[2];
         memcpy(head, at, sizeof head);
         at += sizeof head;
-        int rc = retry_row(m, now, head[0], at, head[1]);
+        int rc = orders_retry_row(m, now, head[0], at, head[1], true);
         *failed |= rc < 0;
         done += rc > 0;
         at += head[1];
     }
-    return done;
+    if (l.orphans)
+        *failed |= orphans_look_again(m, table) < 0;
+    return done + l.orphans;
 }
 
 static void collect_moot(void *arg, const struct dead_letter *d)

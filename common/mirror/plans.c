@@ -124,6 +124,9 @@ int plans_make(const struct config *c, const struct table_info *t, struct table_
                              .added = added,
                              .index = nth_index};
 
+    int orphans = section && section->orphans ? section->orphans - 1 : c->orphans;
+    o.guarded = orphans != ORPHANS_REPORT;
+    o.skips = orphans == ORPHANS_SKIP;
     if (section) {
         o.target = section->target;
         o.partition_key = section->partition_key;

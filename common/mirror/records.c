@@ -54,8 +54,10 @@ static int put_dead_letter(struct mirror *m, const struct record *r)
                             .last = now,
                             .serial = p->serial,
                             .target_id = m->targets[p->target]->store_id,
-                            .remote_key = r->kind == RECORD_FAULT && p->key_len ? p->key : NULL,
+                            .remote_key = r->kind != RECORD_REFUSED && p->key_len ? p->key : NULL,
                             .remote_key_len = p->key_len};
+    if (r->kind == RECORD_ORPHAN)
+        d.target_id = STORE_AWAITS_ROW;
     int rc = store_dead_letter_put(m->store, &d, &is_new);
     FAILPOINT("dead_letter_put");
     if (rc == 0)
@@ -128,6 +130,8 @@ static int write_record(struct mirror *m, const struct record *r)
     if ((r->kind == RECORD_WRITTEN || r->kind == RECORD_REFUSED) &&
         (rc = settle_suspect(m, p, r->kind)) < 0)
         return rc;
+    if (r->kind == RECORD_CAME)
+        return PLANTED(ORPHANS_FORGOTTEN) ? 0 : store_row_came(m->store, 0, p->key, p->key_len);
     if (r->kind == RECORD_SUSPECT)
         return store_digest_suspect(m->store, m->targets[p->target]->store_id, p->key, p->key_len,
                                     p->table, p->row_key, p->row_key_len);
@@ -136,7 +140,7 @@ static int write_record(struct mirror *m, const struct record *r)
     if (r->kind == RECORD_DOUBT)
         return store_digest_doubt_item(m->store, m->targets[p->target]->store_id, p->key,
                                        p->key_len, p->table, p->row_key, p->row_key_len);
-    if (r->kind == RECORD_FAULT || (r->kind == RECORD_REFUSED && !p->left))
+    if (r->kind == RECORD_FAULT || r->kind == RECORD_ORPHAN || (r->kind == RECORD_REFUSED && !p->left))
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || (r->kind == RECORD_SPARED && !p->recorded))
         rc = put_digest(m, p);

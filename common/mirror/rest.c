@@ -23,7 +23,7 @@ static bool tables_done(const struct mirror *m)
         if (t->plan && (t->load != LOAD_DONE || t->skipped || t->lag_tracked || t->recheck))
             return false;
     }
-    return true;
+    return !orphans_pending(m);
 }
 
 static bool nothing_to_do(const struct mirror *m)
@@ -103,6 +103,7 @@ void rest_close(struct mirror *m)
         rows_close(m->tables[i].rows);
         m->tables[i].rows = NULL;
     }
+    orphans_detach(m, false);
     source_close(take_ptr(m->source));
     barrier_reopened(m);
 }

@@ -16,7 +16,7 @@ static bool schema_known(const struct mirror *m)
 bool mirror_settled(const struct mirror *m, int64_t seq)
 {
     return m->attached && m->watermark >= seq && mirror_low(m) >= seq && !loader_pending(m) &&
-           schema_known(m);
+           !orphans_pending(m) && schema_known(m);
 }
 
 bool mirror_idle(const struct mirror *m)
@@ -113,11 +113,19 @@ static void view_journal(struct mirror *m, struct mirror_view *v)
         v->journal_entries = v->journal_max - v->journal_low;
 }
 
+static int64_t skipped_of(const struct mirror *m, uint32_t table)
+{
+    int64_t n = store_skipped_count(m->store, table);
+
+    return n > 0 ? n : 0;
+}
+
 /* Where they cannot be counted health says why; none is the number to show. */
 static int64_t letters_of(const struct mirror *m, uint32_t table)
 {
     int64_t n = store_dead_letter_count(m->store, table);
 
+    n = n > 0 ? n - skipped_of(m, table) : 0;
     return n > 0 ? n : 0;
 }
 
@@ -158,10 +166,11 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .handed_over = m->handed_over,
                             .uninstalled = m->uninstalled,
                             .paused = m->paused,
-                            .loading = loader_pending(m),
+                            .loading = loader_pending(m) || orphans_pending(m),
                             .state_broken = m->state_broken,
                             .state_error = m->state_error.text,
                             .dead_letters = letters_of(m, 0),
+                            .skipped = skipped_of(m, 0),
                             .unconfirmed = store_suspect_count(m->store),
                             .overdue = suspects_overdue(m),
                             .discarded = m->discarded,
@@ -278,6 +287,7 @@ void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *ou
         return;
     out->pending = engine_pending(m->engine, t->target);
     out->dead_letters = letters_of(m, t->id);
+    out->skipped = skipped_of(m, t->id);
     out->verified = mend_verified(m, t);
     if (m->targets[t->target]->view.parked)
         out->reason = t->let_go && !m->targets[t->target]->view.held

@@ -49,6 +49,11 @@ enum store_statement {
     ST_DEAD_COUNT,
     ST_DEAD_LIST,
     ST_DEAD_WAITING,
+    ST_ROW_AWAITED,
+    ST_ROW_CAME,
+    ST_ROWS_CAME,
+    ST_ROWS_DUE,
+    ST_SKIPPED_COUNT,
     ST_COUNT,
 };
 
@@ -58,6 +63,7 @@ struct store {
     int lock_fd, wal_fd;
     bool dirty; /* a transaction is open */
     int64_t dead_letters, suspects;
+    int64_t skipped; /* -1: to be counted */
     char error[200]; /* what SQLite said when a write failed last */
     sqlite3_stmt *statements[ST_COUNT];
 };

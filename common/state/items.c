@@ -286,6 +286,8 @@ int store_dead_letter_put(struct store *s, const struct dead_letter *d, bool *is
         store_bind_blob(stmt, 12, d->remote_key, d->remote_key_len);
     }
     int rc = store_run(s, stmt);
+    if (s->skipped != 0 || strcmp(d->reason, STORE_SKIPPED) == 0)
+        s->skipped = -1;
     if (rc == 0 && !known && s->dead_letters >= 0)
         s->dead_letters++;
     if (rc == 0 && is_new)
@@ -301,6 +303,8 @@ static int remove_dead(struct store *s, sqlite3_stmt *stmt)
     if (rc < 0)
         return rc;
     int gone = sqlite3_changes(s->db);
+    if (gone && s->skipped != 0)
+        s->skipped = -1;
     if (s->dead_letters > 0)
         s->dead_letters -= gone;
     return gone > 0;

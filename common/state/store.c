@@ -13,6 +13,8 @@
 #include "state/internal.h"
 
 /* Time first in the index: those whose time is over are paged through by it. */
+#define SKIPPED                                                                                    \
+    "CREATE INDEX dead_letter_skipped ON dead_letter(t) WHERE reason='" STORE_SKIPPED "';"
 #define SUSPECTS                                                                                   \
     "CREATE TABLE suspect(g INTEGER, k BLOB, t INTEGER NOT NULL, o BLOB NOT NULL,"                 \
     " until INTEGER NOT NULL, PRIMARY KEY(g, k)) WITHOUT ROWID;"                                   \
@@ -34,7 +36,7 @@ static const char schema[] =
     " col TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, first INTEGER NOT NULL,"
     " last INTEGER NOT NULL, attempts INTEGER NOT NULL, serial INTEGER NOT NULL DEFAULT 0,"
     " g INTEGER, k BLOB, UNIQUE(t, row_key));"
-    "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;" SUSPECTS;
+    "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;" SKIPPED SUSPECTS;
 
 /* From each earlier version to the next. */
 static const char *const upgrades[STORE_SCHEMA_VERSION] = {
@@ -46,6 +48,7 @@ static const char *const upgrades[STORE_SCHEMA_VERSION] = {
           "ALTER TABLE dead_letter ADD COLUMN k BLOB;"
           "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;",
     [2] = SUSPECTS,
+    [3] = SKIPPED,
 };
 
 #define TABLE_COLUMNS "id, name, layout, fingerprint, mark, load, cursor, cookie, full, target, key"
@@ -110,6 +113,13 @@ static const char *const sql[ST_COUNT] = {
                      "attempts FROM dead_letter WHERE ?1=0 OR id=?1 ORDER BY id",
     [ST_DEAD_WAITING] = "SELECT id, t, row_key, tbl, target, key, col, reason, message, first, "
                         "last, attempts FROM dead_letter WHERE g=?1 AND k=?2 ORDER BY id",
+    [ST_ROW_AWAITED] = "SELECT 1 FROM dead_letter WHERE g=?1 AND k=?2 LIMIT 1",
+    [ST_ROW_CAME] = "UPDATE dead_letter SET g=?3 WHERE g=?1 AND k=?2",
+    [ST_ROWS_CAME] = "UPDATE dead_letter SET g=?3 WHERE g=?1 AND k IS NOT NULL AND (?2=0 OR t=?2)",
+    [ST_ROWS_DUE] = "SELECT id, t, row_key, k FROM dead_letter WHERE g=?1 AND k IS NOT NULL AND "
+                    "(k, id)>(?2, ?3) ORDER BY k, id LIMIT ?4",
+    [ST_SKIPPED_COUNT] = "SELECT count(*) FROM dead_letter WHERE reason='" STORE_SKIPPED
+                         "' AND (?1=0 OR t=?1)",
 };
 
 int store_errno(int rc)
@@ -176,6 +186,7 @@ void store_rollback(struct store *s)
         exec(s, "ROLLBACK");
     s->dirty = false;
     s->dead_letters = store_count_dead_letters(s);
+    s->skipped = -1;
     if (PLANTED(SUSPECTS_FORGOTTEN))
         exec(s, "DELETE FROM suspect");
     s->suspects = store_count_suspects(s);
@@ -373,6 +384,7 @@ int store_open(const char *path, struct store **out, struct err *err)
         return rc;
     }
     s->dead_letters = store_count_dead_letters(s);
+    s->skipped = -1;
     s->suspects = store_count_suspects(s);
     if (s->dead_letters < 0 ||
         (s->dead_letters && exec(s, "UPDATE dead_letter SET serial=0") != SQLITE_OK)) {

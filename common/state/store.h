@@ -16,7 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 3 };
+enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 4 };
 
 struct store;
 
@@ -202,7 +202,8 @@ struct dead_letter {
     int64_t attempts;
     uint64_t serial;    /* of this process's offers: what was offered before it does not clear it; 0
                            for    one from before the start */
-    uint32_t target_id; /* the key that another row has, for which this one waits … */
+    uint32_t target_id; /* the key that another row has, for which this one waits; or what it awaits
+                           a row by (STORE_AWAITS_ROW) … */
     const void *remote_key; /* … NULL: none */
     size_t remote_key_len;
 };
@@ -225,5 +226,26 @@ int store_dead_letters(struct store *s, int64_t id, dead_letter_fn *fn, void *ar
 /* Those that wait for a key, the oldest first. */
 int store_dead_letters_waiting(struct store *s, uint32_t target, const void *key, size_t n,
                                dead_letter_fn *fn, void *arg);
+
+/* --- rows that await another row -----------------------------------------------------------------
+ *
+ * Dead letters whose target_id is one that no target has, and whose remote_key is what the other
+ * row will be known by. When it has come they are due to be read again, until what comes of that
+ * puts or clears them. */
+enum store_awaiting { STORE_ROW_CAME = INT32_MAX - 1, STORE_AWAITS_ROW = INT32_MAX };
+/* Their reason where they are to be counted apart from dead letters. */
+#define STORE_SKIPPED "orphan_skipped"
+
+/* Does any await a row known by this? Cheap when there are no dead letters. 1, 0 or negative. */
+int store_row_awaited(struct store *s, const void *key, size_t n);
+/* It came: those are due. `key` NULL: all that await one, of a table (0: of all). */
+int store_row_came(struct store *s, uint32_t table_id, const void *key, size_t n);
+/* Those that are due behind `after` (of which id and remote_key count; NULL: from the start), which
+ * of them `fn` is told by id, table_id, row_key and remote_key alone. Returns how many, or negative.
+ */
+int store_rows_due(struct store *s, const struct dead_letter *after, int limit, dead_letter_fn *fn,
+                   void *arg);
+/* Of the dead letters, those that were skipped; `table_id` 0: of all tables. */
+int64_t store_skipped_count(struct store *s, uint32_t table_id);
 
 #endif

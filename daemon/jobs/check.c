@@ -196,6 +196,11 @@ static void print_plan(const struct config *c, const struct table_info *t,
         print_label(out, "oversize");
         fprintf(out, "rows above 400 KB are compressed%s\n", p->split ? ", and split" : "");
     }
+    if (p->guarded) {
+        print_label(out, "orphans");
+        fprintf(out, "rows whose foreign key names a row that is not there are %s\n",
+                p->skips ? "left out" : "dead letters");
+    }
     print_indexes(p, out);
     print_captured(p, out);
 }
@@ -319,6 +324,8 @@ static void plan_json(json_t *o, const struct table_info *t, const struct table_
                         json_string(p->split      ? "split"
                                     : p->compress ? "compress"
                                                   : "dead-letter"));
+    json_object_set_new(o, "orphans",
+                        json_string(!p->guarded ? "report" : p->skips ? "skip" : "dead-letter"));
     json_object_set_new(o, "meeting", p->meeting ? json_string(p->meeting) : json_null());
     json_object_set_new(o, "limit",
                         p->capture.limits ? json_string(p->capture.limits) : json_null());

@@ -1,10 +1,7 @@
-/* References to rows that do not exist: per foreign key that SQLite's schema declares, which rows
- * hold one. SQLite finds none of them by itself where `PRAGMA foreign_keys` is off, as it is by
- * default.
- *
- * A reference counts when its columns are all mirrored and none of them is NULL; the row it names
- * is looked for in SQLite, whether its table is mirrored or not. The database is only read, a page
- * of rows at a time, and memory does not grow with it. */
+/* References to rows that do not exist (source/references.h): per foreign key, which rows hold one,
+ * whether its table is to leave such rows out or not. The row it names is looked for in SQLite,
+ * whether its table is mirrored or not. The database is only read, a page of rows at a time, and
+ * memory does not grow with it. */
 #ifndef SYNCD_DAEMON_JOBS_ORPHANS_H
 #define SYNCD_DAEMON_JOBS_ORPHANS_H
 
@@ -14,27 +11,27 @@
 #include "base/err.h"
 #include "jobs/plan_list.h"
 #include "mapping/value.h"
-#include "source/source.h"
+#include "source/references.h"
 
-enum { ORPHAN_KEYS = 3, ORPHAN_COLUMNS = 16 };
+enum { ORPHAN_KEYS = 3 };
 
-/* One foreign key of a mirrored table. */
+/* One foreign key of a mirrored table. Texts are borrowed from `declared` below. */
 struct orphan_reference {
-    size_t plan;               /* index into the plan list */
-    char *columns;             /* "user_id" or "a, b", as the schema names them */
-    char *parent;              /* the table that it refers to */
-    char *note;                /* why it cannot be judged, a sentence; NULL: it can */
-    int64_t rows;              /* of the table, whose reference leads nowhere */
-    char *keys[ORPHAN_KEYS];   /* the first of them, for people: "id=7" */
-    size_t at[ORPHAN_COLUMNS]; /* its columns in the plan */
-    size_t count;
-    sqlite3_stmt *exists; /* NULL: the table that it refers to does not exist */
+    size_t plan;             /* index into the plan list */
+    const char *columns;     /* "user_id" or "a, b", as the schema names them */
+    const char *parent;      /* the table that it refers to */
+    const char *note;        /* why it cannot be judged, a sentence; NULL: it can */
+    bool left_out;           /* such rows are, by the table's setting */
+    const char *unheeded;    /* or are not, though the table says so: a sentence; NULL */
+    int64_t rows;            /* of the table, whose reference leads nowhere */
+    char *keys[ORPHAN_KEYS]; /* the first of them, for people: "id=7" */
 };
 
 struct orphans {
     struct source *source;         /* borrowed */
     const struct plan_list *plans; /* borrowed */
-    struct orphan_reference *references;
+    struct references declared;
+    struct orphan_reference *references; /* in the same order */
     size_t count;
 };
 

@@ -26,6 +26,10 @@ static const struct {
     {"desks", "CREATE TABLE desks(code TEXT PRIMARY KEY, place TEXT, v)", "code,place"},
 };
 
+/* Messages whose rooms are those of people, who come and go, and have their ids changed. */
+#define ROOMED                                                                                     \
+    "CREATE TABLE msgs(id INTEGER PRIMARY KEY, usr TEXT, room INTEGER REFERENCES people(id), v)"
+
 /* --- running ---------------------------------------------------------------------------------- */
 
 static int on_commit(void *arg)
@@ -587,7 +591,7 @@ bool application_create(struct world *w)
     if (!application_open(w))
         return false;
     for (unsigned t = 0; t < SIM_SOURCES; t++)
-        app_run(w, "%s", sources[t].create);
+        app_run(w, "%s", w->orphans && t == MSGS ? ROOMED : sources[t].create);
     for (unsigned n = sim_pick(w, 100); n > 0; n--)
         write_row(w);
     return true;

@@ -111,6 +111,7 @@ struct wanted {
     struct buf key, json, row_key;
     bool packed;  /* what is there is compressed */
     bool written; /* it can be written, as far as it alone decides */
+    bool orphan;  /* it refers to a row that is not there */
 };
 
 struct comparing {
@@ -181,6 +182,28 @@ static void add_row(struct comparing *c, const struct table_plan *plan, const st
         r->written = r->written && !service_is_poison(c->w, &r->json);
 }
 
+/* Is there a foreign key of messages that nobody can miss, and does the row at hand break it? */
+static bool is_orphan(const struct comparing *c, const struct table_plan *plan,
+                      const struct value *row)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool heeded = false, missing = false;
+
+    if (!c->w->orphans || strcmp(plan->table, "msgs") != 0)
+        return false;
+    for (size_t i = 0; i < c->plan_count; i++)
+        heeded |= strcmp(c->plans[i]->table, "people") == 0;
+    sqlite3_prepare_v2(c->w->look,
+                       "SELECT 1 FROM msgs JOIN pragma_foreign_key_list('msgs') f ON "
+                       "f.\"table\"='people' WHERE msgs.id=?1 AND room IS NOT NULL AND NOT EXISTS "
+                       "(SELECT 1 FROM people WHERE people.id=msgs.room)",
+                       -1, &stmt, NULL);
+    sqlite3_bind_int64(stmt, 1, row[0].integer);
+    missing = heeded && sqlite3_step(stmt) == SQLITE_ROW;
+    sqlite3_finalize(stmt);
+    return missing;
+}
+
 static void read_table(struct comparing *c, const struct table_plan *plan, struct source *s)
 {
     struct rows *rows = NULL;
@@ -190,7 +213,11 @@ static void read_table(struct comparing *c, const struct table_plan *plan, struc
     if (rc == SQLITE_OK)
         rc = rows_page(rows, NULL, -1, &page);
     while (rc == SQLITE_OK && (rc = rows_next(rows, page)) == SQLITE_ROW) {
+        bool orphan = is_orphan(c, plan, rows->values);
+        size_t before = c->count;
         add_row(c, plan, rows->values);
+        if (c->count > before)
+            c->rows[before].orphan = orphan;
         rc = SQLITE_OK;
     }
     if (rc != SQLITE_DONE)
@@ -329,9 +356,13 @@ static void compare_rows(struct comparing *c)
             compare_meeting(c, &c->rows[i], n);
             continue;
         }
-        if (!c->rows[i].written)
+        /* One that was sent before the row went that it refers to is as it was then. */
+        bool excused = !c->rows[i].written;
+        if (c->rows[i].orphan)
+            excused = has_letter(c, &c->rows[i]);
+        if (excused)
             add_letter(&c->letters, &c->rows[i]);
-        compare_item(c, &c->rows[i], !c->rows[i].written);
+        compare_item(c, &c->rows[i], excused);
     }
 }
 

@@ -149,6 +149,9 @@ static bool write_config(struct world *w)
     for (unsigned t = 0; w->dropped_items_go && t < SIM_SOURCES; t++)
         fprintf(f, "[table \"%s\"]\non_drop=delete\n", application_table(t));
     choose_oversize(w, f, single);
+    w->orphans = w->seed % 4 == 3;
+    if (w->orphans)
+        fprintf(f, "[table \"msgs\"]\norphans=%s\n", w->seed % 8 == 3 ? "skip" : "dead-letter");
     fclose(f);
     if (config_load(&request, &w->config, &err) == 0)
         return true;

@@ -158,6 +158,7 @@ struct world {
     uint64_t comparison;
     bool dropped_items_go; /* on_drop = delete, for every table */
     bool oversize;         /* small rows are compressed and split */
+    bool orphans;          /* messages in rooms that are nobody's are left out */
     bool chunks_lost;      /* by a delete that came late, or with their table */
 };
 
