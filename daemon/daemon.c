@@ -263,7 +263,14 @@ static void retrying(void *arg, const struct reply *why, usec delay)
 static void dead_letter(void *arg, const struct dead_letter *l, bool is_new)
 {
     (void)arg;
-    if (is_new)
+    /* The sentence tells what the row refers to, which is its content. */
+    bool skipped = strcmp(l->reason, STORE_SKIPPED) == 0;
+    if (is_new && (skipped || strcmp(l->reason, "orphan") == 0))
+        log_event(skipped ? LOG_EV_INFO : LOG_EV_WARNING, skipped ? "row_left_out" : "dead_letter",
+                  log_msg("a row of table \"%s\" is left out: %s names a row that is not there",
+                          l->table, l->column),
+                  "table", l->table, "reason", l->reason, NULL);
+    else if (is_new)
         log_event(LOG_EV_WARNING, "dead_letter",
                   log_msg("a row of table \"%s\" cannot be held by DynamoDB: %s%s%s", l->table,
                           l->column[0] ? l->column : "", l->column[0] ? ": " : "", l->message),

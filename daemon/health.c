@@ -287,8 +287,9 @@ void health_look(struct daemon *d, const struct mirror_view *v, struct health_re
         add(out, HEALTH_WARNING, "paused", "sending is paused; `syncctl resume` goes on");
     if (v->dead_letters)
         add(out, HEALTH_WARNING, "dead_letters",
-            "%lld row%s cannot be held by DynamoDB; see `syncctl dead-letters`",
-            (long long)v->dead_letters, v->dead_letters == 1 ? "" : "s");
+            "%lld row%s cannot be held by DynamoDB, or %s for another; see `syncctl dead-letters`",
+            (long long)v->dead_letters, v->dead_letters == 1 ? "" : "s",
+            v->dead_letters == 1 ? "waits" : "wait");
     if (v->overdue > d->config->unconfirmed_horizon && !v->paused && !v->held)
         add(out, HEALTH_WARNING, "unconfirmed",
             "%lld item%s of uncertain outcome could not be sent again for %lld s; see the reasons "

@@ -189,6 +189,9 @@ void metrics_text(struct daemon *d, struct buf *out)
            v.engine.in_flight);
     metric(out, "syncd_dead_letters", "gauge", "Rows that DynamoDB cannot hold, standing now.",
            (double)v.dead_letters);
+    metric(out, "syncd_orphans_skipped", "gauge",
+           "Rows left out because they refer to rows that are not there, standing now.",
+           (double)v.skipped);
     metric(out, "syncd_unconfirmed", "gauge",
            "Items of which a write may yet be carried out, standing now.", (double)v.unconfirmed);
     metric(out, "syncd_last_success_timestamp_seconds", "gauge",

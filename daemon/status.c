@@ -142,6 +142,7 @@ static json_t *totals_json(const struct daemon *d, const struct mirror_view *v)
     json_object_set_new(o, "throttled", json_integer((json_int_t)v->engine.throttled));
     json_object_set_new(o, "unprocessed", json_integer((json_int_t)v->engine.unprocessed));
     json_object_set_new(o, "dead_letters", json_integer(v->dead_letters));
+    json_object_set_new(o, "orphans_skipped", json_integer(v->skipped));
     json_object_set_new(o, "unconfirmed", json_integer(v->unconfirmed));
     json_object_set_new(o, "spared", json_integer((json_int_t)v->spared));
     json_object_set_new(o, "discarded", json_integer((json_int_t)v->discarded));
@@ -166,6 +167,7 @@ static json_t *tables_array(const struct daemon *d)
         json_object_set_new(o, "items_put", json_integer((json_int_t)t.items_put));
         json_object_set_new(o, "items_deleted", json_integer((json_int_t)t.items_deleted));
         json_object_set_new(o, "dead_letters", json_integer(t.dead_letters));
+        json_object_set_new(o, "orphans_skipped", json_integer(t.skipped));
         json_object_set_new(o, "reason", t.reason[0] ? text(t.reason) : json_null());
         json_object_set_new(o, "verified_at", when(t.verified * USEC_PER_SEC));
         json_object_set_new(o, "foreign_items",

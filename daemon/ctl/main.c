@@ -113,8 +113,9 @@ static const struct command commands[] = {
      "  --adopt               also into tables that hold items which are not ours\n"
      "  --no-verify           do not compare at the end (it reads every item)\n"
      "  --batch-size N        items in a request, 1 to 25\n"
-     "  --orphans=report      tell of rows that refer to rows which are not there (it always "
-     "does)\n"
+     "  --orphans=WHAT        what becomes of rows whose foreign key names a row that is not there:\n"
+     "                        report (sent, and told), skip (left out, and told) or dead-letter,\n"
+     "                        instead of what [source] orphans says\n"
      "  --resume              go on after an interruption (it always does)\n"
      "  --sqlite-path PATH    as --database\n"
      "  --dynamodb-region R   as --region\n",

@@ -79,20 +79,20 @@ static int take_batch_size(struct migrate *m, const char *text)
     return CTL_DONE;
 }
 
-/* What is in SQLite is in DynamoDB: a row that were left out here would be sent with its next
- * change. */
-static int take_orphans(const struct migrate *m, const char *text)
+/* As if [source] said so: for the look at the rows, and for the daemon that is started. */
+static int take_orphans(struct migrate *m, const char *text)
 {
-    if (strcmp(text, "report") == 0)
-        return CTL_DONE;
-    if (strcmp(text, "skip") == 0 || strcmp(text, "dead-letter") == 0)
-        return ctl_usage(
-            m->ctl,
-            "--orphans=%s is not offered, because every row of a mirrored table is kept "
-            "equal from then on: look at them with --dry-run --orphans=report, and "
-            "delete from SQLite those that are not to be moved",
-            text);
-    return ctl_usage(m->ctl, "--orphans takes report, not \"%s\"", text);
+    static const char *const settings[][2] = {{"source.orphans=report", NULL},
+                                              {"source.orphans=skip", NULL},
+                                              {"source.orphans=dead-letter", NULL}};
+
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (strcmp(strchr(settings[i][0], '=') + 1, text) == 0) {
+            m->ctl->request.settings = settings[i];
+            m->orphans_said = true;
+            return CTL_DONE;
+        }
+    return ctl_usage(m->ctl, "--orphans takes report, skip or dead-letter, not \"%s\"", text);
 }
 
 static int take_option(struct migrate *m, int o)

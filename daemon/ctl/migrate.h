@@ -32,6 +32,7 @@ struct migrate {
     bool dry_run, yes, adopt, no_verify, backup;
     const char *backup_file; /* NULL: a name of its own */
     int64_t batch_size;      /* 0: the configuration's */
+    bool orphans_said;       /* --orphans stands above what the configuration says */
 
     /* found */
     struct source *source; /* while looking */
@@ -52,7 +53,7 @@ struct migrate {
     usec began, load_began;
     double seconds;
     bool loaded, verified;
-    int64_t items_put, items_deleted, spared, write_units, dead_letters;
+    int64_t items_put, items_deleted, spared, write_units, dead_letters, skipped;
     struct migrate_letter *letters;
     size_t letter_count;
     struct buf not_verified; /* what the verification found; "" nothing */

@@ -33,6 +33,35 @@ static int differs(const struct migrate *m, const char *table, const char *how)
         &err);
 }
 
+/* Is it what becomes of orphans alone in which both sides differ? Then that is said. */
+static int differs_in_orphans(const struct migrate *m, const struct table_plan *p,
+                              const char *theirs)
+{
+    static const char *const names[] = {"report", "skip", "dead-letter"};
+    const char *ours = names[!p->guarded ? ORPHANS_REPORT
+                             : p->skips  ? ORPHANS_SKIP
+                                         : ORPHANS_SET_ASIDE];
+    struct err err;
+
+    for (int i = ORPHANS_REPORT; i <= ORPHANS_SET_ASIDE; i++) {
+        struct table_plan other = *p; /* borrows */
+        char mine[FINGERPRINT_SIZE];
+        other.guarded = i != ORPHANS_REPORT;
+        other.skips = i == ORPHANS_SKIP;
+        if (fingerprint_of(&other, mine) < 0 || strcmp(mine, theirs) != 0)
+            continue;
+        return ctl_fail(
+            err_set(&err, -EINVAL,
+                    "orphans = %s for table \"%s\" in the running daemon, and %s here: %s, or give "
+                    "it the same setting (orphans in [source], or in the table's section; then "
+                    "`syncctl reload --apply`)",
+                    names[i], p->table, ours,
+                    m->orphans_said ? "leave --orphans out" : "restart the daemon"),
+            &err);
+    }
+    return differs(m, p->table, "mapped in another way");
+}
+
 /* A table that this side maps and the daemon does not, or the other way round, differs, too; but
  * for the canary's, and for one that the daemon takes up after a minute. */
 static int compare_tables(const struct migrate *m, const json_t *tables)
@@ -51,7 +80,7 @@ static int compare_tables(const struct migrate *m, const json_t *tables)
         if (!p || !mapped)
             return differs(m, name, p ? "left out, other" : "mirrored, other");
         if (fingerprint_of(p, mine) < 0 || strcmp(mine, field_text(o, "fingerprint")) != 0)
-            return differs(m, name, "mapped in another way");
+            return differs_in_orphans(m, p, field_text(o, "fingerprint"));
         known++;
     }
     for (i = 0; i < m->plans.count; i++)

@@ -157,8 +157,10 @@ static void take_totals(struct load *l, const json_t *totals, const struct progr
     m->spared = field_count(totals, "spared") - l->spared;
     m->write_units = field_count(totals, "write_units") - l->units;
     m->dead_letters = field_count(totals, "dead_letters");
+    m->skipped = field_count(totals, "orphans_skipped");
     int64_t moved =
-        m->items_put + m->items_deleted + m->spared + m->write_units + m->dead_letters + p->rows;
+        m->items_put + m->items_deleted + m->spared + m->write_units + m->dead_letters +
+        m->skipped + p->rows;
     if (moved != l->moved || !l->moved_at) {
         l->moved = moved;
         l->moved_at = now;

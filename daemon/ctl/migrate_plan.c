@@ -129,34 +129,47 @@ static void put_faults(struct page *page, const struct migrate *m)
     }
 }
 
-static void put_orphans(struct page *page, const struct migrate *m)
+static void put_orphan(struct page *page, const struct migrate *m,
+                       const struct orphan_reference *r)
 {
-    bool any = false;
+    const struct table_plan *p = m->plans.plans[r->plan];
+    _cleanup_buf_ struct buf text = {0};
 
-    for (size_t i = 0; i < m->orphans.count; i++) {
-        const struct orphan_reference *r = &m->orphans.references[i];
-        _cleanup_buf_ struct buf text = {0};
-        if (!r->rows && !r->note)
-            continue;
-        if (!any)
-            buf_lit(&page->out,
-                    "\nreferences that lead nowhere (their rows are sent all the same):\n");
-        any = true;
-        buf_printf(&text, "%s.%s -> %s: ", m->plans.plans[r->plan]->table, r->columns, r->parent);
-        if (r->note)
-            buf_puts(&text, r->note);
-        else
-            format_count(&text, r->rows);
-        if (!r->note)
-            buf_puts(&text, r->rows == 1 ? " row" : " rows");
+    buf_printf(&text, "%s.%s -> %s: ", p->table, r->columns, r->parent);
+    if (r->note) {
+        buf_puts(&text, r->note);
+    } else {
+        format_count(&text, r->rows);
+        buf_puts(&text, r->rows == 1 ? " row" : " rows");
         for (size_t k = 0; k < ORPHAN_KEYS && r->keys[k]; k++)
             buf_printf(&text, "%s%s", k ? "; " : ": ", r->keys[k]);
-        if (r->rows > ORPHAN_KEYS)
-            buf_lit(&text, "; ...");
-        buf_lit(&page->out, "  ");
-        page_wrap(page, 2, 4, text.data ? text.data : "");
-        page->out.failed |= text.failed;
+        buf_puts(&text, r->rows > ORPHAN_KEYS ? "; ..." : "");
+        if (r->left_out)
+            buf_puts(&text, p->skips ? " (left out)" : " (dead letters)");
+        else if (r->unheeded)
+            buf_printf(&text, " (sent: %s)", r->unheeded);
     }
+    buf_lit(&page->out, "  ");
+    page_wrap(page, 2, 4, text.data ? text.data : "");
+    page->out.failed |= text.failed;
+}
+
+static void put_orphans(struct page *page, const struct migrate *m)
+{
+    bool any = false, left_out = false;
+
+    for (size_t i = 0; i < m->orphans.count; i++) {
+        any |= m->orphans.references[i].rows || m->orphans.references[i].note;
+        left_out |= m->orphans.references[i].rows && m->orphans.references[i].left_out;
+    }
+    if (any)
+        buf_puts(&page->out, left_out ? "\nreferences that lead nowhere (their rows are sent all "
+                                        "the same, unless it says otherwise):\n"
+                                      : "\nreferences that lead nowhere (their rows are sent all "
+                                        "the same):\n");
+    for (size_t i = 0; i < m->orphans.count; i++)
+        if (m->orphans.references[i].rows || m->orphans.references[i].note)
+            put_orphan(page, m, &m->orphans.references[i]);
 }
 
 int migrate_print_plan(struct migrate *m)

@@ -30,7 +30,7 @@ int migrate_read_letters(struct migrate *m, struct err *err)
     size_t i;
     int status, r = 0;
 
-    if (m->dead_letters == 0)
+    if (m->dead_letters + m->skipped == 0)
         return 0;
     r = ctl_ask(m->ctl, "GET", "/v1/dead-letters", 60 * USEC_PER_SEC, &status, &body, err);
     if (r == 0)
@@ -56,9 +56,10 @@ int migrate_read_letters(struct migrate *m, struct err *err)
 
 static double success(const struct migrate *m)
 {
-    int64_t rows = m->survey.rows > m->dead_letters ? m->survey.rows : m->dead_letters;
+    int64_t left = m->dead_letters + m->skipped;
+    int64_t rows = m->survey.rows > left ? m->survey.rows : left;
 
-    return rows ? 100 * (1 - (double)m->dead_letters / (double)rows) : 100;
+    return rows ? 100 * (1 - (double)left / (double)rows) : 100;
 }
 
 static bool nothing_done(const struct migrate *m)
@@ -82,7 +83,7 @@ static void put_letters(struct page *page, const struct migrate *m)
         }
         buf_puts(&page->out, l->rows > SURVEY_KEYS ? ", ...\n" : "\n");
     }
-    if (m->dead_letters)
+    if (m->letter_count)
         buf_lit(&page->out, "  `syncctl dead-letters` lists them with their reasons\n");
 }
 
@@ -133,6 +134,11 @@ static void put_next(struct page *page, const struct migrate *m)
     else
         buf_printf(out, "sudo syncctl setup NAME --database %s, with path = %s in [state]",
                    c->database, m->state_path.data);
+    if (m->orphans_said && c->orphans != ORPHANS_REPORT)
+        buf_printf(out,
+                   "\nIt sends the rows that were left out here, unless its configuration says "
+                   "orphans = %s in [source], too.",
+                   c->orphans == ORPHANS_SKIP ? "skip" : "dead-letter");
     buf_lit(out, "\nOr take the triggers out again: syncctl uninstall\n");
 }
 
@@ -154,6 +160,11 @@ int migrate_print_result(struct migrate *m)
         format_count(&page.out, m->dead_letters);
         buf_puts(&page.out, m->dead_letters == 1 ? " dead letter" : " dead letters");
     }
+    if (m->skipped) {
+        buf_lit(&page.out, ", ");
+        format_count(&page.out, m->skipped);
+        buf_puts(&page.out, m->skipped == 1 ? " orphan left out" : " orphans left out");
+    }
     buf_putc(&page.out, '\n');
     put_letters(&page, m);
     page_put(&page, TONE_STRONG, "verified ");
@@ -172,7 +183,7 @@ int migrate_print_result(struct migrate *m)
 int migrate_exit_code(const struct migrate *m)
 {
     if (m->dry_run)
-        return m->survey.failing ? CTL_FAILURES : CTL_DONE;
+        return m->survey.failing || m->survey.set_aside ? CTL_FAILURES : CTL_DONE;
     return m->dead_letters || m->not_verified.len ? CTL_FAILURES : CTL_DONE;
 }
 
@@ -228,11 +239,14 @@ static json_t *orphans_json(const struct migrate *m)
         json_t *keys = json_array();
         for (size_t k = 0; k < ORPHAN_KEYS && r->keys[k]; k++)
             json_array_append_new(keys, text(r->keys[k]));
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:I, s:o, s:o}", "table",
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:I, s:b, s:o, s:o}", "table",
                                               text(m->plans.plans[r->plan]->table), "columns",
                                               text(r->columns), "parent", text(r->parent), "rows",
-                                              (json_int_t)r->rows, "keys", keys, "note",
-                                              r->note ? text(r->note) : json_null()));
+                                              (json_int_t)r->rows, "left_out", r->left_out, "keys",
+                                              keys, "note",
+                                              r->note       ? text(r->note)
+                                              : r->unheeded ? text(r->unheeded)
+                                                            : json_null()));
     }
     return list;
 }
@@ -269,11 +283,12 @@ static json_t *result_json(const struct migrate *m)
                                                  (json_int_t)l->rows, "keys", keys_json(l->keys)));
     }
     json_t *verified = m->verified ? json_true() : m->not_verified.len ? json_false() : json_null();
-    return json_pack("{s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}", "nothing_to_do",
+    return json_pack("{s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}", "nothing_to_do",
                      nothing_done(m), "seconds", m->seconds, "items_put", (json_int_t)m->items_put,
                      "items_deleted", (json_int_t)m->items_deleted, "spared", (json_int_t)m->spared,
                      "write_units", (json_int_t)m->write_units, "dead_letters",
-                     (json_int_t)m->dead_letters, "success_percent", success(m), "reasons", letters,
+                     (json_int_t)m->dead_letters, "orphans_skipped", (json_int_t)m->skipped,
+                     "success_percent", success(m), "reasons", letters,
                      "verified", verified, "differences",
                      m->not_verified.len ? text(m->not_verified.data) : json_null());
 }

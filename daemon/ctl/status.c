@@ -246,6 +246,7 @@ static void print_totals(struct page *p, const json_t *totals, double uptime)
         {"throttled", "throttled", "throttled", false, TONE_MILD},
         {"unprocessed", "unprocessed", "unprocessed", false, TONE_PLAIN},
         {"dead_letters", "dead letter", "dead letters", false, TONE_BAD},
+        {"orphans_skipped", "orphan left out", "orphans left out", false, TONE_PLAIN},
         {"unconfirmed", "unconfirmed", "unconfirmed", false, TONE_MILD},
     };
     _cleanup_buf_ struct buf bytes = {0};

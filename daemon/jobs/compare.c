@@ -66,7 +66,12 @@ int compared_open(const struct config *c, struct compared *out, struct err *err)
     if (rc != SQLITE_OK)
         return compared_failed(out, rc, "reading the schema", err);
     rc = plan_list_make(c, &out->plans, err);
-    return rc < 0 ? rc : open_journal(out, err);
+    if (rc < 0)
+        return rc;
+    int sq = references_read(out->source, out->plans.catalog, out->plans.plans, out->plans.count,
+                             &out->references);
+    return sq != SQLITE_OK ? compared_failed(out, sq, "reading the foreign keys", err)
+                           : open_journal(out, err);
 }
 
 void compared_close(struct compared *x)
@@ -75,6 +80,7 @@ void compared_close(struct compared *x)
         rows_close(x->tables[i].rows);
     free(x->tables);
     free(x->values);
+    references_close(&x->references);
     journal_close(x->journal);
     source_close(x->source);
     plan_list_free(&x->plans);
@@ -132,6 +138,21 @@ int compared_begin(struct compared *x, struct err *err)
 void compared_end(struct compared *x)
 {
     source_end(x->source, SQLITE_OK); /* it has only read */
+}
+
+int compared_left_out(struct compared *x, const struct compared_table *t, struct buf *why)
+{
+    int rc = 0;
+    const struct reference *r =
+        t->plan->guarded ? references_missing(&x->references, t->plan, t->rows->values, &rc) : NULL;
+
+    if (!r)
+        return rc;
+    if (why) {
+        reference_describe(r, t->rows->values, why);
+        buf_printf(why, ": table \"%s\" has no such row", r->parent_name);
+    }
+    return 1;
 }
 
 /* Is the row at hand the one with this key? SQLITE_DONE: it has another, or none. */

@@ -9,6 +9,7 @@
 #include "jobs/plan_list.h"
 #include "mapping/item.h"
 #include "source/journal.h"
+#include "source/references.h"
 #include "source/rows.h"
 
 struct compared_table {
@@ -26,6 +27,7 @@ struct compared {
     size_t count;
     int64_t schema_version;
     struct value *values; /* as many as the widest plan has */
+    struct references references;
 };
 
 /* 0, -EINVAL (a table that is shared by plans that do not go together), -EIO, -ENOMEM; with a
@@ -48,6 +50,10 @@ int compared_failed(struct compared *x, int sqlite_rc, const char *doing, struct
  * an error. */
 int compared_row(struct compared *x, struct compared_table *t, const struct buf *key,
                  const json_t *item, const struct buf *row);
+
+/* Is the row at hand of `t` left out, for want of a row that it refers to (orphans = skip or
+ * dead-letter)? 1, with that said in `why` (may be NULL); 0; -EIO or -ENOMEM. */
+int compared_left_out(struct compared *x, const struct compared_table *t, struct buf *why);
 
 /* The key of the item that a row has, of which this is the key or that of a chunk
  * (mapping/oversize.h): `key` itself, or `head`, which is set then. NULL: no memory. */

@@ -161,6 +161,26 @@ static int note_fault(struct diff *d, const struct item_fault *f)
     return 0;
 }
 
+/* The row at hand may be one that is not sent as it is. */
+static int note_left_out(struct compared *x, struct compared_table *t, struct diff *d,
+                         struct err *err)
+{
+    _cleanup_buf_ struct buf why = {0};
+    struct item_fault fault = {.code = t->plan->skips ? "orphan_skipped" : "orphan"};
+    int rc = compared_left_out(x, t, &why);
+
+    if (rc == -ENOMEM || !buf_ok(&why))
+        return err_set(err, -ENOMEM, "out of memory");
+    if (rc < 0)
+        return compared_failed(x, SQLITE_IOERR, "looking up references", err);
+    if (rc == 0)
+        return 0;
+    json_decref(d->should);
+    d->should = NULL;
+    snprintf(fault.text, sizeof fault.text, "%s", why.data);
+    return note_fault(d, &fault);
+}
+
 /* Inside a transaction. */
 static int look_up(struct compared *x, struct compared_table *t, const struct value *typed,
                    struct diff *d, struct err *err)
@@ -190,6 +210,8 @@ static int look_up(struct compared *x, struct compared_table *t, const struct va
         rc = compared_item(t, &d->key, &d->should, &fault);
     if (rc == -EINVAL)
         return note_fault(d, &fault);
+    if (rc == 0 && found == SQLITE_ROW)
+        return note_left_out(x, t, d, err);
     return rc == -ENOMEM ? err_set(err, rc, "out of memory") : 0;
 }
 

@@ -186,7 +186,10 @@ static int make_arguments(struct arguments *a, const struct own_daemon *d, const
         a->list[a->count++] = c->file;
     }
     snprintf(number, sizeof number, "%" PRId64, o->batch_size);
+    static const char *const orphans[] = {"report", "skip", "dead-letter"};
+
     add_setting(a, "source.database", c->database);
+    add_setting(a, "source.orphans", orphans[c->orphans]);
     add_setting(a, "dynamodb.region", c->region);
     add_setting(a, "dynamodb.profile", c->profile);
     add_setting(a, "dynamodb.endpoint_url", c->endpoint_url);

@@ -13,6 +13,8 @@
 #include "mapping/item.h"
 #include "mapping/oversize.h"
 #include "mapping/row.h"
+#include "source/catalog.h"
+#include "source/references.h"
 #include "source/rows.h"
 
 enum { PAGE = 500, NAMED = 20 };
@@ -23,6 +25,7 @@ struct comparison {
     struct connection *x;
     const struct table_plan *plan;
     struct rows *live, *restored;
+    struct references references; /* of the live tables */
     struct value *key;                   /* of the row at hand, decoded */
     struct buf json, text, cursor, next; /* `next`: the cursor behind the row at hand */
     json_t *named;
@@ -101,15 +104,21 @@ static int agree_now(struct comparison *c)
     if (rc < 0)
         return rc;
     int found = rows_lookup(c->live, c->key);
+    bool left_out = false;
     if (found == SQLITE_ROW)
         rc = encode(c, c->live->values);
+    if (found == SQLITE_ROW && rc == 0 && c->plan->guarded)
+        left_out = references_missing(&c->references, c->plan, c->live->values, &rc) != NULL;
     rows_end(c->live->lookup);
     if (rc < 0)
-        return err_set(c->err, rc, "out of memory");
+        return err_set(c->err, rc, "rows that table \"%s\" refers to cannot be looked up",
+                       c->plan->table);
     if (found == SQLITE_DONE)
         return item ? DISAGREE : AGREE;
     if (found != SQLITE_ROW || !c->json.len)
         return item ? DISAGREE : UNMAPPED;
+    if (left_out) /* it has what it had when it was sent last */
+        return UNMAPPED;
     if (!item)
         return DISAGREE;
     json_auto_t *mapped = json_loadb(c->json.data, c->json.len, JSON_ALLOW_NUL, NULL);
@@ -358,6 +367,29 @@ static json_t *result(const struct comparison *c)
     return o;
 }
 
+/* What the live tables refer to, where that decides which rows have items. */
+static int read_references(struct comparison *c, struct source *live, const struct rebuild *r)
+{
+    const size_t n = rebuild_table_count(r);
+    struct table_plan **plans = calloc(n + 1, sizeof *plans);
+    struct catalog *catalog = NULL;
+    bool any = false;
+    int rc = plans ? 0 : err_set(c->err, -ENOMEM, "out of memory");
+
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        plans[i] = rebuild_table(r, i)->plan;
+        any |= plans[i] && plans[i]->guarded;
+    }
+    if (any && catalog_read(live, &catalog, c->err) != SOURCE_OK)
+        rc = -EIO;
+    if (any && rc == 0 && references_read(live, catalog, plans, n, &c->references) != SQLITE_OK)
+        rc = err_set(c->err, -EIO, "the foreign keys of %s cannot be read: %s", live->path,
+                     sqlite3_errmsg(live->db));
+    catalog_free(catalog);
+    free(plans);
+    return rc;
+}
+
 int restore_compare(struct connection *x, const struct rebuild *r, const char *restored,
                     const char *live, json_t **out, struct err *err)
 {
@@ -374,11 +406,14 @@ int restore_compare(struct connection *x, const struct rebuild *r, const char *r
         source_allow_values(source, OVERSIZE_MAX_TEXT);
         source_allow_values(&made, OVERSIZE_MAX_TEXT);
     }
+    if (rc == 0)
+        rc = read_references(&c, source, r);
     for (size_t i = 0; rc == 0 && i < rebuild_table_count(r); i++)
         if (rebuild_table(r, i)->wanted)
             rc = compare_table(&c, source, &made, rebuild_table(r, i)->plan);
     if (rc == 0)
         *out = result(&c);
+    references_close(&c.references);
     sqlite3_close(made.db);
     source_close(source);
     buf_free(&c.json);

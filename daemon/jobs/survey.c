@@ -232,6 +232,19 @@ static int encode(struct table_pass *tp, size_t *size, uint32_t *units, struct i
     return rc;
 }
 
+/* For want of a row that it refers to. 1, 0 or negative. */
+static int is_left_out(struct table_pass *tp)
+{
+    int rc = 0;
+
+    if (!tp->x->orphans || !tp->plan->guarded ||
+        !references_missing(&tp->x->orphans->declared, tp->plan, tp->rows->values, &rc))
+        return rc;
+    tp->t->skipped += tp->plan->skips;
+    tp->t->set_aside += !tp->plan->skips;
+    return 1;
+}
+
 static int take_item(struct table_pass *tp)
 {
     struct pass *x = tp->x;
@@ -252,6 +265,11 @@ static int take_item(struct table_pass *tp)
             return err_set(x->err, -EIO, "references of table \"%s\" cannot be looked up: %s",
                            tp->plan->table, sqlite3_errmsg(x->source->db));
         rc = found < 0 ? found : rc;
+    }
+    if (rc >= 0 || rc == -EINVAL) {
+        int left = is_left_out(tp);
+        if (left != 0)
+            return left < 0 ? left : 0;
     }
     if (rc == -EINVAL)
         return add_fault(tp->t, tp->plan, tp->rows->values, &fault);
@@ -367,6 +385,8 @@ static int survey_one(struct pass *x, size_t plan, struct survey_table *t)
     buf_free(&tp.cursor);
     x->out->rows += t->rows;
     x->out->failing += t->failing;
+    x->out->skipped += t->skipped;
+    x->out->set_aside += t->set_aside;
     x->out->bytes += t->bytes;
     x->out->write_units += t->write_units;
     return rc;

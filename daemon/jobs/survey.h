@@ -29,6 +29,7 @@ struct survey_fault {
 struct survey_table {
     size_t plan; /* index into the plan list */
     int64_t rows, failing;
+    int64_t skipped, set_aside; /* for want of a row that they refer to */
     int64_t bytes, write_units, largest; /* of the rows that can be items */
     struct survey_fault *faults;
     size_t fault_count;
@@ -37,7 +38,7 @@ struct survey_table {
 struct survey {
     struct survey_table *tables; /* of those that are mirrored, in the order of the plans */
     size_t count;
-    int64_t rows, failing, bytes, write_units;
+    int64_t rows, failing, skipped, set_aside, bytes, write_units;
 };
 
 /* Told how many rows were read so far, now and then. False: stop (-EINTR). */
