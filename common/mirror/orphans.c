@@ -25,7 +25,7 @@ enum { PAGE = 500 };
 
 int orphans_attach(struct mirror *m, const struct catalog *c)
 {
-    struct table_plan **plans = calloc(m->table_count + 1, sizeof *plans);
+    const struct table_plan **plans = calloc(m->table_count + 1, sizeof *plans);
     bool any = false;
     int rc = plans ? SQLITE_OK : SQLITE_NOMEM;
 

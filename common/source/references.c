@@ -21,7 +21,7 @@ struct fk_column {
 struct reading {
     struct references *out;
     const struct catalog *catalog;
-    struct table_plan *const *plans;
+    const struct table_plan *const *plans;
     size_t plan_count;
     const struct table_plan *child;
     /* the key at hand */
@@ -234,7 +234,7 @@ static int read_keys(struct reading *x)
     return rc;
 }
 
-int references_read(struct source *s, const struct catalog *c, struct table_plan *const *plans,
+int references_read(struct source *s, const struct catalog *c, const struct table_plan *const *plans,
                     size_t count, struct references *out)
 {
     struct reading x = {.out = out, .catalog = c, .plans = plans, .plan_count = count};

@@ -39,7 +39,7 @@ struct references {
 
 /* Those of the plans, which are `count`; NULL among them are none. All of the plans' tables are in
  * the catalog. An SQLite result code; references_close() what it has made, also after a failure. */
-int references_read(struct source *s, const struct catalog *c, struct table_plan *const *plans,
+int references_read(struct source *s, const struct catalog *c, const struct table_plan *const *plans,
                     size_t count, struct references *out);
 void references_close(struct references *r);
 /* Statements go, what is known stays; the next question makes them anew, of this source. */

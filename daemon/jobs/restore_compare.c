@@ -371,7 +371,7 @@ static json_t *result(const struct comparison *c)
 static int read_references(struct comparison *c, struct source *live, const struct rebuild *r)
 {
     const size_t n = rebuild_table_count(r);
-    struct table_plan **plans = calloc(n + 1, sizeof *plans);
+    const struct table_plan **plans = calloc(n + 1, sizeof *plans);
     struct catalog *catalog = NULL;
     bool any = false;
     int rc = plans ? 0 : err_set(c->err, -ENOMEM, "out of memory");
