@@ -337,22 +337,112 @@ def test_booklibrary(engine):
             library_equals(app, tables)
 
 
-def test_booklibrary_orphans(engine):
-    """Relationships of users or books that are gone, which the guide's script skips with a word."""
-    example = os.path.join(EXAMPLES, "booklibrary.conf")
-    environment = "orphans%d" % os.getpid()
+def library_of_orphans(db, seed):
+    """Relationships of users who are gone, which the guide's script skips with a word: how many rows
+    there are, and the orphans' ids."""
+    rows = 2000 + fill_library(db, random.Random(seed))
+    db.execute("DELETE FROM user WHERE id IN (3, 4)")
+    gone = [i for i, in db.execute("SELECT id FROM user_book WHERE user_id IN (3, 4)")]
+    assert len(gone) > 2
+    return rows - 2, gone
+
+
+@contextlib.contextmanager
+def library(engine, name):
+    environment = "%s%d" % (name, os.getpid())
     tables = library_tables(environment)
-    with Application(engine, example, "us-east-1", tables.values(),
-                     {"ENVIRONMENT": environment}) as app:
+    with Application(engine, os.path.join(EXAMPLES, "booklibrary.conf"), "us-east-1",
+                     tables.values(), {"ENVIRONMENT": environment}) as app:
         with contextlib.closing(app.connect()) as db:
-            rows = 2000 + fill_library(db, random.Random(2))
-            db.execute("DELETE FROM user WHERE id IN (3, 4)")
-            gone = db.execute("SELECT count(*) FROM user_book WHERE user_id IN (3, 4)").fetchone()[0]
-        assert gone
-        assert "delete from SQLite" in app.migrate("--dry-run", "--orphans=skip", code=2).stderr
+            yield app, db, tables
+
+
+def left_out(app, tables, gone):
+    """Those rows have no item, and every other has its own."""
+    with contextlib.closing(app.connect()) as db:
+        for table, target in tables.items():
+            expected = by(list(expected_library(db, table)), table + "_id")
+            if table == "user_book":
+                for key in gone:
+                    del expected[(of(table, key),)]
+            assert by(app.items(target), table + "_id") == expected, table
+
+
+def test_booklibrary_orphans_reported(engine):
+    with library(engine, "told") as (app, db, tables):
+        rows, gone = library_of_orphans(db, 2)
+        assert "report, skip or dead-letter" in app.migrate("--orphans=ignore", code=2).stderr
         found = app.migrated("--dry-run", "--orphans=report")
-        assert sum(o["rows"] for o in found["orphans"]) == gone
+        assert sum(o["rows"] for o in found["orphans"]) == len(gone)
         text = app.migrate("--dry-run").stdout
-        assert "user_book.user_id -> user: %d rows: id=" % gone in text
-        assert app.migrated("--yes", "--orphans=report")["result"]["items_put"] == rows - 2
+        assert "user_book.user_id -> user: %d rows: id=" % len(gone) in text
+        assert app.migrated("--yes", "--orphans=report")["result"]["items_put"] == rows
         library_equals(app, tables)
+
+
+def test_booklibrary_orphans_skipped(engine):
+    """As the guide's script does; then by the service, which is told the same, while users come and
+    go."""
+    with library(engine, "skipped") as (app, db, tables):
+        rows, gone = library_of_orphans(db, 3)
+        found = app.migrated("--dry-run", "--orphans=skip")
+        assert {o["columns"]: o["rows"] for o in found["orphans"] if o["left_out"]} == {
+            "user_id": len(gone), "book_id": 0}
+        text = app.migrate("--dry-run", "--orphans=skip").stdout
+        assert "%d rows: id=" % len(gone) in text and "(left out)" in text
+
+        text = app.migrate("--yes", "--orphans=skip").stdout
+        assert "%d orphans left out" % len(gone) in text and "orphan_skipped" in text
+        assert "orphans = skip in [source]" in text
+        left_out(app, tables, gone)
+        again = app.migrated("--yes", "--orphans=skip")["result"]
+        assert again["nothing_to_do"] and again["orphans_skipped"] == len(gone)
+        assert again["verified"] is True and again["dead_letters"] == 0
+
+        with open(app.config, "a", encoding="utf-8") as out:
+            out.write("[source]\norphans = skip\n")
+        with app.daemon() as socket:
+            app.ctl("wait", socket=socket)
+            assert app.ctl("health", socket=socket).stdout.startswith("OK")
+            status = json.loads(app.ctl("--json", "status", socket=socket).stdout)
+            assert status["totals"]["orphans_skipped"] == len(gone)
+            assert status["totals"]["dead_letters"] == 0 and status["converged"]
+            # The move by the service that runs: agreed on what becomes of them, or refused.
+            moved = app.migrated("--yes", "--socket", socket, "--orphans=skip")
+            assert moved["by"] == "daemon" and moved["result"]["verified"] is True
+            refused = app.migrate("--yes", "--socket", socket, "--orphans=report", code=2).stderr
+            assert "orphans = skip for table" in refused and "leave --orphans out" in refused
+
+            db.execute("INSERT INTO user(id, username, email) VALUES(3, 'Ann', 'ann@x')")
+            app.ctl("wait", socket=socket)
+            left = [i for i, in db.execute("SELECT id FROM user_book WHERE user_id = 4")]
+            assert left and left != gone
+            left_out(app, tables, left)
+            db.execute("DELETE FROM user WHERE id = 3")
+            app.ctl("wait", socket=socket)
+            about = ["--database", app.database, "--region", app.region]
+            report = json.loads(app.ctl("--json", *about, "verify", socket=socket).stdout)
+            assert not report["differences"]
+            key = "id=%d" % left[0]
+            app.ctl("resync", "--all", "--full", socket=socket)
+            app.ctl("wait", socket=socket)
+            assert "no such row" in app.ctl(*about, "diff", "user_book", key, socket=socket,
+                                             code=1).stdout
+        left_out(app, tables, left)  # what was sent stays
+        assert not json.loads(app.ctl("--json", *about, "verify").stdout)["differences"]
+
+
+def test_booklibrary_orphans_as_dead_letters(engine):
+    with library(engine, "aside") as (app, db, tables):
+        rows, gone = library_of_orphans(db, 4)
+        app.migrated("--dry-run", "--orphans=dead-letter", code=1)
+        moved = app.migrated("--yes", "--orphans=dead-letter", code=1)["result"]
+        assert moved["dead_letters"] == len(gone) and moved["items_put"] == rows - len(gone)
+        assert [r["reason"] for r in moved["reasons"]] == ["orphan"]
+        assert moved["verified"] is True
+        left_out(app, tables, gone)
+        # Nobody says so any more: they are sent.
+        with app.daemon() as socket:
+            app.ctl("wait", socket=socket)
+            library_equals(app, tables)
+            assert app.ctl("health", socket=socket).stdout.startswith("OK")
