@@ -214,6 +214,62 @@ static void dead_letters_one_a_row(void **state)
     assert_int_equal(store_dead_letter_clear(b->store, 4, "r8", 2, 9), 1);
 }
 
+static void note_due(void *arg, const struct dead_letter *d)
+{
+    struct dead_letter *last = arg;
+
+    assert_int_equal(d->target_id, STORE_ROW_CAME);
+    last->id = d->id;
+    last->table_id = d->table_id;
+}
+
+/* Letters that await a row are due when it comes, until they are put again or cleared; skipped ones
+ * are counted apart. */
+static void rows_that_await_another(void **state)
+{
+    struct box *b = *state;
+    struct dead_letter last = {0};
+
+    for (int i = 0; i < 6; i++) {
+        struct dead_letter d = {.table_id = 3 + (uint32_t)i % 2,
+                                .table = "t",
+                                .target = "T",
+                                .key = "",
+                                .row_key = &"abcdef"[i],
+                                .row_key_len = 1,
+                                .column = "",
+                                .reason = i < 3 ? STORE_SKIPPED : "orphan",
+                                .message = "",
+                                .target_id = STORE_AWAITS_ROW,
+                                .remote_key = i < 4 ? "K" : "L",
+                                .remote_key_len = 1};
+        assert_int_equal(store_dead_letter_put(b->store, &d, NULL), 0);
+    }
+    assert_int_equal(store_skipped_count(b->store, 0), 3);
+    assert_int_equal(store_skipped_count(b->store, 3), 2);
+    assert_int_equal(store_row_awaited(b->store, "K", 1), 1);
+    assert_int_equal(store_row_awaited(b->store, "M", 1), 0);
+    assert_int_equal(store_rows_due(b->store, NULL, 9, note_due, &last), 0);
+
+    assert_int_equal(store_row_came(b->store, 0, "K", 1), 0);
+    assert_int_equal(store_row_awaited(b->store, "K", 1), 0);
+    assert_int_equal(store_rows_due(b->store, NULL, 3, note_due, &last), 3);
+    const struct dead_letter after = {.id = last.id, .remote_key = "K", .remote_key_len = 1};
+    assert_int_equal(store_rows_due(b->store, &after, 3, note_due, &last), 1);
+    assert_int_equal(last.table_id, 4);
+    assert_int_equal(store_row_came(b->store, 3, NULL, 0), 0);
+    assert_int_equal(store_rows_due(b->store, NULL, 9, note_due, &last), 5);
+
+    assert_int_equal(store_dead_letter_clear(b->store, 3, "a", 1, 0), 1);
+    assert_int_equal(store_rows_due(b->store, NULL, 9, note_due, &last), 4);
+    assert_int_equal(store_skipped_count(b->store, 0), 2);
+    assert_int_equal(store_commit(b->store, NULL), 0);
+    assert_int_equal(store_dead_letter_clear(b->store, 3, "c", 1, 0), 1);
+    store_rollback(b->store);
+    assert_int_equal(store_skipped_count(b->store, 0), 2);
+    assert_int_equal(store_skipped_count(b->store, 4), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +277,7 @@ int main(void)
         box_test(pages_of_digests_in_key_order),
         box_test(some_keys_stay_when_digests_are_void),
         box_test(dead_letters_one_a_row),
+        box_test(rows_that_await_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
