@@ -4,8 +4,9 @@
     scanned.py DATABASE TABLE KEY SEGMENTS PAGE
 
 Prints the port it listens on (127.0.0.1) and serves until SIGTERM. Scan answers with whole pages, of
-PAGE items, of any of the SEGMENTS; DescribeTable says that the table is there; nothing else is
-answered. Only the standard library.
+PAGE items, of any of the SEGMENTS; DescribeTable says that the table is there. The table syncd-meta
+keeps what BatchWriteItem and PutItem bring, for GetItem, Query and Scan; nothing else is answered.
+Only the standard library.
 """
 
 import base64
@@ -50,6 +51,55 @@ def pages_of(items, key, size):
     return pages
 
 
+def description(*keys):
+    return reply(
+        json.dumps(
+            {
+                "Table": {
+                    "TableStatus": "ACTIVE",
+                    "KeySchema": [
+                        {"AttributeName": name, "KeyType": kind}
+                        for (name, _), kind in zip(keys, ("HASH", "RANGE"))
+                    ],
+                    "AttributeDefinitions": [
+                        {"AttributeName": name, "AttributeType": kind} for name, kind in keys
+                    ],
+                }
+            }
+        )
+    )
+
+
+META = "syncd-meta"
+META_DESCRIBED = description(("id", "S"), ("kind", "S"))
+
+
+def answer_meta(items, operation, call):
+    """What the meta table says; `items` by id and kind."""
+    place = lambda item: (item["id"]["S"], item["kind"]["S"])
+    if operation == b"DescribeTable":
+        return META_DESCRIBED
+    if operation == b"GetItem":
+        found = items.get(place(call["Key"]))
+        return reply(json.dumps({"Item": found} if found else {}))
+    if operation == b"BatchWriteItem":
+        for write in call["RequestItems"][META]:
+            if "PutRequest" in write:
+                items[place(write["PutRequest"]["Item"])] = write["PutRequest"]["Item"]
+            else:
+                items.pop(place(write["DeleteRequest"]["Key"]), None)
+        return reply('{"UnprocessedItems":{}}')
+    if operation == b"PutItem":
+        items[place(call["Item"])] = call["Item"]
+        return reply("{}")
+    if operation == b"Query":
+        wanted = [v["S"] for v in call["ExpressionAttributeValues"].values()]
+        found = [item for (name, _), item in items.items() if name in wanted]
+    else:
+        found = list(items.values())
+    return reply(json.dumps({"Items": found, "Count": len(found)}))
+
+
 def main():
     database, table, key, segments, size = sys.argv[1:4] + [int(n) for n in sys.argv[4:6]]
     db = sqlite3.connect(database)
@@ -62,17 +112,8 @@ def main():
     share = -(-len(items) // segments)
     pages = [pages_of(items[i * share : (i + 1) * share], key, size) for i in range(segments)]
     del items
-    described = reply(
-        json.dumps(
-            {
-                "Table": {
-                    "TableStatus": "ACTIVE",
-                    "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
-                    "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "N"}],
-                }
-            }
-        )
-    )
+    described = description((key, "N"))
+    meta = {}
 
     class Handler(socketserver.StreamRequestHandler):
         disable_nagle_algorithm = True
@@ -90,7 +131,9 @@ def main():
                 if not line:
                     return
                 call = json.loads(self.rfile.read(length) or b"{}")
-                if operation == b"Scan":
+                if META in (call.get("TableName"), *call.get("RequestItems", ())):
+                    answer = answer_meta(meta, operation, call)
+                elif operation == b"Scan":
                     start = json.dumps(call.get("ExclusiveStartKey", {}).get(key))
                     answer = pages[call.get("Segment", 0)].get(start, NOTHING)
                 else:
