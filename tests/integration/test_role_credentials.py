@@ -1,8 +1,10 @@
 """The daemon with credentials that somebody hands out for a while: renewed in time, used on while
 nobody renews them, and never the reason for a stall or a loss."""
 
+import contextlib
 import json
 import os
+import random
 import resource
 import signal
 import sys
@@ -12,6 +14,7 @@ import pytest
 
 from credential_sources import CONTAINER_PATH, Reply
 from harness import SYNCD, WRITE_ON, eventually, movable_clock, writer
+from test_guides import EXAMPLES, JAAZ_TABLES, Application, fill_jaaz, jaaz_equals
 
 CANARY = "CANARYof%s"
 # The steps of a minute each that the busy test takes; 1440 are a day.
@@ -264,3 +267,32 @@ def test_no_core_is_written_that_could_hold_a_secret(on_instance, tmp_path):
         return on_instance.status()["state"] == "running"
 
     assert not dumps_core(works, SYNCD, arguments, on_instance.environment, on_instance.dir)
+
+
+def test_a_guide_by_the_instances_role(fault, fault_endpoint, sources):
+    """Move, both stores, and nothing else at hand than the machine's role, whose keys are renewed on
+    the way."""
+    example = os.path.join(EXAMPLES, "jaaz.conf")
+    with Application(fault_endpoint, example, "us-west-2", JAAZ_TABLES.values()) as app:
+        env = app.environment
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED"):
+            del env[name]
+        env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = sources.url
+        with contextlib.closing(app.connect()) as db:
+            fill_jaaz(db, random.Random(5))
+            (rows,) = db.execute("SELECT sum(n) FROM (%s)" % " UNION ALL ".join(
+                "SELECT count(*) AS n FROM %s" % t for t in JAAZ_TABLES)).fetchone()
+        del fault.requests[:]
+        assert "credentials: instance role app-role" in app.migrate("--dry-run").stdout
+        result = app.migrated("--yes")["result"]
+        assert result["items_put"] == rows and result["verified"] is True
+        with app.daemon() as socket:
+            with contextlib.closing(app.connect()) as db:
+                db.execute("UPDATE chat_messages SET message = 'edited' WHERE id % 7 = 0")
+                db.execute("DELETE FROM files WHERE width IS NULL")
+            app.ctl("wait", socket=socket)
+            status = json.loads(app.ctl("--json", "status", socket=socket).stdout)
+            assert status["target"]["credentials"]["provider"] == "instance role app-role"
+        keys = {r.access_key for r in fault.requests}
+        assert len(keys) > 2 and all(k.startswith("ASIAROLE") for k in keys)
+        jaaz_equals(app)
