@@ -480,6 +480,44 @@ def test_interrupted_it_stops_cleanly(fault, faulty, number):
 
 
 @pytest.mark.engine
+@pytest.mark.parametrize("room", [False, True])
+def test_a_full_disk_for_the_state_file_amid_the_load(mirror, room):
+    """It is said; once there is room it goes on, by itself or when it is run again, and nothing of it
+    is lost or done twice."""
+    fill(mirror, 3000)
+    mirror.configure({"dynamodb": {"write_units_per_second": "3000"}})
+    said = os.path.join(mirror.dir, "said")
+    with open(said, "wb") as out:
+        process = subprocess.Popen(
+            [harness.SYNCCTL, "--verbose", "--config", mirror.config, "migrate", "--yes", "--no-verify"],
+            env=mirror.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    (pid,) = eventually(lambda: own_daemons(mirror), "a daemon for the move")
+    eventually(lambda: mirror.tables_of_ours() and mirror.items("users"), "the load begun")
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (96 * 1024, hard))
+
+    def text():
+        with open(said, encoding="utf-8") as file:
+            return file.read()
+
+    eventually(lambda: "state file %s cannot be written" % mirror.state in text(), "the sentence")
+    assert "nothing is acknowledged until it can" in text()
+    if room:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+        assert process.wait(60) == 0, text()
+        assert "state file %s can be written again" % mirror.state in text()
+    else:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 1, text()
+        assert "run this again then, and it goes on where it stopped" in text()
+    os.unlink(said)
+    assert not own_daemons(mirror)
+    result = migrate_json(mirror, "--yes", "--no-verify")["result"]
+    assert result["dead_letters"] == 0 and result["nothing_to_do"] is room
+    mirror.assert_equal()
+
+
+@pytest.mark.engine
 def test_a_second_move_at_the_same_time(mirror):
     fill(mirror, 1500)
     mirror.configure({"dynamodb": {"write_units_per_second": "2000"}})

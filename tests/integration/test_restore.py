@@ -291,11 +291,74 @@ def test_several_databases_share_the_meta_table(kept, make_mirror, tmp_path):
     assert done.returncode == 2
     assert "holds the schemas of 2 databases; say which with --database-id" in done.stderr
     ids = {i["database"]: i["id"] for i in kept.items("meta") if i["kind"] == "schema"}
+    for database, name in ids.items():
+        assert "%s (%s on " % (name, database[:60]) in done.stderr
     for one in (kept, other):
         to = tmp_path / (one.prefix + ".db")
         done = restore(kept, to, "--database-id", ids[one.database])
         assert done.returncode == 0, done.stderr
         assert contents(to) == contents(one.database)
+
+
+def machine(make_mirror, engine, name, first=None):
+    """One of the machines that share a DynamoDB table and a meta table by their source_id."""
+    one = make_mirror(engine)
+    shared = (first or one).target("t")
+    meta = (first or one).target("meta")
+    one.configure({
+        "source": {"source_id": name},
+        "dynamodb": {"meta_table": meta, "keep_schema": "yes"},
+        "table t": {"target": shared, "partition_key": "{source_id}#{id}", "partition_key_name": "pk"},
+    })
+    one.sql("PRAGMA journal_mode=wal", "CREATE TABLE t(id INTEGER PRIMARY KEY, v, w REAL)")
+    rng = random.Random(name)
+    values = (None, 0, -(2**63), 2**53 + 1, name, "", b"", rng.randbytes(9), 1e100, "nul\x00")
+    one.many("INSERT INTO t VALUES(?, ?, ?)", [
+        (i, rng.choice(values), rng.choice((None, 0.1, -1.5, rng.random()))) for i in range(200)])
+    return one.start()
+
+
+@pytest.mark.engine
+def test_machines_that_share_a_table_come_back_each_for_itself(make_mirror, engine, tmp_path):
+    """Value for value; and what one takes out of DynamoDB, finds there, or sends again, is its own."""
+    berlin = machine(make_mirror, engine, "berlin")
+    paris = machine(make_mirror, engine, "paris", berlin)
+
+    def of(name):
+        return {i["pk"]: i for i in berlin.items("t") if i["pk"].startswith(name + "#")}
+
+    for one in (berlin, paris):
+        one.wait()
+        is_kept(one)
+    assert len(of("berlin")) == len(of("paris")) == 200
+    ids = {i["database"]: i["id"] for i in berlin.items("meta") if i["kind"] == "schema"}
+    for one in (berlin, paris):
+        found = one.ctl("--json", "verify", "--delete-extra")
+        assert found.returncode == 0, found.stdout + found.stderr
+        table = json.loads(found.stdout)["tables"][0]
+        assert (table["rows"], table["extra"]) == (200, 0)
+        to = tmp_path / (one.prefix + ".db")
+        done = restore(berlin, to, "--database-id", ids[one.database])
+        assert done.returncode == 0, done.stderr
+        assert contents(to) == contents(one.database)
+
+    before = of("paris")
+    berlin.stop()
+    gone = json.loads(berlin.ctl("--json", "purge", "--yes").stdout)["tables"][0]
+    assert (gone["deleted"], gone["not_ours"]) == (200, 200)
+    assert berlin.ctl("purge", "--yes", "--delete-tables").returncode == 1
+    assert of("berlin") == {} and of("paris") == before
+    assert paris.ctl("verify").returncode == 0
+    done = restore(berlin, tmp_path / "again.db", "--database-id", ids[paris.database])
+    assert done.returncode == 0 and contents(tmp_path / "again.db") == contents(paris.database)
+    # Nothing of it was paris's, whose comparison sends nothing; and berlin comes back whole.
+    put = paris.status()["totals"]["items_put"]
+    assert paris.ctl("resync", "--all").returncode == 0
+    paris.wait()
+    assert paris.status()["totals"]["items_put"] == put
+    berlin.start()
+    berlin.wait()
+    assert len(of("berlin")) == 200 and of("paris") == before
 
 
 @pytest.mark.engine
