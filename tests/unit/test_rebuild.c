@@ -647,7 +647,8 @@ static void end(struct trip *t)
     schema_dump_free(t->dump);
     config_free(t->config);
     buf_free(&t->mapping_text);
-    sqlite3_close(t->origin);
+    source_forget_questions(&t->source);
+    assert_int_equal(sqlite3_close(t->origin), SQLITE_OK);
     unlink(t->path);
 }
 
