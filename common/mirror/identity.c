@@ -6,6 +6,8 @@
 #include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 static bool nonce_is_ours(struct mirror *m, const uint8_t *nonce)
 {

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "mirror/internal.h"
+#include "mirror/suspects.h"
 
 static char *layout_of(const struct table_plan *p)
 {

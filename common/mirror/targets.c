@@ -6,6 +6,8 @@
 #include "base/failpoint.h"
 #include "mapping/oversize_format.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 uint32_t mirror_target_count(const struct mirror *m)
 {

@@ -12,6 +12,8 @@
 
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 enum { RESERVE_STEP = 10000 };
 

@@ -159,7 +159,7 @@ static void what_a_crash_left_open_may_come_after_the_comparison(void **state)
     until_sent(w);
     struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
     assert_int_equal(f->count, 1);
-    leave_for_later(w, &f->writes[0], w->now + 200 * USEC_PER_SEC);
+    service_leave(w, &f->writes[0], w->now + 200 * USEC_PER_SEC);
     f->count = 0;
     sim_crash(w);
     service_table(w, "mine")->denied = true;
@@ -210,7 +210,7 @@ static void a_table_made_anew_before_the_database_is_attached_is_filled(void **s
     (void)state;
     sim_stop(w);
     mine->exists = false;
-    items_clear(mine);
+    service_clear(mine);
     app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
     app_run(w, "BEGIN IMMEDIATE");
     app_run(w, "INSERT INTO new VALUES(1,'first')");
@@ -252,7 +252,7 @@ static void a_doubt_outlives_a_long_time_parked_and_a_crash(void **state)
 static void arrives_late(struct world *w, struct sim_flight *f, usec due)
 {
     for (unsigned i = 0; i < f->count; i++)
-        leave_for_later(w, &f->writes[i], due);
+        service_leave(w, &f->writes[i], due);
     f->arrived = true;
 }
 

@@ -114,7 +114,7 @@ static void come_late(struct world *w, const char *table, const struct buf *key,
     struct buf text = {0};
 
     buf_append(&text, json, strlen(json));
-    item_put(service_table(w, table), key, &text);
+    service_put(service_table(w, table), key, &text);
     buf_free(&text);
 }
 
