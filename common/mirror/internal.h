@@ -397,6 +397,7 @@ int ack_remember_seen(struct mirror *m);
 
 /* A load begins, or goes on from its cursor, with no span out. */
 void load_track_reset(struct mirror *m, struct table_slot *t);
+/* `full`: whatever the digests say; one that is, stays so. 0 or negative; to be made durable. */
 int mirror_load_again(struct mirror *m, struct table_slot *t, bool full);
 
 /* Index of the DynamoDB table of that name and key, made when new. Targets stay for the mirror's

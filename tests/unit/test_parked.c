@@ -200,6 +200,36 @@ static void what_may_come_late_is_suspect_though_no_entry_is_read(void **state)
     }
 }
 
+/* Nor where it is ordered, before that, that the table be compared with what is known of it. */
+static void an_order_to_compare_forgets_nothing_that_may_be_there(void **state)
+{
+    (void)state;
+    for (uint64_t tries = 0; tries < 16; tries++) {
+        struct world *w = two_tables();
+        struct err err;
+        w->rng.state = tries;
+        w->config->unconfirmed_horizon = USEC_PER_SEC;
+        w->lateness = USEC_PER_SEC / 16 * 15;
+        sim_stop(w);
+        app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
+        app_run(w, "INSERT INTO new SELECT id,v FROM mine");
+        sim_start(w);
+        for (int i = 0; i < 1000 && list_empty(&w->flights); i++)
+            sim_turn(w);
+        sim_crash(w);
+        service_table(w, "new")->denied = true;
+        sim_start(w);
+        live_for(w, 5 * USEC_PER_SEC);
+        app_run(w, "UPDATE new SET id=-id");
+        assert_int_equal(mirror_resync(w->mirror, "new", false, &err), 1);
+        sim_stop(w);
+        sim_start(w);
+        live_for(w, 2 * USEC_PER_SEC);
+        service_table(w, "new")->denied = false;
+        all_is_equal_again(w);
+    }
+}
+
 /* While the application writes, triggers cannot be installed; what is said of DynamoDB's tables
  * meanwhile is remembered. */
 static void a_table_made_anew_before_the_database_is_attached_is_filled(void **state)
@@ -340,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_table_parked_with_many_changes_does_not_hold_the_journal),
         cmocka_unit_test(a_table_parked_before_it_was_loaded_holds_nothing),
         cmocka_unit_test(what_may_come_late_is_suspect_though_no_entry_is_read),
+        cmocka_unit_test(an_order_to_compare_forgets_nothing_that_may_be_there),
         cmocka_unit_test(a_doubt_outlives_a_long_time_parked_and_a_crash),
         cmocka_unit_test(a_late_write_does_not_outlive_a_long_time_parked),
         cmocka_unit_test(a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped),
