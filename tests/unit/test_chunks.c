@@ -90,11 +90,42 @@ static void chunks_that_come_to_a_table_made_anew_go(void **state)
     world_free(w);
 }
 
+/* Nothing is sent to another table than the state file knows of before it can be told: it would be
+ * forgotten with what was known of the first. */
+static void a_table_made_anew_waits_for_the_state_file(void **state)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct sim_table *t = service_table(w, "grid");
+    uint32_t target = 0;
+
+    (void)state;
+    while (strcmp(mirror_target(w->mirror, target)->name, "grid") != 0)
+        target++;
+    app_run(w, "INSERT INTO people(id) VALUES(4711)");
+    sim_state_unwritable(w, true);
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_true(seen(w).state_broken);
+    t->exists = false;
+    w->chunks_lost = true;
+    service_clear(t);
+    service_probe(w, target);
+    assert_true(t->exists);
+    insert_large(w);
+    live_for(w, USEC_PER_SEC / 2);
+    assert_int_equal(items_of(w, "grid"), 0);
+    app_run(w, "UPDATE grid SET v='small'");
+    sim_state_unwritable(w, false);
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 1);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_go_after_the_head_of_a_dropped_table),
         cmocka_unit_test(chunks_that_come_to_a_table_made_anew_go),
+        cmocka_unit_test(a_table_made_anew_waits_for_the_state_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
