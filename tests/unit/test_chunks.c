@@ -101,6 +101,9 @@ static void a_table_made_anew_waits_for_the_state_file(void **state)
     (void)state;
     while (strcmp(mirror_target(w->mirror, target)->name, "grid") != 0)
         target++;
+    t->throttled = true;
+    insert_large(w);
+    sent(w);
     app_run(w, "INSERT INTO people(id) VALUES(4711)");
     sim_state_unwritable(w, true);
     live_for(w, 5 * USEC_PER_SEC);
@@ -110,8 +113,8 @@ static void a_table_made_anew_waits_for_the_state_file(void **state)
     service_clear(t);
     service_probe(w, target);
     assert_true(t->exists);
-    insert_large(w);
-    live_for(w, USEC_PER_SEC / 2);
+    t->throttled = false;
+    live_for(w, 60 * USEC_PER_SEC);
     assert_int_equal(items_of(w, "grid"), 0);
     app_run(w, "UPDATE grid SET v='small'");
     sim_state_unwritable(w, false);
