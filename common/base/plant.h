@@ -31,7 +31,7 @@
     X(HEAD_BEFORE_CHUNKS, "the head of a split row is written while chunks are missing")           \
     X(CHUNKS_LEFT, "chunks of what a row was before stay")                                         \
     X(CHUNKS_UNNOTED, "chunks are sent though no state file names them")                           \
-    X(ORPHANS_FORGOTTEN, "a row that was left out is not read again when the one it names comes") \
+    X(ORPHANS_FORGOTTEN, "a row that was left out is not read again when the one it names comes")  \
     X(RESTART_SEQUENCE, "the journal's sequence begins anew when it is emptied")
 
 enum plant {

@@ -8,7 +8,10 @@
 #include "base/failpoint.h"
 #include "base/text.h"
 #include "mirror/internal.h"
+#include "mirror/orphans.h"
+#include "mirror/owned.h"
 #include "mirror/plans.h"
+#include "mirror/suspects.h"
 #include "source/canary.h"
 
 /* --- slots ------------------------------------------------------------------------------------ */

@@ -1,4 +1,8 @@
 #include "mirror/mirror.h"
+#include "mirror/internal.h"
+#include "mirror/orphans.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +14,6 @@
 
 #include "base/lockfile.h"
 #include "base/plant.h"
-#include "mirror/internal.h"
 
 /* --- small things ----------------------------------------------------------------------------- */
 

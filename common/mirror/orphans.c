@@ -15,6 +15,8 @@
 #include <stdlib.h>
 
 #include "mirror/internal.h"
+#include "mirror/orphans.h"
+#include "mirror/suspects.h"
 
 enum { PAGE = 500 };
 /* From one pass to the next: at least, and where nothing could be done in it. */

@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/suspects.h"
 
 static void record_free(struct record *r)
 {
@@ -140,7 +141,8 @@ static int write_record(struct mirror *m, const struct record *r)
     if (r->kind == RECORD_DOUBT)
         return store_digest_doubt_item(m->store, m->targets[p->target]->store_id, p->key,
                                        p->key_len, p->table, p->row_key, p->row_key_len);
-    if (r->kind == RECORD_FAULT || r->kind == RECORD_ORPHAN || (r->kind == RECORD_REFUSED && !p->left))
+    if (r->kind == RECORD_FAULT || r->kind == RECORD_ORPHAN ||
+        (r->kind == RECORD_REFUSED && !p->left))
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || (r->kind == RECORD_SPARED && !p->recorded))
         rc = put_digest(m, p);

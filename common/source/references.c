@@ -134,8 +134,9 @@ static int try_out(struct references *all, struct reference *r)
 
     if ((rc & 0xff) != SQLITE_ERROR)
         return rc;
-    return say(&r->note, "the other table cannot be searched here, as for a collation that only the "
-                         "application has");
+    return say(&r->note,
+               "the other table cannot be searched here, as for a collation that only the "
+               "application has");
 }
 
 static int fill(struct reading *x, struct reference *r)
@@ -173,8 +174,7 @@ static int settle(struct reading *x)
     }
     if (x->count == 0 || x->longer)
         return SQLITE_OK;
-    struct reference *more =
-        realloc(x->out->list, (x->out->count + 1) * sizeof *x->out->list);
+    struct reference *more = realloc(x->out->list, (x->out->count + 1) * sizeof *x->out->list);
     if (!more)
         return SQLITE_NOMEM;
     x->out->list = more;
@@ -234,8 +234,8 @@ static int read_keys(struct reading *x)
     return rc;
 }
 
-int references_read(struct source *s, const struct catalog *c, const struct table_plan *const *plans,
-                    size_t count, struct references *out)
+int references_read(struct source *s, const struct catalog *c,
+                    const struct table_plan *const *plans, size_t count, struct references *out)
 {
     struct reading x = {.out = out, .catalog = c, .plans = plans, .plan_count = count};
     int rc = SQLITE_OK;
@@ -342,8 +342,7 @@ static void text_key(const struct value *v, struct buf *out)
         buf_putc(out, (char)tolower((unsigned char)v->bytes[i]));
 }
 
-void reference_key(const struct reference *r, const struct value *row, bool parent,
-                   struct buf *out)
+void reference_key(const struct reference *r, const struct value *row, bool parent, struct buf *out)
 {
     const size_t *at = parent ? r->parent_at : r->at;
 

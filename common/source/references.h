@@ -2,8 +2,9 @@
  * foreign_key_list), and whether the row is there that a reference names. SQLite itself checks none
  * of them where `PRAGMA foreign_keys` is off, as it is by default.
  *
- * A reference counts when its columns are all mirrored and none of them is NULL; the row it names is
- * looked for in SQLite, by the other table's affinity and collation, as SQLite's own check has it. */
+ * A reference counts when its columns are all mirrored and none of them is NULL; the row it names
+ * is looked for in SQLite, by the other table's affinity and collation, as SQLite's own check has
+ * it. */
 #ifndef SYNCD_SOURCE_REFERENCES_H
 #define SYNCD_SOURCE_REFERENCES_H
 
@@ -18,13 +19,13 @@ enum { REFERENCE_COLUMNS = 16 };
 
 /* One foreign key of a mirrored table. */
 struct reference {
-    const struct table_plan *child;      /* borrowed */
-    const struct table_plan *parent;     /* borrowed; NULL: it is not mirrored, or not there */
-    char *columns;                       /* "user_id" or "a, b", as the schema names them */
-    char *parent_name;                   /* the table that it refers to */
-    char *note;                          /* why it cannot be judged, a sentence; NULL: it can */
-    char *unheeded;                      /* why no row is left out for it, a sentence; NULL: it is */
-    size_t at[REFERENCE_COLUMNS];        /* its columns in the child's plan, */
+    const struct table_plan *child;  /* borrowed */
+    const struct table_plan *parent; /* borrowed; NULL: it is not mirrored, or not there */
+    char *columns;                   /* "user_id" or "a, b", as the schema names them */
+    char *parent_name;               /* the table that it refers to */
+    char *note;                      /* why it cannot be judged, a sentence; NULL: it can */
+    char *unheeded;                  /* why no row is left out for it, a sentence; NULL: it is */
+    size_t at[REFERENCE_COLUMNS];    /* its columns in the child's plan, */
     size_t parent_at[REFERENCE_COLUMNS]; /* and those that they name in the parent's, if heeded */
     size_t count;
     char *sql;            /* NULL: the table that it refers to does not exist */
@@ -39,8 +40,8 @@ struct references {
 
 /* Those of the plans, which are `count`; NULL among them are none. All of the plans' tables are in
  * the catalog. An SQLite result code; references_close() what it has made, also after a failure. */
-int references_read(struct source *s, const struct catalog *c, const struct table_plan *const *plans,
-                    size_t count, struct references *out);
+int references_read(struct source *s, const struct catalog *c,
+                    const struct table_plan *const *plans, size_t count, struct references *out);
 void references_close(struct references *r);
 /* Statements go, what is known stays; the next question makes them anew, of this source. */
 void references_attach(struct references *r, struct source *s);

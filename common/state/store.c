@@ -118,8 +118,8 @@ static const char *const sql[ST_COUNT] = {
     [ST_ROWS_CAME] = "UPDATE dead_letter SET g=?3 WHERE g=?1 AND k IS NOT NULL AND (?2=0 OR t=?2)",
     [ST_ROWS_DUE] = "SELECT id, t, row_key, k FROM dead_letter WHERE g=?1 AND k IS NOT NULL AND "
                     "(k, id)>(?2, ?3) ORDER BY k, id LIMIT ?4",
-    [ST_SKIPPED_COUNT] = "SELECT count(*) FROM dead_letter WHERE reason='" STORE_SKIPPED
-                         "' AND (?1=0 OR t=?1)",
+    [ST_SKIPPED_COUNT] =
+        "SELECT count(*) FROM dead_letter WHERE reason='" STORE_SKIPPED "' AND (?1=0 OR t=?1)",
 };
 
 int store_errno(int rc)

@@ -241,7 +241,8 @@ int store_row_awaited(struct store *s, const void *key, size_t n);
 /* It came: those are due. `key` NULL: all that await one, of a table (0: of all). */
 int store_row_came(struct store *s, uint32_t table_id, const void *key, size_t n);
 /* Those that are due behind `after` (of which id and remote_key count; NULL: from the start), which
- * of them `fn` is told by id, table_id, row_key and remote_key alone. Returns how many, or negative.
+ * of them `fn` is told by id, table_id, row_key and remote_key alone. Returns how many, or
+ * negative.
  */
 int store_rows_due(struct store *s, const struct dead_letter *after, int limit, dead_letter_fn *fn,
                    void *arg);

@@ -129,8 +129,7 @@ static void put_faults(struct page *page, const struct migrate *m)
     }
 }
 
-static void put_orphan(struct page *page, const struct migrate *m,
-                       const struct orphan_reference *r)
+static void put_orphan(struct page *page, const struct migrate *m, const struct orphan_reference *r)
 {
     const struct table_plan *p = m->plans.plans[r->plan];
     _cleanup_buf_ struct buf text = {0};

@@ -25,21 +25,15 @@ static struct migrate_letter *letter_of(struct migrate *m, const char *table, co
 
 int migrate_read_letters(struct migrate *m, struct err *err)
 {
-    _cleanup_buf_ struct buf body = {0};
     const json_t *o;
     size_t i;
-    int status, r = 0;
+    int r;
 
     if (m->dead_letters + m->skipped == 0)
         return 0;
-    r = ctl_ask(m->ctl, "GET", "/v1/dead-letters", 60 * USEC_PER_SEC, &status, &body, err);
-    if (r == 0)
-        r = ctl_check_status(status, &body, err);
-    if (r < 0)
-        return r;
-    json_auto_t *root = ctl_parse(&body, err);
+    json_auto_t *root = ctl_ask_json(m->ctl, "GET", "/v1/dead-letters", 60 * USEC_PER_SEC, &r, err);
     if (!root)
-        return -EIO;
+        return r;
     json_array_foreach(json_object_get(root, "dead_letters"), i, o)
     {
         struct migrate_letter *l = letter_of(m, field_text(o, "table"), field_text(o, "reason"));
@@ -283,12 +277,12 @@ static json_t *result_json(const struct migrate *m)
                                                  (json_int_t)l->rows, "keys", keys_json(l->keys)));
     }
     json_t *verified = m->verified ? json_true() : m->not_verified.len ? json_false() : json_null();
-    return json_pack("{s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}", "nothing_to_do",
-                     nothing_done(m), "seconds", m->seconds, "items_put", (json_int_t)m->items_put,
-                     "items_deleted", (json_int_t)m->items_deleted, "spared", (json_int_t)m->spared,
-                     "write_units", (json_int_t)m->write_units, "dead_letters",
-                     (json_int_t)m->dead_letters, "orphans_skipped", (json_int_t)m->skipped,
-                     "success_percent", success(m), "reasons", letters,
+    return json_pack("{s:b, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}",
+                     "nothing_to_do", nothing_done(m), "seconds", m->seconds, "items_put",
+                     (json_int_t)m->items_put, "items_deleted", (json_int_t)m->items_deleted,
+                     "spared", (json_int_t)m->spared, "write_units", (json_int_t)m->write_units,
+                     "dead_letters", (json_int_t)m->dead_letters, "orphans_skipped",
+                     (json_int_t)m->skipped, "success_percent", success(m), "reasons", letters,
                      "verified", verified, "differences",
                      m->not_verified.len ? text(m->not_verified.data) : json_null());
 }

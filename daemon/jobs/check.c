@@ -325,7 +325,9 @@ static void plan_json(json_t *o, const struct table_info *t, const struct table_
                                     : p->compress ? "compress"
                                                   : "dead-letter"));
     json_object_set_new(o, "orphans",
-                        json_string(!p->guarded ? "report" : p->skips ? "skip" : "dead-letter"));
+                        json_string(!p->guarded ? "report"
+                                    : p->skips  ? "skip"
+                                                : "dead-letter"));
     json_object_set_new(o, "meeting", p->meeting ? json_string(p->meeting) : json_null());
     json_object_set_new(o, "limit",
                         p->capture.limits ? json_string(p->capture.limits) : json_null());

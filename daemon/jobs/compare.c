@@ -68,7 +68,8 @@ int compared_open(const struct config *c, struct compared *out, struct err *err)
     rc = plan_list_make(c, &out->plans, err);
     if (rc < 0)
         return rc;
-    int sq = references_read(out->source, out->plans.catalog, (const struct table_plan *const *)out->plans.plans, out->plans.count,
+    int sq = references_read(out->source, out->plans.catalog,
+                             (const struct table_plan *const *)out->plans.plans, out->plans.count,
                              &out->references);
     return sq != SQLITE_OK ? compared_failed(out, sq, "reading the foreign keys", err)
                            : open_journal(out, err);

@@ -22,7 +22,8 @@ int orphans_open(struct source *source, const struct plan_list *plans, struct or
                  struct err *err)
 {
     *out = (struct orphans){.source = source, .plans = plans};
-    int rc = references_read(source, plans->catalog, (const struct table_plan *const *)plans->plans, plans->count, &out->declared);
+    int rc = references_read(source, plans->catalog, (const struct table_plan *const *)plans->plans,
+                             plans->count, &out->declared);
     if (rc != SQLITE_OK)
         return database_failed(out, rc, "reading the foreign keys", err);
     out->references = calloc(out->declared.count + 1, sizeof *out->references);

@@ -25,7 +25,7 @@ struct comparison {
     struct connection *x;
     const struct table_plan *plan;
     struct rows *live, *restored;
-    struct references references; /* of the live tables */
+    struct references references;        /* of the live tables */
     struct value *key;                   /* of the row at hand, decoded */
     struct buf json, text, cursor, next; /* `next`: the cursor behind the row at hand */
     json_t *named;

@@ -29,7 +29,7 @@ struct survey_fault {
 struct survey_table {
     size_t plan; /* index into the plan list */
     int64_t rows, failing;
-    int64_t skipped, set_aside; /* for want of a row that they refer to */
+    int64_t skipped, set_aside;          /* for want of a row that they refer to */
     int64_t bytes, write_units, largest; /* of the rows that can be items */
     struct survey_fault *faults;
     size_t fault_count;

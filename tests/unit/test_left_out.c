@@ -77,7 +77,8 @@ static void it_goes_when_the_other_row_comes(void **state)
         struct world *w = library(how, BOOKS);
         /* In one transaction with its user, without any, and without one that is there. */
         app_run(w, "BEGIN");
-        app_run(w, "INSERT INTO books VALUES(1, 7, 'whole'), (2, NULL, 'nobody''s'), (3, 8, 'late')");
+        app_run(w,
+                "INSERT INTO books VALUES(1, 7, 'whole'), (2, NULL, 'nobody''s'), (3, 8, 'late')");
         app_run(w, "INSERT INTO users VALUES(7, 'Ann', '')");
         app_run(w, "COMMIT");
         settle(w);
@@ -104,8 +105,9 @@ static void it_goes_when_the_other_row_comes(void **state)
 /* As the other column compares, and not by the bytes. */
 static void the_other_row_is_known_as_sqlite_compares(void **state)
 {
-    struct world *w = library(ORPHANS_SKIP, "CREATE TABLE books(id INTEGER PRIMARY KEY, user_id "
-                                            "TEXT REFERENCES users, by TEXT REFERENCES users(name))");
+    struct world *w =
+        library(ORPHANS_SKIP, "CREATE TABLE books(id INTEGER PRIMARY KEY, user_id "
+                              "TEXT REFERENCES users, by TEXT REFERENCES users(name))");
 
     (void)state;
     app_run(w, "INSERT INTO books VALUES(1, ' 7', NULL), (2, '7.0', NULL), (3, '7', 'ANN'), "

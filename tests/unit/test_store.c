@@ -134,7 +134,8 @@ static void an_older_versions_file_is_brought_up_to_date(void **state)
     assert_int_equal(store_target(b->store, "T", &id), 0);
     assert_int_equal(store_dead_letter_put(b->store, &d, NULL), 0);
     closed(b);
-    alter(b, "DROP TABLE suspect; DROP INDEX dead_letter_waiting; DROP INDEX dead_letter_skipped; ALTER TABLE dead_letter DROP "
+    alter(b, "DROP TABLE suspect; DROP INDEX dead_letter_waiting; DROP INDEX dead_letter_skipped; "
+             "ALTER TABLE dead_letter DROP "
              "COLUMN serial;"
              "ALTER TABLE dead_letter DROP COLUMN g; ALTER TABLE dead_letter DROP COLUMN k;"
              "ALTER TABLE target DROP COLUMN identity;"
