@@ -141,19 +141,23 @@ void compared_end(struct compared *x)
     source_end(x->source, SQLITE_OK); /* it has only read */
 }
 
-int compared_left_out(struct compared *x, const struct compared_table *t, struct buf *why)
+int compared_left_out(struct compared *x, const struct compared_table *t, struct buf *why,
+                      struct err *err)
 {
     int rc = 0;
     const struct reference *r =
         t->plan->guarded ? references_missing(&x->references, t->plan, t->rows->values, &rc) : NULL;
 
-    if (!r)
-        return rc;
-    if (why) {
+    if (rc == -ENOMEM)
+        return err_set(err, rc, "out of memory");
+    if (rc < 0)
+        return err_set(err, rc, "the rows that table \"%s\" refers to cannot be looked up: %s",
+                       t->name, sqlite3_errmsg(x->source->db));
+    if (r && why) {
         reference_describe(r, t->rows->values, why);
         buf_printf(why, ": table \"%s\" has no such row", r->parent_name);
     }
-    return 1;
+    return r != NULL;
 }
 
 /* Is the row at hand the one with this key? SQLITE_DONE: it has another, or none. */

@@ -52,8 +52,9 @@ int compared_row(struct compared *x, struct compared_table *t, const struct buf 
                  const json_t *item, const struct buf *row);
 
 /* Is the row at hand of `t` left out, for want of a row that it refers to (orphans = skip or
- * dead-letter)? 1, with that said in `why` (may be NULL); 0; -EIO or -ENOMEM. */
-int compared_left_out(struct compared *x, const struct compared_table *t, struct buf *why);
+ * dead-letter)? 1, with that said in `why` (may be NULL); 0; -EIO or -ENOMEM with a sentence. */
+int compared_left_out(struct compared *x, const struct compared_table *t, struct buf *why,
+                      struct err *err);
 
 /* The key of the item that a row has, of which this is the key or that of a chunk
  * (mapping/oversize.h): `key` itself, or `head`, which is set then. NULL: no memory. */

@@ -167,14 +167,12 @@ static int note_left_out(struct compared *x, struct compared_table *t, struct di
 {
     _cleanup_buf_ struct buf why = {0};
     struct item_fault fault = {.code = t->plan->skips ? "orphan_skipped" : "orphan"};
-    int rc = compared_left_out(x, t, &why);
+    int rc = compared_left_out(x, t, &why, err);
 
-    if (rc == -ENOMEM || !buf_ok(&why))
+    if (rc <= 0)
+        return rc;
+    if (!buf_ok(&why))
         return err_set(err, -ENOMEM, "out of memory");
-    if (rc < 0)
-        return compared_failed(x, SQLITE_IOERR, "looking up references", err);
-    if (rc == 0)
-        return 0;
     json_decref(d->should);
     d->should = NULL;
     snprintf(fault.text, sizeof fault.text, "%s", why.data);

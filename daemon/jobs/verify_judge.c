@@ -248,12 +248,10 @@ static int judge_row(struct verify *v, struct finding *f, const struct buf *key,
         return 0;
     }
     /* One that is left out keeps the item that it has, as it was sent last. */
-    int left_out = rc == 0 ? compared_left_out(&v->compared, t, NULL) : 0;
-    if (left_out == -ENOMEM)
-        return err_set(v->err, -ENOMEM, "out of memory");
+    int left_out = rc == 0 ? compared_left_out(&v->compared, t, NULL, v->err) : 0;
     if (left_out < 0)
-        return compared_failed(&v->compared, SQLITE_IOERR, "looking up references", v->err);
-    if (rc < 0 || left_out > 0)
+        return left_out;
+    if (rc < 0 || left_out)
         f->what = DEAD;
     else if (f->item && compared_same(f->item, f->should))
         f->what = SAME;
