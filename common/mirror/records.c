@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/orphans.h"
 #include "mirror/suspects.h"
 
 static void record_free(struct record *r)
@@ -242,6 +243,9 @@ static int rewrite(struct mirror *m)
              loader_remember(m, t) < 0))
             return -EIO;
     }
+    /* Which rows had come to be due is in no record where all of them had. */
+    if (orphans_pending(m) && store_row_came(m->store, 0, NULL, 0) < 0)
+        return -EIO;
     list_for_each(pos, after, &m->records)
     {
         int rc = write_record(m, container_of(pos, struct record, link));
