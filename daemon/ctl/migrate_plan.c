@@ -146,7 +146,7 @@ static void put_orphan(struct page *page, const struct migrate *m, const struct 
         if (r->left_out)
             buf_puts(&text, p->skips ? " (left out)" : " (dead letters)");
         else if (r->unheeded)
-            buf_printf(&text, " (sent: %s)", r->unheeded);
+            buf_printf(&text, " (not heeded: %s)", r->unheeded);
     }
     buf_lit(&page->out, "  ");
     page_wrap(page, 2, 4, text.data ? text.data : "");

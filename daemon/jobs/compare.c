@@ -57,6 +57,20 @@ static int open_journal(struct compared *x, struct err *err)
     return result;
 }
 
+/* Where that decides which rows have items. */
+static int read_references(struct compared *x, struct err *err)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < x->plans.count; i++)
+        any |= x->plans.plans[i] && x->plans.plans[i]->guarded;
+    int rc = any ? references_read(x->source, x->plans.catalog,
+                                   (const struct table_plan *const *)x->plans.plans, x->plans.count,
+                                   &x->references)
+                 : SQLITE_OK;
+    return rc == SQLITE_OK ? 0 : compared_failed(x, rc, "reading the foreign keys", err);
+}
+
 int compared_open(const struct config *c, struct compared *out, struct err *err)
 {
     *out = (struct compared){0};
@@ -66,13 +80,9 @@ int compared_open(const struct config *c, struct compared *out, struct err *err)
     if (rc != SQLITE_OK)
         return compared_failed(out, rc, "reading the schema", err);
     rc = plan_list_make(c, &out->plans, err);
-    if (rc < 0)
+    if (rc < 0 || (rc = read_references(out, err)) < 0)
         return rc;
-    int sq = references_read(out->source, out->plans.catalog,
-                             (const struct table_plan *const *)out->plans.plans, out->plans.count,
-                             &out->references);
-    return sq != SQLITE_OK ? compared_failed(out, sq, "reading the foreign keys", err)
-                           : open_journal(out, err);
+    return open_journal(out, err);
 }
 
 void compared_close(struct compared *x)

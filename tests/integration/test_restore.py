@@ -190,6 +190,25 @@ def test_a_drill_compares_with_the_live_database(kept):
 
 
 @pytest.mark.engine
+def test_a_drill_knows_of_rows_that_are_left_out(mirror):
+    """An orphan is no item that went missing; with the row that it names it comes back, too."""
+    mirror.configure({"source": {"orphans": "skip"}})
+    mirror.sql(*SCHEMA)
+    fill(mirror, count=30)
+    mirror.sql("INSERT INTO messages VALUES('lost', 1, 1, 'late', 4711)")
+    mirror.start().wait()
+    is_kept(mirror)
+    done = mirror.ctl("--json", "restore", "--drill")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)["compared"]
+    assert (found["missing"], found["different"], found["dead_letters"]) == (0, 0, 1)
+    assert mirror.ctl("verify").returncode == 0
+    mirror.sql("INSERT INTO users(id, name) VALUES(4711, 'late')")
+    mirror.wait()
+    assert mirror.ctl("restore", "--drill").returncode == 0
+
+
+@pytest.mark.engine
 def test_killed_at_fifty_moments_it_goes_on(mirror, tmp_path):
     mirror.sql(*SCHEMA)
     mirror.many(
