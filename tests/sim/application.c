@@ -120,7 +120,8 @@ static char *new_key(struct world *w, unsigned t, unsigned k)
     case GRID:
         return sqlite3_mprintf("%u,'b%u','c#%u'", k % 3, k % 2, k);
     case MSGS:
-        return sqlite3_mprintf("%u,'u%u',%u", k + 1, sim_pick(w, 3), sim_pick(w, 3));
+        return sqlite3_mprintf("%u,'u%u',%u", k + 1, sim_pick(w, 3),
+                               sim_pick(w, w->orphans ? w->keys + 2 : 3));
     case SEATS:
         return sqlite3_mprintf("%u,'p%u'", k + 1, sim_pick(w, w->keys));
     case DESKS:
