@@ -414,6 +414,7 @@ int restore_compare(struct connection *x, const struct rebuild *r, const char *r
     if (rc == 0)
         *out = result(&c);
     references_close(&c.references);
+    source_forget_questions(&made); /* else it is not closed */
     sqlite3_close(made.db);
     source_close(source);
     buf_free(&c.json);
