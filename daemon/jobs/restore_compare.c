@@ -374,9 +374,11 @@ static int read_references(struct comparison *c, struct source *live, const stru
     const struct table_plan **plans = calloc(n + 1, sizeof *plans);
     struct catalog *catalog = NULL;
     bool any = false;
-    int rc = plans ? 0 : err_set(c->err, -ENOMEM, "out of memory");
+    int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < n; i++) {
+    if (!plans)
+        return err_set(c->err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
         plans[i] = rebuild_table(r, i)->plan;
         any |= plans[i] && plans[i]->guarded;
     }
