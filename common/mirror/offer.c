@@ -8,7 +8,7 @@
 #include "mirror/internal.h"
 
 /* What is asked about: the entry's row and key, and where it was read. The remote key is in m->key,
- * as JSON in m->json; the row key in m->row_key. */
+ * and as JSON in m->json where it may come to a delete; the row key in m->row_key. */
 struct offer {
     struct mirror *m;
     usec now;
@@ -480,9 +480,9 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
     barrier_read(m);
     buf_clear(&m->key);
     buf_clear(&m->json);
-    int entry_rc = item_key(t->plan, entry, &m->key, &m->json, &entry_fault);
-    /* A row that was met in paging is its own entry. */
+    /* A row that was met in paging is its own entry, and nothing but a put comes of it. */
     bool itself = found == SQLITE_ROW && entry == t->rows->values;
+    int entry_rc = item_key(t->plan, entry, &m->key, itself ? NULL : &m->json, &entry_fault);
     int rc = there && !itself ? found_key(&o, found, entry, &now_at, &same_row, &fault) : 0;
     if (itself) {
         same_row = true;
