@@ -8,7 +8,7 @@
 #include "mirror/internal.h"
 
 /* What is asked about: the entry's row and key, and where it was read. The remote key is in m->key,
- * and as JSON in m->json where it may come to a delete; the row key in m->row_key. */
+ * and as JSON in m->json where it is left; the row key in m->row_key. */
 struct offer {
     struct mirror *m;
     usec now;
@@ -480,9 +480,9 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
     barrier_read(m);
     buf_clear(&m->key);
     buf_clear(&m->json);
-    /* A row that was met in paging is its own entry, and nothing but a put comes of it. */
+    /* A row that was met in paging is its own entry. */
     bool itself = found == SQLITE_ROW && entry == t->rows->values;
-    int entry_rc = item_key(t->plan, entry, &m->key, itself ? NULL : &m->json, &entry_fault);
+    int entry_rc = item_key(t->plan, entry, &m->key, NULL, &entry_fault);
     int rc = there && !itself ? found_key(&o, found, entry, &now_at, &same_row, &fault) : 0;
     if (itself) {
         same_row = true;
@@ -506,6 +506,9 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
          */
         if (there && !mapped && same_row && (rc = outcome(&o, &fault, false)) < 0)
             return rc;
+        buf_clear(&now_at);
+        if (item_key(t->plan, entry, &now_at, &m->json, &entry_fault) < 0)
+            return -ENOMEM; /* it was a key a moment ago */
         return leave(&o, there && same_row);
     }
     /* No item can ever have had the entry's key. */
