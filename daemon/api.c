@@ -164,13 +164,25 @@ static const char *hopeless(struct daemon *d, const struct mirror_view *v)
     return NULL;
 }
 
+/* One that has just come, or came when nothing was attached, waits for what is committed by now. */
+static bool somebody_new(const struct daemon *d)
+{
+    for (const struct list *l = d->waiters.next; l != &d->waiters; l = l->next)
+        if (container_of(l, const struct waiter, link)->seq < 0)
+            return true;
+    return false;
+}
+
 void api_turn(struct daemon *d, usec now)
 {
     struct mirror_view v;
 
     if (list_empty(&d->waiters))
         return;
-    mirror_view(d->mirror, now, &v);
+    if (somebody_new(d))
+        mirror_view(d->mirror, now, &v);
+    else
+        mirror_view_orders(d->mirror, &v);
     const char *reason = hopeless(d, &v);
     list_for_each(pos, after, &d->waiters)
     {

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 
 #include <curl/curl.h>
+#include <sqlite3.h>
 
 #include "daemon.h"
 #include "jobs/local.h"
@@ -127,6 +128,8 @@ static int run(struct daemon *d)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a full disk, which is said and waited out */
     notify_setup();
+    /* Nobody asks SQLite how much memory it uses, and counting takes a lock at every allocation. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
         config_free(d->config);
         return fail(&(struct err){"libcurl cannot be initialised"}, EXIT_UNREACHABLE);

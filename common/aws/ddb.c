@@ -19,6 +19,7 @@ struct ddb {
     usec timeout;
     int64_t offset;       /* seconds */
     usec dated, dated_at; /* the last Date header, and when it came (monotonic); 0: none yet */
+    char date[40];        /* that header: many replies come within a second */
 };
 
 struct ddb_call {
@@ -106,10 +107,13 @@ usec ddb_service_time(const struct ddb *d, bool latest)
 /* Date says whole seconds, so that differences of a second or two are noise. */
 static void learn_clock(struct ddb *d, const char *date)
 {
-    int64_t then;
+    int64_t then = d->dated / USEC_PER_SEC;
 
-    if (http_date_parse(date, &then) < 0)
-        return;
+    if (strcmp(date, d->date) != 0 || !d->dated_at) {
+        if (http_date_parse(date, &then) < 0)
+            return;
+        snprintf(d->date, sizeof d->date, "%s", date);
+    }
     d->dated = (usec)then * USEC_PER_SEC;
     d->dated_at = clock_monotonic();
     int64_t offset = d->dated / USEC_PER_SEC - clock_wall() / USEC_PER_SEC;

@@ -41,7 +41,7 @@ void buf_wipe(struct buf *b)
     buf_free(b);
 }
 
-void buf_append(struct buf *b, const void *bytes, size_t n)
+void buf_append_grown(struct buf *b, const void *bytes, size_t n)
 {
     if (!buf_reserve(b, n))
         return;

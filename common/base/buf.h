@@ -27,7 +27,6 @@ void buf_free(struct buf *b);
 /* The same for secrets: the bytes are wiped first. Reserve room beforehand, for growing may leave a
  * copy behind. */
 void buf_wipe(struct buf *b);
-void buf_append(struct buf *b, const void *bytes, size_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_append_u64(struct buf *b, uint64_t v);
 void buf_append_i64(struct buf *b, int64_t v);
@@ -35,6 +34,22 @@ void buf_append_i64(struct buf *b, int64_t v);
 static inline bool buf_ok(const struct buf *b)
 {
     return !b->failed;
+}
+
+/* What does not fit, or cannot be had. */
+void buf_append_grown(struct buf *b, const void *bytes, size_t n);
+
+/* Inline for the many short pieces that an item is made of. */
+static inline void buf_append(struct buf *b, const void *bytes, size_t n)
+{
+    if (b->failed || n >= b->cap - b->len) {
+        buf_append_grown(b, bytes, n);
+        return;
+    }
+    if (n)
+        memcpy(b->data + b->len, bytes, n);
+    b->len += n;
+    b->data[b->len] = '\0';
 }
 
 static inline void buf_clear(struct buf *b)

@@ -42,6 +42,18 @@ static inline void list_remove(struct list *node)
     list_init(node);
 }
 
+/* All of `from` to the end of `l`; `from` is empty then. */
+static inline void list_append(struct list *l, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = l->prev;
+    l->prev->next = from->next;
+    from->prev->next = l;
+    l->prev = from->prev;
+    list_init(from);
+}
+
 #define list_first(l, type, member) container_of((l)->next, type, member)
 
 /* Safe against removal of `pos` itself. */

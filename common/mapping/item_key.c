@@ -206,7 +206,9 @@ static void append_key_json(struct buf *json, const struct key_attribute *a, con
                             size_t n)
 {
     json_append_string(json, a->name, strlen(a->name));
-    buf_printf(json, ":{\"%c\":", (char)a->type);
+    buf_lit(json, ":{\"");
+    buf_putc(json, (char)a->type);
+    buf_lit(json, "\":");
     if (a->type == ATTR_S) {
         json_append_string(json, bytes, n);
     } else {

@@ -360,6 +360,9 @@ int mirror_schema_dump(struct mirror *m, struct buf *json, char version[SCHEMA_D
 
 /* Takes a fresh look at the journal. */
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out);
+/* Of that only what has been ordered and what is going on: attached, detached, handed_over,
+ * uninstalled, paused, loading, held. Without a look at the files: for every turn of the loop. */
+void mirror_view_orders(const struct mirror *m, struct mirror_view *out);
 size_t mirror_table_count(const struct mirror *m);
 void mirror_table(const struct mirror *m, size_t i, struct mirror_table_view *out);
 /* How that table is mapped; NULL where it is not. */

@@ -10,7 +10,7 @@
 #include "mirror/orphans.h"
 
 /* What is asked about: the entry's row and key, and where it was read. The remote key is in m->key,
- * as JSON in m->json; the row key in m->row_key. */
+ * and as JSON in m->json where it is left; the row key in m->row_key. */
 struct offer {
     struct mirror *m;
     usec now;
@@ -510,9 +510,9 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
         return -ENOMEM;
     buf_clear(&m->key);
     buf_clear(&m->json);
-    int entry_rc = item_key(t->plan, entry, &m->key, &m->json, &entry_fault);
     /* A row that was met in paging is its own entry. */
     bool itself = found == SQLITE_ROW && entry == t->rows->values;
+    int entry_rc = item_key(t->plan, entry, &m->key, NULL, &entry_fault);
     int rc = there && !itself ? found_key(&o, found, entry, &now_at, &same_row, &fault) : 0;
     if (itself) {
         same_row = true;
@@ -536,6 +536,9 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
          */
         if (there && !mapped && same_row && (rc = outcome(&o, &fault, false)) < 0)
             return rc;
+        buf_clear(&now_at);
+        if (item_key(t->plan, entry, &now_at, &m->json, &entry_fault) < 0)
+            return -ENOMEM; /* it was a key a moment ago */
         return leave(&o, there && same_row);
     }
     /* No item can ever have had the entry's key. */

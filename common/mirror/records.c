@@ -294,11 +294,7 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
         mirror_note(m, LOG_EV_INFO, "state_writable", "state file %s can be written again",
                     store_path(m->store));
     }
-    while (!list_empty(&m->records)) {
-        struct list *first = m->records.next;
-        list_remove(first);
-        list_push_back(&m->syncing, first);
-    }
+    list_append(&m->syncing, &m->records);
     m->record_count = 0;
     m->first_record = USEC_NEVER;
     m->flushes_begun++;

@@ -160,16 +160,32 @@ static void view_motion(struct mirror *m, struct mirror_view *v)
     to[MOTION_KEEP].count = (uint64_t)v->journal_low;
 }
 
+void mirror_view_orders(const struct mirror *m, struct mirror_view *out)
+{
+    *out = (struct mirror_view){.attached = m->attached && m->problem == SOURCE_OK,
+                                .detached = m->detached,
+                                .handed_over = m->handed_over,
+                                .uninstalled = m->uninstalled,
+                                .paused = m->paused,
+                                .loading = loader_pending(m) || orphans_pending(m),
+                                .held = m->held,
+                                .held_text = m->held_text.text};
+}
+
 void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
 {
     if (m->attached && !m->source && !rest_undisturbed(m))
         rest_wake(m);
-    struct mirror_view v = {.attached = m->attached && m->problem == SOURCE_OK,
-                            .detached = m->detached,
-                            .handed_over = m->handed_over,
-                            .uninstalled = m->uninstalled,
-                            .paused = m->paused,
-                            .loading = loader_pending(m) || orphans_pending(m),
+    struct mirror_view orders;
+    mirror_view_orders(m, &orders);
+    struct mirror_view v = {.attached = orders.attached,
+                            .detached = orders.detached,
+                            .handed_over = orders.handed_over,
+                            .uninstalled = orders.uninstalled,
+                            .paused = orders.paused,
+                            .loading = orders.loading,
+                            .held = orders.held,
+                            .held_text = orders.held_text,
                             .state_broken = m->state_broken,
                             .state_error = m->state_error.text,
                             .dead_letters = letters_of(m, 0),
@@ -187,9 +203,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .journal_mode = m->source ? m->source->journal_mode : m->journal_mode,
                             .wakeups = m->wakeups,
                             .ack_refused = m->ack_refused,
-                            .connected = m->source != NULL,
-                            .held = m->held,
-                            .held_text = m->held_text.text};
+                            .connected = m->source != NULL};
     struct stamp s;
 
     stamp_take(m->config->database, m->wal_path, &s);

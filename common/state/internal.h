@@ -22,6 +22,7 @@ enum store_statement {
     ST_TABLE_PROGRESS,
     ST_DIGEST_GET,
     ST_DIGEST_PUT,
+    ST_DIGEST_ANY,
     ST_DIGEST_DELETE,
     ST_DIGEST_CLEAR,
     ST_DIGEST_CLEAR_BUT,
@@ -64,10 +65,18 @@ struct store {
     bool dirty; /* a transaction is open */
     int64_t dead_letters, suspects;
     int64_t skipped; /* -1: to be counted */
+    struct top *tops; /* by target: top.c */
+    size_t top_count;
     char error[200]; /* what SQLite said when a write failed last */
     sqlite3_stmt *statements[ST_COUNT];
 };
 
+/* top.c. Is the key above every one of the target that may have a digest? Then it has none. false
+ * where that is not known. */
+bool top_above(struct store *s, uint32_t target, const void *key, size_t n);
+/* A digest is being put there: to be told before. */
+void top_raise(struct store *s, uint32_t target, const void *key, size_t n);
+void top_free(struct store *s);
 /* The prepared statement, reset. NULL: store_error() says why. */
 sqlite3_stmt *store_statement(struct store *s, enum store_statement which);
 /* Open the transaction if none is, step a statement that returns no row, reset it. */

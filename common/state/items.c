@@ -23,10 +23,10 @@ static bool same_blob(sqlite3_stmt *stmt, int column, const void *blob, size_t n
 bool store_digest_get(struct store *s, uint32_t target, const void *key, size_t n,
                       uint8_t digest[STORE_DIGEST_SIZE], uint32_t *table)
 {
-    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_GET);
+    sqlite3_stmt *stmt;
     bool found = false;
 
-    if (!stmt)
+    if (top_above(s, target, key, n) || !(stmt = store_statement(s, ST_DIGEST_GET)))
         return false;
     bind_key(stmt, target, key, n);
     if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_bytes(stmt, 0) == STORE_DIGEST_SIZE) {
@@ -42,10 +42,10 @@ enum digest_match store_digest_match(struct store *s, uint32_t target, const voi
                                      const uint8_t digest[STORE_DIGEST_SIZE], uint32_t table,
                                      const void *row_key, size_t row_key_len)
 {
-    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_GET);
+    sqlite3_stmt *stmt;
     enum digest_match match = DIGEST_OTHER;
 
-    if (!stmt)
+    if (top_above(s, target, key, n) || !(stmt = store_statement(s, ST_DIGEST_GET)))
         return DIGEST_OTHER;
     bind_key(stmt, target, key, n);
     if (sqlite3_step(stmt) == SQLITE_ROW && same_blob(stmt, 0, digest, STORE_DIGEST_SIZE))
@@ -83,6 +83,7 @@ static int suspect(struct store *s, enum store_statement which, uint32_t target,
 
     if (!stmt)
         return -EIO;
+    top_raise(s, target, key, n);
     bind_key(stmt, target, key, n);
     sqlite3_bind_int64(stmt, 3, table);
     if (row_key)
@@ -110,6 +111,7 @@ int store_digest_put(struct store *s, uint32_t target, const void *key, size_t n
 
     if (!stmt)
         return -EIO;
+    top_raise(s, target, key, n);
     bind_key(stmt, target, key, n);
     store_bind_blob(stmt, 3, digest, STORE_DIGEST_SIZE);
     sqlite3_bind_int64(stmt, 4, table);

@@ -73,6 +73,7 @@ static const char *const sql[ST_COUNT] = {
                           "WHERE id=?1",
     [ST_DIGEST_GET] = "SELECT d, t, o FROM digest WHERE g=?1 AND k=?2",
     [ST_DIGEST_PUT] = "REPLACE INTO digest(g, k, d, t, o) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [ST_DIGEST_ANY] = "SELECT 1 FROM digest WHERE g=?1 LIMIT 1",
     [ST_DIGEST_DELETE] = "DELETE FROM digest WHERE g=?1 AND k=?2",
     [ST_DIGEST_DOUBT] = "UPDATE digest SET d=zeroblob(16) WHERE t=?1",
     [ST_DIGEST_CLEAR] = "DELETE FROM digest WHERE g=?1",
@@ -402,6 +403,7 @@ void store_close(struct store *s)
         return;
     for (int i = 0; i < ST_COUNT; i++)
         sqlite3_finalize(s->statements[i]);
+    top_free(s);
     if (s->db && s->dirty)
         exec(s, "COMMIT");
     sqlite3_close_v2(s->db);

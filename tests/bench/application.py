@@ -2,8 +2,9 @@
 running, against the same on a database that was never attached.
 
 A third database has the triggers but no daemon, which tells what the triggers cost from what the
-daemon's company costs. WAL, synchronous=NORMAL; the three take turns, in another order each round;
-ratios are medians of the ratios within a round.
+daemon's company costs. In WAL and rollback mode, synchronous=NORMAL and FULL, with 1, 100 and 10,000
+rows a transaction. The three take turns, in another order each round; ratios are medians of the ratios
+within a round.
 
 The three must not meet: each has its own directory, and a daemon that wakes while another database is
 being written spoils the bench, which then says so. Each database is held open throughout, as a
@@ -17,23 +18,26 @@ import statistics
 from report import result
 from rig import BenchError, Rig, context_switches, percentile
 
-ROUNDS = 15
-KINDS = {"single": (2000, 1), "hundred": (100, 100)}  # transactions, rows in each
-WORDS = {"single": "one-row transactions", "hundred": "100-row transactions"}
+ROUNDS = 6
+KINDS = {"single": (400, 1), "hundred": (40, 100), "myriad": (3, 10_000)}  # transactions, rows in each
+WORDS = {"single": "1 row a transaction", "hundred": "100 rows", "myriad": "10,000 rows"}
+MODES = {"wal": "WAL", "delete": "rollback"}
+LEVELS = ("NORMAL", "FULL")
 ARMS = ("never", "triggers", "mirrored")
 STRAY_WAKEUPS = 50  # of the daemon, while it should know of nothing
 
 
-def one_arm(rig, database, kind, first):
+def one_arm(rig, database, kind, level, first):
     transactions, rows = KINDS[kind]
-    timings, busy = rig.write(database, first=first, transactions=transactions, rows=rows)
+    timings, busy = rig.write(
+        database, first=first, transactions=transactions, rows=rows, synchronous=level)
     took = [(done - began) / 1e3 for _, began, done in timings]
     return {"p50": statistics.median(took), "p99": percentile(took, 99), "busy": busy}
 
 
-def one_turn(rig, databases, daemon, arm, kind, first):
+def one_turn(rig, databases, daemon, arm, kind, level, first):
     before = context_switches(daemon.pid)
-    found = one_arm(rig, databases[arm], kind, first)
+    found = one_arm(rig, databases[arm], kind, level, first)
     woken = context_switches(daemon.pid) - before
     if arm == "mirrored":
         daemon.wait()
@@ -44,10 +48,10 @@ def one_turn(rig, databases, daemon, arm, kind, first):
     return found
 
 
-def measure(rig, sink):
+def measure(rig, sink, mode, level):
     """What each round found: [arm][kind]."""
-    databases = {arm: rig.database(arm, rows=1000) for arm in ARMS}
-    rig.daemon(databases["triggers"], sink, "triggers").wait().stop()
+    databases = {arm: rig.database(arm, rows=1000, mode=mode) for arm in ARMS}
+    rig.daemon(databases["triggers"], rig.sink(), "triggers").wait().stop()
     daemon = rig.daemon(databases["mirrored"], sink, "mirrored").wait()
     rounds, first = [], 1_000_000
     with contextlib.ExitStack() as held:
@@ -59,16 +63,15 @@ def measure(rig, sink):
             found = {arm: {} for arm in ARMS}
             for kind, (transactions, rows) in KINDS.items():
                 for arm in order:
-                    found[arm][kind] = one_turn(rig, databases, daemon, arm, kind, first)
+                    found[arm][kind] = one_turn(
+                        rig, databases, daemon, arm, kind, level, first)
                 first += transactions * rows
             rounds.append(found)
     daemon.stop()
     return rounds
 
 
-def run(programs):
-    with Rig(programs) as rig:
-        rounds = measure(rig, rig.sink())
+def of_mode(mode, level, rounds):
     results = []
     for kind, words in WORDS.items():
         def times(arm, key, kind=kind):
@@ -77,13 +80,21 @@ def run(programs):
         def ratios(arm, key):
             return [with_us / without for with_us, without in zip(times(arm, key), times("never", key))]
 
-        note = "medians %.1f us against %.1f; triggers alone %.2f times; locks met: %d in %d" % (
+        name = "application.%s.%s.%s" % (mode, level.lower(), kind)
+        note = "medians %.1f us against %.1f; p99 %.2f times; triggers alone %.2f times; locks met: %d in %d" % (
             statistics.median(times("mirrored", "p50")), statistics.median(times("never", "p50")),
-            statistics.median(ratios("triggers", "p50")), sum(times("mirrored", "busy")),
-            ROUNDS * KINDS[kind][0])
+            statistics.median(ratios("mirrored", "p99")), statistics.median(ratios("triggers", "p50")),
+            sum(times("mirrored", "busy")), ROUNDS * KINDS[kind][0])
         results.append(result(
-            "application.%s.ratio_p50" % kind, words + ", median",
+            name + ".ratio_p50", "application, %s %s, %s" % (MODES[mode], level, words),
             ratios("mirrored", "p50"), "times", note=note))
-        results.append(result(
-            "application.%s.ratio_p99" % kind, words + ", p99", ratios("mirrored", "p99"), "times"))
+    return results
+
+
+def run(programs):
+    results = []
+    for mode in MODES:
+        for level in LEVELS:
+            with Rig(programs) as rig:
+                results += of_mode(mode, level, measure(rig, rig.sink(), mode, level))
     return results

@@ -1,9 +1,9 @@
 """Drain: the daemon was away while the application went on; how fast it works the journal off.
 
 From the start of syncd to the moment `syncctl wait` returns, over the changes in the journal, for
-backlogs of several sizes over the same keys, each key changed several times in random order. What a
-change costs must not depend on how many there are, nor may memory. $BENCH_BACKLOGS names other
-sizes (10000000 takes some minutes).
+backlogs of several sizes over the same keys, each key changed several times in random order; over
+HTTPS. What a change costs must not depend on how many there are, nor may memory. What a start without
+any costs is taken off. $BENCH_BACKLOGS names other sizes (with 10000000 it takes some minutes more).
 """
 
 import contextlib
@@ -13,11 +13,12 @@ import sqlite3
 import time
 
 from report import result
-from rig import BenchError, Rig, cpu_seconds, median_of, memory_mb
+from rig import BenchError, Rig, median_of, memory_mb, running_seconds
 
 KEYS = 200_000
-BACKLOGS = [int(n) for n in os.environ.get("BENCH_BACKLOGS", "50000 200000 1000000").split()]
+BACKLOGS = [int(n) for n in os.environ.get("BENCH_BACKLOGS", "10000 100000 1000000").split()]
 ROUNDS = 3
+SAME_PERCENT = 5
 IN_TRANSACTION = 1000
 PEAK_MB = 64
 
@@ -41,12 +42,21 @@ def change(database, rng, changes, stamp):
         raise BenchError("the journal holds %d entries, not %d" % (entries, changes))
 
 
+def start_alone(rig, database, sink):
+    """Seconds of processor time that a start without anything to do takes."""
+    daemon = rig.daemon(database, sink).wait()
+    cpu = running_seconds(daemon.pid)
+    daemon.stop()
+    return cpu
+
+
 def one_round(rig, database, sink, rng, changes, stamp):
+    alone = start_alone(rig, database, sink)
     change(database, rng, changes, stamp)
     before, began = sink.stats(), time.monotonic()
     daemon = rig.daemon(database, sink).wait(bound=120 + changes // 10_000)
     took = time.monotonic() - began
-    cpu, peak, after = cpu_seconds(daemon.pid), memory_mb(daemon.pid, "VmHWM"), sink.stats()
+    cpu, peak, after = running_seconds(daemon.pid) - alone, memory_mb(daemon.pid, "VmHWM"), sink.stats()
     if after["items"] - before["items"] < min(changes, KEYS):
         raise BenchError("fewer items were sent than keys changed")
     daemon.stop()
@@ -69,15 +79,23 @@ def of_backlog(changes, rounds):
 
 def run(programs):
     rng = random.Random(1)
-    results = []
+    found = {}
     with Rig(programs) as rig:
-        database, sink = rig.database("drain", KEYS), rig.sink()
+        database, sink = rig.database("drain", KEYS), rig.sink(https=True)
         rig.daemon(database, sink).wait().stop()
         stamp = 0
-        for changes in BACKLOGS:
-            rounds = []
-            for _ in range(ROUNDS if changes <= 1_000_000 else 1):
+        for turn in range(ROUNDS):
+            for changes in BACKLOGS:
+                if turn and changes > 1_000_000:
+                    continue
                 stamp += 10**12
-                rounds.append(one_round(rig, database, sink, rng, changes, stamp))
-            results += of_backlog(changes, rounds)
+                found.setdefault(changes, []).append(
+                    one_round(rig, database, sink, rng, changes, stamp))
+    results = [one for changes, rounds in found.items() for one in of_backlog(changes, rounds)]
+    least = min(found)
+    for changes in sorted(found)[1:]:
+        more = [100 * (a["cpu_us"] / b["cpu_us"] - 1) for a, b in zip(found[changes], found[least])]
+        results.append(result(
+            "drain.%d.more_percent" % changes, "a change of %s costs more than of %s by" % (
+                "{:,}".format(changes), "{:,}".format(least)), more, "%", at_most=SAME_PERCENT))
     return results

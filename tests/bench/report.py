@@ -61,5 +61,6 @@ def table(results):
     return "\n".join(lines)
 
 
-def as_json(machine, results, failed):
-    return json.dumps({"machine": machine, "results": results, "failed": failed}, indent=2)
+def as_json(machine, results, failed, goals):
+    return json.dumps(
+        {"machine": machine, "results": results, "failed": failed, "goals": goals}, indent=2)

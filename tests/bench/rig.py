@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import ssl
 import statistics
 import subprocess
 import tempfile
@@ -49,7 +50,7 @@ def eventually(condition, what, bound=BOUND, pause=0.005):
 def percentile(values, percent):
     """The value that `percent` of them do not pass (nearest rank)."""
     ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+    return ordered[max(0, int(-(-len(ordered) * percent // 100)) - 1)]
 
 
 def median_of(rounds):
@@ -80,12 +81,12 @@ def running_seconds(pid):
 
 
 def context_switches(pid):
-    """Voluntary and involuntary, of the threads it has now."""
+    """Voluntary ones, of the threads it has now: each time one went to sleep, to be woken again."""
     return sum(
         int(line.split()[1])
         for text in _threads(pid, "status")
         for line in text.splitlines()
-        if line.startswith(("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"))
+        if line.startswith("voluntary_ctxt_switches")
     )
 
 
@@ -102,18 +103,20 @@ def memory_mb(pid, field):
 
 
 class Sink:
-    """A running sink; see sink.c."""
+    """A running sink; see sink/sink.c."""
 
-    def __init__(self, process):
+    def __init__(self, process, certificate=None):
         self.process = process
+        self.certificate = certificate
         line = process.stdout.readline().strip()
         if not line:
             raise BenchError("the sink did not start")
         self.port = int(line)
-        self.url = "http://127.0.0.1:%d" % self.port
+        self.url = "%s://127.0.0.1:%d" % ("https" if certificate else "http", self.port)
+        self.trust = ssl.create_default_context(cafile=certificate) if certificate else None
 
     def get(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=BOUND) as reply:
+        with urllib.request.urlopen(self.url + path, timeout=BOUND, context=self.trust) as reply:
             return json.load(reply)
 
     def stats(self):
@@ -236,36 +239,43 @@ class Rig(contextlib.AbstractContextManager):
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.path(name))
 
-    def sink(self, *options):
+    def sink(self, *options, https=False, key="id:N"):
+        certificate = None
+        if https:
+            certificate = self.path("sink-%d.pem" % len(self.processes))
+            options += ("--tls", certificate)
         process = subprocess.Popen(
-            [self.programs["sink"], "--key", "id:N", *options],
+            [self.programs["sink"], "--key", key, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
         )
         self.processes.append(process)
-        return Sink(process)
+        return Sink(process, certificate)
 
     def end(self, sink):
         sink.process.terminate()
         sink.process.wait()
 
-    def write_config(self, name, database, sink):
-        """A configuration with syncd's defaults: its path."""
+    def write_config(self, name, database, sink, **dynamodb):
+        """A configuration with syncd's defaults, but for these settings of [dynamodb]: its path."""
         config = self.path(name + ".conf")
+        if sink.certificate:
+            dynamodb["ca_file"] = sink.certificate
         with open(config, "w", encoding="utf-8") as out:
             out.write(
                 "[source]\ndatabase = %s\n[dynamodb]\nregion = eu-test-1\nendpoint_url = %s\nkeep_schema = no\n"
-                "[state]\npath = %s\n[control]\nsocket = %s\n[log]\nformat = text\n"
-                % (database, sink.url, self.path(name + ".state"), self.path(name + ".sock"))
+                "%s[state]\npath = %s\n[control]\nsocket = %s\n[log]\nformat = text\n"
+                % (database, sink.url, "".join("%s = %s\n" % pair for pair in dynamodb.items()),
+                   self.path(name + ".state"), self.path(name + ".sock"))
             )
         return config
 
-    def daemon(self, database, sink, name="syncd"):
+    def daemon(self, database, sink, name="syncd", environment=None, **dynamodb):
         """Starts syncd with its defaults over a database. A second one of the same name takes up the
         first one's state."""
-        config = self.write_config(name, database, sink)
-        daemon = Daemon(config, self.path(name + ".log")).start(self.environment)
+        config = self.write_config(name, database, sink, **dynamodb)
+        daemon = Daemon(config, self.path(name + ".log")).start(dict(self.environment, **(environment or {})))
         self.processes.append(daemon.process)
         return daemon
 
@@ -286,11 +296,15 @@ class Rig(contextlib.AbstractContextManager):
             self.write(path, transactions=-(-rows // 1000), rows=min(rows, 1000))
         return path
 
+    def writing(self, database, **options):
+        """The command that runs the writer."""
+        arguments = ["--%s=%s" % pair for pair in options.items()]
+        return [self.programs["writer"], "--database", database, *arguments]
+
     def write(self, database, **options):
         """Runs the writer: ([(id, began, committed), ...] in ns, how often it met a lock)."""
-        arguments = ["--%s=%s" % pair for pair in options.items()]
         done = subprocess.run(
-            [self.programs["writer"], "--database", database, *arguments],
+            self.writing(database, **options),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -306,13 +320,18 @@ def build(directory):
     """Compiles the C programs into `directory`: name -> path."""
     compiler = os.environ.get("CC", "cc").split()
     buf = os.path.join(ROOT, "common", "base", "buf.c")
-    programs = {"sink": [buf, "-luv"], "writer": ["-lsqlite3"], "hammer": [buf],
-                "contender": ["-lsqlite3"], "worker": ["-lsqlite3"]}
-    for name, rest in programs.items():
+    sink = [os.path.join(HERE, "sink", part + ".c") for part in ("request", "answer", "tls")]
+    programs = {"sink/sink": [*sink, buf, "-luv", "-lssl", "-lcrypto", "-ljansson"],
+                "writer": ["-lsqlite3"], "hammer": [buf, "-lssl", "-lcrypto"],
+                "limit": [buf, "-lsqlite3", "-lcrypto"],
+                "contender": ["-lsqlite3"], "worker": ["-lsqlite3"],
+                "synctimes": ["-shared", "-fPIC"]}
+    for source, rest in list(programs.items()):
+        name = os.path.basename(source)
         out = os.path.join(directory, name)
         command = [*compiler, "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-I" + os.path.join(ROOT, "common")]
-        source = os.path.join(HERE, name + ".c")
-        if subprocess.run([*command, "-o", out, source, *rest], check=False).returncode != 0:
-            raise BenchError("tests/bench/%s.c could not be compiled (see above)" % name)
+        if subprocess.run([*command, "-o", out, os.path.join(HERE, source + ".c"), *rest],
+                          check=False).returncode != 0:
+            raise BenchError("tests/bench/%s.c could not be compiled (see above)" % source)
         programs[name] = out
     return programs

@@ -1,11 +1,12 @@
 /* The application of the benches: inserts rows into table "bench" and notes how long that took.
  *
  *   writer --database FILE [--first ID] [--transactions N] [--rows N] [--synchronous NORMAL|FULL]
- *          [--gap MIN:MAX]
+ *          [--gap MIN:MAX | --rate ROWS]
  *   writer --sqlite-version
  *
  * Each transaction inserts --rows rows, numbered on from --first. --gap waits that many
- * microseconds before each, evenly spread over the range, the same ones in every run. When all is
+ * microseconds before each, evenly spread over the range, the same ones in every run. --rate begins
+ * each so that it comes to that many rows a second, as far as the database keeps up. When all is
  * done it prints a line a transaction, "ID BEGAN COMMITTED" (its first row; CLOCK_MONOTONIC in
  * nanoseconds, before BEGIN and right after COMMIT returned), and last "busy N": how often another
  * process's lock was in the way. Nothing is printed or allocated while it measures. */
@@ -32,6 +33,7 @@ struct writer {
     int64_t first;
     size_t transactions, rows;
     uint64_t gap_min, gap_max; /* us */
+    uint64_t rate, started;    /* rows a second, 0: as fast as can be; ns */
     uint64_t random;
     sqlite3 *db;
     sqlite3_stmt *begin, *insert, *commit;
@@ -99,12 +101,22 @@ static int insert(struct writer *w, int64_t id)
     return step(w->insert);
 }
 
+static void keep_rate(const struct writer *w, size_t i)
+{
+    uint64_t due = w->started + i * w->rows * 1000000000 / w->rate, now = now_ns();
+
+    if (due > now)
+        wait_us((due - now) / 1000);
+}
+
 static int transaction(struct writer *w, size_t i)
 {
     int64_t id = w->first + (int64_t)(i * w->rows);
 
     if (w->gap_max)
         wait_us(gap(w));
+    else if (w->rate)
+        keep_rate(w, i);
     w->timings[i].began = now_ns();
     int rc = step(w->begin);
     for (size_t k = 0; rc == SQLITE_OK && k < w->rows; k++)
@@ -139,6 +151,7 @@ static int run(struct writer *w)
 {
     int rc = open_database(w);
 
+    w->started = now_ns();
     for (size_t i = 0; rc == SQLITE_OK && i < w->transactions; i++)
         rc = transaction(w, i);
     for (size_t i = 0; rc == SQLITE_OK && i < w->transactions; i++)
@@ -164,13 +177,11 @@ static bool read_gap(struct writer *w, const char *text)
 
 static bool options(struct writer *w, int argc, char **argv)
 {
-    static const struct option known[] = {{"database", required_argument, NULL, 'd'},
-                                          {"first", required_argument, NULL, 'f'},
-                                          {"transactions", required_argument, NULL, 't'},
-                                          {"rows", required_argument, NULL, 'r'},
-                                          {"synchronous", required_argument, NULL, 's'},
-                                          {"gap", required_argument, NULL, 'g'},
-                                          {0}};
+    static const struct option known[] = {
+        {"database", required_argument, NULL, 'd'},     {"first", required_argument, NULL, 'f'},
+        {"transactions", required_argument, NULL, 't'}, {"rows", required_argument, NULL, 'r'},
+        {"synchronous", required_argument, NULL, 's'},  {"gap", required_argument, NULL, 'g'},
+        {"rate", required_argument, NULL, 'e'},         {0}};
     bool good = true;
     int o;
 
@@ -185,6 +196,8 @@ static bool options(struct writer *w, int argc, char **argv)
             w->rows = strtoul(optarg, NULL, 10);
         else if (o == 's')
             w->synchronous = optarg;
+        else if (o == 'e')
+            w->rate = strtoul(optarg, NULL, 10);
         else
             good = o == 'g' && read_gap(w, optarg);
     }
@@ -203,7 +216,7 @@ int main(int argc, char **argv)
         return puts(sqlite3_libversion()) < 0;
     if (!options(&w, argc, argv)) {
         fprintf(stderr, "usage: writer --database FILE [--first ID] [--transactions N] [--rows N] "
-                        "[--synchronous NORMAL|FULL] [--gap MIN:MAX]\n");
+                        "[--synchronous NORMAL|FULL] [--gap MIN:MAX | --rate ROWS]\n");
         return 2;
     }
     _cleanup_free_ struct timing *timings = calloc(w.transactions, sizeof *timings);

@@ -1,4 +1,6 @@
 /* What the state file knows of items: digests and dead letters. */
+#include "base/rng.h"
+#include "mapping/item.h"
 #include "store_fixture.h"
 
 /* --- digests ---------------------------------------------------------------------------------- */
@@ -53,6 +55,43 @@ static void digests_by_target_and_key(void **state)
     assert_int_equal(store_digest_clear(b->store, 1), 0);
     assert_int_equal(store_digest_count(b->store, 1), 0);
     assert_int_equal(store_digest_count(b->store, 2), 1);
+}
+
+/* In any order, by every way in which one comes to be there, and over transactions taken back: each
+ * that was put is found, also by a store that has seen the target empty. */
+static void every_digest_is_found_again(void **state)
+{
+    struct box *b = *state;
+    bool put[500] = {0};
+    struct rng r = {11};
+    uint8_t got[STORE_DIGEST_SIZE];
+    uint32_t table;
+
+    for (int i = 0; i < 5000; i++) {
+        struct buf key = {0};
+        char text[12];
+        size_t n = (size_t)rng_upto(&r, 499);
+        snprintf(text, sizeof text, "%zu", n);
+        assert_int_equal(item_key_part(&key, ATTR_N, text, strlen(text)), 0);
+        assert_int_equal(store_digest_get(b->store, 1, key.data, key.len, got, &table), put[n]);
+        memset(got, 'x', sizeof got);
+        int way = (int)rng_upto(&r, 3), rc = 0;
+        if (way == 0)
+            rc = store_digest_put(b->store, 1, key.data, key.len, got, 5, NULL, 0);
+        else if (way == 1)
+            rc = store_digest_suspect(b->store, 1, key.data, key.len, 5, NULL, 0);
+        else if (way == 2)
+            rc = store_digest_doubt_item(b->store, 1, key.data, key.len, 5, NULL, 0);
+        assert_int_equal(rc, 0);
+        put[n] |= way < 3;
+        if (i == 2500) { /* the same with one that has not seen it empty */
+            reopened(b);
+        } else if (i == 20) { /* nothing was committed */
+            store_rollback(b->store);
+            memset(put, 0, sizeof put);
+        }
+        buf_free(&key);
+    }
 }
 
 struct collected {
@@ -273,9 +312,8 @@ static void rows_that_await_another(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        box_test(digests_by_target_and_key),
-        box_test(pages_of_digests_in_key_order),
-        box_test(some_keys_stay_when_digests_are_void),
+        box_test(digests_by_target_and_key),     box_test(every_digest_is_found_again),
+        box_test(pages_of_digests_in_key_order), box_test(some_keys_stay_when_digests_are_void),
         box_test(dead_letters_one_a_row),
         box_test(rows_that_await_another),
     };

@@ -275,6 +275,32 @@ static void test_list_keeps_order_and_lets_go(void **state)
     assert_true(list_empty(&l));
 }
 
+static void test_lists_are_put_together(void **state)
+{
+    struct link links[4];
+    struct list l, from;
+
+    (void)state;
+    list_init(&l);
+    list_init(&from);
+    for (int i = 0; i < 4; i++)
+        links[i].n = i;
+    list_append(&l, &from); /* nothing to nothing */
+    assert_true(list_empty(&l));
+    list_push_back(&from, &links[0].node);
+    list_append(&l, &from);
+    order_is(&l, "0");
+    assert_true(list_empty(&from));
+    for (int i = 1; i < 4; i++)
+        list_push_back(&from, &links[i].node);
+    list_append(&l, &from);
+    order_is(&l, "0123");
+    assert_true(list_empty(&from));
+    list_append(&l, &from);
+    list_remove(&links[3].node);
+    order_is(&l, "012");
+}
+
 /* --- rng -------------------------------------------------------------------------------------- */
 
 static void test_rng_is_splitmix64(void **state)
@@ -369,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_map_holds_many),
         cmocka_unit_test(test_hash_depends_on_bytes_length_and_seed_but_not_on_place),
         cmocka_unit_test(test_list_keeps_order_and_lets_go),
+        cmocka_unit_test(test_lists_are_put_together),
         cmocka_unit_test(test_rng_is_splitmix64),
         cmocka_unit_test(test_rng_upto_reaches_both_ends_and_no_further),
         cmocka_unit_test(test_err_returns_the_code_and_keeps_the_sentence),
