@@ -19,7 +19,7 @@ Q := $(if $(V),,@)
 comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 
-DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson libzstd
+DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson libzstd zlib
 CHECK_PKGS := cmocka libssl
 ifeq ($(filter clean format uninstall help,$(MAKECMDGOALS)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(DAEMON_PKGS) && echo yes),yes)
@@ -53,6 +53,8 @@ COMMON_SRC := $(PURE_SRC) $(wildcard common/config/*.c common/source/*.c common/
                            common/mirror/*.c)
 DAEMON_SRC := $(wildcard daemon/*.c)
 JOBS_SRC := $(wildcard daemon/jobs/*.c)
+# Records out of files; no SQLite in it.
+IMPORT_SRC := $(wildcard daemon/import/*.c)
 CTL_SRC := $(wildcard daemon/ctl/*.c)
 # With failpoints only the files that have some are compiled anew; the others are the plain build's.
 PLAIN := $(if $(FAILPOINTS),build,$(BUILD))
@@ -78,7 +80,7 @@ endif
 $(PURE_LIB): $(call obj,$(PURE_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
-$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC))
+$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC) $(IMPORT_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
 $(BUILD)/syncd: $(call obj,$(DAEMON_SRC)) $(COMMON_LIB)
@@ -191,7 +193,7 @@ fuzz:
 
 # They reach what reads something from outside, and not what acts on it.
 FUZZ_LIB := $(BUILD)/libsyncd-fuzz.a
-$(FUZZ_LIB): $(call obj,$(filter-out common/engine/% common/mirror/% common/state/%,$(COMMON_SRC)))
+$(FUZZ_LIB): $(call obj,$(filter-out common/engine/% common/mirror/% common/state/%,$(COMMON_SRC)) $(IMPORT_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)
