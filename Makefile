@@ -99,13 +99,17 @@ CHECK_LIBS := $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS) 2>/dev/null)
 
 $(BUILD)/tests/pure/%: tests/unit/pure/%.c $(PURE_LIB)
 	@mkdir -p $(@D)
-	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(PURE_LIB) \
-	  $(PURE_LIBS)
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(filter %.o,$^) \
+	  $(PURE_LIB) $(PURE_LIBS)
 
 $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(filter %.o,$^) $(COMMON_LIB) \
 	  $(CHECK_LIBS) $(LIBS)
+
+# Records of files, but for the reading of files.
+$(patsubst tests/unit/pure/%.c,$(BUILD)/tests/pure/%,$(wildcard tests/unit/pure/test_import_*.c)): \
+  $(call obj,$(filter-out daemon/import/input.c daemon/import/reader.c,$(IMPORT_SRC)))
 
 # Parts of syncctl, which are in no library.
 $(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
