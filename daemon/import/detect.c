@@ -23,8 +23,9 @@ size_t detect_mark(const char *bytes, size_t n)
 /* Files that are no JSON at all, by how they begin. */
 static int refuse_others(const char *b, size_t n, struct err *err)
 {
-    if (n >= 2 && (memcmp(b, "\xff\xfe", 2) == 0 || memcmp(b, "\xfe\xff", 2) == 0 ||
-                   (n >= 4 && ((!b[0] && b[1]) || (b[0] && !b[1] && !b[3])))))
+    bool low = n >= 4 && b[0] && !b[1] && b[2] && !b[3], high = n >= 4 && !b[0] && b[1] && !b[2];
+
+    if (low || high || (n >= 2 && (memcmp(b, "\xff\xfe", 2) == 0 || memcmp(b, "\xfe\xff", 2) == 0)))
         return err_set(err, -EINVAL,
                        "it is UTF-16: convert it, such as by iconv -f UTF-16 -t UTF-8");
     if (n >= 4 && memcmp(b, "\xe0\x01\x00\xea", 4) == 0)
@@ -83,10 +84,8 @@ static bool is_keyed(const struct span *object)
         if (json_take_char(&t, '}'))
             return count > 0;
         at.at = t.at;
-        if (!take_value(&at, &key) || *key.at != '"' ||
-            (length(&key) >= 2 &&
-             (key.at[1] == '$' ||
-              memcmp(key.at, "\"Item\"", length(&key) < 6 ? length(&key) : 6) == 0)))
+        if (!take_value(&at, &key) || *key.at != '"' || length(&key) < 2 || key.at[1] == '$' ||
+            (length(&key) == 6 && memcmp(key.at, "\"Item\"", 6) == 0))
             return false;
         t.at = at.at;
         if (!json_take_char(&t, ':'))
@@ -175,6 +174,8 @@ static enum split_form form_of(struct span all)
 
     skip_space(&all);
     rest = all;
+    if (all.at == all.end)
+        return SPLIT_LINES; /* nothing but space as far as was looked */
     if (*all.at == '[')
         return SPLIT_ARRAY;
     return take_value(&rest, &first) ? whole_form(&first, rest) : cut_form(all);

@@ -40,10 +40,9 @@ static const char *at(const struct split *s)
 /* `n` bytes are done with. */
 static void pass(struct split *s, size_t n)
 {
-    const char *from = s->data ? at(s) : NULL, *end = from + n;
-
     if (!n)
         return;
+    const char *from = at(s), *end = from + n;
     if (s->passed)
         s->passed(s->arg, from, n);
     for (const char *p = from; (p = memchr(p, '\n', (size_t)(end - p))); p++)

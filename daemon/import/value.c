@@ -305,7 +305,6 @@ int import_value(const struct datum *d, const struct buf *store, enum affinity a
                  const struct import_conversion *convert, struct value *out, struct buf *scratch,
                  struct err *err)
 {
-    _cleanup_buf_ struct buf own = {0};
     struct item_fault fault = {0};
     struct value v;
     int rc;

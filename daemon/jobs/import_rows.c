@@ -246,8 +246,7 @@ static int cell_value(struct target *t, const struct target_record *r, size_t co
     if (rc == 0)
         rc = import_value(&d, &t->store, t->info->columns[column].affinity, t->conversions[column],
                           v, &t->scratch, err);
-    return rc == -EINVAL ? err_prefix(err, rc, "column \"%s\": ", t->info->columns[column].name)
-                         : rc;
+    return rc == -EINVAL ? err_prefix(err, rc, "column \"%s\"", t->info->columns[column].name) : rc;
 }
 
 static int bind_cells(struct target *t, const struct target_record *r, sqlite3_stmt *stmt,
@@ -273,7 +272,7 @@ static int bind_cells(struct target *t, const struct target_record *r, sqlite3_s
         if (bound != SQLITE_OK)
             return failed(t, bound, err);
     }
-    return n ? 0 : err_set(err, -EINVAL, "none of its fields is a column of the table");
+    return 0;
 }
 
 /* --- what SQLite says ------------------------------------------------------------------------- */
@@ -403,12 +402,22 @@ static int judge(struct target *t, const struct target_record *r, struct target_
     return 0;
 }
 
+static bool any_cell(const struct target *t)
+{
+    for (size_t i = 0; i < t->info->column_count; i++)
+        if (t->cells[i].kind != CELL_NONE)
+            return true;
+    return false;
+}
+
 static int put(struct target *t, const struct target_record *r, enum import_outcome *out,
                struct err *err)
 {
     struct target_statement *st = NULL;
     int rc = target_match(t, r, err);
 
+    if (rc == 0 && !any_cell(t))
+        rc = err_set(err, -EINVAL, "none of its fields is a column of the table");
     if (rc == 0)
         rc = statement(t, &st, err);
     if (rc == 0)
