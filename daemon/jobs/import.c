@@ -91,7 +91,7 @@ static int open_database(struct job *j, struct err *err)
                                "SELECT count(*) FROM main.sqlite_schema WHERE name = "
                                "'_syncd_journal'",
                                &j->run.version);
-    j->run.shared = j->run.version > 0; /* somebody mirrors it */
+    j->run.mirrored = j->run.version > 0;
     if (sql == SQLITE_OK)
         sql = source_query_int(j->run.source, "PRAGMA data_version", &j->run.version);
     if (sql != SQLITE_OK) {

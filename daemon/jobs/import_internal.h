@@ -217,7 +217,8 @@ struct import_run {
     int64_t rows; /* of it */
     bool waiting; /* records are put off until all others are in */
 
-    bool shared; /* others write this database, too: let them */
+    bool mirrored; /* others write this database, too: let them */
+    usec met;      /* when another writer was met last, monotonic; 0: never */
     int64_t version, wal;
     int64_t records, bytes_before, bytes_total;
     json_t *broken; /* files that could not be read to their end */

@@ -12,6 +12,7 @@
  * long follows, so that one who polls for the lock (SQLite's busy handler does) meets it free. */
 #define HOLD_ALONE  (50 * USEC_PER_MSEC)
 #define HOLD_SHARED (5 * USEC_PER_MSEC)
+#define SHARED_FOR  (2 * USEC_PER_SEC) /* since somebody was met */
 /* The -wal is emptied when it has grown by so much: nobody else may do so for hours. */
 #define WAL_STEP        (INT64_C(16) * 1024 * 1024)
 #define CHECKPOINT_WAIT (100 * USEC_PER_MSEC)
@@ -32,13 +33,18 @@ struct target *import_run_target(const struct import_run *run, const char *table
 
 /* --- transactions ----------------------------------------------------------------------------- */
 
+static bool shared(const struct import_run *run)
+{
+    return run->mirrored || (run->met && run->began - run->met < SHARED_FOR);
+}
+
 static int begin(struct import_run *run, struct err *err)
 {
     int64_t version = run->version;
 
     if (run->writing)
         return 0;
-    usec asked = clock_monotonic();
+    run->source->waited = 0;
     int rc = source_exec(run->source, "BEGIN IMMEDIATE");
     if (rc == SQLITE_OK)
         rc = source_query_int(run->source, "PRAGMA data_version", &version);
@@ -46,7 +52,8 @@ static int begin(struct import_run *run, struct err *err)
         return problem(run, rc, "importing into it", err);
     run->began = clock_monotonic();
     /* Somebody has written since, or was writing. */
-    run->shared = run->shared || version != run->version || run->began - asked > USEC_PER_MSEC;
+    if (version != run->version || run->source->waited > 0)
+        run->met = run->began;
     run->version = version;
     run->writing = true;
     run->rows = 0;
@@ -97,14 +104,14 @@ static int commit(struct import_run *run, const struct reader_place *at, struct 
     run->writing = false;
     usec held = clock_monotonic() - run->began;
     checkpoint(run);
-    if (run->shared)
+    if (shared(run))
         usleep((useconds_t)(held < HOLD_ALONE ? held : HOLD_ALONE));
     return 0;
 }
 
 static bool full(const struct import_run *run)
 {
-    usec hold = run->shared ? HOLD_SHARED : HOLD_ALONE;
+    usec hold = shared(run) ? HOLD_SHARED : HOLD_ALONE;
 
     return run->rows >= run->q->batch ||
            (run->rows % CLOCK_EVERY == 0 && clock_monotonic() - run->began >= hold);
