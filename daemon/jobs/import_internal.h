@@ -219,7 +219,8 @@ struct import_run {
 
     bool mirrored; /* others write this database, too: let them */
     usec met;      /* when another writer was met last, monotonic; 0: never */
-    int64_t version, wal;
+    int64_t version;
+    int wal_pages, wal_limit; /* in the -wal; so many that it is to be emptied */
     int64_t records, bytes_before, bytes_total;
     json_t *broken; /* files that could not be read to their end */
 };

@@ -14,9 +14,8 @@
 #define HOLD_SHARED (5 * USEC_PER_MSEC)
 #define SHARED_FOR  (2 * USEC_PER_SEC) /* since somebody was met */
 /* The -wal is emptied when it has grown by so much: nobody else may do so for hours. */
-#define WAL_STEP        (INT64_C(16) * 1024 * 1024)
 #define CHECKPOINT_WAIT (100 * USEC_PER_MSEC)
-enum { CLOCK_EVERY = 8 };
+enum { CLOCK_EVERY = 8, WAL_PAGES = 4096 };
 
 static int problem(struct import_run *run, int rc, const char *doing, struct err *err)
 {
@@ -67,15 +66,26 @@ static void checkpoint(struct import_run *run)
 {
     struct source *s = run->source;
     usec patience = s->patience;
+    int frames = 0, copied = 0;
 
-    if (!s->wal || source_wal_bytes(s) < run->wal + WAL_STEP)
+    if (run->wal_pages < run->wal_limit)
         return;
     s->patience = CHECKPOINT_WAIT;
-    bool all =
-        sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_FULL, NULL, NULL) == SQLITE_OK;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_FULL, &frames, &copied);
     s->patience = patience;
-    /* The file keeps its size, and is written from its beginning, once all of it was copied. */
-    run->wal = all && source_wal_bytes(s) < 4 * WAL_STEP ? 0 : source_wal_bytes(s);
+    /* All of it copied, the next transaction begins it anew; else it grows on. */
+    run->wal_limit = (rc == SQLITE_OK && copied == frames ? 0 : run->wal_pages) + WAL_PAGES;
+}
+
+/* Called by SQLite behind each commit, with what the -wal holds. */
+static int count_pages(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct import_run *run = arg;
+
+    (void)db;
+    (void)name;
+    run->wal_pages = pages;
+    return SQLITE_OK;
 }
 
 static int commit(struct import_run *run, const struct reader_place *at, struct err *err)
@@ -368,6 +378,8 @@ int import_run(struct import_run *run, struct err *err)
     struct import_orphan o;
     int rc = import_state_orphan(run->state, 0, &o, err);
 
+    run->wal_limit = WAL_PAGES;
+    sqlite3_wal_hook(run->source->db, count_pages, run);
     run->waiting = rc == 1;
     rc = rc < 0 ? rc : 0;
     for (size_t i = 0; i < first && i < run->files.count; i++)
