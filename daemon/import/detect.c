@@ -199,6 +199,16 @@ static void dialect_of(struct format *f, struct span record)
     f->dialect = datum_is_typed(record.at, length(&record)) ? DIALECT_DYNAMODB : DIALECT_EXTENDED;
 }
 
+static bool is_marked(const struct span *all)
+{
+    static const char *const marks[] = {"\"$oid\"", "\"$date\"", "\"$number", "\"$binary\""};
+
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        if (memmem(all->at, length(all), marks[i], strlen(marks[i])))
+            return true;
+    return false;
+}
+
 static int insist(const char *name, struct format *f, struct err *err)
 {
     if (strcmp(name, "array") == 0 && f->form != SPLIT_ARRAY)
@@ -242,6 +252,7 @@ int detect_format(const char *name, const char *bytes, size_t n, bool whole, str
         f.form = SPLIT_KEYED;
     if (first_record(f.form, all, &record))
         dialect_of(&f, record);
+    f.marked = is_marked(&all);
     rc = name ? insist(name, &f, err) : 0;
     if (rc == 0)
         *out = f;
@@ -259,5 +270,6 @@ const char *detect_describe(const struct format *f)
                          "DynamoDB's items, keyed by id"},
     };
 
-    return f->empty ? "empty" : texts[f->form][f->dialect];
+    bool plain = f->dialect == DIALECT_EXTENDED && !f->marked;
+    return f->empty ? "empty" : texts[f->form][plain ? DIALECT_PLAIN : f->dialect];
 }

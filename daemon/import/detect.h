@@ -16,8 +16,9 @@ enum { DETECT_BYTES = 1024 * 1024 };
 struct format {
     enum split_form form;
     enum dialect dialect;
-    bool item;  /* a record is {"Item": record} */
-    bool empty; /* nothing but space */
+    bool item;   /* a record is {"Item": record} */
+    bool empty;  /* nothing but space */
+    bool marked; /* Extended JSON's marks were seen: only for people */
 };
 
 /* "array", "keyed", "lines" (plain JSON), "mongo" and "dynamodb"; an unknown name: -EINVAL. The

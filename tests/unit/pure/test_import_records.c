@@ -251,18 +251,18 @@ static void expect_format(const char *name, const char *text, bool whole, const 
 
 static void test_formats(void **state)
 {
-    static const char lines[] = "JSON Lines, Extended JSON",
-                      keyed[] = "a JSON object keyed by id, Extended JSON",
-                      documents[] = "JSON documents, Extended JSON",
-                      items[] = "DynamoDB's items, lines";
+    static const char lines[] = "JSON Lines", keyed[] = "a JSON object keyed by id",
+                      documents[] = "JSON documents", items[] = "DynamoDB's items, lines";
 
     (void)state;
-    expect_format(NULL, "[{\"a\":1}]", true, "a JSON array, Extended JSON");
+    expect_format(NULL, "[{\"a\":1}]", true, "a JSON array");
+    expect_format(NULL, "[{\"a\":{\"$numberInt\":\"1\"}}]", true, "a JSON array, Extended JSON");
     expect_format(NULL, "{\"a\":1}\n{\"a\":2}\n", true, lines);
     expect_format(NULL, "{\"a\":{\"b\":1}}\n{\"a\":{}}\n", true, lines);
     expect_format(NULL, "{\"p1\":{\"name\":\"x\"},\n\"p2\":{}}\n", true, keyed);
     expect_format(NULL, "{\"p1\":{\"name\":\"x\"},\"p2\":{\"na", false, keyed);
-    expect_format(NULL, "{\"_id\":{\"$oid\":\"507f1f77bcf86cd799439011\"}}\n", true, lines);
+    expect_format(NULL, "{\"_id\":{\"$oid\":\"507f1f77bcf86cd799439011\"}}\n", true,
+                  "JSON Lines, Extended JSON");
     expect_format(NULL, "{\n  \"_id\": 1,\n  \"a\": {}\n}\n{\n \"_id\": 2}\n", true, documents);
     expect_format(NULL, "{\"Item\":{\"id\":{\"S\":\"1\"}}}\n{\"Item\":{}}", true, items);
     expect_format(NULL, "{\"Item\":{\"id\":{\"S\":\"1\"}}}\n", true, items);
