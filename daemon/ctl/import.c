@@ -111,6 +111,33 @@ static void progress(void *arg, int64_t records, int64_t bytes, int64_t total)
     bar_update(&s->bar, records, 0, clock_monotonic());
 }
 
+/* --- interruption ----------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t interrupted;
+
+/* A second one ends it at once; it goes on by --resume from there as well. */
+static void on_signal(int number)
+{
+    interrupted = 1;
+    signal(number, SIG_DFL);
+}
+
+static bool stop(void *arg)
+{
+    (void)arg;
+    return interrupted;
+}
+
+static void take_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        if (signal(signals[i], on_signal) == SIG_IGN)
+            signal(signals[i], SIG_IGN); /* nohup */
+    signal(SIGXFSZ, SIG_IGN);            /* a file that may not grow is an error like any other */
+}
+
 /* --- what was asked for ----------------------------------------------------------------------- */
 
 static void add(struct import_list *list, const char *text)
@@ -395,8 +422,12 @@ static void free_lists(struct import_request *q)
 int cmd_import(struct ctl *ctl, int argc, char **argv)
 {
     struct screen screen = {.ctl = ctl};
-    const struct import_ui ui = {
-        .arg = &screen, .say = say, .refused = refused, .ddl = ddl, .progress = progress};
+    const struct import_ui ui = {.arg = &screen,
+                                 .say = say,
+                                 .refused = refused,
+                                 .ddl = ddl,
+                                 .progress = progress,
+                                 .stop = stop};
     struct import_request q = {
         .batch = IMPORT_BATCH, .backup = true, .space_check = true, .ui = &ui};
     json_t *report = NULL;
@@ -408,11 +439,12 @@ int cmd_import(struct ctl *ctl, int argc, char **argv)
         return exit_code;
     }
     int r = owner_become(q.database, &err);
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like any other */
+    take_signals();
     if (r == 0)
         r = job_import(&q, &report, &err);
     end_bar(&screen);
     exit_code = r < 0 ? ctl_fail(r, &err) : tell(ctl, report);
+    exit_code = r == -EINTR ? CTL_FAILURES : exit_code;
     json_decref(report);
     free_lists(&q);
     return exit_code;

@@ -27,6 +27,7 @@ struct import_ui {
     void (*ddl)(void *arg, const char *sql);          /* tables that are made */
     /* Records read, and bytes of all files' so far. */
     void (*progress)(void *arg, int64_t records, int64_t bytes, int64_t total);
+    bool (*stop)(void *arg); /* true: come to an end at the next transaction's (-EINTR) */
 };
 
 /* A list of texts as the user gave them. */

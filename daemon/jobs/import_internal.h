@@ -88,7 +88,8 @@ struct target {
     struct target_foreign *foreign;
     size_t foreign_count;
     struct conversion uuid;
-    bool cyclic; /* refers to itself, or to a table that comes after it */
+    bool cyclic;   /* refers to itself, or to a table that comes after it */
+    bool deferred; /* some of its foreign keys may be */
     bool created;
     struct target_counts counts, committed;
     struct buf store, scratch, text;
@@ -151,6 +152,10 @@ struct import_place {
     struct reader_place at; /* within that file */
     json_t *counts;         /* by table; owned */
 };
+
+/* As JSON and back (import_place.c). NULL: no memory; false: it is none. */
+char *import_place_to_json(const struct import_place *p);
+bool import_place_from_json(const char *text, struct import_place *out);
 
 /* `what`: a text that says what is imported into what: another one is another import. With dry_run
  * nothing of it is on disk. */
@@ -229,6 +234,35 @@ struct import_run {
  */
 int import_run(struct import_run *run, struct err *err);
 struct target *import_run_target(const struct import_run *run, const char *table);
+
+/* --- the job (import.c, import_plan.c) -------------------------------------------------------- */
+
+struct import_job {
+    struct import_run run;
+    struct import_request q; /* as it was asked for, but for the database of a dry run */
+    struct catalog *catalog;
+    struct buf ddl; /* tables that are to be made, a statement each */
+    struct import_list new_tables;
+    json_t *left_out; /* files of directories that no table is for */
+    bool made_database;
+    char *backup;
+};
+
+void import_say(const struct import_job *j, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Each file's table, one that is there or is to be made; files of directories that no table is for
+ * are dropped. All of these: 0, -EINVAL or another negative errno with a sentence. */
+int import_choose_tables(struct import_job *j, struct err *err);
+/* CREATE TABLE for those that are not there, as they are told to the user. */
+int import_derive_tables(struct import_job *j, struct err *err);
+int import_open_targets(struct import_job *j, struct err *err);
+/* A column that is named without its table must be one of some table. */
+int import_check_assignments(const struct import_job *j, struct err *err);
+/* Files in the order of their tables; as they were given within one. */
+int import_sort_files(struct import_job *j, struct err *err);
+/* What two runs have in common when the second may go on with the first; NULL: no memory. */
+char *import_what(const struct import_job *j);
 
 /* The run's report (import_report.c); NULL: no memory. */
 json_t *import_report(const struct import_run *run, struct err *err);

@@ -57,6 +57,7 @@ static int read_foreign(struct source *s, struct target *t, struct err *err)
             result = no_memory(err);
     }
     sqlite3_finalize(stmt);
+    t->deferred = t->foreign_count && strcasestr(t->info->sql, "deferred");
     if (result == 0 && rc != SQLITE_DONE) {
         source_problem_of(s, rc, "reading its foreign keys", err);
         result = -EIO;

@@ -128,6 +128,9 @@ static int prepare(struct target *t, char *sql, sqlite3_stmt **out, struct err *
         return no_memory(err);
     int rc = sqlite3_prepare_v3(t->source->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
     sqlite3_free(sql);
+    if ((rc & 0xff) ==
+        SQLITE_ERROR) /* a foreign key into a table that there is not, and the like */
+        return err_set(err, -EINVAL, "%s", sqlite3_errmsg(t->source->db));
     return rc == SQLITE_OK ? 0 : failed(t, rc, err);
 }
 
@@ -410,6 +413,39 @@ static bool any_cell(const struct target *t)
     return false;
 }
 
+/* Foreign keys that are DEFERRED are judged at the end of a transaction, which would refuse all of
+ * it: SQLite tells whether one waits (SQLITE_DBSTATUS_DEFERRED_FKS), and the record alone is
+ * undone.
+ */
+static bool left_open(const struct target *t)
+{
+    int now = 0, ignored;
+
+    sqlite3_db_status(t->source->db, SQLITE_DBSTATUS_DEFERRED_FKS, &now, &ignored, 0);
+    return now != 0;
+}
+
+static int insert(struct target *t, const struct target_record *r, struct target_statement *st,
+                  enum import_outcome *out, struct err *err)
+{
+    int rc = sqlite3_step(st->insert);
+
+    if (rc != SQLITE_DONE)
+        return judge(t, r, st, sqlite3_extended_errcode(t->source->db), out, err);
+    *out = sqlite3_changes(t->source->db) > 0 ? ROW_IMPORTED : ROW_REFUSED;
+    if (*out == ROW_REFUSED)
+        err_set(err, 0, "a trigger of the table left it out (RAISE(IGNORE))");
+    return 0;
+}
+
+static int savepoint(struct target *t, const char *sql, struct err *err)
+{
+    int rc = t->deferred && !sqlite3_get_autocommit(t->source->db) ? source_exec(t->source, sql)
+                                                                   : SQLITE_OK;
+
+    return rc == SQLITE_OK ? 0 : failed(t, rc, err);
+}
+
 static int put(struct target *t, const struct target_record *r, enum import_outcome *out,
                struct err *err)
 {
@@ -422,21 +458,19 @@ static int put(struct target *t, const struct target_record *r, enum import_outc
         rc = statement(t, &st, err);
     if (rc == 0)
         rc = bind_cells(t, r, st->insert, err);
+    if (rc == 0)
+        rc = savepoint(t, "SAVEPOINT syncd_record", err);
     if (rc < 0)
         return rc;
-    int stepped = sqlite3_step(st->insert);
-    if (stepped == SQLITE_DONE) {
-        bool any = sqlite3_changes(t->source->db) > 0;
-        *out = any ? ROW_IMPORTED : ROW_REFUSED;
-        if (!any)
-            err_set(err, 0, "a trigger of the table left it out (RAISE(IGNORE))");
-    } else {
-        stepped = sqlite3_extended_errcode(t->source->db);
-        rc = judge(t, r, st, stepped, out, err);
-    }
+    rc = insert(t, r, st, out, err);
     sqlite3_reset(st->insert);
     sqlite3_clear_bindings(st->insert);
-    return rc;
+    if (rc == 0 && t->deferred && *out == ROW_IMPORTED && left_open(t)) {
+        rc = savepoint(t, "ROLLBACK TO syncd_record", err);
+        *out = ROW_ORPHAN;
+        say_orphan(t, r, err);
+    }
+    return rc == 0 ? savepoint(t, "RELEASE syncd_record", err) : rc;
 }
 
 int target_put(struct target *t, const struct target_record *r, enum import_outcome *out,

@@ -119,6 +119,13 @@ static int commit(struct import_run *run, const struct reader_place *at, struct 
     return 0;
 }
 
+static int check_stop(const struct import_run *run, struct err *err)
+{
+    const struct import_ui *ui = run->q->ui;
+
+    return ui->stop(ui->arg) ? err_set(err, -EINTR, "interrupted") : 0;
+}
+
 static bool full(const struct import_run *run)
 {
     usec hold = shared(run) ? HOLD_SHARED : HOLD_ALONE;
@@ -253,7 +260,7 @@ static int read_records(struct import_run *run, struct import_file *file, struct
         tell(run, r);
         if (reader_place(r, &at) < 0)
             return err_set(err, -ENOMEM, "out of memory");
-        if ((rc = commit(run, &at, err)) < 0)
+        if ((rc = commit(run, &at, err)) < 0 || (rc = check_stop(run, err)) < 0)
             return rc;
     }
     return result == SPLIT_END ? 0 : broken(run, file, t, why.text, err);
@@ -350,8 +357,8 @@ static int try_again(struct import_run *run, struct record *fields, bool last, b
             *any = *any || outcome != ROW_REFUSED;
             rc = settle(run, &o, t, outcome, why.text, err);
         }
-        if (rc == 0 && full(run))
-            rc = commit(run, &beginning, err);
+        if (rc == 0 && full(run) && (rc = commit(run, &beginning, err)) == 0)
+            rc = check_stop(run, err);
         if (rc < 0)
             return rc;
     }

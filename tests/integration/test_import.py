@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -277,6 +278,31 @@ def test_parents_first_whatever_the_order_of_files(place):
     assert place.sql("PRAGMA foreign_key_check") == []
 
 
+def test_deferred_foreign_keys_cost_their_record_alone(place):
+    """As Django declares them."""
+    place.script("CREATE TABLE a(id INTEGER PRIMARY KEY);"
+                 "CREATE TABLE b(id INTEGER PRIMARY KEY, a INTEGER NOT NULL REFERENCES a(id) "
+                 "DEFERRABLE INITIALLY DEFERRED, b INTEGER REFERENCES b(id) DEFERRABLE INITIALLY DEFERRED);"
+                 "CREATE TABLE log(n); CREATE TRIGGER tr AFTER INSERT ON b BEGIN INSERT INTO log "
+                 "VALUES(NEW.id); END; INSERT INTO a VALUES(1)")
+    place.lines("b.jsonl", [{"id": 1, "a": 1, "b": 3}, {"id": 2, "a": 9}, {"id": 3, "a": 1, "b": 3},
+                            {"id": 4, "a": 1, "b": 8}])
+    report = place.imported("b.jsonl", code=1)
+    assert counts(report, "b") == (4, 2, 0, 2)
+    assert [(r[1], r[2]) for r in reasons(report)] == [
+        (2, 'column "a" refers to a row of "a" that is not there'),
+        (4, 'column "b" refers to a row of "b" that is not there')]
+    assert place.sql("SELECT id FROM b") == [(1,), (3,)]
+    assert sorted(place.sql("SELECT n FROM log")) == [(1,), (3,)]
+    assert place.sql("PRAGMA foreign_key_check") == []
+
+
+def test_a_table_that_refers_to_none_is_said(place):
+    place.script("CREATE TABLE t(id INTEGER PRIMARY KEY, p INTEGER REFERENCES nowhere(id))")
+    report = place.imported(place.lines("t.jsonl", [{"id": 1, "p": 1}]), code=1)
+    assert reasons(report)[0][2] == "no such table: main.nowhere"
+
+
 def test_directories(place):
     place.script("CREATE TABLE chat_messages(id TEXT PRIMARY KEY NOT NULL, t TEXT);"
                  "CREATE TABLE chats(id TEXT PRIMARY KEY NOT NULL)")
@@ -436,6 +462,21 @@ def test_a_full_disk_keeps_what_was_committed_and_goes_on(place):
     assert counts(report, "t") == (20000, 20000, 0, 0)
     assert place.sql("SELECT count(*), max(id) FROM t") == [(20000, 19999)]
     assert place.left_over() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_comes_to_the_end_of_its_transaction(place, number):
+    place.script("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
+    place.lines("t.jsonl", [{"id": i, "v": "x"} for i in range(30000)])
+    process = subprocess.Popen([SYNCCTL, "import", "t.jsonl", "--to", place.database, "--no-backup",
+                                "--batch-size", "1"], cwd=place.path, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    eventually(lambda: place.sql("SELECT count(*) FROM t")[0][0] > 0)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1 and "interrupted; what was imported until then stays" in said
+    assert counts(place.imported("t.jsonl", "--resume"), "t") == (30000, 30000, 0, 0)
+    assert place.sql("SELECT count(*) FROM t") == [(30000,)]
 
 
 def test_room_is_looked_for_first(place):
