@@ -78,7 +78,8 @@ struct target {
     const struct import_request *request;
     struct import_conversion **conversions; /* by column; NULL: none */
     struct map names;
-    struct target_name *all_names;
+    struct target_name *all_names, *last_name; /* in the order in which they were met */
+    size_t name_count;
     struct target_path *paths;
     size_t path_count;
     struct target_cell *cells; /* by column: where its value comes from in the record at hand */

@@ -227,12 +227,23 @@ static void tell(struct import_run *run, const struct reader *r)
                  run->bytes_total);
 }
 
+/* The sentence without the file's name, which is told beside it. */
+static const char *unnamed(const char *why, const char *path)
+{
+    size_t n = strlen(path);
+
+    if (strncmp(why, path, n) != 0)
+        return why;
+    return why + n + strspn(why + n, ": ");
+}
+
 static int broken(struct import_run *run, const struct import_file *file, struct target *t,
-                  const char *why, struct err *err)
+                  const char *why, bool begun, struct err *err)
 {
     struct err reason;
 
-    err_set(&reason, 0, "%s; what is behind that was not read", why);
+    err_set(&reason, 0, "%s%s", unnamed(why, file->path),
+            begun ? "; what is behind that was not read" : "");
     json_array_append_new(run->broken, json_string(file->path));
     int rc = begin(run, err);
     return rc < 0 ? rc : refuse(run, file->path, 0, t, reason.text, err);
@@ -263,7 +274,7 @@ static int read_records(struct import_run *run, struct import_file *file, struct
         if ((rc = commit(run, &at, err)) < 0 || (rc = check_stop(run, err)) < 0)
             return rc;
     }
-    return result == SPLIT_END ? 0 : broken(run, file, t, why.text, err);
+    return result == SPLIT_END ? 0 : broken(run, file, t, why.text, true, err);
 }
 
 /* On where it was left, or from its beginning when it is another file now. 0 and *r, or none. */
@@ -289,7 +300,8 @@ static int open_file(struct import_run *run, struct import_file *file, bool resu
     if (rc >= 0)
         return 0;
     reader_close(take_ptr(*r));
-    return rc == -ENOMEM ? err_set(err, rc, "%s", why.text) : broken(run, file, t, why.text, err);
+    return rc == -ENOMEM ? err_set(err, rc, "%s", why.text)
+                         : broken(run, file, t, why.text, false, err);
 }
 
 static int import_file(struct import_run *run, size_t i, bool resumed, struct record *fields,

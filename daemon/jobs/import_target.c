@@ -13,7 +13,10 @@
 /* A namespace of our own: what it hashes to is nobody else's. */
 #define USUAL_SPACE "import.syncd"
 
-enum { NO_COLUMN = -1 };
+enum { NO_COLUMN = -1, MAX_NAMES = 10000 };
+
+/* Fields past so many different ones are counted together. */
+#define OTHERS "(others)"
 
 static int no_memory(struct err *err)
 {
@@ -46,8 +49,9 @@ static struct target_name *add_name(struct target *t, const char *name, size_t n
         free(one);
         return NULL;
     }
-    one->next = t->all_names;
-    t->all_names = one;
+    *(t->last_name ? &t->last_name->next : &t->all_names) = one;
+    t->last_name = one;
+    t->name_count++;
     return one;
 }
 
@@ -67,7 +71,10 @@ static struct target_name *learn_name(struct target *t, const char *name, size_t
     for (size_t i = 0; i < info->column_count; i++)
         if (takes(t, (long)i) && import_same_name(info->columns[i].name, name))
             return add_name(t, name, n, (long)i, 3);
-    return add_name(t, name, n, NO_COLUMN, 3);
+    if (t->name_count < MAX_NAMES)
+        return add_name(t, name, n, NO_COLUMN, 3);
+    struct target_name *others = find_name(t, OTHERS, sizeof OTHERS - 1);
+    return others ? others : add_name(t, OTHERS, sizeof OTHERS - 1, NO_COLUMN, 3);
 }
 
 /* --- what the user said ----------------------------------------------------------------------- */

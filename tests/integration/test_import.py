@@ -233,6 +233,15 @@ def test_names_paths_and_conversions(place):
     assert "say into which database" in place.ctl("import", "t.jsonl", code=2).stderr
 
 
+def test_fields_without_end_are_counted_together(place):
+    place.script("CREATE TABLE t(id INTEGER PRIMARY KEY)")
+    report = place.imported(place.lines("t.jsonl", [
+        {"id": i, **{"f%d" % (i * 1000 + j): 1 for j in range(1000)}} for i in range(12)]))
+    told = report["tables"][0]["fields_left_out"]
+    assert report["clean"] and len(told) == 10000 and sum(told.values()) == 12000
+    assert told["(others)"] == 2001
+
+
 def test_keys_for_records_without_one(place):
     place.script("CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, v INTEGER)")
     path = place.file("t.jsonl", '{"v": 1}\n{"v": 2, "id": null}\n{"v": 3, "id": "own"}\n')
