@@ -473,19 +473,59 @@ def test_a_full_disk_keeps_what_was_committed_and_goes_on(place):
     assert place.left_over() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_comes_to_the_end_of_its_transaction(place, number):
+def interrupted(place, number, *more):
+    """An import of 30,000 records, ended by a signal on its way."""
     place.script("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
     place.lines("t.jsonl", [{"id": i, "v": "x"} for i in range(30000)])
-    process = subprocess.Popen([SYNCCTL, "import", "t.jsonl", "--to", place.database, "--no-backup",
-                                "--batch-size", "1"], cwd=place.path, stdout=subprocess.PIPE,
+    process = subprocess.Popen([SYNCCTL, "import", "t.jsonl", "--to", place.database, "--batch-size",
+                                "1", *more], cwd=place.path, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     eventually(lambda: place.sql("SELECT count(*) FROM t")[0][0] > 0)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    return process, process.communicate(timeout=30)[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_comes_to_the_end_of_its_transaction(place, number):
+    process, said = interrupted(place, number, "--no-backup")
     assert process.returncode == 1 and "interrupted; what was imported until then stays" in said
     assert counts(place.imported("t.jsonl", "--resume"), "t") == (30000, 30000, 0, 0)
     assert place.sql("SELECT count(*) FROM t") == [(30000,)]
+
+
+def test_what_was_noted_of_a_transaction_that_never_was_is_void(place):
+    interrupted(place, signal.SIGKILL, "--no-backup")
+    batch = json.loads(place.sql("SELECT place FROM _syncd_import")[0][0])["batch"]
+    state = os.path.join(place.path, ".app.db-import.db")
+    with contextlib.closing(sqlite3.connect(state)) as db, db:
+        for n in (batch, batch + 1):
+            db.execute("INSERT INTO refusal(batch, file, line, tbl, reason) VALUES(?, 'f', 1, 't', ?)",
+                       (n, "of %d" % (n - batch)))
+            db.execute("INSERT INTO orphan(batch, settled, file, line, tbl, dialect, record, reason) "
+                       "VALUES(?, ?, 'f', 1, 't', 0, ?, 'r')",
+                       (n, batch + 1, json.dumps({"id": 50000 + n - batch})))
+    report = place.imported("t.jsonl", "--resume", code=1)
+    assert [r["reason"] for r in report["refusals"]] == ["of 0"]
+    assert place.sql("SELECT count(*), max(id) FROM t") == [(30001, 50000)]
+    assert place.left_over() == []
+
+
+def test_a_database_that_was_put_back_is_begun_anew(place):
+    interrupted(place, signal.SIGKILL)
+    assert "was interrupted" in place.refused("t.jsonl")
+    backup = next(n for n in os.listdir(place.path) if n.endswith(".backup"))
+    for tail in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.database + tail)
+    shutil.copy(os.path.join(place.path, backup), place.database)
+    assert counts(place.imported("t.jsonl"), "t") == (30000, 30000, 0, 0)
+    assert place.left_over() == []
+
+
+def test_restart_forgets_and_meets_the_rows_again(place):
+    interrupted(place, signal.SIGKILL, "--no-backup")
+    there = place.sql("SELECT count(*) FROM t")[0][0]
+    assert counts(place.imported("t.jsonl", "--restart"), "t") == (30000, 30000 - there, there, 0)
 
 
 def test_room_is_looked_for_first(place):
