@@ -19,7 +19,7 @@ Q := $(if $(V),,@)
 comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 
-DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson libzstd
+DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson libzstd zlib
 CHECK_PKGS := cmocka libssl
 ifeq ($(filter clean format uninstall help,$(MAKECMDGOALS)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(DAEMON_PKGS) && echo yes),yes)
@@ -53,6 +53,8 @@ COMMON_SRC := $(PURE_SRC) $(wildcard common/config/*.c common/source/*.c common/
                            common/mirror/*.c)
 DAEMON_SRC := $(wildcard daemon/*.c)
 JOBS_SRC := $(wildcard daemon/jobs/*.c)
+# Records out of files; no SQLite in it.
+IMPORT_SRC := $(wildcard daemon/import/*.c)
 CTL_SRC := $(wildcard daemon/ctl/*.c)
 # With failpoints only the files that have some are compiled anew; the others are the plain build's.
 PLAIN := $(if $(FAILPOINTS),build,$(BUILD))
@@ -78,7 +80,7 @@ endif
 $(PURE_LIB): $(call obj,$(PURE_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
-$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC))
+$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC) $(IMPORT_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
 $(BUILD)/syncd: $(call obj,$(DAEMON_SRC)) $(COMMON_LIB)
@@ -97,13 +99,17 @@ CHECK_LIBS := $(shell $(PKG_CONFIG) --libs $(CHECK_PKGS) 2>/dev/null)
 
 $(BUILD)/tests/pure/%: tests/unit/pure/%.c $(PURE_LIB)
 	@mkdir -p $(@D)
-	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(PURE_LIB) \
-	  $(PURE_LIBS)
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(filter %.o,$^) \
+	  $(PURE_LIB) $(PURE_LIBS)
 
 $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(filter %.o,$^) $(COMMON_LIB) \
 	  $(CHECK_LIBS) $(LIBS)
+
+# Records of files, but for the reading of files.
+$(patsubst tests/unit/pure/%.c,$(BUILD)/tests/pure/%,$(wildcard tests/unit/pure/test_import_*.c)): \
+  $(call obj,$(filter-out daemon/import/input.c daemon/import/reader.c,$(IMPORT_SRC)))
 
 # Parts of syncctl, which are in no library.
 $(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
@@ -191,7 +197,7 @@ fuzz:
 
 # They reach what reads something from outside, and not what acts on it.
 FUZZ_LIB := $(BUILD)/libsyncd-fuzz.a
-$(FUZZ_LIB): $(call obj,$(filter-out common/engine/% common/mirror/% common/state/%,$(COMMON_SRC)))
+$(FUZZ_LIB): $(call obj,$(filter-out common/engine/% common/mirror/% common/state/%,$(COMMON_SRC)) $(IMPORT_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)

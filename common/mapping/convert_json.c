@@ -2,27 +2,21 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "mapping/number.h"
 
 enum { MAX_NAME = 65535 };
 
 struct reader {
-    const char *at, *end;
+    struct json_text in;
     struct buf *out;
     struct buf text; /* the string at hand */
     size_t size;
     unsigned depth;
     struct item_fault *fault;
-};
-
-/* A key of the object at hand, within its `names`. */
-struct name {
-    size_t at, len;
 };
 
 static int not_json(struct reader *r, const char *why)
@@ -31,152 +25,32 @@ static int not_json(struct reader *r, const char *why)
                      "the column holds TEXT that json does not take: %s", why);
 }
 
-static void skip_space(struct reader *r)
+/* What a reading function answers, with its reason as the fault. */
+static int taken(struct reader *r, int rc)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r'))
-        r->at++;
+    return rc == -EINVAL ? not_json(r, r->in.why) : rc;
 }
 
 static bool take_char(struct reader *r, char c)
 {
-    skip_space(r);
-    if (r->at == r->end || *r->at != c)
-        return false;
-    r->at++;
-    return true;
-}
-
-/* --- strings ---------------------------------------------------------------------------------- */
-
-static int hex4(struct reader *r, uint32_t *out)
-{
-    uint32_t v = 0;
-
-    if (r->end - r->at < 4)
-        return -EINVAL;
-    for (int i = 0; i < 4; i++) {
-        char c = *r->at++;
-        uint32_t digit = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
-                         : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
-                                                : 16;
-        if (digit > 15)
-            return -EINVAL;
-        v = v << 4 | digit;
-    }
-    *out = v;
-    return 0;
-}
-
-static void append_utf8(struct buf *out, uint32_t c)
-{
-    if (c < 0x80) {
-        buf_putc(out, (char)c);
-        return;
-    }
-    if (c < 0x800) {
-        buf_putc(out, (char)(0xc0 | c >> 6));
-    } else if (c < 0x10000) {
-        buf_putc(out, (char)(0xe0 | c >> 12));
-        buf_putc(out, (char)(0x80 | (c >> 6 & 0x3f)));
-    } else {
-        buf_putc(out, (char)(0xf0 | c >> 18));
-        buf_putc(out, (char)(0x80 | (c >> 12 & 0x3f)));
-        buf_putc(out, (char)(0x80 | (c >> 6 & 0x3f)));
-    }
-    buf_putc(out, (char)(0x80 | (c & 0x3f)));
-}
-
-/* \uXXXX, two of them for what is past U+FFFF. */
-static int take_code_point(struct reader *r)
-{
-    uint32_t c, low;
-
-    if (hex4(r, &c) < 0)
-        return not_json(r, "\\u without four hex digits");
-    if (c >= 0xd800 && c <= 0xdfff) {
-        bool pair = c < 0xdc00 && r->end - r->at >= 2 && r->at[0] == '\\' && r->at[1] == 'u';
-        if (pair)
-            r->at += 2;
-        if (!pair || hex4(r, &low) < 0 || low < 0xdc00 || low > 0xdfff)
-            return not_json(r, "half of a surrogate pair, which is no character");
-        c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-    }
-    append_utf8(&r->text, c);
-    return 0;
-}
-
-static int take_escape(struct reader *r)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    char c = r->at < r->end ? *r->at++ : '\0';
-    const char *known = c ? strchr(from, c) : NULL;
-
-    if (c == 'u')
-        return take_code_point(r);
-    if (!known)
-        return not_json(r, "an escape that JSON does not know");
-    buf_putc(&r->text, to[known - from]);
-    return 0;
+    return json_take_char(&r->in, c);
 }
 
 /* The string behind its opening quote, into r->text. */
 static int take_string(struct reader *r)
 {
     buf_clear(&r->text);
-    for (;;) {
-        const char *from = r->at;
-        while (r->at < r->end && *r->at != '"' && *r->at != '\\' && (unsigned char)*r->at >= 0x20)
-            r->at++;
-        buf_append(&r->text, from, (size_t)(r->at - from));
-        if (r->at == r->end)
-            return not_json(r, "a string does not end");
-        char c = *r->at++;
-        if (c == '"')
-            break;
-        if (c != '\\')
-            return not_json(r, "a control character stands in a string");
-        int rc = take_escape(r);
-        if (rc < 0)
-            return rc;
-    }
-    return buf_ok(&r->text) ? 0 : -ENOMEM;
-}
-
-/* --- numbers ---------------------------------------------------------------------------------- */
-
-static size_t digits(struct reader *r)
-{
-    const char *from = r->at;
-
-    while (r->at < r->end && *r->at >= '0' && *r->at <= '9')
-        r->at++;
-    return (size_t)(r->at - from);
+    return taken(r, json_take_string(&r->in, &r->text));
 }
 
 static int take_number(struct reader *r)
 {
-    const char *from = r->at;
+    const char *from;
+    size_t n;
+    int rc = taken(r, json_take_number(&r->in, &from, &n));
 
-    if (*r->at == '-')
-        r->at++;
-    const char *first = r->at;
-    size_t n = digits(r);
-    if (n == 0 || (n > 1 && *first == '0'))
-        return not_json(r, "a value is not one");
-    if (r->at < r->end && *r->at == '.') {
-        r->at++;
-        if (!digits(r))
-            return not_json(r, "a number ends in its point");
-    }
-    if (r->at < r->end && (*r->at == 'e' || *r->at == 'E')) {
-        r->at++;
-        if (r->at < r->end && (*r->at == '+' || *r->at == '-'))
-            r->at++;
-        if (!digits(r))
-            return not_json(r, "a number has an exponent without digits");
-    }
-    n = (size_t)(r->at - from);
+    if (rc < 0)
+        return rc;
     if (number_check(from, n) < 0)
         return fault_set(r->fault, NULL, "number_range",
                          "the column holds TEXT with a number in its JSON that has more than 38 "
@@ -224,32 +98,7 @@ static int take_array(struct reader *r)
     return rc;
 }
 
-static int by_bytes(const void *a, const void *b, void *bytes)
-{
-    const struct name *x = a, *y = b;
-    int c = memcmp((const char *)bytes + x->at, (const char *)bytes + y->at,
-                   x->len < y->len ? x->len : y->len);
-
-    return c ? c : (x->len > y->len) - (x->len < y->len);
-}
-
-static int check_names(struct reader *r, struct buf *bytes, struct buf *names)
-{
-    struct name *list = (struct name *)(void *)names->data;
-    size_t n = names->len / sizeof *list;
-
-    if (!buf_ok(bytes) || !buf_ok(names))
-        return -ENOMEM;
-    if (n < 2)
-        return 0;
-    qsort_r(list, n, sizeof *list, by_bytes, bytes->data);
-    for (size_t i = 1; i < n; i++)
-        if (by_bytes(&list[i - 1], &list[i], bytes->data) == 0)
-            return not_json(r, "an object has the same key twice");
-    return 0;
-}
-
-static int take_member(struct reader *r, struct buf *bytes, struct buf *names)
+static int take_member(struct reader *r, struct json_names *names)
 {
     int rc;
 
@@ -261,9 +110,7 @@ static int take_member(struct reader *r, struct buf *bytes, struct buf *names)
         return not_json(r, "a key of an object is empty or longer than 65,535 bytes");
     if (memchr(r->text.data, '\0', r->text.len))
         return not_json(r, "a key of an object holds U+0000");
-    struct name name = {bytes->len, r->text.len};
-    buf_append(bytes, r->text.data, r->text.len);
-    buf_append(names, &name, sizeof name);
+    json_names_add(names, r->text.data, r->text.len);
     json_append_string(r->out, r->text.data, r->text.len);
     buf_putc(r->out, ':');
     r->size += 1 + r->text.len;
@@ -274,7 +121,7 @@ static int take_member(struct reader *r, struct buf *bytes, struct buf *names)
 
 static int take_object(struct reader *r)
 {
-    _cleanup_buf_ struct buf bytes = {0}, names = {0};
+    _cleanup_json_names_ struct json_names names = {0};
     int rc = deeper(r);
 
     buf_lit(r->out, "\"M\":{");
@@ -284,12 +131,13 @@ static int take_object(struct reader *r)
         return 0;
     }
     while (rc == 0) {
-        if ((rc = take_member(r, &bytes, &names)) < 0)
+        if ((rc = take_member(r, &names)) < 0)
             break;
         if (take_char(r, '}')) {
             buf_putc(r->out, '}');
             r->depth--;
-            return check_names(r, &bytes, &names);
+            rc = json_names_check(&names);
+            return rc == -EINVAL ? not_json(r, "an object has the same key twice") : rc;
         }
         if (!take_char(r, ','))
             return not_json(r, "an object lacks a comma or its end");
@@ -300,19 +148,19 @@ static int take_object(struct reader *r)
 
 static int take_word(struct reader *r)
 {
-    static const char *const words[][2] = {
-        {"true", "\"BOOL\":true"}, {"false", "\"BOOL\":false"}, {"null", "\"NULL\":true"}};
+    static const char *const attributes[] = {
+        [JSON_WORD_TRUE] = "\"BOOL\":true",
+        [JSON_WORD_FALSE] = "\"BOOL\":false",
+        [JSON_WORD_NULL] = "\"NULL\":true",
+    };
+    enum json_word word;
+    int rc = taken(r, json_take_word(&r->in, &word));
 
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        size_t n = strlen(words[i][0]);
-        if ((size_t)(r->end - r->at) < n || memcmp(r->at, words[i][0], n) != 0)
-            continue;
-        r->at += n;
-        buf_puts(r->out, words[i][1]);
-        r->size++;
-        return 0;
-    }
-    return not_json(r, r->at == r->end ? "a value is missing" : "a value is not one");
+    if (rc < 0)
+        return rc;
+    buf_puts(r->out, attributes[word]);
+    r->size++;
+    return 0;
 }
 
 /* What stands between the braces of an attribute: "S":"…". */
@@ -332,7 +180,7 @@ static int take_bare(struct reader *r)
         return take_object(r);
     if (take_char(r, '['))
         return take_array(r);
-    if (r->at < r->end && (*r->at == '-' || (*r->at >= '0' && *r->at <= '9')))
+    if (r->in.at < r->in.end && (*r->in.at == '-' || (*r->in.at >= '0' && *r->in.at <= '9')))
         return take_number(r);
     return take_word(r);
 }
@@ -348,7 +196,7 @@ static int take_value(struct reader *r)
 int json_to_attribute(const char *text, size_t n, struct buf *out, size_t *size,
                       struct item_fault *f)
 {
-    struct reader r = {.at = text, .end = text + n, .out = out, .fault = f};
+    struct reader r = {.in = {.at = text, .end = text + n}, .out = out, .fault = f};
     int rc = utf8_valid(text, n)
                  ? take_bare(&r)
                  : fault_set(f, NULL, "invalid_utf8", "the text is not valid UTF-8");
@@ -356,8 +204,8 @@ int json_to_attribute(const char *text, size_t n, struct buf *out, size_t *size,
     buf_free(&r.text);
     if (rc < 0)
         return rc;
-    skip_space(&r);
-    if (r.at < r.end)
+    json_skip_space(&r.in);
+    if (r.in.at < r.in.end)
         return not_json(&r, "something stands behind its value");
     buf_putc(out, '}');
     *size += r.size;

@@ -464,6 +464,7 @@ static int remove_all(struct source *s, bool journal_too)
         rc = drop_trigger(s, &st->triggers[i]);
     if (rc == SQLITE_OK && journal_too)
         rc = source_exec(s, "DROP TABLE IF EXISTS main._syncd_journal; "
+                            "DROP TABLE IF EXISTS main._syncd_import; "
                             "DROP TABLE IF EXISTS main." CANARY_TABLE);
     capture_state_free(st);
     return rc;

@@ -119,6 +119,7 @@ int cmd_purge(struct ctl *ctl, int argc, char **argv);
 int cmd_dead_letters(struct ctl *ctl, int argc, char **argv);
 int cmd_handover(struct ctl *ctl, int argc, char **argv);
 int cmd_approve(struct ctl *ctl, int argc, char **argv);
+int cmd_import(struct ctl *ctl, int argc, char **argv);
 int cmd_restore(struct ctl *ctl, int argc, char **argv);
 int cmd_diff(struct ctl *ctl, int argc, char **argv);
 int cmd_verify(struct ctl *ctl, int argc, char **argv);

@@ -83,6 +83,39 @@ static const struct command commands[] = {
      "  --rate N            at most so many read units a second\n"
      "  TABLE...            the rows of these tables alone\n",
      false, cmd_restore},
+    {"import", ROWS, "FILE|DIR... --to DATABASE [--table TABLE] [--create] [--dry-run]",
+     "put records of JSON files into a SQLite database",
+     "Reads JSON arrays, objects keyed by id, JSON Lines, mongoexport's Extended JSON and "
+     "DynamoDB's\n"
+     "exports, plain or gzip, told by their content. A file goes into the table of its name; "
+     "SQLite\n"
+     "judges each record, and what it refuses is listed with file, line and reason (exit status "
+     "1).\n"
+     "The database is backed up first; the application and the daemon may go on meanwhile.\n"
+     "  --to DATABASE            the database (or --database)\n"
+     "  --table [PATTERN=]TABLE  the table of all files, or of those whose name fits\n"
+     "  --map FIELD=COLUMN       where a field goes (TABLE:FIELD=COLUMN: of one table); "
+     "author.name\n"
+     "                           reaches into objects; FIELD= leaves it out on purpose\n"
+     "  --convert COLUMN=HOW     (or TABLE:COLUMN=HOW) bool, timestamp, epoch, json, string, "
+     "number,\n"
+     "                           uuid5(NAMESPACE:NAME), binary, as in syncd.conf(5); base64: "
+     "bytes\n"
+     "                           of such text\n"
+     "  --format FORMAT          array, keyed, lines, mongo or dynamodb\n"
+     "  --create                 make tables that are missing, of what the files hold; print them\n"
+     "  --uuid uuid4|uuid5       keys for records without one: random, or made of the record's _id "
+     "or\n"
+     "                           of all of it, the same each time; uuid5(NAMESPACE:NAME)\n"
+     "  --existing HOW           a row that has the key already, and differs: refuse (when not\n"
+     "                           said), skip, or update\n"
+     "  --dry-run                do everything in one transaction, and roll it back\n"
+     "  --no-backup              do not copy the database first (to DATABASE-TIME.backup)\n"
+     "  --resume                 go on behind the last record of an import that was interrupted\n"
+     "  --restart                forget that one, and begin anew\n"
+     "  --batch-size N           records of a transaction at most, 1000 when not given\n"
+     "  --no-space-check         begin even if the disk seems too small\n",
+     false, cmd_import},
     {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
      "write the configuration and the unit's drop-in for a database",
      "Writes /etc/syncd/NAME.conf, with what --region, --endpoint-url and --profile say, and for\n"

@@ -93,3 +93,12 @@ def test_syncd():
     assert complete(SYNCD, "--ch") == ["--check"]
     assert {"--config", "--help", "--log-level", "--version"} <= set(complete(SYNCD, ""))
     assert complete(SYNCD, "--log-level", "w") == ["warning"]
+
+
+def test_import_takes_files_and_words(tmp_path):
+    (tmp_path / "users.json").touch()
+    assert complete(SYNCCTL, "import", str(tmp_path / "us")) == [str(tmp_path / "users.json")]
+    assert complete(SYNCCTL, "import", "--to", str(tmp_path / "us")) == [str(tmp_path / "users.json")]
+    assert complete(SYNCCTL, "import", "--format", "m") == ["mongo"]
+    assert complete(SYNCCTL, "import", "--existing", "") == ["refuse", "skip", "update"]
+    assert complete(SYNCCTL, "create-tables", "--format", "c") == ["cloudformation"]

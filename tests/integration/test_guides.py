@@ -106,6 +106,12 @@ class Application:
     def connect(self):
         return sqlite3.connect(self.database, isolation_level=None, timeout=30)
 
+    def resource(self):
+        return boto3.resource(
+            "dynamodb", endpoint_url=self.endpoint.url, region_name=self.region,
+            aws_access_key_id=self.endpoint.access_key,
+            aws_secret_access_key=self.endpoint.secret_key)
+
     def items(self, table):
         pages = self.client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
         return [harness.plain(item) for page in pages for item in page["Items"]]
