@@ -83,6 +83,30 @@ static const struct command commands[] = {
      "  --rate N            at most so many read units a second\n"
      "  TABLE...            the rows of these tables alone\n",
      false, cmd_restore},
+    {"export", ROWS, "[--from TABLE...] --to URI|FILE [--all] [--dry-run] [--verify]",
+     "take items of any DynamoDB table to PostgreSQL or a file",
+     "What becomes of the items is said by the [export \"NAME\"] sections of the configuration\n"
+     "(syncd.conf(5)); without one, whole items go into a file. Every item is looked at before\n"
+     "anything moves. What cannot move is listed and left, and the rest goes on; run again, it "
+     "comes\n"
+     "to the same. Needs credentials and a region; no daemon and no SQLite database. Exits 1 when\n"
+     "something did not move or differs.\n"
+     "  --from TABLE...    the DynamoDB tables; those of all sections when not given\n"
+     "  --to URI           postgresql://USER@HOST/DATABASE; passwords best by PGPASSFILE or a\n"
+     "                     service file: postgresql:///?service=NAME\n"
+     "  --to FILE          a file that ends in .jsonl or .csv; {table} in its name is each "
+     "table's\n"
+     "  --create-tables    make the tables in PostgreSQL that are not there\n"
+     "  --migrate          move the records (also when none of these is said)\n"
+     "  --all              both\n"
+     "  --verify           read every row back and compare it with its item; alone or afterwards\n"
+     "  --dry-run          look at every item, show what would be, and change nothing\n"
+     "  --force            replace FILE\n"
+     "  --typed            whole items as DynamoDB's typed JSON, whatever the sections say\n"
+     "  --segments N       parts of a table that are read at once, 4 when not given\n"
+     "  --rate N           at most so many read units a second\n"
+     "  --batch-size N     rows in a transaction, 5000 when not given\n",
+     false, cmd_export},
     {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
      "write the configuration and the unit's drop-in for a database",
      "Writes /etc/syncd/NAME.conf, with what --region, --endpoint-url and --profile say, and for\n"
