@@ -79,6 +79,18 @@ static void append_base64(struct buf *out, const struct line_value *v)
     buf_putc(out, '"');
 }
 
+/* As RFC 3339 has it: 2024-02-29 12:00:00+00 is 2024-02-29T12:00:00Z. */
+static void append_time(struct buf *out, const struct line_value *v, bool zone)
+{
+    const size_t date = strlen("2024-02-29"), utc = strlen("+00");
+
+    buf_putc(out, '"');
+    buf_append(out, v->text, date);
+    buf_putc(out, 'T');
+    buf_append(out, v->text + date + 1, v->n - date - 1 - (zone ? utc : 0));
+    buf_puts(out, zone ? "Z\"" : "\"");
+}
+
 static void append_json(struct buf *out, const struct export_column *c, const struct line_value *v)
 {
     json_append_string(out, c->name, strlen(c->name));
@@ -89,6 +101,8 @@ static void append_json(struct buf *out, const struct export_column *c, const st
         buf_puts(out, *v->text == 't' ? "true" : "false");
     else if (c->type == COLUMN_BYTEA)
         append_base64(out, v);
+    else if (c->type == COLUMN_TIMESTAMPTZ || c->type == COLUMN_TIMESTAMP)
+        append_time(out, v, c->type == COLUMN_TIMESTAMPTZ);
     else if (export_column_is_number(c->type) || c->type == COLUMN_JSON || c->type == COLUMN_JSONB)
         buf_append(out, v->text, v->n);
     else

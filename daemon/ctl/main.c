@@ -161,8 +161,9 @@ static const struct command commands[] = {
      "print the least-privilege IAM policy for this configuration",
      "Exact actions on the exact tables of the configuration and the schema.\n"
      "  --for PURPOSE    daemon (when not given): syncd; tables: create-tables; verify, restore:\n"
-     "                   reading every item; purge: also create-tables --force; migrate:\n"
-     "                   daemon, tables and verify together. Of several all that they need\n"
+     "                   reading every item; purge: also create-tables --force; export: of\n"
+     "                   the tables of [export] sections; migrate: daemon, tables and verify\n"
+     "                   together. Of several all that they need\n"
      "  --account ID     the account in the ARNs, 12 digits; any when not given\n",
      false, cmd_iam_policy},
     {"purge", SETUP, "[--delete-tables] [--yes] [TABLE...]",
