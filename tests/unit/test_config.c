@@ -505,7 +505,7 @@ static void exports_are_sections_in_order(void **state)
     refuse("[export \"x\"]\ncolumn.a = b integer default c\n",
            "syncd.conf:2: column.a: its default: b is no number");
     refuse("[export \"x\"]\ncolumn = b text\n",
-           "syncd.conf:2: column: column needs a name: column.NAME = value");
+           "syncd.conf:2: column needs a name: column.NAME = value");
     refuse("[export \"x\"]\nfrom = a b\n",
            "syncd.conf:2: from: \"a b\" is not a DynamoDB table name (3 to 255 letters, digits, "
            "_ . and -)");
