@@ -2,6 +2,7 @@
 reader would; what is wrong with items, found and told; and everything that goes wrong on the way."""
 
 import datetime
+import json
 import os
 import random
 import re
