@@ -3,6 +3,7 @@
 
 #include "base/failpoint.h"
 #include "mirror/internal.h"
+#include "mirror/suspects.h"
 
 static usec ack_due(const struct mirror *m, int64_t low)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mirror/internal.h"
+#include "mirror/suspects.h"
 
 #define MS(n) ((usec)((n)*USEC_PER_MSEC))
 

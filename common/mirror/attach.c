@@ -8,7 +8,9 @@
 #include "base/failpoint.h"
 #include "base/text.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
 #include "mirror/plans.h"
+#include "mirror/suspects.h"
 #include "source/canary.h"
 
 /* --- slots ------------------------------------------------------------------------------------ */

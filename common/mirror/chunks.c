@@ -5,6 +5,7 @@
 
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/offer.h"
 
 /* --- those that the state file names of a row --------------------------------------------------
  */

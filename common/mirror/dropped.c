@@ -6,6 +6,8 @@
 #include <strings.h>
 
 #include "mirror/internal.h"
+#include "mirror/offer.h"
+#include "mirror/suspects.h"
 #include "source/canary.h"
 
 /* --- the key of a DynamoDB table, as the store keeps it: per part its type, name and a NUL -------

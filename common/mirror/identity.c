@@ -6,6 +6,8 @@
 #include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 static bool nonce_is_ours(struct mirror *m, const uint8_t *nonce)
 {
@@ -41,6 +43,8 @@ int mirror_load_again(struct mirror *m, struct table_slot *t, bool full)
         return rc;
     load_track_reset(m, t);
     t->load = LOAD_ROWS;
+    /* One that must send every row is not over: what made it so may still be on its way. */
+    full |= t->full;
     t->full = full;
     t->cookie = m->schema_version;
     buf_clear(&t->cursor);

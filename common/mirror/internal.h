@@ -397,6 +397,7 @@ int ack_remember_seen(struct mirror *m);
 
 /* A load begins, or goes on from its cursor, with no span out. */
 void load_track_reset(struct mirror *m, struct table_slot *t);
+/* `full`: whatever the digests say; one that is, stays so. 0 or negative; to be made durable. */
 int mirror_load_again(struct mirror *m, struct table_slot *t, bool full);
 
 /* Index of the DynamoDB table of that name and key, made when new. Targets stay for the mirror's
@@ -453,48 +454,6 @@ int reader_check(struct mirror *m, bool *same);
  * is not. An empty journal ends the attachment. */
 int reader_check_head(struct mirror *m, const char **stranger);
 
-/* offer.c */
-/* Turn a row as it is now into a write and offer it. `entry`: values of the entry columns as the
- * journal (or the row itself) has them; the row key encoded is in m->row_key. `found`: what looking
- * the row up gave: SQLITE_ROW with rows->values, SQLITE_DONE, SQLITE_TOOBIG. Spans may be NULL.
- * 0, or -ENOMEM or -EIO: nothing came of it. */
-int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
-              int found, bool force, struct span *journal, struct span *load);
-/* The item in m->key, m->json has no row; the key of the row that it was of, if known, is in
- * m->row_key. */
-int offer_leave(struct mirror *m, usec now, struct table_slot *t, struct span *load);
-/* The item that an entry speaks of may be there: a comparison looks at it. The row key encoded is
- * in m->row_key. 0 or -ENOMEM. */
-int offer_suspect(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
-                  struct span *journal);
-
-/* An item by its remote key, as its row is now. */
-struct offered_item {
-    const char *key, *row_key;
-    size_t key_len, row_key_len; /* no row key: it is in the remote key */
-    bool force;                  /* send it whatever the digests say */
-};
-/* Offer it if the row of `t` with that row key has it. 1 when it has (which may also make it a dead
- * letter), 0, -ENOMEM or -EIO. */
-int offer_again(struct mirror *m, usec now, struct table_slot *t, const struct offered_item *i);
-/* No row of `t` that we know of has it: it goes, or falls to a row that waits for the key. 0,
- * -ENOMEM or -EIO. */
-int offer_gone(struct mirror *m, usec now, struct table_slot *t, const struct offered_item *i);
-
-/* owner.c: of the item in m->key, asked for by the row of `t` with the key in m->row_key. */
-/* Does another row have it, as of this snapshot? 1, with that row described in `who`; 0; negative
- * when it cannot be known. */
-int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *who);
-/* Nothing is known of the item, and not every row of its target has been seen. */
-bool owner_unknown(struct mirror *m, const struct table_slot *t);
-/* The row that the store names as owner of m->key; its row key is appended. 1, 0 when it cannot be
- * told, or negative. */
-int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key);
-/* Does that row of `t` have this remote key? 1, 0, or negative when it cannot be known. Its values
- * are then in t->rows->values; rows_end() afterwards in any case. */
-int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
-                  const struct buf *key);
-
 /* loader.c */
 unsigned loader_slice(struct mirror *m, usec now);
 void loader_advanced(void *arg, const struct span *s);
@@ -516,106 +475,6 @@ bool targets_parked_for_long(const struct mirror *m, usec now, uint32_t i);
 /* On disk: those tables will be compared. From then on nothing is held for them. All their entries
  * up to m->watermark that may have been on their way are suspects. 0 or negative. */
 int targets_let_go(struct mirror *m, uint32_t i);
-
-/* owned.c */
-enum {
-    OWNED_SEEN = 1,    /* its items were looked at before it was first written */
-    OWNED_ADOPTED = 2, /* it may be written though there are items of others */
-    OWNED_ALONE = 4,   /* there were none */
-    OWNED_AGAIN = 8,   /* to be looked at once no write of an earlier process can come any more */
-    OWNED_TAKE = 16,   /* whoever its marker names */
-    OWNED_HANDED = 32, /* handed over: nothing is to be written there */
-    OWNED_BACK = 64,   /* taken back, which its marker does not say yet */
-};
-/* What the store knows of a target, when it is first known here. */
-void owned_recall(struct mirror *m, struct target_slot *t);
-int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
-/* What is known of the items of every target is not all: the state file was lost, or is an older
- * one. 0 or negative; durable. */
-int owned_all_anew(struct mirror *m);
-/* It is an older one as far as this target goes. 0 or negative; durable. */
-int owned_behind(struct mirror *m, uint32_t i);
-/* Items may be there that nobody knows of. 0 or negative; to be made durable by the caller. */
-int owned_again(struct mirror *m, struct target_slot *t);
-/* Is anything still to be looked at? */
-bool owned_to_see(const struct mirror *m);
-bool owned_is_canarys(const struct mirror *m, uint32_t i);
-/* Is all that is in it ours, whatever its keys say? Never of one that machines share. */
-bool owned_alone(const struct mirror *m, uint32_t i);
-void owned_hold_foreign(struct mirror *m, usec now, uint32_t i);
-void owned_hold_handed(struct mirror *m, usec now, uint32_t i);
-/* The operator takes up those that are held. Returns how many. */
-int owned_approve(struct mirror *m);
-/* All of them, held or not. 0 or negative; durable. */
-int owned_adopt_all(struct mirror *m);
-bool owned_any_held(const struct mirror *m);
-/* Nothing is to be written any more; or again, whatever others wrote meanwhile. 0 or negative;
- * durable. */
-int owned_hand_over(struct mirror *m);
-int owned_take_back(struct mirror *m);
-
-/* survey.c */
-/* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
-bool survey_gate(struct mirror *m, usec now, uint32_t i);
-/* Once a second: begin what is due. */
-void survey_turn(struct mirror *m);
-void survey_parked(struct target_slot *t);
-/* Keep what its marker told; negative: the state file cannot, and the target must wait. */
-int survey_heed_marker(struct mirror *m, struct target_slot *t);
-
-/* windows.c: what a killed process may have left on its way */
-/* What the process before this one left; what it may have sent. */
-int suspects_recall(struct mirror *m);
-/* Of a target's, when it is first known. */
-void suspects_recall_target(struct mirror *m, struct target_slot *t);
-/* Before the first target is opened: on disk that writes may be left behind from now on. 0, or
- * negative: the target must wait. */
-int suspects_begin(struct mirror *m);
-/* At a clean stop, after mirror_abandon(): nothing but suspects is left behind. */
-void suspects_end(struct mirror *m);
-/* The journal's first look: no entry behind `max` can have been sent by the process before. */
-void suspects_narrow(struct mirror *m, int64_t max);
-/* The state file is new, the journal (up to `max`) is not. */
-int suspects_unknown(struct mirror *m, int64_t max);
-int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how);
-/* The journal is not the one that was left: while writes of a killed process may be on their way,
- * every row may be other than they have it. */
-int suspects_shake_all(struct mirror *m);
-/* Before an offer of no entry and no load. 0 or -EIO. */
-int suspects_loose(struct mirror *m);
-/* The main reader is about to read behind `after`: see that it may. An SQLite result code. */
-int suspects_reserve(struct mirror *m, int64_t after);
-/* Does the reader wait for what is being reserved? */
-bool suspects_hold_reader(const struct mirror *m);
-/* Around a commit of the store. */
-int suspects_flush(struct mirror *m);
-void suspects_flushed(struct mirror *m);
-/* May anything that a killed process sent still be carried out? */
-bool suspects_shaky(const struct mirror *m);
-/* When nothing can, forget its windows. */
-void suspects_close_window(struct mirror *m);
-
-/* suspects.c */
-/* What time it is for the service, at the latest or at the earliest; Unix us. */
-usec suspects_time(const struct mirror *m, bool latest);
-void suspects_sent(struct mirror *m, const struct request *r);
-/* The outcome of this write is open. */
-void suspects_left_open(void *arg, const struct payload *p);
-/* May a killed process have sent what this entry, or this row, or the deletion of an item without
- * one, is of? Then its key (of `entry`, or in m->key) is a suspect. The row key is in m->row_key.
- */
-void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,
-                    const struct value *entry);
-void suspects_row(struct mirror *m, const struct table_slot *t, const struct value *entry);
-void suspects_key(struct mirror *m, const struct table_slot *t, enum shaken at_least);
-/* Is the time of one over? */
-bool suspects_due(const struct mirror *m);
-/* How long the time of the first is over; 0: it is not. */
-usec suspects_overdue(const struct mirror *m);
-/* And is it time to look at them? */
-bool suspects_call(const struct mirror *m);
-/* Send some of those again. MIRROR_* bits. */
-unsigned suspects_slice(struct mirror *m, usec now);
 
 /* orders.c */
 /* Open the database if it is not. 0, or negative with a sentence. */

@@ -8,6 +8,8 @@
 #include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/offer.h"
+#include "mirror/suspects.h"
 
 bool loader_pending(const struct mirror *m)
 {

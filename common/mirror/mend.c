@@ -10,6 +10,7 @@
 #include "mapping/ours.h"
 #include "mapping/oversize.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
 
 /* NULL with a sentence. */
 static struct table_slot *find_table(struct mirror *m, const char *table, struct err *err)

@@ -11,6 +11,8 @@
 #include "base/lockfile.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 /* --- small things ----------------------------------------------------------------------------- */
 

@@ -166,7 +166,7 @@ struct mirror_marker {
     bool ahead; /* by a later life of this database than the state file knows */
 };
 void mirror_target_marker(struct mirror *m, uint32_t i, const struct mirror_marker *found);
-/* It was written, or cannot be for now. */
+/* It was written, or could not be written at this time. */
 void mirror_target_marked(struct mirror *m, usec now, uint32_t i);
 /* Its marker says that it is somebody else's, or handed over: nothing is sent there before the
  * operator says so. `why`: a sentence. */

@@ -6,6 +6,7 @@
 
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/offer.h"
 
 /* What is asked about: the entry's row and key, and where it was read. The remote key is in m->key,
  * as JSON in m->json; the row key in m->row_key. */

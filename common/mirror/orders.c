@@ -6,6 +6,9 @@
 
 #include "base/failpoint.h"
 #include "mirror/internal.h"
+#include "mirror/offer.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 int orders_need_source(struct mirror *m, struct err *err)
 {

@@ -5,6 +5,8 @@
 
 #include "base/failpoint.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 bool owned_is_canarys(const struct mirror *m, uint32_t i)
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mirror/internal.h"
+#include "mirror/owned.h"
 
 enum { GENERATION_DIGITS = 2 * CAPTURE_ID_SIZE };
 

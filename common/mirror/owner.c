@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "mirror/internal.h"
+#include "mirror/offer.h"
 
 /* The remote key of a row by its row key, as it is now: SQLITE_ROW with `key` appended to when the
  * row is there and has one, SQLITE_DONE when not, or an error. */

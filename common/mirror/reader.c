@@ -6,6 +6,8 @@
 #include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/offer.h"
+#include "mirror/suspects.h"
 
 /* --- one slice of entries --------------------------------------------------------------------- */
 

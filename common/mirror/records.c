@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/suspects.h"
 
 static void record_free(struct record *r)
 {

@@ -20,6 +20,7 @@
 #include <errno.h>
 
 #include "mirror/internal.h"
+#include "mirror/offer.h"
 
 enum { AT_ONCE = 64 }; /* keys that are collected before the clock is asked */
 

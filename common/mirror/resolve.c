@@ -6,6 +6,8 @@
 
 #include "base/text.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 static char *layout_of(const struct table_plan *p)
 {
@@ -63,17 +65,20 @@ static int find_id(struct mirror *m, const struct capture_state *st, struct tabl
 
 /* Of an unfinished load writes of rows may still be on their way that no entry speaks of, after a
  * kill; when the table is not as it was, then or while they may come, rows have changed without
- * entries. */
+ * entries. And until all its rows are sent, items may be there that nobody has noted. */
 static int shake(struct mirror *m, const struct table_slot *t, const struct store_table *known,
                  bool same)
 {
     struct target_slot *target = m->targets[t->target];
+    bool unfinished = known->load != LOAD_DONE;
+    int rc = 0;
 
     if (!same && target->shaken)
-        return suspects_shake(m, target, SHAKEN_ROWS);
-    if (known->load == LOAD_DONE || !m->suspects.killed || !m->unclean)
-        return 0;
-    return suspects_shake(m, target, same ? SHAKEN_ENTRIES : SHAKEN_ROWS);
+        rc = suspects_shake(m, target, SHAKEN_ROWS);
+    else if (unfinished && m->suspects.killed && m->unclean)
+        rc = suspects_shake(m, target, same ? SHAKEN_ENTRIES : SHAKEN_ROWS);
+    bool unnoted = target->shaken || (unfinished && (known->full || m->unclean));
+    return rc == 0 && !same && unnoted ? owned_again(m, target) : rc;
 }
 
 /* What is to be known of the table from now on, where it differs from what was. */

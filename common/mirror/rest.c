@@ -13,6 +13,7 @@
 
 #include "base/failpoint.h"
 #include "mirror/internal.h"
+#include "mirror/suspects.h"
 
 #define REST_AFTER (3 * USEC_PER_SEC)
 

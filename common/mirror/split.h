@@ -70,8 +70,8 @@ struct split {
 int split_begin(struct mirror *m, usec now, struct payload *head, const struct oversize *o);
 /* `p` is about to be offered: what waits for its key ends, and its place is p's. */
 void split_supersede(struct mirror *m, struct payload *p);
-/* Nothing is to be written of the key in m->key for now; its place in the journal is settled with
- * the next commit of the store. */
+/* Nothing waits any more to be written of the key in m->key; its place in the journal is settled
+ * with the next commit of the store. */
 void split_cancel(struct mirror *m, uint32_t target);
 /* Of a parked target. */
 void split_forget(struct mirror *m, uint32_t target);
@@ -108,7 +108,7 @@ enum split_verdict {
     CHUNK_UNWANTED,
     CHUNK_BUSY,    /* its head is being written, or suspect: ask later */
     CHUNK_UNKNOWN, /* what is there of its row is not known, or not as the row is: a change of the
-                      row is on its way, or it is a dead letter. It stays for now */
+                      row is on its way, or it is a dead letter. It stays until that is settled */
 };
 struct judged {
     struct buf key; /* of a head; "": none */

@@ -17,6 +17,8 @@
 #include "mapping/ours.h"
 #include "mapping/oversize.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 #define SURVEY_RETRY (60 * USEC_PER_SEC)
 

@@ -17,6 +17,8 @@
 #include "base/failpoint.h"
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/offer.h"
+#include "mirror/suspects.h"
 
 #define LOOK_AGAIN (1 * USEC_PER_SEC)
 

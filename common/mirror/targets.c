@@ -6,6 +6,8 @@
 #include "base/failpoint.h"
 #include "mapping/oversize_format.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 uint32_t mirror_target_count(const struct mirror *m)
 {
@@ -125,55 +127,6 @@ static int take_up(struct mirror *m, uint32_t i)
     return 0;
 }
 
-void targets_open(struct mirror *m, usec now, uint32_t i)
-{
-    struct target_slot *t = m->targets[i];
-    bool was_open = t->view.open;
-
-    t->opening = survey_heed_marker(m, t) < 0 || (t->fresh && forget_items(m, i) < 0);
-    if (!t->opening && t->fresh) {
-        FAILPOINT("target_forgotten");
-        t->fresh = t->made = false;
-    }
-    t->opening = t->opening || (t->ahead && owned_behind(m, i) < 0);
-    if (!t->opening && !survey_gate(m, now, i))
-        return;
-    t->opening = t->opening || take_up(m, i) < 0 || suspects_begin(m) < 0;
-    if (t->opening) {
-        m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
-        return;
-    }
-    t->view.open = true;
-    t->view.parked = t->view.held = false;
-    t->view.reason[0] = t->view.code[0] = '\0';
-    FAILPOINT("target_opened");
-    if (!was_open)
-        mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});
-}
-
-void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *identity, bool made)
-{
-    struct target_slot *t = m->targets[i];
-
-    m->now = now;
-    t->view.looked = true;
-    t->marking = false;
-    snprintf(t->identity, sizeof t->identity, "%s", identity);
-    t->made |= made;
-    t->fresh |= made || is_another(m, t);
-    targets_open(m, now, i);
-}
-
-void targets_open_fresh(struct mirror *m, usec now)
-{
-    if (!m->fresh_waiting || m->state_broken)
-        return;
-    m->fresh_waiting = false;
-    for (uint32_t i = 0; i < m->target_count; i++)
-        if (m->targets[i]->opening)
-            targets_open(m, now, i);
-}
-
 /* Its changes stay in the journal and are read again from here on; the others flow past them. */
 static void skip_table(struct mirror *m, usec now, struct table_slot *t)
 {
@@ -210,13 +163,12 @@ static void skip_table(struct mirror *m, usec now, struct table_slot *t)
     }
 }
 
-void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *code,
-                          const char *reason)
+/* Nothing is sent there until it is opened again. */
+static void shut(struct mirror *m, usec now, uint32_t i, const char *code, const char *reason)
 {
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    t->opening = false;
     t->view.open = t->view.held = false;
     t->view.looked = t->view.parked = true;
     survey_parked(t);
@@ -229,6 +181,66 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
             skip_table(m, now, &m->tables[k]);
     split_forget(m, i);
     mirror_act(m, now, &(struct event){.kind = EVENT_PARK, .target = i});
+}
+
+void targets_open(struct mirror *m, usec now, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+    bool was_open = t->view.open;
+
+    t->opening = survey_heed_marker(m, t) < 0 || (t->fresh && forget_items(m, i) < 0);
+    if (!t->opening && t->fresh) {
+        FAILPOINT("target_forgotten");
+        t->fresh = t->made = false;
+    }
+    t->opening = t->opening || (t->ahead && owned_behind(m, i) < 0);
+    if (!t->opening && !survey_gate(m, now, i))
+        return;
+    t->opening = t->opening || take_up(m, i) < 0 || suspects_begin(m) < 0;
+    if (t->opening) {
+        /* What is sent meanwhile would be noted as of the table that was there before. */
+        if (was_open)
+            shut(m, now, i, "state_unwritable",
+                 "it is another table than before, which the state file cannot be told");
+        m->fresh_waiting = true; /* opened by mirror_work() once the state file can be written */
+        return;
+    }
+    t->view.open = true;
+    t->view.parked = t->view.held = false;
+    t->view.reason[0] = t->view.code[0] = '\0';
+    FAILPOINT("target_opened");
+    if (!was_open)
+        mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});
+}
+
+void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *identity, bool made)
+{
+    struct target_slot *t = m->targets[i];
+
+    m->now = now;
+    t->view.looked = true;
+    t->marking = false;
+    snprintf(t->identity, sizeof t->identity, "%s", identity);
+    t->made |= made;
+    t->fresh |= made || is_another(m, t);
+    targets_open(m, now, i);
+}
+
+void targets_open_fresh(struct mirror *m, usec now)
+{
+    if (!m->fresh_waiting || m->state_broken)
+        return;
+    m->fresh_waiting = false;
+    for (uint32_t i = 0; i < m->target_count; i++)
+        if (m->targets[i]->opening)
+            targets_open(m, now, i);
+}
+
+void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *code,
+                          const char *reason)
+{
+    m->targets[i]->opening = false;
+    shut(m, now, i, code, reason);
 }
 
 /* --- parked for long -------------------------------------------------------------------------- */

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 /* What was written to a table that is new, or whose triggers went, is in no journal. */
 static bool schema_known(const struct mirror *m)

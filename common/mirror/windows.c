@@ -12,6 +12,8 @@
 
 #include "base/plant.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 enum { RESERVE_STEP = 10000 };
 
@@ -103,6 +105,10 @@ int suspects_shake_all(struct mirror *m)
 
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
         rc = suspects_shake(m, m->targets[i], SHAKEN_ROWS);
+    /* Of a load that was under way at a kill, items may be there that nobody has noted. */
+    for (size_t i = 0; rc == 0 && i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].full && m->tables[i].load != LOAD_DONE)
+            rc = owned_again(m, m->targets[m->tables[i].target]);
     return rc;
 }
 

@@ -3,7 +3,6 @@
 
 #include "ctl/ctl.h"
 #include "jobs/local.h"
-#include "jobs/owner.h"
 
 int cmd_check(struct ctl *ctl, int argc, char **argv)
 {
@@ -13,9 +12,7 @@ int cmd_check(struct ctl *ctl, int argc, char **argv)
 
     if (!ctl_no_operands(ctl, argc, argv, &r))
         return r;
-    r = ctl_config(ctl, &config, &err);
-    if (r == 0 && owner_become(config->database, &err) < 0)
-        r = -EIO;
+    r = ctl_config_as_owner(ctl, &config, &err);
     if (r == 0)
         r = job_check(config, stdout, ctl->json, &err);
     return r < 0 ? ctl_fail(r, &err) : CTL_DONE;

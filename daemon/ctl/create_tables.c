@@ -5,7 +5,6 @@
 #include "ctl/bar.h"
 #include "ctl/ctl.h"
 #include "jobs/create_tables.h"
-#include "jobs/owner.h"
 
 enum { OPT_DRY_RUN = CTL_OPTION, OPT_FORMAT, OPT_FORCE, OPT_UPDATE, OPT_YES };
 
@@ -170,9 +169,7 @@ int cmd_create_tables(struct ctl *ctl, int argc, char **argv)
     order.only_count = (size_t)(argc - optind);
     if ((r = check(ctl, &order, &c)) != CTL_DONE)
         return r;
-    r = ctl_config(ctl, &config, &err);
-    if (r == 0 && owner_become(config->database, &err) < 0)
-        r = -EIO;
+    r = ctl_config_as_owner(ctl, &config, &err);
     if (r < 0)
         return ctl_fail(r, &err);
     return c.dry_run || c.templated ? print(config, &order, &c) : make(&x, config, &order);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ctl/client.h"
+#include "jobs/owner.h"
 
 #define DEFAULT_SOCKET "/run/syncd/syncd.sock"
 #define ASK_TIMEOUT    (30 * USEC_PER_SEC)
@@ -80,6 +81,13 @@ int ctl_config(struct ctl *ctl, const struct config **out, struct err *err)
     }
     *out = ctl->config;
     return 0;
+}
+
+int ctl_config_as_owner(struct ctl *ctl, const struct config **out, struct err *err)
+{
+    int r = ctl_config(ctl, out, err);
+
+    return r == 0 && owner_become((*out)->database, err) < 0 ? -EIO : r;
 }
 
 /* Asking needs no more than a path: --socket, else the configuration's. Where nobody named a
@@ -156,6 +164,21 @@ json_t *ctl_parse(const struct buf *body, struct err *err)
     err_set(err, -EIO, "the daemon's answer is not the JSON that was expected (%s): is it syncd?",
             root ? "not an object" : why.text);
     return NULL;
+}
+
+json_t *ctl_ask_json(struct ctl *ctl, const char *method, const char *target, usec timeout, int *rc,
+                     struct err *err)
+{
+    _cleanup_buf_ struct buf body = {0};
+    json_t *root = NULL;
+    int status;
+
+    *rc = ctl_ask(ctl, method, target, timeout, &status, &body, err);
+    if (*rc == 0)
+        *rc = ctl_check_status(status, &body, err);
+    if (*rc == 0 && !(root = ctl_parse(&body, err)))
+        *rc = -EIO;
+    return root;
 }
 
 json_t *ctl_answer(struct ctl *ctl, int argc, char **argv, const char *method, const char *target,

@@ -67,6 +67,8 @@ struct page ctl_page(const struct ctl *ctl);
 
 /* The configuration, loaded once and kept in ctl. -EINVAL with a sentence when there is none. */
 int ctl_config(struct ctl *ctl, const struct config **out, struct err *err);
+/* And be its database's owner from then on (jobs/owner.h). -EIO with a sentence when that fails. */
+int ctl_config_as_owner(struct ctl *ctl, const struct config **out, struct err *err);
 /* Take a duration such as 60s; whole seconds, rounded up. false with a complaint printed. */
 bool ctl_seconds(const struct ctl *ctl, const char *option, const char *text, int64_t *out);
 
@@ -76,7 +78,11 @@ int ctl_ask(struct ctl *ctl, const char *method, const char *target, usec timeou
             struct buf *body, struct err *err);
 /* 0 when `status` is a success; else the daemon's own sentence and -EINVAL (4xx) or -EIO. */
 int ctl_check_status(int status, const struct buf *body, struct err *err);
-/* Both, and the sentence printed: CTL_DONE with the body, or the code to exit with. */
+/* Both, and the answer parsed: to be json_decref'd (json_auto_t), or NULL with a sentence and *rc.
+ */
+json_t *ctl_ask_json(struct ctl *ctl, const char *method, const char *target, usec timeout, int *rc,
+                     struct err *err);
+/* Likewise, and the sentence printed: CTL_DONE with the body, or the code to exit with. */
 int ctl_call(struct ctl *ctl, const char *method, const char *target, struct buf *body);
 /* An object, to be json_decref'd (json_auto_t), or NULL with a sentence. */
 json_t *ctl_parse(const struct buf *body, struct err *err);

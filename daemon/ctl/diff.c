@@ -9,7 +9,6 @@
 #include "dynamodb/same.h"
 #include "jobs/compare.h"
 #include "jobs/diff.h"
-#include "jobs/owner.h"
 
 enum { NAMES = 16 };
 
@@ -171,9 +170,7 @@ int cmd_diff(struct ctl *ctl, int argc, char **argv)
         return r;
     if (argc - optind != 2)
         return ctl_usage(ctl, "name a table and a key, such as id=7");
-    r = ctl_config(ctl, &config, &err);
-    if (r == 0 && owner_become(config->database, &err) < 0)
-        r = -EIO;
+    r = ctl_config_as_owner(ctl, &config, &err);
     if (r == 0)
         r = job_diff(config, argv[optind], argv[optind + 1], &d, &err);
     if (r == 0)

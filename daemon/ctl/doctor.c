@@ -35,13 +35,10 @@ static void take_status(struct doctor *d, const json_t *status)
 
 static void look_at_daemon(struct ctl *ctl, struct doctor *d)
 {
-    _cleanup_buf_ struct buf body = {0};
     struct err err = {0};
-    int status, r = ctl_ask(ctl, "GET", "/v1/status", DAEMON_TIMEOUT, &status, &body, &err);
+    int r;
+    json_auto_t *root = ctl_ask_json(ctl, "GET", "/v1/status", DAEMON_TIMEOUT, &r, &err);
 
-    if (r == 0)
-        r = ctl_check_status(status, &body, &err);
-    json_auto_t *root = r == 0 ? ctl_parse(&body, &err) : NULL;
     if (root)
         take_status(d, root);
     else if (r == -ECONNREFUSED && !d->unit_active)

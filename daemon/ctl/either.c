@@ -22,21 +22,15 @@ static bool same_file(const char *a, const char *b)
  * database, whose triggers must not go instead. */
 static int daemon_is_meant(struct ctl *ctl, bool *out, struct err *err)
 {
-    _cleanup_buf_ struct buf body = {0};
-    int status;
+    int r;
 
     if (!ctl->request.database) {
         *out = true;
         return 0;
     }
-    int r = ctl_ask(ctl, "GET", "/v1/status", DAEMON_TIMEOUT, &status, &body, err);
-    if (r == 0)
-        r = ctl_check_status(status, &body, err);
-    if (r < 0)
-        return r;
-    json_auto_t *root = ctl_parse(&body, err);
+    json_auto_t *root = ctl_ask_json(ctl, "GET", "/v1/status", DAEMON_TIMEOUT, &r, err);
     if (!root)
-        return -EIO;
+        return r;
     const json_t *source = json_object_get(root, "source");
     *out = same_file(field_text(source, "database"), ctl->request.database);
     return 0;

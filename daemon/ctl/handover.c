@@ -5,7 +5,6 @@
 #include "ctl/bar.h"
 #include "ctl/ctl.h"
 #include "ctl/verify.h"
-#include "jobs/owner.h"
 
 #define DEFAULT_SECONDS 1800
 #define MAX_SECONDS     (INT64_C(7) * 86400)
@@ -84,10 +83,8 @@ static int verify(struct ctl *ctl)
     _cleanup_buf_ struct buf unequal = {0};
     const struct config *config;
     struct err err;
-    int r = ctl_config(ctl, &config, &err);
+    int r = ctl_config_as_owner(ctl, &config, &err);
 
-    if (r == 0 && owner_become(config->database, &err) < 0)
-        r = -EIO;
     if (r < 0)
         return ctl_fail(r, &err);
     r = ctl_verify(ctl, config, &unequal);

@@ -116,18 +116,13 @@ static int compare_daemon(struct migrate *m, const json_t *root)
 
 int migrate_find_daemon(struct migrate *m)
 {
-    _cleanup_buf_ struct buf body = {0};
     struct err err;
-    int status, r = ctl_ask(m->ctl, "GET", "/v1/mapping", 30 * USEC_PER_SEC, &status, &body, &err);
+    int r;
+    json_auto_t *root = ctl_ask_json(m->ctl, "GET", "/v1/mapping", 30 * USEC_PER_SEC, &r, &err);
 
     if (r == -ECONNREFUSED)
         return CTL_DONE;
-    if (r == 0)
-        r = ctl_check_status(status, &body, &err);
-    if (r < 0)
-        return ctl_fail(r == -EINVAL ? -EIO : r, &err);
-    json_auto_t *root = ctl_parse(&body, &err);
-    return root ? compare_daemon(m, root) : ctl_fail(-EIO, &err);
+    return root ? compare_daemon(m, root) : ctl_fail(r == -EINVAL ? -EIO : r, &err);
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */

@@ -27,14 +27,10 @@ struct load {
 static int ask(struct migrate *m, const char *method, const char *target, usec timeout,
                json_t **out, struct err *err)
 {
-    _cleanup_buf_ struct buf body = {0};
-    int status, r = ctl_ask(m->ctl, method, target, timeout, &status, &body, err);
-
-    if (r == 0)
-        r = ctl_check_status(status, &body, err);
-    if (r == 0)
-        r = (*out = ctl_parse(&body, err)) ? 0 : -EIO;
     struct err last;
+    int r;
+
+    *out = ctl_ask_json(m->ctl, method, target, timeout, &r, err);
     /* Where our own has ended, its last words say more than a socket that nobody listens on. */
     if (r < 0 && m->own.pid) {
         int ended = own_daemon_look(&m->own, &last);

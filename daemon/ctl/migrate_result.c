@@ -25,21 +25,15 @@ static struct migrate_letter *letter_of(struct migrate *m, const char *table, co
 
 int migrate_read_letters(struct migrate *m, struct err *err)
 {
-    _cleanup_buf_ struct buf body = {0};
     const json_t *o;
     size_t i;
-    int status, r = 0;
+    int r;
 
     if (m->dead_letters == 0)
         return 0;
-    r = ctl_ask(m->ctl, "GET", "/v1/dead-letters", 60 * USEC_PER_SEC, &status, &body, err);
-    if (r == 0)
-        r = ctl_check_status(status, &body, err);
-    if (r < 0)
-        return r;
-    json_auto_t *root = ctl_parse(&body, err);
+    json_auto_t *root = ctl_ask_json(m->ctl, "GET", "/v1/dead-letters", 60 * USEC_PER_SEC, &r, err);
     if (!root)
-        return -EIO;
+        return r;
     json_array_foreach(json_object_get(root, "dead_letters"), i, o)
     {
         struct migrate_letter *l = letter_of(m, field_text(o, "table"), field_text(o, "reason"));

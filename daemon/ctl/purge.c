@@ -5,7 +5,6 @@
 
 #include "ctl/bar.h"
 #include "ctl/ctl.h"
-#include "jobs/owner.h"
 #include "jobs/purge.h"
 
 enum { OPT_DELETE_TABLES = CTL_OPTION, OPT_YES };
@@ -168,9 +167,7 @@ int cmd_purge(struct ctl *ctl, int argc, char **argv)
     }
     order.only = argv + optind;
     order.only_count = (size_t)(argc - optind);
-    r = ctl_config(ctl, &config, &err);
-    if (r == 0 && owner_become(config->database, &err) < 0)
-        r = -EIO;
+    r = ctl_config_as_owner(ctl, &config, &err);
     if (r < 0)
         return ctl_fail(r, &err);
     r = job_purge(config, &order, &err);

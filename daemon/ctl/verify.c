@@ -10,7 +10,6 @@
 #include "ctl/either.h"
 #include "ctl/verify.h"
 #include "dynamodb/same.h"
-#include "jobs/owner.h"
 #include "jobs/verify.h"
 #include "jobs/verify_work.h"
 
@@ -35,26 +34,11 @@ struct verification {
 
 /* --- the daemon ------------------------------------------------------------------------------- */
 
-static json_t *ask(struct ctl *ctl, const char *method, const char *target, usec timeout,
-                   struct err *err, int *rc)
-{
-    _cleanup_buf_ struct buf body = {0};
-    json_t *root = NULL;
-    int status;
-
-    *rc = ctl_ask(ctl, method, target, timeout, &status, &body, err);
-    if (*rc == 0)
-        *rc = ctl_check_status(status, &body, err);
-    if (*rc == 0 && !(root = ctl_parse(&body, err)))
-        *rc = -EIO;
-    return root;
-}
-
 static int settle(void *arg, struct err *why)
 {
     struct verification *v = arg;
     int rc;
-    json_t *root = ask(v->ctl, "POST", SETTLE_TARGET, SETTLE_TIMEOUT, why, &rc);
+    json_t *root = ctl_ask_json(v->ctl, "POST", SETTLE_TARGET, SETTLE_TIMEOUT, &rc, why);
 
     if (rc == 0 && !field_true(root, "done")) {
         const char *reason = field_text(root, "reason");
@@ -77,7 +61,7 @@ static int look(void *arg, const char *table, const void *key, size_t n, struct 
     hex_append(&target, key, n);
     if (!buf_ok(&target))
         return err_set(err, -ENOMEM, "out of memory");
-    json_t *root = ask(v->ctl, "GET", target.data, ASK_TIMEOUT, err, &rc);
+    json_t *root = ctl_ask_json(v->ctl, "GET", target.data, ASK_TIMEOUT, &rc, err);
     const json_t *item = json_array_get(json_object_get(root, "items"), 0);
     /* Of a daemon that does not say whose it is nothing may be left out. */
     if (rc == 0)
@@ -111,7 +95,7 @@ static int repair(void *arg, const char *table, bool extra, const struct buf *ke
     }
     if (!buf_ok(&target))
         return err_set(err, -ENOMEM, "out of memory");
-    json_t *root = ask(v->ctl, "POST", target.data, ASK_TIMEOUT, err, &rc);
+    json_t *root = ctl_ask_json(v->ctl, "POST", target.data, ASK_TIMEOUT, &rc, err);
     *taken += field_count(root, "taken");
     json_decref(root);
     return rc == -EINVAL ? -EIO : rc;
@@ -120,7 +104,7 @@ static int repair(void *arg, const char *table, bool extra, const struct buf *ke
 static int load_letters(struct verification *v, struct err *err)
 {
     int rc;
-    json_t *root = ask(v->ctl, "GET", "/v1/dead-letters", ASK_TIMEOUT, err, &rc);
+    json_t *root = ctl_ask_json(v->ctl, "GET", "/v1/dead-letters", ASK_TIMEOUT, &rc, err);
     const json_t *letter;
     size_t i;
 
@@ -360,7 +344,7 @@ static void note_equal(struct verification *v, const struct verify_result *r, us
         buf_printf(&target, "/v1/verified?at=%" PRId64 "&table=", began / USEC_PER_SEC);
         client_escape(&target, r->tables[i].name);
         if (buf_ok(&target))
-            json_decref(ask(v->ctl, "POST", target.data, ASK_TIMEOUT, &ignored, &rc));
+            json_decref(ctl_ask_json(v->ctl, "POST", target.data, ASK_TIMEOUT, &rc, &ignored));
     }
 }
 
@@ -500,9 +484,7 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
     v.bar = bar_make(ctl, "", "items", NULL, 0);
     if (!ctl->quiet && !ctl->json)
         edge.progress = progress;
-    r = ctl_config(ctl, &config, &err);
-    if (r == 0 && owner_become(config->database, &err) < 0)
-        r = -EIO;
+    r = ctl_config_as_owner(ctl, &config, &err);
     if (r == 0)
         r = find_daemon(&v, &o, &edge.daemon, &err);
     edge.dead = edge.daemon ? dead : NULL;

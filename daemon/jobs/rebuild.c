@@ -188,6 +188,7 @@ static int read_catalog(struct rebuild *r, struct err *err)
         rc = SQLITE_ERROR;
     else if (rc != SQLITE_OK)
         err_set(err, -ENOMEM, "out of memory");
+    source_forget_questions(&memory);
     sqlite3_close(memory.db);
     return rc == SQLITE_OK ? 0 : -ENOMEM;
 }

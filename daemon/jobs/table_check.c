@@ -193,7 +193,8 @@ static void stepped(void *arg, const struct http_reply *h)
                  strcmp(r.code, "LimitExceededException") == 0;
     if (early && ++c->step_tries < RECOVERY_TRIES)
         uv_timer_start(&c->timer, step_due,
-                       c->step_tries < 4 ? POLL_FIRST_MS << c->step_tries : POLL_MAX_MS, 0);
+                       c->step_tries < 4 ? (uint64_t)POLL_FIRST_MS << c->step_tries : POLL_MAX_MS,
+                       0);
     else
         step_failed(c, r.code, r.message);
 }

@@ -1,12 +1,11 @@
 """syncctl create-tables: what is made, compared, added, made anew, and printed; boto3 looks."""
 
 import json
-import subprocess
 
 import pytest
 
 from fault_rules import Fault
-from harness import SYNCCTL, eventually
+from harness import eventually
 
 SCHEMA = (
     "CREATE TABLE users(id INTEGER PRIMARY KEY, email TEXT, score REAL)",
@@ -388,17 +387,7 @@ def test_killed_between_the_calls_it_is_finished(faulty, fault):
     faulty.sql(*SCHEMA)
     faulty.configure(WITH_BACKUPS)
     held = fault.faults.add(Fault("hold", times=None, op="UpdateContinuousBackups"))
-    process = subprocess.Popen(
-        [SYNCCTL, "--config", faulty.config, "create-tables"],
-        env=faulty.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    eventually(fault.held, "the call on its way")
-    process.kill()
-    process.wait()
-    fault.faults.remove(held)
-    fault.release()
+    faulty.ctl_killed(fault, held, "create-tables")
     assert len(fault.table_names()) == 1  # one after another
     assert faulty.ctl("create-tables", "--update").returncode == 0
     assert all(t.recovery for t in fault.tables.by_name.values())

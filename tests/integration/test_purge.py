@@ -2,12 +2,10 @@
 
 import json
 import os
-import subprocess
 
 import pytest
 
 from fault_rules import Fault
-from harness import SYNCCTL, eventually
 
 USERS = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT)"
 NOTES = "CREATE TABLE notes(id INTEGER PRIMARY KEY, name TEXT)"
@@ -234,17 +232,7 @@ def kill_amid(mirror, fault):
     held = fault.faults.add(
         Fault("hold", times=None, when=lambda writes: len(fault.batches()) > before + 8)
     )
-    process = subprocess.Popen(
-        [SYNCCTL, "--config", mirror.config, "purge", "--yes"],
-        env=mirror.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    eventually(fault.held, "requests on their way")
-    process.kill()
-    process.wait()
-    fault.faults.remove(held)
-    fault.release()
+    mirror.ctl_killed(fault, held, "purge", "--yes")
 
 
 def test_interrupted_it_goes_on(many, fault):

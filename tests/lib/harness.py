@@ -375,6 +375,20 @@ class Mirror:
             timeout=timeout,
         )
 
+    def ctl_killed(self, fault, held, *arguments):
+        """syncctl, killed once a request waits under the fault `held`, which ends with it."""
+        process = subprocess.Popen(
+            [SYNCCTL, "--config", self.config, *map(str, arguments)],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        eventually(fault.held, "a request on its way")
+        process.kill()
+        process.wait()
+        fault.faults.remove(held)
+        fault.release()
+
     def wait(self, timeout=30):
         """Everything committed so far is in DynamoDB or a dead letter."""
         done = self.ctl("wait", "--timeout", "%ds" % timeout, timeout=timeout + 15)

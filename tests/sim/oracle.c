@@ -113,9 +113,18 @@ struct wanted {
     bool written; /* it can be written, as far as it alone decides */
 };
 
+/* A chunk that stands in the model, and the key of the item that it is of. */
+struct piece {
+    struct sim_table *table;
+    struct oversize_key of;
+    struct sim_item *item;
+};
+
 struct comparing {
     struct world *w;
     const char *when;
+    struct piece *pieces; /* in the order of by_head() */
+    size_t piece_count, piece_cap;
     struct table_plan *plans[SIM_TABLES];
     size_t plan_count;
     struct wanted *rows;
@@ -221,29 +230,59 @@ static bool has_letter(const struct comparing *c, const struct wanted *r)
 
 enum { MOST_CHUNKS = 2000 };
 
+static int by_head(const void *a, const void *b)
+{
+    const struct piece *x = a, *y = b;
+
+    if (x->table != y->table)
+        return x->table < y->table ? -1 : 1;
+    return by_bytes(&x->of.head, &y->of.head);
+}
+
+static void read_chunks(struct comparing *c, struct sim_table *t)
+{
+    for (size_t i = 0; t->items.slots && i <= t->items.mask; i++)
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
+            struct sim_item *item = container_of(n, struct sim_item, node);
+            struct piece p = {.table = t, .item = item};
+            if (oversize_parse_key(item->bytes, item->key_len, &p.of) <= 0)
+                continue;
+            if (c->piece_count == c->piece_cap) {
+                c->piece_cap = c->piece_cap ? 2 * c->piece_cap : 64;
+                c->pieces = realloc(c->pieces, c->piece_cap * sizeof *c->pieces);
+                if (!c->pieces)
+                    abort();
+            }
+            c->pieces[c->piece_count++] = p;
+        }
+}
+
 /* The chunks beside an item, those of its version by their number; all are seen (`excused`), or
  * those. */
 static void gather(struct comparing *c, const struct wanted *r, const struct sim_item *head,
                    bool excused, json_t **chunks)
 {
-    struct sim_table *t = r->table;
+    const struct piece sought = {.table = r->table, .of.head = r->key};
+    size_t first = 0, end = c->piece_count;
 
-    for (size_t i = 0; c->w->oversize && t->items.slots && i <= t->items.mask; i++)
-        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
-            struct sim_item *item = container_of(n, struct sim_item, node);
-            struct oversize_key k;
-            if (oversize_parse_key(item->bytes, item->key_len, &k) <= 0)
-                continue;
-            bool ours = by_bytes(&k.head, &r->key) == 0;
-            bool named = ours && head && k.index < head->chunks &&
-                         memcmp(k.version, head->version, DIGEST_SIZE) == 0;
-            if (named || (ours && excused))
-                item->seen = c->w->comparison;
-            if (named && !chunks[k.index])
-                chunks[k.index] =
-                    json_loadb(item->bytes + item->key_len, item->json_len, JSON_ALLOW_NUL, NULL);
-            buf_free(&k.head);
-        }
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (by_head(&c->pieces[middle], &sought) < 0)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    for (; first < c->piece_count && by_head(&c->pieces[first], &sought) == 0; first++) {
+        struct sim_item *item = c->pieces[first].item;
+        const struct oversize_key *k = &c->pieces[first].of;
+        bool named =
+            head && k->index < head->chunks && memcmp(k->version, head->version, DIGEST_SIZE) == 0;
+        if (named || excused)
+            item->seen = c->w->comparison;
+        if (named && !chunks[k->index])
+            chunks[k->index] =
+                json_loadb(item->bytes + item->key_len, item->json_len, JSON_ALLOW_NUL, NULL);
+    }
 }
 
 /* Put together again it is the row's. */
@@ -411,6 +450,10 @@ void oracle_compare(struct world *w, const char *when)
             plan_table(&c, &catalog->tables[i]);
         for (size_t i = 0; i < c.plan_count; i++)
             read_table(&c, c.plans[i], &s);
+        for (size_t i = 0; w->oversize && i < c.plan_count; i++)
+            read_chunks(&c, service_table(w, c.plans[i]->target));
+        if (c.piece_count)
+            qsort(c.pieces, c.piece_count, sizeof *c.pieces, by_head);
         compare_rows(&c);
         for (size_t i = 0; i < c.plan_count; i++)
             compare_extras(&c, service_table(w, c.plans[i]->target), "which has no row");
@@ -423,6 +466,9 @@ void oracle_compare(struct world *w, const char *when)
         buf_free(&c.rows[i].row_key);
     }
     source_forget_questions(&s);
+    for (size_t i = 0; i < c.piece_count; i++)
+        buf_free(&c.pieces[i].of.head);
+    free(c.pieces);
     free(c.rows);
     for (size_t i = 0; i < c.plan_count; i++)
         plan_free(c.plans[i]);

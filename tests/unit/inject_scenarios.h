@@ -232,7 +232,7 @@ static void lose_table(struct world *w)
 
     if (t && list_empty(&w->flights)) {
         t->exists = false;
-        items_clear(t);
+        service_clear(t);
     }
     app_run(w, "INSERT OR REPLACE INTO notes(slug,v) VALUES('n1','again')");
     turns(w, 20);

@@ -284,6 +284,9 @@ static int in_approve(struct mirror *m)
 #include "../sim/application.c"
 #include "../sim/oracle.c"
 #include "../sim/service.c"
+#include "../sim/service_items.c"
+#include "../sim/service_late.c"
+#include "../sim/service_tables.c"
 /* The disk's own memory does not fail. */
 #define malloc(n)     __real_malloc(n)
 #define calloc(n, m)  __real_calloc(n, m)

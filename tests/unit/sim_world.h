@@ -19,6 +19,9 @@
 #include "../sim/oracle.c"
 #include "../sim/process.c"
 #include "../sim/service.c"
+#include "../sim/service_items.c"
+#include "../sim/service_late.c"
+#include "../sim/service_tables.c"
 #include "../sim/vfs.c"
 #include "../sim/world.c"
 
@@ -51,6 +54,41 @@ __attribute__((unused)) static void live_for(struct world *w, usec time)
     while (w->now < until && !w->failure[0])
         sim_turn(w);
     assert_string_equal(w->failure, "");
+}
+
+__attribute__((unused)) static void at_rest_again(struct world *w)
+{
+    sim_settle(w);
+    if (!w->failure[0])
+        oracle_compare(w, "at rest");
+    assert_string_equal(w->failure, "");
+}
+
+/* The first world of which `fits` is true, at rest without troubles after `sql`. */
+__attribute__((unused)) static struct world *world_that(bool (*fits)(const struct world *w),
+                                                        const char *sql)
+{
+    for (uint64_t seed = 1;; seed++) {
+        struct world *w = world_new(seed, false);
+        assert_non_null(w);
+        assert_true(world_build(w));
+        if (!fits(w)) {
+            world_free(w);
+            continue;
+        }
+        assert_true(sim_start(w));
+        app_run(w, "%s", sql);
+        at_rest_again(w);
+        return w;
+    }
+}
+
+/* The places of seats are keys that rows pass on to one another. */
+__attribute__((unused)) static bool seats_meet(const struct world *w)
+{
+    const struct table_config *seats = config_table(w->config, "seats");
+
+    return seats && seats->target;
 }
 
 /* A world at rest without troubles, with two tables of `rows` rows each besides the usual ones. */

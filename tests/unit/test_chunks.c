@@ -4,31 +4,12 @@
 
 enum { TURNS = 5000 };
 
-static void at_rest_again(struct world *w)
+/* Its grid is split, and deleted when it is dropped. */
+static bool splits(const struct world *w)
 {
-    sim_settle(w);
-    if (!w->failure[0])
-        oracle_compare(w, "at rest");
-    assert_string_equal(w->failure, "");
-}
+    const struct table_config *grid = config_table(w->config, "grid");
 
-/* One at rest, whose grid is split, and deleted when it is dropped. */
-static struct world *world_that_splits(void)
-{
-    for (uint64_t seed = 1;; seed++) {
-        struct world *w = world_new(seed, false);
-        assert_non_null(w);
-        assert_true(world_build(w));
-        const struct table_config *grid = config_table(w->config, "grid");
-        if (!grid || grid->oversize != OVERSIZE_SPLIT || grid->on_drop != DROP_DELETE) {
-            world_free(w);
-            continue;
-        }
-        assert_true(sim_start(w));
-        app_run(w, "DELETE FROM grid");
-        at_rest_again(w);
-        return w;
-    }
+    return grid && grid->oversize == OVERSIZE_SPLIT && grid->on_drop == DROP_DELETE;
 }
 
 static void insert_large(struct world *w)
@@ -62,7 +43,7 @@ static bool is_chunk(const struct sim_write *x)
 /* The service puts off what it will of a request: all heads. */
 static void chunks_go_after_the_head_of_a_dropped_table(void **state)
 {
-    struct world *w = world_that_splits();
+    struct world *w = world_that(splits, "DELETE FROM grid");
 
     (void)state;
     insert_large(w);
@@ -85,7 +66,7 @@ static void chunks_go_after_the_head_of_a_dropped_table(void **state)
 /* The state file alone names the chunks that a killed process was sending. */
 static void chunks_that_come_to_a_table_made_anew_go(void **state)
 {
-    struct world *w = world_that_splits();
+    struct world *w = world_that(splits, "DELETE FROM grid");
 
     (void)state;
     insert_large(w);
@@ -93,7 +74,7 @@ static void chunks_that_come_to_a_table_made_anew_go(void **state)
     f->arrived = true;
     for (unsigned i = 0; i < f->count; i++) {
         assert_true(is_chunk(&f->writes[i]));
-        leave_for_later(w, &f->writes[i], w->now + w->lateness / 2);
+        service_leave(w, &f->writes[i], w->now + w->lateness / 2);
     }
     assert_true(f->count > 1);
     f->count = 0;
@@ -102,8 +83,41 @@ static void chunks_that_come_to_a_table_made_anew_go(void **state)
     struct sim_table *t = service_table(w, "grid");
     t->exists = false;
     w->chunks_lost = true;
-    items_clear(t);
+    service_clear(t);
     assert_true(sim_start(w));
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 1);
+    world_free(w);
+}
+
+/* Nothing is sent to another table than the state file knows of before it can be told: it would be
+ * forgotten with what was known of the first. */
+static void a_table_made_anew_waits_for_the_state_file(void **state)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct sim_table *t = service_table(w, "grid");
+    uint32_t target = 0;
+
+    (void)state;
+    while (strcmp(mirror_target(w->mirror, target)->name, "grid") != 0)
+        target++;
+    t->throttled = true;
+    insert_large(w);
+    sent(w);
+    app_run(w, "INSERT INTO people(id) VALUES(4711)");
+    sim_state_unwritable(w, true);
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_true(seen(w).state_broken);
+    t->exists = false;
+    w->chunks_lost = true;
+    service_clear(t);
+    service_probe(w, target);
+    assert_true(t->exists);
+    t->throttled = false;
+    live_for(w, 60 * USEC_PER_SEC);
+    assert_int_equal(items_of(w, "grid"), 0);
+    app_run(w, "UPDATE grid SET v='small'");
+    sim_state_unwritable(w, false);
     at_rest_again(w);
     assert_int_equal(items_of(w, "grid"), 1);
     world_free(w);
@@ -114,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_go_after_the_head_of_a_dropped_table),
         cmocka_unit_test(chunks_that_come_to_a_table_made_anew_go),
+        cmocka_unit_test(a_table_made_anew_waits_for_the_state_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

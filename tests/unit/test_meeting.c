@@ -1,30 +1,9 @@
 /* Rows that meet at one key, in a simulated world: whoever is to have it, somebody has it. */
 #include "sim_world.h"
 
-static void at_rest_again(struct world *w)
-{
-    sim_settle(w);
-    if (!w->failure[0])
-        oracle_compare(w, "at rest");
-    assert_string_equal(w->failure, "");
-}
-
-/* The places of seats are keys that rows pass on to one another. */
 static struct world *meeting_world(void)
 {
-    for (uint64_t seed = 1;; seed++) {
-        struct world *w = world_new(seed, false);
-        assert_non_null(w);
-        assert_true(world_build(w));
-        if (!config_table(w->config, "seats") || !config_table(w->config, "seats")->target) {
-            world_free(w);
-            continue;
-        }
-        assert_true(sim_start(w));
-        app_run(w, "DELETE FROM seats; DELETE FROM desks");
-        at_rest_again(w);
-        return w;
-    }
+    return world_that(seats_meet, "DELETE FROM seats; DELETE FROM desks");
 }
 
 /* The statement's entries are read, and nothing is sent yet. */

@@ -159,7 +159,7 @@ static void what_a_crash_left_open_may_come_after_the_comparison(void **state)
     until_sent(w);
     struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
     assert_int_equal(f->count, 1);
-    leave_for_later(w, &f->writes[0], w->now + 200 * USEC_PER_SEC);
+    service_leave(w, &f->writes[0], w->now + 200 * USEC_PER_SEC);
     f->count = 0;
     sim_crash(w);
     service_table(w, "mine")->denied = true;
@@ -200,6 +200,67 @@ static void what_may_come_late_is_suspect_though_no_entry_is_read(void **state)
     }
 }
 
+/* What was sent of a first load at the kill, nobody has noted; nothing of it can come any more, and
+ * the rest of the load cannot be sent. */
+static struct world *killed_amid_a_load(uint64_t seed)
+{
+    struct world *w = two_tables();
+
+    w->rng.state = seed;
+    w->config->unconfirmed_horizon = USEC_PER_SEC;
+    w->lateness = USEC_PER_SEC / 16 * 15;
+    sim_stop(w);
+    app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "INSERT INTO new SELECT id,v FROM mine");
+    sim_start(w);
+    for (int i = 0; i < 1000 && list_empty(&w->flights); i++)
+        sim_turn(w);
+    sim_crash(w);
+    service_table(w, "new")->denied = true;
+    sim_start(w);
+    live_for(w, 5 * USEC_PER_SEC);
+    return w;
+}
+
+/* Nor where it is ordered, before that, that the table be compared with what is known of it. */
+static void an_order_to_compare_forgets_nothing_that_may_be_there(void **state)
+{
+    (void)state;
+    for (uint64_t tries = 0; tries < 16; tries++) {
+        struct world *w = killed_amid_a_load(tries);
+        struct err err;
+        app_run(w, "UPDATE new SET id=-id");
+        assert_int_equal(mirror_resync(w->mirror, "new", false, &err), 1);
+        sim_stop(w);
+        sim_start(w);
+        live_for(w, 2 * USEC_PER_SEC);
+        service_table(w, "new")->denied = false;
+        all_is_equal_again(w);
+    }
+}
+
+/* Nor where rows of it go while the triggers are gone: the table's items are looked at. */
+static void what_nobody_noted_is_looked_for_where_rows_went_unseen(void **state)
+{
+    (void)state;
+    for (uint64_t tries = 0; tries < 16; tries++) {
+        struct world *w = killed_amid_a_load(tries);
+        if (tries % 2)
+            sim_stop(w);
+        char *drop = app_ask(w, "SELECT 'DROP TRIGGER '||name FROM sqlite_schema WHERE "
+                                "type='trigger' AND tbl_name='new' AND name GLOB '*_d'");
+        assert_non_null(drop);
+        app_run(w, "%s", drop);
+        sqlite3_free(drop);
+        app_run(w, "DELETE FROM new WHERE id<=50");
+        if (tries % 2)
+            sim_start(w);
+        live_for(w, 2 * USEC_PER_SEC);
+        service_table(w, "new")->denied = false;
+        all_is_equal_again(w);
+    }
+}
+
 /* While the application writes, triggers cannot be installed; what is said of DynamoDB's tables
  * meanwhile is remembered. */
 static void a_table_made_anew_before_the_database_is_attached_is_filled(void **state)
@@ -210,7 +271,7 @@ static void a_table_made_anew_before_the_database_is_attached_is_filled(void **s
     (void)state;
     sim_stop(w);
     mine->exists = false;
-    items_clear(mine);
+    service_clear(mine);
     app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
     app_run(w, "BEGIN IMMEDIATE");
     app_run(w, "INSERT INTO new VALUES(1,'first')");
@@ -252,7 +313,7 @@ static void a_doubt_outlives_a_long_time_parked_and_a_crash(void **state)
 static void arrives_late(struct world *w, struct sim_flight *f, usec due)
 {
     for (unsigned i = 0; i < f->count; i++)
-        leave_for_later(w, &f->writes[i], due);
+        service_leave(w, &f->writes[i], due);
     f->arrived = true;
 }
 
@@ -340,6 +401,8 @@ int main(void)
         cmocka_unit_test(a_table_parked_with_many_changes_does_not_hold_the_journal),
         cmocka_unit_test(a_table_parked_before_it_was_loaded_holds_nothing),
         cmocka_unit_test(what_may_come_late_is_suspect_though_no_entry_is_read),
+        cmocka_unit_test(an_order_to_compare_forgets_nothing_that_may_be_there),
+        cmocka_unit_test(what_nobody_noted_is_looked_for_where_rows_went_unseen),
         cmocka_unit_test(a_doubt_outlives_a_long_time_parked_and_a_crash),
         cmocka_unit_test(a_late_write_does_not_outlive_a_long_time_parked),
         cmocka_unit_test(a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped),

@@ -6,31 +6,15 @@ enum { TURNS = 5000 };
 
 /* --- a world at rest, and what is asked of it ------------------------------------------------- */
 
-static void at_rest_again(struct world *w)
+static bool seats_do_not_meet(const struct world *w)
 {
-    sim_settle(w);
-    if (!w->failure[0])
-        oracle_compare(w, "at rest");
-    assert_string_equal(w->failure, "");
+    return !seats_meet(w);
 }
 
-/* One in which the places of seats are keys that rows pass on to one another, if `meeting`. */
 static struct world *calm_world(bool meeting)
 {
-    for (uint64_t seed = 1;; seed++) {
-        struct world *w = world_new(seed, false);
-        assert_non_null(w);
-        assert_true(world_build(w));
-        if ((config_table(w->config, "seats") && config_table(w->config, "seats")->target) !=
-            meeting) {
-            world_free(w);
-            continue;
-        }
-        assert_true(sim_start(w));
-        app_run(w, "DELETE FROM people; DELETE FROM seats; DELETE FROM desks");
-        at_rest_again(w);
-        return w;
-    }
+    return world_that(meeting ? seats_meet : seats_do_not_meet,
+                      "DELETE FROM people; DELETE FROM seats; DELETE FROM desks");
 }
 
 static int64_t unconfirmed(struct world *w)
@@ -130,7 +114,7 @@ static void come_late(struct world *w, const char *table, const struct buf *key,
     struct buf text = {0};
 
     buf_append(&text, json, strlen(json));
-    item_put(service_table(w, table), key, &text);
+    service_put(service_table(w, table), key, &text);
     buf_free(&text);
 }
 

@@ -2,13 +2,6 @@
  * also where it comes to look again as it looked before. */
 #include "sim_world.h"
 
-static void settle_and_compare(struct world *w)
-{
-    sim_settle(w);
-    oracle_compare(w, "at rest");
-    assert_string_equal(w->failure, "");
-}
-
 /* A world at rest whose people are thirty. */
 static struct world *world_of_people(void)
 {
@@ -20,7 +13,7 @@ static struct world *world_of_people(void)
     app_run(w, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<30) "
                "INSERT INTO people(id,name) SELECT i,'first' FROM n");
     assert_true(sim_start(w));
-    settle_and_compare(w);
+    at_rest_again(w);
     return w;
 }
 
@@ -50,9 +43,9 @@ static void a_table_rebuilt_twice_is_compared_twice(void **state)
 
     (void)state;
     rebuild(w, "UPDATE people SET name='once' WHERE id=1");
-    settle_and_compare(w);
+    at_rest_again(w);
     rebuild(w, "UPDATE people SET name='twice' WHERE id=1");
-    settle_and_compare(w);
+    at_rest_again(w);
     world_free(w);
 }
 
@@ -76,7 +69,7 @@ static void a_journal_emptied_twice_is_noticed_twice(void **state)
     change_some(w, 11, 10);
     live_for(w, 2 * USEC_PER_SEC);
     sim_pause(w, false);
-    settle_and_compare(w);
+    at_rest_again(w);
     world_free(w);
 }
 
@@ -99,7 +92,7 @@ static void an_item_whose_row_went_with_the_state_file_is_found(void **state)
     (void)state;
     assert_int_equal(access(w->state, F_OK), -1);
     assert_true(sim_start(w));
-    settle_and_compare(w);
+    at_rest_again(w);
     world_free(w);
 }
 
@@ -115,7 +108,7 @@ static void what_a_marker_tells_outlives_an_unwritable_state_file(void **state)
     for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
         assert_false(mirror_target(w->mirror, i)->open);
     sim_state_unwritable(w, false);
-    settle_and_compare(w);
+    at_rest_again(w);
     world_free(w);
 }
 

@@ -1,0 +1,54 @@
+/* Whose the items of a target are: what the store knows of it (owned.c), and the look into a target
+ * before it is written (survey.c). */
+#ifndef SYNCD_MIRROR_OWNED_H
+#define SYNCD_MIRROR_OWNED_H
+
+#include "mirror/internal.h"
+
+/* owned.c */
+enum {
+    OWNED_SEEN = 1,    /* its items were looked at before it was first written */
+    OWNED_ADOPTED = 2, /* it may be written though there are items of others */
+    OWNED_ALONE = 4,   /* there were none */
+    OWNED_AGAIN = 8,   /* to be looked at once no write of an earlier process can come any more */
+    OWNED_TAKE = 16,   /* whoever its marker names */
+    OWNED_HANDED = 32, /* handed over: nothing is to be written there */
+    OWNED_BACK = 64,   /* taken back, which its marker does not say yet */
+};
+/* What the store knows of a target, when it is first known here. */
+void owned_recall(struct mirror *m, struct target_slot *t);
+int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
+/* What is known of the items of every target is not all: the state file was lost, or is an older
+ * one. 0 or negative; durable. */
+int owned_all_anew(struct mirror *m);
+/* It is an older one as far as this target goes. 0 or negative; durable. */
+int owned_behind(struct mirror *m, uint32_t i);
+/* Items may be there that nobody knows of. 0 or negative; to be made durable by the caller. */
+int owned_again(struct mirror *m, struct target_slot *t);
+/* Is anything still to be looked at? */
+bool owned_to_see(const struct mirror *m);
+bool owned_is_canarys(const struct mirror *m, uint32_t i);
+/* Is all that is in it ours, whatever its keys say? Never of one that machines share. */
+bool owned_alone(const struct mirror *m, uint32_t i);
+void owned_hold_foreign(struct mirror *m, usec now, uint32_t i);
+void owned_hold_handed(struct mirror *m, usec now, uint32_t i);
+/* The operator takes up those that are held. Returns how many. */
+int owned_approve(struct mirror *m);
+/* All of them, held or not. 0 or negative; durable. */
+int owned_adopt_all(struct mirror *m);
+bool owned_any_held(const struct mirror *m);
+/* Nothing is to be written any more; or again, whatever others wrote meanwhile. 0 or negative;
+ * durable. */
+int owned_hand_over(struct mirror *m);
+int owned_take_back(struct mirror *m);
+
+/* survey.c */
+/* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
+bool survey_gate(struct mirror *m, usec now, uint32_t i);
+/* Once a second: begin what is due. */
+void survey_turn(struct mirror *m);
+void survey_parked(struct target_slot *t);
+/* Keep what its marker told; negative: the state file cannot, and the target must wait. */
+int survey_heed_marker(struct mirror *m, struct target_slot *t);
+
+#endif

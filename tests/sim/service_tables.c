@@ -1,0 +1,246 @@
+/* Whose the tables of the model DynamoDB are, what a look into them finds, and how they come and
+ * go. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mapping/item.h"
+#include "service.h"
+
+/* Before the first write of ours others have been here. Their keys are of the table's schema. */
+static void plant_foreign(struct world *w, uint32_t target, struct sim_table *t)
+{
+    const struct key_schema *s = mirror_target(w->mirror, target)->schema;
+    unsigned count = t->planted || t->items.count ? 0 : 1 + sim_pick(w, 5);
+
+    if (t->planted || !sim_chance(w, w->faults.foreign))
+        count = 0;
+    t->planted = true;
+    for (unsigned n = 0; n < count; n++) {
+        _cleanup_buf_ struct buf key = {0}, json = {0};
+        for (size_t i = 0; i < s->count; i++) {
+            char text[32];
+            snprintf(text, sizeof text, s->parts[i].type == ATTR_N ? "7%07u" : "YWxpZW4%u", n);
+            item_key_part(&key, s->parts[i].type, text, strlen(text));
+        }
+        buf_printf(&json, "{\"alien\":{\"N\":\"%u\"}}", n);
+        service_put(t, &key, &json)->foreign = true;
+        t->foreign++;
+    }
+    if (count)
+        sim_trace(w, "others have written %u items into %s", count, t->name);
+}
+
+void service_survey_end(struct world *w)
+{
+    for (uint32_t i = 0; i < SIM_TABLES; i++) {
+        w->surveys[i].active = false;
+        w->surveys[i].marked_due = USEC_NEVER;
+    }
+}
+
+void service_survey(void *arg, uint32_t target)
+{
+    struct world *w = arg;
+    struct sim_survey *s = &w->surveys[target];
+
+    sim_trace(w, "survey of %s", mirror_target(w->mirror, target)->name);
+    s->active = true;
+    s->denied = sim_chance(w, w->faults.survey_denied);
+    s->due = w->now + sim_pick(w, 30) * USEC_PER_MSEC;
+    buf_clear(&s->after);
+}
+
+void service_mark(void *arg, uint32_t target)
+{
+    struct world *w = arg;
+
+    w->surveys[target].marked_due = w->now + sim_pick(w, 30) * USEC_PER_MSEC;
+}
+
+usec service_survey_due(const struct world *w)
+{
+    usec due = USEC_NEVER;
+
+    for (uint32_t i = 0; i < w->probe_count; i++) {
+        const struct sim_survey *s = &w->surveys[i];
+        due = s->active && s->due < due ? s->due : due;
+        due = s->marked_due < due ? s->marked_due : due;
+    }
+    return due;
+}
+
+static int key_order(const struct buf *a, const struct buf *b)
+{
+    int rc = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
+
+    return rc ? rc : a->len < b->len ? -1 : a->len > b->len;
+}
+
+static struct sim_item *item_after(struct sim_table *t, const struct buf *after)
+{
+    struct sim_item *next = NULL;
+
+    for (size_t k = 0; t->items.slots && k <= t->items.mask; k++)
+        for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
+            struct sim_item *item = container_of(n, struct sim_item, node);
+            struct buf key = {.data = item->bytes, .len = item->key_len};
+            if ((!after->len || key_order(&key, after) > 0) &&
+                (!next ||
+                 key_order(&key, &(struct buf){.data = next->bytes, .len = next->key_len}) < 0))
+                next = item;
+        }
+    return next;
+}
+
+/* A page: what stands there now behind the last. */
+static void survey_page(struct world *w, uint32_t target)
+{
+    struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
+    struct sim_survey *s = &w->surveys[target];
+    _cleanup_buf_ struct buf keys = {0};
+    struct sim_item *item = NULL;
+    unsigned most = sim_chance(w, 100) ? 0 : 1 + sim_pick(w, 20);
+
+    for (unsigned n = 0; n < most && (item = item_after(t, &s->after)); n++) {
+        buf_append(&keys, &item->key_len, sizeof item->key_len);
+        buf_append(&keys, item->bytes, item->key_len);
+        buf_clear(&s->after);
+        buf_append(&s->after, item->bytes, item->key_len);
+    }
+    s->due = w->now + sim_pick(w, 100) * USEC_PER_MSEC;
+    bool last = !item_after(t, &s->after);
+    s->active = !last; /* before it is told: the mirror may ask for the next */
+    sim_trace(w, "survey page of %s%s", t->name, last ? ", the last" : "");
+    if (!mirror_survey_page(w->mirror, w->now, target, &keys, last) && !last)
+        s->active = false;
+}
+
+static void mark(struct world *w, uint32_t target)
+{
+    struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
+
+    w->surveys[target].marked_due = USEC_NEVER;
+    sim_trace(w, "mark of %s", t->name);
+    char generation[MIRROR_GENERATION];
+    if (t->exists && mirror_generation(w->mirror, target, t->marker.generation, generation) == 0) {
+        memcpy(t->marker.generation, generation, sizeof generation);
+        t->marker.there = true;
+        t->marker.alone = mirror_target(w->mirror, target)->alone;
+    } else if (t->exists) {
+        w->surveys[target].marked_due = w->now + USEC_PER_SEC;
+        return;
+    }
+    mirror_target_marked(w->mirror, w->now, target);
+}
+
+void service_surveys(struct world *w)
+{
+    for (uint32_t i = 0; i < w->probe_count; i++) {
+        struct sim_survey *s = &w->surveys[i];
+        if (s->marked_due <= w->now) {
+            mark(w, i);
+            w->pumping = true;
+        }
+        if (!s->active || s->due > w->now)
+            continue;
+        w->pumping = true;
+        if (s->denied && !w->quiet) {
+            s->active = false;
+            sim_trace(w, "survey denied");
+            mirror_survey_failed(w->mirror, w->now, i, "AccessDeniedException", "simulated");
+        } else {
+            survey_page(w, i);
+        }
+    }
+}
+
+/* --- tables come and go ----------------------------------------------------------------------- */
+
+static bool touched(struct world *w, const struct sim_table *t)
+{
+    list_for_each(pos, after, &w->flights)
+    {
+        struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        for (unsigned i = 0; f->arrived && i < f->count; i++)
+            if (f->writes[i].table == t)
+                return true;
+    }
+    return false;
+}
+
+void service_trouble(struct world *w)
+{
+    if (!w->table_count)
+        return;
+    struct sim_table *t = &w->tables[sim_pick(w, (unsigned)w->table_count)];
+    if (t->denied && sim_chance(w, w->faults.denied_long)) {
+        /* Long enough for its tables to let go of the journal. */
+        sim_trace(w, "table %s stays denied", t->name);
+        w->now += 13 * USEC_PER_SEC;
+    } else if (t->denied) {
+        t->denied = false;
+        sim_trace(w, "table %s is allowed again", t->name);
+    } else if (sim_chance(w, w->faults.table_denied)) {
+        t->denied = true;
+        t->shown = sim_chance(w, 300);
+        sim_trace(w, "table %s is denied", t->name);
+    } else if (t->throttled || sim_chance(w, w->faults.table_throttled)) {
+        t->throttled = !t->throttled;
+        sim_trace(w, "table %s is %s", t->name, t->throttled ? "throttled" : "throttled no more");
+    } else if (t->exists && sim_chance(w, w->faults.table_lost) && !touched(w, t)) {
+        t->exists = false;
+        w->chunks_lost = true;
+        service_clear(t);
+        sim_trace(w, "table %s is lost", t->name);
+    }
+}
+
+static void show_marker(struct world *w, uint32_t target, const struct sim_table *t)
+{
+    struct mirror_marker found = {.alone = t->marker.alone};
+
+    if (!t->marker.there)
+        return;
+    found.ahead = mirror_generation_any(w->mirror, target) &&
+                  !mirror_generation_known(w->mirror, target, t->marker.generation);
+    if (found.ahead)
+        sim_fail(w, "the marker of %s is of another life", t->name);
+    mirror_target_marker(w->mirror, target, &found);
+}
+
+void service_probe(struct world *w, uint32_t target)
+{
+    struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
+    bool fresh = !t->exists;
+    char identity[32];
+
+    w->pumping = true;
+    if ((t->denied && !t->shown) || (!t->exists && !w->quiet && sim_chance(w, 300))) {
+        sim_trace(w, "probe %s: parked", t->name);
+        w->probes[target].due = w->now + 5 * USEC_PER_SEC;
+        mirror_target_parked(w->mirror, w->now, target, "AccessDeniedException", "simulated");
+        return;
+    }
+    t->exists = true;
+    t->made += fresh;
+    t->planted |= fresh;
+    if (fresh)
+        t->marker = (struct sim_marker){0};
+    else
+        plant_foreign(w, target, t);
+    show_marker(w, target, t);
+    snprintf(identity, sizeof identity, "table-%u", t->made);
+    sim_trace(w, "probe %s: open%s", t->name, fresh ? ", just made" : "");
+    w->probes[target].due = USEC_NEVER;
+    mirror_target_open(w->mirror, w->now, target, identity, fresh && sim_chance(w, 500));
+}
+
+void service_heal(struct world *w)
+{
+    for (size_t i = 0; i < w->table_count; i++)
+        w->tables[i].denied = w->tables[i].throttled = false;
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        if (!service_table(w, mirror_target(w->mirror, i)->name)->exists)
+            w->probes[i].due = w->now;
+}
