@@ -26,8 +26,15 @@ enum {
     OPTION_SEGMENTS,
     OPTION_RATE,
     OPTION_BATCH,
+    OPTION_TIMEOUT,
 };
-enum { DEFAULT_SEGMENTS = 4, LISTED = 20, LISTED_JSON = 1000, MAX_BATCH = 100000 };
+enum {
+    DEFAULT_SEGMENTS = 4,
+    LISTED = 20,
+    LISTED_JSON = 1000,
+    MAX_BATCH = 100000,
+    MAX_TIMEOUT = 86400
+};
 
 static const struct option own[] = {{"from", required_argument, NULL, OPTION_FROM},
                                     {"to", required_argument, NULL, OPTION_TO},
@@ -41,6 +48,7 @@ static const struct option own[] = {{"from", required_argument, NULL, OPTION_FRO
                                     {"segments", required_argument, NULL, OPTION_SEGMENTS},
                                     {"rate", required_argument, NULL, OPTION_RATE},
                                     {"batch-size", required_argument, NULL, OPTION_BATCH},
+                                    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
                                     {0}};
 
 struct command_line {
@@ -148,6 +156,21 @@ static bool take_flag(struct export_order *q, int o)
     }
 }
 
+static bool take_timeout(const struct ctl *ctl, struct export_order *q, int *exit_code)
+{
+    int64_t seconds;
+
+    *exit_code = CTL_USAGE;
+    if (!ctl_seconds(ctl, "--timeout", optarg, &seconds))
+        return false;
+    if (seconds < 1 || seconds > MAX_TIMEOUT) {
+        ctl_usage(ctl, "--timeout %s is not from 1s to 24h", optarg);
+        return false;
+    }
+    q->silence = seconds * USEC_PER_SEC;
+    return true;
+}
+
 static bool take_value(struct ctl *ctl, struct command_line *line, int o, int *exit_code)
 {
     struct export_order *q = &line->order;
@@ -158,6 +181,8 @@ static bool take_value(struct ctl *ctl, struct command_line *line, int o, int *e
         taken = take_names(line, optarg);
     else if (o == OPTION_TO)
         taken = take_target(line, optarg);
+    else if (o == OPTION_TIMEOUT)
+        return take_timeout(ctl, q, exit_code);
     else if (o == OPTION_RATE)
         return take_number(ctl, "--rate", 1e9, &q->rate, exit_code);
     else if (!take_number(ctl, o == OPTION_BATCH ? "--batch-size" : "--segments",
@@ -230,7 +255,8 @@ static int run(struct ctl *ctl, struct command_line *line)
 
 int cmd_export(struct ctl *ctl, int argc, char **argv)
 {
-    struct command_line line = {.order = {.segments = DEFAULT_SEGMENTS, .batch = EXPORT_BATCH}};
+    struct command_line line = {
+        .order = {.segments = DEFAULT_SEGMENTS, .batch = EXPORT_BATCH, .silence = EXPORT_SILENCE}};
     int r = CTL_DONE;
 
     if (take_options(ctl, argc, argv, &line, &r))

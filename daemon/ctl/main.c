@@ -105,7 +105,9 @@ static const struct command commands[] = {
      "  --typed            whole items as DynamoDB's typed JSON, whatever the sections say\n"
      "  --segments N       parts of a table that are read at once, 4 when not given\n"
      "  --rate N           at most so many read units a second\n"
-     "  --batch-size N     rows in a transaction, 5000 when not given\n",
+     "  --batch-size N     rows in a transaction, 5000 when not given\n"
+     "  --timeout DURATION how long PostgreSQL may say nothing before it is given up, 2m when not\n"
+     "                     given\n",
      false, cmd_export},
     {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
      "write the configuration and the unit's drop-in for a database",

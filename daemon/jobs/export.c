@@ -111,7 +111,8 @@ static int look_ahead(struct job *j)
 {
     const struct export_order *o = j->order;
     struct err why;
-    int rc = postgres_open(o->to, o->dry_run || !(o->create || o->migrate), &j->pg, &why);
+    int rc =
+        postgres_open(o->to, o->dry_run || !(o->create || o->migrate), o->silence, &j->pg, &why);
 
     if (rc == 0 && o->create && !o->dry_run)
         rc = export_load_create(j->pg, &j->plan, j->tallies, &why);
@@ -300,7 +301,7 @@ static int load(struct job *j)
 
     postgres_close(j->pg);
     j->pg = NULL;
-    rc = postgres_open(j->order->to, !j->order->migrate, &j->pg, j->err);
+    rc = postgres_open(j->order->to, !j->order->migrate, j->order->silence, &j->pg, j->err);
     if (rc == 0 && j->order->migrate)
         rc = export_load_run(j->pg, &j->sort, j->tallies, j->err);
     if (rc == 0 && j->order->verify)

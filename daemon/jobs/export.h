@@ -33,11 +33,13 @@ struct export_order {
     unsigned segments;
     double rate; /* read units a second; 0: no cap */
     unsigned batch;
+    usec silence;  /* of PostgreSQL, before it is given up */
     size_t listed; /* problems in the report; those beyond are counted */
     const struct export_ui *ui;
 };
 
 enum { EXPORT_BATCH = 5000, EXPORT_SAMPLES = 3 };
+#define EXPORT_SILENCE (120 * USEC_PER_SEC)
 
 /* 0 with a report, the caller's to json_decref():
  *

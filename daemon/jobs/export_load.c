@@ -10,7 +10,8 @@
 
 #define BATCH_TABLE "_syncd_export"
 
-enum { BATCH_BYTES = 8 << 20, RETRIES = 8 };
+/* Where so many records were refused and none was taken, it is not the records that are wrong. */
+enum { BATCH_BYTES = 8 << 20, RETRIES = 8, HOPELESS = 1000 };
 
 static struct sql_table sql_of(const struct export_table *t)
 {
@@ -132,6 +133,7 @@ struct load {
     struct buf lines, items; /* of the batch; items end with a NUL */
     struct row *rows;
     size_t count, room;
+    unsigned refused; /* before the first was taken */
     struct err *err;
 };
 
@@ -177,6 +179,10 @@ static int deliver(struct load *l, size_t from, size_t to)
     }
     if (rc != -EINVAL)
         return rc;
+    if (to - from == 1 && l->tally->migrated == 0 && ++l->refused == HOPELESS)
+        return err_prefix(l->err, -EPERM,
+                          "each of the first %d records was refused, the last of them because",
+                          HOPELESS);
     if (to - from == 1)
         return spool_problem(l->sort->spool, l->table, l->rows[from].id, PROBLEM_DATABASE,
                              l->items.data + l->rows[from].item, l->err->text, l->err);

@@ -14,6 +14,7 @@
 struct postgres {
     PGconn *conn;
     char *about;
+    usec silence;
     char *password, *ssl_password; /* to be kept out of sentences; NULL: none */
     char state[6];
 };
@@ -156,13 +157,15 @@ static const char session[] =
     "SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';"
     " SET bytea_output = 'hex'; SET client_min_messages = 'warning'";
 
-int postgres_open(const char *uri, bool read_only, struct postgres **out, struct err *err)
+int postgres_open(const char *uri, bool read_only, usec silence, struct postgres **out,
+                  struct err *err)
 {
     PQconninfoOption *options = NULL;
     struct postgres *p = calloc(1, sizeof *p);
     int rc = p ? parse(uri, &options, err) : err_set(err, -ENOMEM, "out of memory");
 
     if (rc == 0) {
+        p->silence = silence;
         p->password = option_of(options, "password");
         p->ssl_password = option_of(options, "sslpassword");
         rc = connect_to(p, uri, err);
@@ -224,7 +227,7 @@ static int gone(struct postgres *p, struct err *err)
 static int wait_for(struct postgres *p, short events, struct err *err)
 {
     struct pollfd fd = {.fd = PQsocket(p->conn), .events = events};
-    usec end = clock_monotonic() + POSTGRES_SILENCE;
+    usec end = clock_monotonic() + p->silence;
 
     for (;;) {
         usec left = end - clock_monotonic();
@@ -237,8 +240,8 @@ static int wait_for(struct postgres *p, short events, struct err *err)
             return 0;
         return err_set(err, -ECONNREFUSED,
                        "PostgreSQL at %s has said nothing for %d s; see whether another session "
-                       "holds a lock, or the network is cut",
-                       postgres_about(p), (int)(POSTGRES_SILENCE / USEC_PER_SEC));
+                       "holds a lock, or the network is cut (--timeout says how long it may)",
+                       postgres_about(p), (int)(p->silence / USEC_PER_SEC));
     }
 }
 

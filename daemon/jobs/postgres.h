@@ -1,6 +1,6 @@
 /* A connection to PostgreSQL, by libpq. Nothing waits without bound: neither for the connection
- * (connect_timeout, POSTGRES_CONNECT seconds for each host where nobody says) nor for an answer
- * (POSTGRES_SILENCE). A password is in no sentence.
+ * (connect_timeout, POSTGRES_CONNECT seconds for each host where nobody says) nor for an answer. A
+ * password is in no sentence.
  *
  * Where the program was built without libpq, postgres_absent.c stands in: every call fails. */
 #ifndef SYNCD_DAEMON_JOBS_POSTGRES_H
@@ -15,7 +15,6 @@
 #include "base/err.h"
 
 enum { POSTGRES_CONNECT = 10 };
-#define POSTGRES_SILENCE (120 * USEC_PER_SEC)
 
 struct postgres;
 
@@ -24,8 +23,10 @@ int postgres_check(const char *uri, struct err *err);
 
 /* `uri` is postgresql://…, with the service file, PGPASSFILE and libpq's environment taken into
  * account. 0, -ECONNREFUSED or -EINVAL with a sentence. The session prints values in one way:
- * UTF-8, UTC, ISO dates. `read_only`: the server refuses to change anything. */
-int postgres_open(const char *uri, bool read_only, struct postgres **out, struct err *err);
+ * UTF-8, UTC, ISO dates. `read_only`: the server refuses to change anything. `silence`: a server
+ * that says nothing for so long is gone. */
+int postgres_open(const char *uri, bool read_only, usec silence, struct postgres **out,
+                  struct err *err);
 void postgres_close(struct postgres *p);
 /* db1:5432/app: for people. */
 const char *postgres_about(const struct postgres *p);

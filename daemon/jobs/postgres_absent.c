@@ -17,8 +17,10 @@ int postgres_check(const char *uri, struct err *err)
     return absent(err);
 }
 
-int postgres_open(const char *uri, bool read_only, struct postgres **out, struct err *err)
+int postgres_open(const char *uri, bool read_only, usec silence, struct postgres **out,
+                  struct err *err)
 {
+    (void)silence;
     (void)uri;
     (void)read_only;
     (void)out;

@@ -398,3 +398,37 @@ def test_copy_reads_what_was_written_as_csv(make):
     finally:
         db.close()
     story.compare(export)
+
+
+def test_a_server_that_says_nothing_is_given_up(make, server):
+    story, export = Story(conversations=20, messages=8, seed=10), make()
+    export.put(story.items)
+    export.run("--create-tables")
+    slow(export)
+    process = export.start("--migrate", "--batch-size", "2", "--timeout", "1s")
+    eventually(lambda: begun(export), "messages in PostgreSQL")
+    with server.frozen():
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 3 and "has said nothing for 1 s" in err
+        assert "rows were migrated before that" in err
+    story.expect(export.run("--migrate", code=1))
+    story.compare(export)
+    # A lock of somebody else's is no different, and nothing is left half.
+    holder = server.connect(export.database)
+    holder.autocommit = False
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute("LOCK TABLE messages IN EXCLUSIVE MODE")
+            assert "has said nothing for 1 s" in export.run("--migrate", "--timeout", "1s", code=3)
+    finally:
+        holder.close()
+
+
+def test_a_table_that_takes_nothing_is_not_asked_for_ever(make):
+    config = ('[export "t"]\nfrom = ConversationTable\nmatch.sk = N#{id:integer}\n'
+              'column.id = integer primary key\n')
+    export = make(config=config)
+    export.put([{"pk": {"S": "x%d" % (n % 9)}, "sk": {"S": "N#%d" % n}} for n in range(1100)])
+    export.query("CREATE TABLE t(id integer PRIMARY KEY, more text NOT NULL)")
+    text = export.run("--migrate", code=2)
+    assert "table t: each of the first 1000 records was refused" in text and '"more"' in text

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import pty
+import random
 import resource
 import select
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from export_story import Export, Story, table_of
 from fault_rules import Fault
-from harness import SYNCCTL
+from harness import REGION, SYNCCTL
 
 
 @pytest.fixture
@@ -162,6 +163,28 @@ def test_a_full_disk_leaves_nothing(to_files):
     assert "the directory of" in export.run(to=os.path.join(export.dir, "no", "x.jsonl"), code=2)
 
 
+def test_rows_that_syncd_made_smaller_come_out_whole(fault_endpoint, faulty, tmp_path):
+    """A mirrored table, with rows that were compressed and rows that were cut in pieces."""
+    faulty.configure({"table big": {"oversize": "split", "partition_key": "a", "sort_key": "b"}})
+    faulty.sql("CREATE TABLE big(a TEXT, b TEXT, body TEXT, PRIMARY KEY(a, b))")
+    noise = random.Random(3)
+    rows = {"small": "x", "packed": "y" * 1_500_000,
+            "split": "".join(chr(noise.randrange(33, 0x3000)) for _ in range(600_000))}
+    faulty.many("INSERT INTO big VALUES('k', ?, ?)", list(rows.items()))
+    faulty.start()
+    faulty.settle()
+    faulty.stop()
+    lines = os.path.join(str(tmp_path), "out.jsonl")
+    done = subprocess.run(
+        [SYNCCTL, "--region", REGION, "--endpoint-url", fault_endpoint.url, "export", "--from",
+         faulty.target("big"), "--to", lines],
+        env=faulty.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with open(lines, encoding="utf-8") as out:
+        found = [json.loads(line) for line in out]
+    assert {i["b"]: i["body"] for i in found} == rows and len(found) == 3
+
+
 # --- reading ---------------------------------------------------------------------------------------
 
 
@@ -193,7 +216,7 @@ def test_the_policy_names_what_is_read(tmp_path):
         [SYNCCTL, "--config", str(config), "--region", "us-west-2", "iam-policy", "--for", "export"],
         capture_output=True, text=True, check=True)
     (statement,) = json.loads(done.stdout)["Statement"]
-    assert statement["Action"] == ["dynamodb:DescribeTable", "dynamodb:Scan"]
+    assert statement["Action"] == ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Scan"]
     assert statement["Resource"] == ["arn:aws:dynamodb:us-west-2:*:table/One",
                                      "arn:aws:dynamodb:us-west-2:*:table/Two"]
 

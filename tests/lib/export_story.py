@@ -97,7 +97,7 @@ class Export:
             timeout=120,
             preexec_fn=before,
         )
-        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        assert done.returncode == code, (done.returncode, done.stdout[-2000:], done.stderr)
         if code in (0, 1) and not text:
             return json.loads(done.stdout)
         return done.stdout + done.stderr

@@ -7,6 +7,7 @@ root starts it as somebody else.
         ... a client at server.uri() ...
 """
 
+import contextlib
 import glob
 import os
 import pwd
@@ -108,14 +109,25 @@ class Postgres:
         self.running = False
         self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
-    def freeze(self):
-        """Says nothing any more, and does not go: every process of it is stopped."""
-        with open(os.path.join(self.data, "postmaster.pid"), encoding="utf-8") as pid:
-            os.killpg(os.getpgid(int(pid.readline())), signal.SIGSTOP)
+    def _processes(self):
+        """The server and its children."""
+        with open(os.path.join(self.data, "postmaster.pid"), encoding="utf-8") as file:
+            first = int(file.readline())
+        with open("/proc/%d/task/%d/children" % (first, first), encoding="ascii") as children:
+            return [first, *map(int, children.read().split())]
 
-    def thaw(self):
-        with open(os.path.join(self.data, "postmaster.pid"), encoding="utf-8") as pid:
-            os.killpg(os.getpgid(int(pid.readline())), signal.SIGCONT)
+    @contextlib.contextmanager
+    def frozen(self):
+        """Says nothing meanwhile, and does not go: every process of it is stopped."""
+        stopped = self._processes()
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def uri(self, database="postgres", password=True):
         return "postgresql://owner%s@/%s?host=%s" % (

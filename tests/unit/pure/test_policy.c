@@ -117,7 +117,8 @@ static void each_purpose_gets_what_it_needs_and_no_more(void **state)
            ON("BatchWriteItem", "a") ON("DeleteTable", "a") ON("DescribeTable", "a")
                ON("Scan", "a"));
     expect(POLICY_EXPORT, "m", true,
-           ON("DescribeTable", "x") ON("DescribeTable", "y") ON("Scan", "x") ON("Scan", "y"));
+           ON("DescribeTable", "x") ON("DescribeTable", "y") ON("GetItem", "x") ON("GetItem", "y")
+               ON("Scan", "x") ON("Scan", "y"));
 }
 
 static void several_purposes_get_what_any_of_them_needs(void **state)
@@ -149,7 +150,8 @@ static void what_is_exported_has_a_statement_of_its_own(void **state)
     (void)state;
     expect_all(1u << POLICY_VERIFY | 1u << POLICY_EXPORT, "m", false,
                ON("BatchGetItem", "a") ON("DescribeTable", "a") ON("DescribeTable", "x")
-                   ON("DescribeTable", "y") ON("Scan", "a") ON("Scan", "x") ON("Scan", "y"));
+                   ON("DescribeTable", "y") ON("GetItem", "x") ON("GetItem", "y") ON("Scan", "a")
+                       ON("Scan", "x") ON("Scan", "y"));
 }
 
 /* What tables are to have beside a key takes calls of their own. */
