@@ -54,7 +54,11 @@ def timed(rig, what, command):
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise BenchError("%s ended with exit code %d: %s" % (what, process.returncode, said))
-    return {"rate": ROWS / (time.monotonic() - began), "peak_mb": used.ru_maxrss * 1024 / 1e6}
+    return {
+        "rate": ROWS / (time.monotonic() - began),
+        "cpu_us": (used.ru_utime + used.ru_stime) * 1e6 / ROWS,
+        "peak_mb": used.ru_maxrss * 1024 / 1e6,
+    }
 
 
 def served(rig, database, segments):
@@ -85,14 +89,15 @@ def lines_of(path):
 def figures(name, words, mine, theirs):
     out = [result(name + ".records_per_second", words + ", records a second",
                   [one["rate"] for one in mine], "records/s",
-                  note="no process over %.0f MB" % max(one["peak_mb"] for one in mine))]
+                  note="%.1f us of processor time a record, no process over %.0f MB" % (
+                      min(one["cpu_us"] for one in mine), max(one["peak_mb"] for one in mine)))]
     if theirs:
         ratio = [one["rate"] / theirs["rate"] for one in mine]
         out.append(result(name + ".against_script", "the same, by how many times a script's rate",
                           ratio, "times",
-                          note="boto3%s: %s records/s" % (
+                          note="boto3%s: %s records/s, %.1f us of processor time a record" % (
                               " and psycopg2" if "postgresql" in name else "",
-                              "{:,.0f}".format(theirs["rate"]))))
+                              "{:,.0f}".format(theirs["rate"]), theirs["cpu_us"])))
     return out
 
 
