@@ -86,8 +86,12 @@ endif
 $(PURE_LIB): $(call obj,$(PURE_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
-$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC))
-	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
+$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC)) $(BUILD)/with-libpq
+	$(call say,AR,$@)rm -f $@; ar qcs $@ $(filter %.o,$^)
+
+# Another choice than at the last build is noticed.
+$(BUILD)/with-libpq: FORCE
+	@mkdir -p $(@D); echo '$(PQ_LIBS)' | cmp -s - $@ || echo '$(PQ_LIBS)' > $@
 
 $(BUILD)/syncd: $(call obj,$(DAEMON_SRC)) $(COMMON_LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "export/cut.h"
 #include "mapping/number.h"
 
 enum { MAX_WORDS = 24, MAX_VARCHAR = 10485760, MAX_PRECISION = 1000 };
@@ -235,19 +236,21 @@ static int take_type(struct words *w, struct export_column *c)
 {
     const struct word *word = w->at < w->count ? &w->items[w->at] : NULL;
     size_t n = type_at(w, w->at, &c->type);
+    struct cut shown, arguments;
 
     if (!word)
         return err_set(w->err, -EINVAL, "the type is missing, such as text, uuid or timestamptz");
     if (n == 0)
         return err_set(w->err, -EINVAL,
-                       "\"%.40s\" is no type that is known here (text, varchar, uuid, smallint, "
+                       "\"%s\" is no type that is known here (text, varchar, uuid, smallint, "
                        "integer, bigint, numeric, double precision, boolean, timestamptz, "
                        "timestamp, date, jsonb, json, bytea)",
-                       word->text);
+                       cut(&shown, word->text));
     w->at += n;
     word = &w->items[w->at - 1];
     if (word->arguments && !take_size(c, word->arguments) && !take_form(c, word->arguments))
-        return err_set(w->err, -EINVAL, "%.40s does not take (%.40s)", word->text, word->arguments);
+        return err_set(w->err, -EINVAL, "%s does not take (%s)", cut(&shown, word->text),
+                       cut(&arguments, word->arguments));
     return 0;
 }
 
@@ -256,10 +259,11 @@ static int take_type(struct words *w, struct export_column *c)
 static int take_capture(struct words *w, struct export_column *c, const char *text)
 {
     size_t n = strlen(text);
+    struct cut shown;
 
     c->from = SOURCE_CAPTURE;
     if (n < 3 || text[n - 1] != '}' || memchr(text + 1, '{', n - 1))
-        return err_set(w->err, -EINVAL, "\"%.40s\" is no capture: {NAME}", text);
+        return err_set(w->err, -EINVAL, "\"%s\" is no capture: {NAME}", cut(&shown, text));
     c->source = strndup(text + 1, n - 2);
     return c->source ? 0 : refuse_memory(w);
 }
@@ -270,6 +274,7 @@ static int take_source(struct words *w, struct export_column *c)
     enum column_type ignored;
     size_t n = type_at(w, 0, &ignored);
     const struct word *first = &w->items[0];
+    struct cut shown;
 
     if (n > 0 && (first->arguments || type_at(w, n, &ignored) == 0)) {
         c->source = strdup(c->name);
@@ -278,7 +283,8 @@ static int take_source(struct words *w, struct export_column *c)
     if (w->count == 0)
         return 0;
     if (first->arguments)
-        return err_set(w->err, -EINVAL, "\"%.40s\" is no type that is known here", first->text);
+        return err_set(w->err, -EINVAL, "\"%s\" is no type that is known here",
+                       cut(&shown, first->text));
     w->at = 1;
     if (*first->text == '{' && !first->quoted)
         return take_capture(w, c, first->text);
@@ -316,6 +322,8 @@ static int take_default(struct words *w, struct export_column *c)
 
 static int take_clause(struct words *w, struct export_column *c)
 {
+    struct cut shown;
+
     if (next_is(w, "required"))
         c->required = true;
     else if (next_is(w, "unique"))
@@ -328,9 +336,9 @@ static int take_clause(struct words *w, struct export_column *c)
         c->primary_key = true;
     else
         return err_set(w->err, -EINVAL,
-                       "\"%.40s\" is none of required, primary key, unique, default VALUE and "
+                       "\"%s\" is none of required, primary key, unique, default VALUE and "
                        "references TABLE(COLUMN)",
-                       w->items[w->at < w->count ? w->at : w->count - 1].text);
+                       cut(&shown, w->items[w->at < w->count ? w->at : w->count - 1].text));
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "export/cut.h"
 #include "export/document.h"
 #include "export/moment.h"
 #include "mapping/number.h"
@@ -69,10 +70,11 @@ static bool is(const struct typed *t, char type)
 static int not_taken(const struct export_column *c, const struct typed *t, struct export_fault *f)
 {
     _cleanup_buf_ struct buf type = {0};
+    struct cut shown;
 
     export_column_type(c, &type);
-    return export_fault_set(f, PROBLEM_TYPE, "%s is of type %.10s, which %s does not take",
-                            c->source, *t->type ? t->type : "(none)",
+    return export_fault_set(f, PROBLEM_TYPE, "%s is of type %s, which %s does not take", c->source,
+                            *t->type ? cut(&shown, t->type) : "(none)",
                             buf_ok(&type) ? type.data : "the column");
 }
 
@@ -111,11 +113,13 @@ static int to_uuid(const struct export_column *c, const struct typed *t, struct 
 {
     uint8_t uuid[UUID_BYTES];
     char text[UUID_TEXT + 1];
+    struct cut shown;
 
     if (!is(t, 'S'))
         return not_taken(c, t, f);
     if (uuid_parse(t->s, t->n, uuid) < 0)
-        return export_fault_set(f, PROBLEM_UUID, "%s is no UUID: %.60s", c->source, t->s);
+        return export_fault_set(f, PROBLEM_UUID, "%s is no UUID: %s", c->source,
+                                cut_n(&shown, t->s, t->n));
     uuid_print(uuid, text);
     buf_puts(out, text);
     return 0;
@@ -230,15 +234,18 @@ static int to_moment(const struct export_column *c, const struct typed *t, struc
                      struct export_fault *f)
 {
     struct moment m;
+    struct cut shown;
     int rc;
 
     if (!is(t, 'S') && !is(t, 'N'))
         return not_taken(c, t, f);
     rc = is(t, 'N') ? moment_of_number(c->form, t->s, t->n, &m) : moment_parse(t->s, t->n, &m);
     if (rc < 0)
-        return export_fault_set(f, PROBLEM_TYPE, "%s is no time: %.60s", c->source, t->s);
+        return export_fault_set(f, PROBLEM_TYPE, "%s is no time: %s", c->source,
+                                cut_n(&shown, t->s, t->n));
     if (c->type == COLUMN_DATE && !m.date_only)
-        return export_fault_set(f, PROBLEM_TYPE, "%s is no date: %.60s", c->source, t->s);
+        return export_fault_set(f, PROBLEM_TYPE, "%s is no date: %s", c->source,
+                                cut_n(&shown, t->s, t->n));
     if (m.finer && !c->cut)
         return export_fault_set(f, PROBLEM_RANGE,
                                 "%s is finer than a microsecond; timestamptz(cut) or "

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "export/cut.h"
 #include "mapping/number.h"
 #include "mapping/uuid5.h"
 
@@ -52,13 +53,15 @@ static int add(struct pattern *p, enum pattern_kind kind, const char *text, size
 
 static int kind_of(const char *word, size_t n, enum pattern_kind *out, struct err *err)
 {
+    struct cut shown;
+
     for (size_t i = PATTERN_TEXT; i < sizeof kinds / sizeof *kinds; i++)
         if (strlen(kinds[i].word) == n && memcmp(kinds[i].word, word, n) == 0) {
             *out = (enum pattern_kind)i;
             return 0;
         }
-    return err_set(err, -EINVAL, "\"%.*s\" is none of text, uuid, integer, number and rest",
-                   (int)(n > 40 ? 40 : n), word);
+    return err_set(err, -EINVAL, "\"%s\" is none of text, uuid, integer, number and rest",
+                   cut_n(&shown, word, n));
 }
 
 /* {NAME} or {NAME:TYPE}; *s is at its brace. */
@@ -67,6 +70,7 @@ static int read_capture(struct pattern *p, const char **s, struct err *err)
     const char *name = *s + 1, *end = name + strcspn(name, "{}");
     size_t n = strcspn(name, ":{}");
     enum pattern_kind kind = PATTERN_TEXT;
+    struct cut before, shown;
     int rc = 0;
 
     if (*end != '}')
@@ -77,15 +81,15 @@ static int read_capture(struct pattern *p, const char **s, struct err *err)
         rc = kind_of(name + n + 1, (size_t)(end - name) - n - 1, &kind, err);
     if (rc == 0 && p->count && p->parts[p->count - 1].kind != PATTERN_LITERAL)
         rc = err_set(err, -EINVAL,
-                     "nothing stands between {%s} and {%.*s}, so that nobody knows where the one "
+                     "nothing stands between {%s} and {%s}, so that nobody knows where the one "
                      "ends",
-                     p->parts[p->count - 1].text, (int)(n > 40 ? 40 : n), name);
+                     cut(&before, p->parts[p->count - 1].text), cut_n(&shown, name, n));
     if (rc == 0)
         rc = add(p, kind, name, n, err);
     for (size_t i = 0; rc == 0 && i + 1 < p->count; i++)
         if (p->parts[i].kind != PATTERN_LITERAL &&
             strcmp(p->parts[i].text, p->parts[p->count - 1].text) == 0)
-            rc = err_set(err, -EINVAL, "{%s} is there twice", p->parts[i].text);
+            rc = err_set(err, -EINVAL, "{%s} is there twice", cut(&shown, p->parts[i].text));
     *s = end + 1;
     return rc;
 }
@@ -108,6 +112,7 @@ static int read_literal(struct pattern *p, const char **s, struct err *err)
 int pattern_parse(const char *text, struct pattern *out, struct err *err)
 {
     struct pattern p = {0};
+    struct cut shown;
     int rc = 0;
 
     if (!*text)
@@ -115,7 +120,7 @@ int pattern_parse(const char *text, struct pattern *out, struct err *err)
     for (const char *s = text; rc == 0 && *s;) {
         if (p.count && p.parts[p.count - 1].kind == PATTERN_REST)
             rc = err_set(err, -EINVAL, "{%s:rest} takes everything: nothing can follow it",
-                         p.parts[p.count - 1].text);
+                         cut(&shown, p.parts[p.count - 1].text));
         else if (*s == '{' && s[1] != '{')
             rc = read_capture(&p, &s, err);
         else

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "dynamodb/same.h"
+#include "export/document.h"
 #include "mapping/convert_json.h"
 #include "mapping/number.h"
 
@@ -194,19 +195,23 @@ static bool same_plain(const char *a, size_t n, const char *b, size_t m)
     return x && y && json_equal(x, y);
 }
 
+/* What the project's reader does not take (an empty name, a number past DynamoDB's) is compared as
+ * any JSON is. */
 static bool same_document(const struct export_column *c, const json_t *attribute, const char *text,
                           size_t n)
 {
     json_auto_t *back = typed_of(text, n), *there = NULL;
     const json_t *s = json_object_get(attribute, "S");
+    bool parsed = s && c->parse;
 
-    if (s && c->parse)
-        there = typed_of(json_string_value(s), json_string_length(s));
-    else
-        there = spoken(attribute);
-    if (s && c->parse && (!there || !back))
+    there = parsed ? typed_of(json_string_value(s), json_string_length(s)) : spoken(attribute);
+    if (there && back)
+        return attribute_same(there, back);
+    if (parsed)
         return same_plain(json_string_value(s), json_string_length(s), text, n);
-    return there && back && attribute_same(there, back);
+    _cleanup_buf_ struct buf plain = {0};
+    return there && document_append(&plain, there) == 0 &&
+           same_plain(plain.data, plain.len, text, n);
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */

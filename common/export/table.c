@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "export/cut.h"
 #include "export/same.h"
 
 static int no_memory(struct err *err)
@@ -113,12 +114,12 @@ static void say_why(const struct export_match *m, enum pattern_match how,
                     const struct pattern_span *spans, size_t part, struct export_fault *f)
 {
     const struct pattern_part *p = part < m->pattern.count ? &m->pattern.parts[part] : NULL;
+    struct cut shown;
 
     if (how == PATTERN_SHAPED)
         export_fault_set(f, p->kind == PATTERN_UUID ? PROBLEM_UUID : PROBLEM_KEY_SHAPE,
-                         "{%s} of %s is not %s: %.*s", p->text, m->attribute,
-                         pattern_kind_name(p->kind), (int)(spans[part].n > 60 ? 60 : spans[part].n),
-                         spans[part].at);
+                         "{%s} of %s is not %s: %s", p->text, m->attribute,
+                         pattern_kind_name(p->kind), cut_n(&shown, spans[part].at, spans[part].n));
     else if (!p)
         export_fault_set(f, PROBLEM_KEY_SHAPE, "%s goes on after what its pattern says",
                          m->attribute);

@@ -507,8 +507,8 @@ static void exports_are_sections_in_order(void **state)
     refuse("[export \"x\"]\ncolumn = b text\n",
            "syncd.conf:2: column needs a name: column.NAME = value");
     refuse("[export \"x\"]\nfrom = a b\n",
-           "syncd.conf:2: from: \"a b\" is not a DynamoDB table name (3 to 255 letters, digits, "
-           "_ . and -)");
+           "syncd.conf:2: from: \"a b\" is not a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ . "
+           "-)");
 }
 
 int main(void)
