@@ -249,35 +249,42 @@ int spool_check_duplicates(struct spool *s, size_t table, struct err *err)
     return rc == 0 ? leave_all(s, table, PROBLEM_DUPLICATE, found, err) : rc;
 }
 
+/* Records that are left because of what is left pull down those that refer to them, where a table
+ * refers to itself. */
 int spool_check_references(struct spool *s, size_t table, size_t column, size_t parent,
                            const char *parent_name, struct err *err)
 {
     sqlite3_stmt *found = NULL;
-    int t = (int)table, rc = 0;
-    int64_t before;
+    int t = (int)table, c = (int)column, p = (int)parent;
     char *name = sqlite3_mprintf("%Q", parent_name);
+    char *pulled =
+        table == parent
+            ? sqlite3_mprintf(" UNION SELECT f.id, f.k, r.k FROM gone JOIN f%d f ON f.k ="
+                              " gone.key JOIN r%d r ON r.id = f.id WHERE f.c = %d AND"
+                              " r.bad = 0",
+                              t, t, c)
+            : sqlite3_mprintf("");
+    int rc = name && pulled ? 0 : err_set(err, -ENOMEM, "out of memory");
 
-    if (!name)
-        return err_set(err, -ENOMEM, "out of memory");
-    /* Of a table that refers to itself, what is left may be what others refer to. */
-    do {
-        before = s->tables[table].problems[PROBLEM_REFERENCE];
+    if (rc == 0)
+        rc = run(s, err, "CREATE INDEX IF NOT EXISTS fk%d ON f%d(k); DROP TABLE IF EXISTS found", t,
+                 t);
+    if (rc == 0)
         rc = run(s, err,
-                 "DROP TABLE IF EXISTS found;"
-                 "CREATE TABLE found AS SELECT r.id, CAST(r.item AS TEXT),"
-                 " %s || ' ' || replace(CAST(f.k AS TEXT), char(31), '') ||"
-                 "  ' is not there, or left out itself'"
-                 " FROM f%d f JOIN r%d r ON r.id = f.id WHERE f.c = %d AND r.bad = 0"
-                 " AND NOT EXISTS (SELECT 1 FROM r%d p WHERE p.k = f.k AND p.bad = 0)"
+                 "CREATE TABLE found AS WITH RECURSIVE gone(id, to_key, key) AS ("
+                 " SELECT f.id, f.k, r.k FROM f%d f JOIN r%d r ON r.id = f.id WHERE f.c = %d AND"
+                 " r.bad = 0 AND NOT EXISTS (SELECT 1 FROM r%d p WHERE p.k = f.k AND p.bad = 0)%s)"
+                 " SELECT r.id, CAST(r.item AS TEXT), %s || ' ' ||"
+                 " replace(CAST(gone.to_key AS TEXT), char(31), '') ||"
+                 " ' is not there, or left out itself' FROM gone JOIN r%d r ON r.id = gone.id"
                  " ORDER BY r.item",
-                 name, t, t, (int)column, (int)parent);
-        if (rc == 0)
-            rc = prepare(s, &found, err, "SELECT * FROM found");
-        if (rc == 0)
-            rc = leave_all(s, table, PROBLEM_REFERENCE, found, err);
-        found = NULL;
-    } while (rc == 0 && table == parent && s->tables[table].problems[PROBLEM_REFERENCE] > before);
+                 t, t, c, p, pulled, name, t);
+    if (rc == 0)
+        rc = prepare(s, &found, err, "SELECT * FROM found");
+    if (rc == 0)
+        rc = leave_all(s, table, PROBLEM_REFERENCE, found, err);
     sqlite3_free(name);
+    sqlite3_free(pulled);
     return rc;
 }
 
@@ -286,8 +293,9 @@ int spool_order(struct spool *s, size_t table, size_t column, struct err *err)
     int t = (int)table;
     int rc = run(s, err,
                  "CREATE INDEX IF NOT EXISTS fk%d ON f%d(k);"
-                 "UPDATE r%d SET level = 1000000000 WHERE id IN (SELECT id FROM f%d WHERE c = %d)",
-                 t, t, t, t, (int)column);
+                 "UPDATE r%d SET level = 1000000000 WHERE id IN (SELECT id FROM f%d WHERE c = %d);"
+                 "CREATE INDEX IF NOT EXISTS l%d ON r%d(level, id)",
+                 t, t, t, t, (int)column, t, t);
 
     /* A level at a time; a record is looked at once. */
     for (int level = 0; rc == 0; level++) {
@@ -299,7 +307,7 @@ int spool_order(struct spool *s, size_t table, size_t column, struct err *err)
         if (rc < 0 || sqlite3_changes(s->db) == 0)
             break;
     }
-    return rc == 0 ? run(s, err, "CREATE INDEX IF NOT EXISTS l%d ON r%d(level, id)", t, t) : rc;
+    return rc;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -14,7 +14,9 @@ struct verify {
     struct export_tally *tally;
     json_t *differences;
     unsigned char *seen; /* a bit for each record */
-    struct buf fields;   /* of the row at hand, each with a NUL behind it */
+    char step[300];
+    int64_t total;
+    struct buf fields; /* of the row at hand, each with a NUL behind it */
     struct {
         size_t at, n;
         bool null;
@@ -112,7 +114,7 @@ static int got_row(void *arg, const char *line, size_t n, struct err *err)
     v->seen[r.id / 8] |= (unsigned char)(1 << r.id % 8);
     rc = compare(v, &r, err);
     if (v->tally->compared % 256 == 0)
-        ui->progress(ui->arg, "verify", "rows", v->tally->compared, 0, 0);
+        ui->progress(ui->arg, v->step, "rows", v->tally->compared, v->total, 0);
     return rc;
 }
 
@@ -147,7 +149,10 @@ static int verify_table(struct verify *v, struct err *err)
     buf_lit(&sql, ") TO STDOUT");
     if (!v->seen || !buf_ok(&sql))
         return no_memory(err);
-    int rc = postgres_copy_out(v->pg, sql.data, got_row, v, err);
+    snprintf(v->step, sizeof v->step, "verify %s", t->name);
+    int rc = spool_count(v->sort->spool, v->table, &v->total, err);
+    if (rc == 0)
+        rc = postgres_copy_out(v->pg, sql.data, got_row, v, err);
     return rc == 0 ? find_missing(v, err) : rc;
 }
 
