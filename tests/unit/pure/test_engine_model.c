@@ -16,6 +16,7 @@
 
 #include "base/rng.h"
 #include "engine/engine.h"
+#include "sample.h"
 
 enum { TARGETS = 4, KEYS = 24, SEEDS = 20000, STEPS = 250, MAX_FLYING = 16, BAD = 5 };
 
@@ -573,7 +574,7 @@ static uint64_t only_seed;
 static void test_random_runs_end_with_the_newest_rows(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= sample_of(SEEDS); seed++) {
         uint64_t first = run(only_seed ? only_seed : seed);
         if ((only_seed || seed % 10 == 0) && run(only_seed ? only_seed : seed) != first)
             fail_msg("seed %llu: two runs differ", (unsigned long long)seed);
