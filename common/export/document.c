@@ -94,7 +94,7 @@ static int append_value(struct buf *out, const json_t *attribute, unsigned depth
         return append_set(out, *type, value);
     if (strcmp(type, "BOOL") == 0 && json_is_boolean(value))
         buf_puts(out, json_is_true(value) ? "true" : "false");
-    else if (strcmp(type, "NULL") == 0)
+    else if (strcmp(type, "NULL") == 0 && json_is_true(value))
         buf_lit(out, "null");
     else
         return -EINVAL;
