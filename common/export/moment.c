@@ -6,10 +6,12 @@
 #include "mapping/convert_time.h"
 #include "mapping/number.h"
 
-#define MS_BEGIN   INT64_C(100000000000) /* as in mapping/convert_time.c */
-#define LAST_MS    INT64_C(253402300799999)
-#define SECOND_MS  INT64_C(1000)
-#define SECOND_MIC INT64_C(1000000)
+#define MS_BEGIN INT64_C(100000000000) /* as in mapping/convert_time.c */
+/* PostgreSQL knows no year 0; years of five digits are nobody's. */
+#define FIRST_SECOND INT64_C(-62135596800) /* 0001-01-01 */
+#define LAST_SECOND  INT64_C(253402300799) /* 9999-12-31T23:59:59 */
+#define SECOND_MS    INT64_C(1000)
+#define SECOND_MIC   INT64_C(1000000)
 
 /* At most six digits count; what else there is must be zeros not to be cut. */
 static void take_fraction(const char *digits, size_t n, struct moment *m)
@@ -23,6 +25,14 @@ static void take_fraction(const char *digits, size_t n, struct moment *m)
     m->micros = micros;
 }
 
+static int in_range(const struct moment *m, struct moment *out)
+{
+    if (m->seconds < FIRST_SECOND || m->seconds > LAST_SECOND)
+        return -EINVAL;
+    *out = *m;
+    return 0;
+}
+
 int moment_parse(const char *s, size_t n, struct moment *out)
 {
     const char *point = memchr(s, '.', n);
@@ -33,20 +43,18 @@ int moment_parse(const char *s, size_t n, struct moment *out)
 
     while (point && before + 1 + digits < n && point[1 + digits] >= '0' && point[1 + digits] <= '9')
         digits++;
-    if (point && digits == 0)
+    /* A fraction is one of seconds: 2024-02-29T12:00:00.5 */
+    if (point && (digits == 0 || before != strlen("2024-02-29T12:00:00")))
         return -EINVAL;
     buf_append(&whole, s, before);
     if (point) {
         take_fraction(point + 1, digits, &m);
         buf_append(&whole, point + 1 + digits, n - before - 1 - digits);
     }
-    /* The whole of it says whether it is a time, the rest of it which second. */
-    if (time_parse(s, n, &ms) < 0 || !buf_ok(&whole) || !whole.len ||
-        time_parse(whole.data, whole.len, &ms) < 0)
+    if (!buf_ok(&whole) || !whole.len || time_parse(whole.data, whole.len, &ms) < 0)
         return -EINVAL;
     m.seconds = (ms - (ms % SECOND_MS + SECOND_MS) % SECOND_MS) / SECOND_MS;
-    *out = m;
-    return 0;
+    return in_range(&m, out);
 }
 
 /* A canonical number (15e-1) in units of 10^-scale, cut towards zero. False: too large. */
@@ -81,8 +89,6 @@ int moment_of_number(enum time_form form, const char *s, size_t n, struct moment
         form = whole >= MS_BEGIN || whole <= -MS_BEGIN ? TIME_MS : TIME_UNIX;
     if (!scaled(canonical.data, form == TIME_MS ? 3 : 6, &micros, &m.finer))
         return -EINVAL;
-    if (micros / SECOND_MS > LAST_MS || micros / SECOND_MS < -LAST_MS)
-        return -EINVAL;
     m.micros = (unsigned)((micros % SECOND_MIC + SECOND_MIC) % SECOND_MIC);
     m.seconds = (micros - m.micros) / SECOND_MIC;
     /* Cut towards the past, before 1970 as after it. */
@@ -90,8 +96,7 @@ int moment_of_number(enum time_form form, const char *s, size_t n, struct moment
         m.seconds -= m.micros == 0;
         m.micros = (unsigned)((m.micros + SECOND_MIC - 1) % SECOND_MIC);
     }
-    *out = m;
-    return 0;
+    return in_range(&m, out);
 }
 
 void moment_print(const struct moment *m, bool date, bool zone, struct buf *out)
