@@ -44,7 +44,8 @@ int moment_parse(const char *s, size_t n, struct moment *out)
     while (point && before + 1 + digits < n && point[1 + digits] >= '0' && point[1 + digits] <= '9')
         digits++;
     /* A fraction is one of seconds: 2024-02-29T12:00:00.5 */
-    if (point && (digits == 0 || before != strlen("2024-02-29T12:00:00")))
+    if (point && (digits == 0 || before != strlen("2024-02-29T12:00:00") ||
+                  memchr(point + 1, '.', n - before - 1)))
         return -EINVAL;
     buf_append(&whole, s, before);
     if (point) {

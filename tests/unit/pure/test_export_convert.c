@@ -139,6 +139,8 @@ static void times_keep_their_microseconds(void **state)
            "range: a is finer than a microsecond; timestamptz(cut) or timestamp(cut) would cut it");
     expect("a timestamp", "{\"N\":\"1E30\"}", "type: a is no time: 1E30");
     expect("a timestamp", "{\"N\":\"-99999999999\"}", "type: a is no time: -99999999999");
+    expect("a timestamp", "{\"S\":\"2025-11-30T10:00:00.5.5\"}",
+           "type: a is no time: 2025-11-30T10:00:00.5.5");
     expect("a timestamp", "{\"S\":\"0000-12-31\"}", "type: a is no time: 0000-12-31");
     expect("a timestamp", "{\"S\":\"0001-01-01\"}", "0001-01-01 00:00:00");
     expect("a timestamp", "{\"S\":\"9999-12-31T23:59:59.999999Z\"}", "9999-12-31 23:59:59.999999");
