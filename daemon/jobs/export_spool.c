@@ -27,7 +27,7 @@ static int failed(struct spool *s, struct err *err)
 {
     int code = sqlite3_errcode(s->db);
 
-    if (code == SQLITE_FULL || code == SQLITE_IOERR)
+    if (code == SQLITE_FULL || code == SQLITE_IOERR || code == SQLITE_CANTOPEN)
         return err_set(err, -ENOSPC,
                        "the temporary file of the export cannot be written (%s); free some disk, "
                        "or name another place with TMPDIR",
