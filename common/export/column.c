@@ -104,7 +104,7 @@ static int take_arguments(struct words *w, const char **s, struct word *word)
 {
     const char *end = strchr(*s, ')');
 
-    while (*s && (**s == ' ' || **s == '\t'))
+    while (**s == ' ' || **s == '\t')
         ++*s;
     if (**s != '(')
         return 0;

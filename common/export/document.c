@@ -54,7 +54,8 @@ static int append_list(struct buf *out, const json_t *list, unsigned depth)
 /* Of a string: the value of S, B or N, or a member of a set. */
 static int append_scalar(struct buf *out, char type, const json_t *value)
 {
-    if (!json_is_string(value))
+    if (!json_is_string(value) ||
+        (type == 'N' && number_check(json_string_value(value), json_string_length(value)) < 0))
         return -EINVAL;
     if (type == 'N')
         return number_print_decimal(out, json_string_value(value), json_string_length(value));

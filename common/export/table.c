@@ -116,13 +116,13 @@ static void say_why(const struct export_match *m, enum pattern_match how,
     const struct pattern_part *p = part < m->pattern.count ? &m->pattern.parts[part] : NULL;
     struct cut shown;
 
-    if (how == PATTERN_SHAPED)
+    if (!p)
+        export_fault_set(f, PROBLEM_KEY_SHAPE, "%s goes on after what its pattern says",
+                         m->attribute);
+    else if (how == PATTERN_SHAPED)
         export_fault_set(f, p->kind == PATTERN_UUID ? PROBLEM_UUID : PROBLEM_KEY_SHAPE,
                          "{%s} of %s is not %s: %s", p->text, m->attribute,
                          pattern_kind_name(p->kind), cut_n(&shown, spans[part].at, spans[part].n));
-    else if (!p)
-        export_fault_set(f, PROBLEM_KEY_SHAPE, "%s goes on after what its pattern says",
-                         m->attribute);
     else if (p->kind == PATTERN_LITERAL)
         export_fault_set(f, PROBLEM_KEY_SHAPE, "%s has no \"%s\" where its pattern has one",
                          m->attribute, p->text);
