@@ -27,6 +27,13 @@ $(error development packages are missing (one of: $(DAEMON_PKGS)); run ./scripts
 endif
 endif
 
+# PostgreSQL, for syncctl alone and optional: WITH_LIBPQ=no builds without.
+WITH_LIBPQ ?= $(shell $(PKG_CONFIG) --exists libpq && echo yes)
+ifeq ($(WITH_LIBPQ),yes)
+PQ_CFLAGS := $(shell $(PKG_CONFIG) --cflags libpq)
+PQ_LIBS := $(shell $(PKG_CONFIG) --libs libpq)
+endif
+
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
         -Wvla -Wundef -Wwrite-strings
 # GCC before 12 knows two levels, and says so at every file. Some distributions define one already.
@@ -43,16 +50,17 @@ SAN ?=
 CPPFLAGS += -D_GNU_SOURCE -DSYNCD_VERSION='"$(VERSION)"' -DSYNCD_SYSCONFDIR='"$(SYSCONFDIR)"' -Icommon -Idaemon
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS))
 ALL_CFLAGS = -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(if $(SAN),,$(HARDEN)) $(SAN) \
-             $(PKG_CFLAGS) -MMD -MP $(CFLAGS)
+             $(PKG_CFLAGS) $(PQ_CFLAGS) -MMD -MP $(CFLAGS)
 ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack $(HARDEN_LINK)) $(LDFLAGS)
 LIBS := $(shell $(PKG_CONFIG) --libs $(DAEMON_PKGS)) -lm
 
 # PURE: decides, encodes and parses; links without libuv, libcurl and SQLite (its tests prove it).
-PURE_SRC := $(wildcard common/base/*.c common/mapping/*.c common/engine/*.c common/dynamodb/*.c)
+PURE_SRC := $(wildcard common/base/*.c common/mapping/*.c common/engine/*.c common/dynamodb/*.c \
+                       common/export/*.c)
 COMMON_SRC := $(PURE_SRC) $(wildcard common/config/*.c common/source/*.c common/aws/*.c common/state/*.c \
                            common/mirror/*.c)
 DAEMON_SRC := $(wildcard daemon/*.c)
-JOBS_SRC := $(wildcard daemon/jobs/*.c)
+JOBS_SRC := $(filter-out daemon/jobs/$(if $(PQ_LIBS),postgres_absent,postgres).c,$(wildcard daemon/jobs/*.c))
 # Records out of files; no SQLite in it.
 IMPORT_SRC := $(wildcard daemon/import/*.c)
 CTL_SRC := $(wildcard daemon/ctl/*.c)
@@ -80,14 +88,18 @@ endif
 $(PURE_LIB): $(call obj,$(PURE_SRC))
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
-$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC) $(IMPORT_SRC))
-	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
+$(COMMON_LIB): $(call obj,$(COMMON_SRC) $(JOBS_SRC) $(IMPORT_SRC)) $(BUILD)/with-libpq
+	$(call say,AR,$@)rm -f $@; ar qcs $@ $(filter %.o,$^)
+
+# Another choice than at the last build is noticed.
+$(BUILD)/with-libpq: FORCE
+	@mkdir -p $(@D); echo '$(PQ_LIBS)' | cmp -s - $@ || echo '$(PQ_LIBS)' > $@
 
 $(BUILD)/syncd: $(call obj,$(DAEMON_SRC)) $(COMMON_LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 $(BUILD)/syncctl: $(call obj,$(CTL_SRC)) $(COMMON_LIB)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS) $(PQ_LIBS)
 
 # Unit tests: one program a file. Those under tests/unit/pure link the pure library, libcrypto,
 # jansson, zstd and cmocka only.

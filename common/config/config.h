@@ -69,6 +69,17 @@ struct table_config {
     unsigned line;
 };
 
+/* One [export "NAME"] section: a table of `syncctl export`. What patterns and columns are is said
+ * in export/pattern.h and export/column.h. */
+struct export_config {
+    char *name;              /* of the table in PostgreSQL, or of the file */
+    char *from;              /* the DynamoDB table; "" when not set */
+    struct pairlist match;   /* attribute -> pattern */
+    struct pairlist columns; /* in order */
+    char *file;
+    unsigned line;
+};
+
 struct config {
     char *name; /* "syncd" for syncd.conf, NAME for NAME.conf */
     char *file; /* "" when everything came from the command line */
@@ -115,6 +126,9 @@ struct config {
 
     struct table_config *table_sections;
     size_t table_section_count;
+
+    struct export_config *export_sections; /* in order */
+    size_t export_section_count;
 
     struct pairlist environment; /* NAME.env: may hold secrets, is never printed */
 };

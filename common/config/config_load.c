@@ -318,9 +318,9 @@ static int apply_setting(struct loader *l, const char *text, struct err *err)
     if (!section || !key)
         return no_memory(err);
     const struct config_option *o = option_find(section, key);
-    if (!o || option_of_table(o))
+    if (!o || option_scope(o) != SCOPE_CONFIG)
         return err_set(err, -EINVAL, "--set %s: there is no such setting%s", shown(&name, text),
-                       o ? " outside of a table's section" : "");
+                       o ? " outside of a section with a name" : "");
     if (equals[1])
         ini_append_value(&raw, equals + 1);
     if (!buf_ok(&raw))

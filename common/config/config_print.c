@@ -48,7 +48,7 @@ static void print_table(const struct table_config *t, FILE *out)
     if (table_config_init(&plain, t->name, "", 0, NULL) < 0)
         return;
     for (const struct config_option *o = config_options; o->section; o++)
-        if (option_of_table(o) && o->type != OPTION_LATER &&
+        if (option_scope(o) == SCOPE_TABLE && o->type != OPTION_LATER &&
             (prints_always(o) || !setting_equal(o, t, &plain)))
             print_option(o, t, t->name, out);
     table_config_clear(&plain);
@@ -57,10 +57,14 @@ static void print_table(const struct table_config *t, FILE *out)
 void config_print(const struct config *c, FILE *out)
 {
     for (const struct config_option *o = config_options; o->section; o++)
-        if (!option_of_table(o) && o->type != OPTION_LATER)
+        if (option_scope(o) == SCOPE_CONFIG && o->type != OPTION_LATER)
             print_option(o, c, NULL, out);
     for (size_t i = 0; i < c->table_section_count; i++)
         print_table(&c->table_sections[i], out);
+    for (size_t i = 0; i < c->export_section_count; i++)
+        for (const struct config_option *o = config_options; o->section; o++)
+            if (option_scope(o) == SCOPE_EXPORT)
+                print_option(o, &c->export_sections[i], c->export_sections[i].name, out);
 }
 
 /* --- the mapping alone ------------------------------------------------------------------------ */
@@ -71,7 +75,7 @@ static bool of_mapping(const struct config_option *o)
 
     if (o->type == OPTION_LATER)
         return false;
-    if (strcmp(o->section, "source") == 0 || option_of_table(o))
+    if (strcmp(o->section, "source") == 0 || option_scope(o) == SCOPE_TABLE)
         return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(o->key, names[i]) == 0)
@@ -123,7 +127,7 @@ static void print_mapping_table(const struct table_config *t, FILE *out)
         return;
     fprintf(out, "[table %s]\n", name.data);
     for (const struct config_option *o = config_options; o->section; o++)
-        if (option_of_table(o) && of_mapping(o) && !setting_equal(o, t, &plain))
+        if (option_scope(o) == SCOPE_TABLE && of_mapping(o) && !setting_equal(o, t, &plain))
             print_assignment(o, t, out);
     table_config_clear(&plain);
 }
@@ -131,7 +135,7 @@ static void print_mapping_table(const struct table_config *t, FILE *out)
 void config_print_mapping(const struct config *c, FILE *out)
 {
     for (const struct option_section *s = config_sections; s->name; s++)
-        for (const struct config_option *o = config_options; o->section && !s->takes_name; o++)
+        for (const struct config_option *o = config_options; o->section && !s->sample; o++)
             if (of_mapping(o) && strcmp(o->section, s->name) == 0) {
                 print_mapping_section(s->name, c, out);
                 break;
@@ -188,8 +192,8 @@ void config_print_sample(FILE *out)
     for (const struct option_section *s = config_sections; s->name; s++) {
         fputc('\n', out);
         print_comment(s->help, out);
-        if (s->takes_name)
-            fprintf(out, "#[%s \"chat_messages\"]\n", s->name);
+        if (s->sample)
+            fprintf(out, "#[%s \"%s\"]\n", s->name, s->sample);
         else
             fprintf(out, "[%s]\n", s->name);
         for (const struct config_option *o = config_options; o->section; o++)
@@ -225,7 +229,7 @@ static void report(struct differ *d, const struct config_option *o, const char *
 static void diff_table(struct differ *d, const struct table_config *a, const struct table_config *b)
 {
     for (const struct config_option *o = config_options; o->section; o++)
-        if (option_of_table(o) && !setting_equal(o, a, b))
+        if (option_scope(o) == SCOPE_TABLE && !setting_equal(o, a, b))
             report(d, o, a->name);
 }
 
@@ -246,12 +250,13 @@ static void diff_tables(struct differ *d, const struct config *a, const struct c
     }
 }
 
+/* [export] sections are no part of it: nothing that runs takes them. */
 size_t config_diff(const struct config *a, const struct config *b, config_diff_fn *fn, void *arg)
 {
     struct differ d = {.fn = fn, .arg = arg};
 
     for (const struct config_option *o = config_options; o->section; o++)
-        if (!option_of_table(o) && !setting_equal(o, a, b))
+        if (option_scope(o) == SCOPE_CONFIG && !setting_equal(o, a, b))
             report(&d, o, NULL);
     diff_tables(&d, a, b, false);
     diff_tables(&d, b, a, true);

@@ -15,21 +15,21 @@ static int no_memory(struct err *err)
     return err_set(err, -ENOMEM, "out of memory");
 }
 
-/* Walk the options of struct config, or those of struct table_config. */
-static int init_fields(void *base, bool of_table, struct err *err)
+/* Walk the options of struct config, of struct table_config, or of struct export_config. */
+static int init_fields(void *base, enum option_scope scope, struct err *err)
 {
     for (const struct config_option *o = config_options; o->section; o++) {
-        int rc = option_of_table(o) == of_table ? setting_init(o, base, err) : 0;
+        int rc = option_scope(o) == scope ? setting_init(o, base, err) : 0;
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
-static void free_fields(void *base, bool of_table)
+static void free_fields(void *base, enum option_scope scope)
 {
     for (const struct config_option *o = config_options; o->section; o++)
-        if (option_of_table(o) == of_table)
+        if (option_scope(o) == scope)
             setting_free(o, base);
 }
 
@@ -37,7 +37,7 @@ int table_config_init(struct table_config *t, const char *name, const char *file
                       struct err *err)
 {
     struct table_config fresh = {.name = strdup(name), .file = strdup(file), .line = line};
-    int rc = fresh.name && fresh.file ? init_fields(&fresh, true, err) : no_memory(err);
+    int rc = fresh.name && fresh.file ? init_fields(&fresh, SCOPE_TABLE, err) : no_memory(err);
 
     if (rc < 0) {
         table_config_clear(&fresh);
@@ -49,7 +49,28 @@ int table_config_init(struct table_config *t, const char *name, const char *file
 
 void table_config_clear(struct table_config *t)
 {
-    free_fields(t, true);
+    free_fields(t, SCOPE_TABLE);
+    free(t->name);
+    free(t->file);
+}
+
+int export_config_init(struct export_config *t, const char *name, const char *file, unsigned line,
+                       struct err *err)
+{
+    struct export_config fresh = {.name = strdup(name), .file = strdup(file), .line = line};
+    int rc = fresh.name && fresh.file ? init_fields(&fresh, SCOPE_EXPORT, err) : no_memory(err);
+
+    if (rc < 0) {
+        export_config_clear(&fresh);
+        return rc;
+    }
+    *t = fresh;
+    return 0;
+}
+
+void export_config_clear(struct export_config *t)
+{
+    free_fields(t, SCOPE_EXPORT);
     free(t->name);
     free(t->file);
 }
@@ -62,7 +83,7 @@ int config_new(struct config **out, struct err *err)
         return no_memory(err);
     c->name = strdup("");
     c->file = strdup("");
-    int rc = c->name && c->file ? init_fields(c, false, err) : no_memory(err);
+    int rc = c->name && c->file ? init_fields(c, SCOPE_CONFIG, err) : no_memory(err);
     if (rc < 0) {
         config_free(c);
         return rc;
@@ -78,8 +99,11 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->table_section_count; i++)
         table_config_clear(&c->table_sections[i]);
     free(c->table_sections);
+    for (size_t i = 0; i < c->export_section_count; i++)
+        export_config_clear(&c->export_sections[i]);
+    free(c->export_sections);
     pairlist_clear(&c->environment);
-    free_fields(c, false);
+    free_fields(c, SCOPE_CONFIG);
     free(c->name);
     free(c->file);
     free(c);
@@ -91,7 +115,7 @@ struct adder {
     ini_lookup_fn *lookup;
     void *lookup_arg;
     const struct option_section *section;
-    size_t table; /* index of the section's table while section->takes_name */
+    size_t at; /* index of the section's table or export, of a section that has a name */
 };
 
 /* Several sections of one table are one. */
@@ -102,7 +126,7 @@ static int open_table(struct adder *a, const struct ini_entry *e, struct err *er
 
     for (size_t i = 0; i < c->table_section_count; i++)
         if (same_name(c->table_sections[i].name, e->argument)) {
-            a->table = i;
+            a->at = i;
             return 0;
         }
     sections = reallocarray(c->table_sections, c->table_section_count + 1, sizeof *sections);
@@ -112,7 +136,28 @@ static int open_table(struct adder *a, const struct ini_entry *e, struct err *er
     int rc =
         table_config_init(&sections[c->table_section_count], e->argument, a->file, e->line, err);
     if (rc == 0)
-        a->table = c->table_section_count++;
+        a->at = c->table_section_count++;
+    return rc;
+}
+
+static int open_export(struct adder *a, const struct ini_entry *e, struct err *err)
+{
+    struct config *c = a->c;
+    struct export_config *sections;
+
+    for (size_t i = 0; i < c->export_section_count; i++)
+        if (same_text(c->export_sections[i].name, e->argument)) {
+            a->at = i;
+            return 0;
+        }
+    sections = reallocarray(c->export_sections, c->export_section_count + 1, sizeof *sections);
+    if (!sections)
+        return no_memory(err);
+    c->export_sections = sections;
+    int rc =
+        export_config_init(&sections[c->export_section_count], e->argument, a->file, e->line, err);
+    if (rc == 0)
+        a->at = c->export_section_count++;
     return rc;
 }
 
@@ -128,17 +173,17 @@ static int open_section(struct adder *a, const struct ini_entry *e, struct err *
                            shown(&text, e->section), near);
         return err_set(
             err, -EINVAL,
-            "unknown section [%s] (there are source, dynamodb, sync, state, control, log "
-            "and table)",
+            "unknown section [%s] (there are source, dynamodb, sync, state, control, log, "
+            "table and export)",
             shown(&text, e->section));
     }
-    if (!a->section->takes_name)
+    if (!a->section->sample)
         return e->argument ? err_set(err, -EINVAL, "section [%s] takes no name", a->section->name)
                            : 0;
     if (!e->argument || !*e->argument)
         return err_set(err, -EINVAL, "section [%s] needs a name: [%s \"NAME\"]", a->section->name,
                        a->section->name);
-    return open_table(a, e, err);
+    return strcmp(a->section->name, "export") == 0 ? open_export(a, e, err) : open_table(a, e, err);
 }
 
 static int unknown_key(const struct adder *a, const char *key, struct err *err)
@@ -188,7 +233,9 @@ static int on_entry(void *arg, const struct ini_entry *e, struct err *err)
     int rc = check_subkey(o, e, err);
     if (rc < 0)
         return rc;
-    void *base = option_of_table(o) ? (void *)&a->c->table_sections[a->table] : (void *)a->c;
+    void *base = option_scope(o) == SCOPE_TABLE    ? (void *)&a->c->table_sections[a->at]
+                 : option_scope(o) == SCOPE_EXPORT ? (void *)&a->c->export_sections[a->at]
+                                                   : (void *)a->c;
     rc = setting_assign(o, base, e->subkey, e->raw, a->lookup, a->lookup_arg, err);
     if (rc < 0 && e->subkey)
         return err_prefix(err, rc, "%s.%s", e->key, shown(&text, e->subkey));
@@ -226,9 +273,9 @@ int config_complete(struct config *c, const char *file, struct err *err)
     int rc = 0;
 
     for (const struct config_option *o = config_options; o->section; o++) {
-        if (!option_of_table(o)) {
+        if (option_scope(o) == SCOPE_CONFIG) {
             rc = setting_complete(o, c, err);
-        } else {
+        } else if (option_scope(o) == SCOPE_TABLE) {
             for (size_t i = 0; rc == 0 && i < c->table_section_count; i++)
                 rc = setting_complete(o, &c->table_sections[i], err);
         }

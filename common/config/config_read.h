@@ -27,5 +27,9 @@ int config_parse_memory(const char *file, const void *bytes, size_t n, ini_looku
 int table_config_init(struct table_config *t, const char *name, const char *file, unsigned line,
                       struct err *err);
 void table_config_clear(struct table_config *t);
+/* The same of an [export] section. */
+int export_config_init(struct export_config *t, const char *name, const char *file, unsigned line,
+                       struct err *err);
+void export_config_clear(struct export_config *t);
 
 #endif

@@ -9,6 +9,8 @@
 #include "config/listen.h"
 #include "config/quantity.h"
 #include "config/shown.h"
+#include "export/convert.h"
+#include "export/pattern.h"
 #include "mapping/convert.h"
 
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -238,5 +240,28 @@ int option_check_convert(const char *value, struct err *err)
 
     if (rc == 0)
         conversion_clear(&c);
+    return rc;
+}
+
+int option_check_match(const char *attribute, const char *pattern, struct err *err)
+{
+    struct pattern p;
+    int rc = pattern_parse(pattern, &p, err);
+
+    (void)attribute;
+    if (rc == 0)
+        pattern_clear(&p);
+    return rc;
+}
+
+int option_check_column(const char *column, const char *text, struct err *err)
+{
+    struct export_column c;
+    int rc = export_column_parse(column, text, &c, err);
+
+    if (rc < 0)
+        return rc;
+    rc = export_fallback_check(&c, err);
+    export_column_clear(&c);
     return rc;
 }

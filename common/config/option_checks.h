@@ -23,6 +23,9 @@ int option_check_target(const char *value, struct err *err);
 int option_check_tag(const char *name, const char *value, struct err *err);
 /* An index's name, as DynamoDB takes it: 3 to 255 of A-Z a-z 0-9 _ . - The value is the plan's. */
 int option_check_index(const char *name, const char *value, struct err *err);
+/* An attribute and its pattern, a column and what it is: of [export] sections. */
+int option_check_match(const char *attribute, const char *pattern, struct err *err);
+int option_check_column(const char *column, const char *text, struct err *err);
 /* table.column, where each side may be a glob. */
 int option_check_table_column(const char *value, struct err *err);
 /* A duration: 0, or long enough for a row to come back within. */

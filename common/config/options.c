@@ -21,6 +21,7 @@
 #define PAIRS(s, f)        .type = OPTION_PAIRS, .offset = AT(s, f, struct pairlist)
 #define CONFIG             struct config
 #define TABLE              struct table_config
+#define EXPORT             struct export_config
 
 #define MSEC   USEC_PER_MSEC
 #define SEC    USEC_PER_SEC
@@ -45,22 +46,27 @@ _Static_assert(LOG_EV_ERROR == 0 && LOG_EV_WARNING == 1 && LOG_EV_INFO == 2 && L
 _Static_assert(LOG_AUTO == 0 && LOG_JOURNAL == 1 && LOG_TEXT == 2 && LOG_JSON == 3, "format_names");
 
 const struct option_section config_sections[] = {
-    {"source", false, "The SQLite database to mirror, and which of its tables and columns."},
-    {"dynamodb", false, "Where the rows go, and what they may cost."},
-    {"sync", false, "How changes travel. The defaults suit most machines."},
-    {"state", false,
+    {"source", NULL, "The SQLite database to mirror, and which of its tables and columns."},
+    {"dynamodb", NULL, "Where the rows go, and what they may cost."},
+    {"sync", NULL, "How changes travel. The defaults suit most machines."},
+    {"state", NULL,
      "The daemon's own file: what DynamoDB holds, dead letters, progress. Losing it loses no row,\n"
      "but costs a comparison with DynamoDB."},
-    {"price", false,
+    {"price", NULL,
      "What `syncctl migrate` reckons with. These are the public prices of us-east-1 at the date\n"
      "below, before taxes, discounts and free tiers; keeping them current for your region and\n"
      "contract is up to you: https://aws.amazon.com/dynamodb/pricing/"},
-    {"control", false, "The socket on which syncctl and monitors ask."},
-    {"log", false, "What the daemon tells, and in which form."},
-    {"table", true,
+    {"control", NULL, "The socket on which syncctl and monitors ask."},
+    {"log", NULL, "What the daemon tells, and in which form."},
+    {"table", "chat_messages",
      "One section for each table that needs something of its own; tables without one take the\n"
      "rules above. The name in quotes is the SQLite table's; \\\" and \\\\ escape inside."},
-    {NULL, false, NULL},
+    {"export", "conversations",
+     "Tables of `syncctl export`, which takes items out of any DynamoDB table into PostgreSQL or\n"
+     "files; the daemon has nothing to do with them. The name in quotes is the table in "
+     "PostgreSQL\n"
+     "(schema.table, where it is in a schema of its own)."},
+    {NULL, NULL, NULL},
 };
 
 /* clang-format off */
@@ -303,6 +309,28 @@ const struct config_option config_options[] = {
      .help = "What becomes of the items when the table has been dropped for a minute: keep leaves\n"
              "them, delete deletes them. A table renamed to a name with another target counts as\n"
              "dropped."},
+
+    {.section = "export", .key = "from", .reloadable = true, STRING(EXPORT, from),
+     .check = option_check_target, .example = "ConversationTable",
+     .help = "The DynamoDB table whose items it is made of, ours or not. Required. Several sections\n"
+             "may name the same: each takes the items that its patterns match."},
+    {.section = "export", .key = "match", .reloadable = true, PAIRS(EXPORT, match),
+     .check_pair = option_check_match, .exact = true, .example = "match.sk = CONV#{id:uuid}",
+     .help = "The items that it takes: those whose attribute is what the pattern says; one line an\n"
+             "attribute, and all must match; without any, every item. Text stands for itself, {NAME}\n"
+             "for one character or more up to the text that follows, without #, and {NAME:TYPE} for\n"
+             "one that is a uuid, an integer, a number, or the rest (# too). An item that begins as\n"
+             "the pattern does and goes on otherwise is reported."},
+    {.section = "export", .key = "column", .reloadable = true, PAIRS(EXPORT, columns),
+     .check_pair = option_check_column, .exact = true,
+     .example = "column.id = uuid primary key",
+     .help = "A column: [ATTRIBUTE] TYPE [required] [primary key] [unique] [default VALUE]\n"
+             "[references TABLE(COLUMN)], such as userId varchar(255) required. Without an attribute\n"
+             "it is what {COLUMN} captured, or else the attribute of that name; {NAME} takes another\n"
+             "capture. Types: text, varchar(N), uuid, smallint, integer, bigint, numeric(P,S), double\n"
+             "precision, boolean, timestamptz, timestamp, date, jsonb, json, bytea; timestamptz(ms)\n"
+             "or (unix) says what numbers are, (cut) cuts what is finer than a microsecond,\n"
+             "jsonb(parse) takes strings for JSON text. A default stands for a missing attribute."},
     {.section = NULL},
 };
 /* clang-format on */
@@ -323,9 +351,11 @@ const struct config_option *option_find(const char *section, const char *key)
     return NULL;
 }
 
-bool option_of_table(const struct config_option *o)
+enum option_scope option_scope(const struct config_option *o)
 {
-    return strcmp(o->section, "table") == 0;
+    return strcmp(o->section, "table") == 0    ? SCOPE_TABLE
+           : strcmp(o->section, "export") == 0 ? SCOPE_EXPORT
+                                               : SCOPE_CONFIG;
 }
 
 /* Keeps the nearer of `best` and `candidate`; at most two letters off, and fewer than the name has.

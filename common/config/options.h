@@ -33,7 +33,8 @@ typedef int option_pair_check_fn(const char *subkey, const char *value, struct e
 struct config_option {
     const char *section, *key;
     enum option_type type;
-    size_t offset;       /* in struct config; in struct table_config for section "table" */
+    size_t offset;       /* in struct config; in struct table_config for section "table", in struct
+                            export_config for "export" */
     const char *initial; /* the default, as a file would have it; "" or NULL: empty */
     int64_t min, max;
     const char *const *names; /* ends with NULL */
@@ -42,13 +43,13 @@ struct config_option {
     bool exact; /* pairs: subkeys that differ in letters' case are two */
     bool reloadable;
     bool remaps;         /* a reload takes it when told to: it changes items */
-    const char *example; /* shown in the sample instead of the default */
+    const char *example; /* shown in the sample instead of the default; may be several lines */
     const char *help;    /* for the sample; lines end in \n except the last */
 };
 
 struct option_section {
     const char *name;
-    bool takes_name; /* [table "NAME"] */
+    const char *sample; /* [table "NAME"]: a name for the sample file; NULL: it takes none */
     const char *help;
 };
 
@@ -61,7 +62,8 @@ const struct config_option *option_find(const char *section, const char *key);
 /* The known name that is meant by a misspelt one, or NULL when none is near. */
 const char *config_section_nearest(const char *name);
 const char *option_nearest(const char *section, const char *key);
-/* Is the option a field of struct table_config? */
-bool option_of_table(const struct config_option *o);
+/* What the option is a field of. */
+enum option_scope { SCOPE_CONFIG, SCOPE_TABLE, SCOPE_EXPORT };
+enum option_scope option_scope(const struct config_option *o);
 
 #endif

@@ -13,6 +13,7 @@ enum policy_purpose {
     POLICY_VERIFY,  /* reading every item, to compare */
     POLICY_RESTORE, /* reading every item, to write them into a database */
     POLICY_PURGE,   /* syncctl purge, and create-tables --force */
+    POLICY_EXPORT,  /* syncctl export */
     POLICY_PURPOSES,
 };
 
@@ -23,6 +24,7 @@ enum operation_need {
     NEED_CREATE, /* on every table, where create_tables = yes */
     NEED_META,   /* on meta_table, where it is used */
     NEED_DATA,   /* on every table but meta_table */
+    NEED_EXPORT, /* on every table of an [export] section, and on no other */
     /* What tables are to have: on every table (meta_table has no TTL and no indexes) … */
     NEED_TTL,      /* where some table has a TTL */
     NEED_TAGS,     /* where tags are configured */

@@ -8,7 +8,7 @@
 
 static const char *const purposes[POLICY_PURPOSES] = {
     [POLICY_DAEMON] = "daemon",   [POLICY_TABLES] = "tables", [POLICY_VERIFY] = "verify",
-    [POLICY_RESTORE] = "restore", [POLICY_PURGE] = "purge",
+    [POLICY_RESTORE] = "restore", [POLICY_PURGE] = "purge",   [POLICY_EXPORT] = "export",
 };
 
 static bool is_word(const char *text, size_t n, const char *word)
@@ -47,10 +47,17 @@ static void print_arn(const struct policy_request *r, const char *table, struct 
                table);
 }
 
-/* Does what a purpose needs go with this statement: of the tables (`meta` false) or of meta_table?
- */
-static bool is_needed(const struct policy_request *r, enum operation_need need, bool meta)
+/* What a statement is about. */
+enum subject { OF_TABLES, OF_META, OF_EXPORTS };
+
+/* Does what a purpose needs go with this statement? */
+static bool is_needed(const struct policy_request *r, enum operation_need need,
+                      enum subject subject)
 {
+    bool meta = subject == OF_META;
+
+    if (subject == OF_EXPORTS)
+        return need == NEED_EXPORT;
     switch (need) {
     case NEED_TABLES:
         return true;
@@ -74,28 +81,30 @@ static bool is_needed(const struct policy_request *r, enum operation_need need, 
         return r->create_tables && r->tags;
     case NEED_CREATE_RECOVERY:
         return r->create_tables && r->recovery;
+    case NEED_EXPORT:
     case NEED_NOT:
         break;
     }
     return false;
 }
 
-static bool belongs(const struct policy_request *r, const struct ddb_operation *o, bool meta)
+static bool belongs(const struct policy_request *r, const struct ddb_operation *o,
+                    enum subject subject)
 {
     for (int i = 0; i < POLICY_PURPOSES; i++)
-        if (r->purposes & 1u << i && !(meta && i == POLICY_VERIFY) &&
-            is_needed(r, o->need[i], meta))
+        if (r->purposes & 1u << i && !(subject == OF_META && i == POLICY_VERIFY) &&
+            is_needed(r, o->need[i], subject))
             return true;
     return false;
 }
 
-static void print_actions(const struct policy_request *r, bool meta, struct buf *out)
+static void print_actions(const struct policy_request *r, enum subject subject, struct buf *out)
 {
     const char *between = "";
 
     buf_lit(out, "      \"Action\": [");
     for (const struct ddb_operation *o = ddb_operations; o->name; o++) {
-        if (!belongs(r, o, meta))
+        if (!belongs(r, o, subject))
             continue;
         buf_printf(out, "%s\n        \"dynamodb:%s\"", between, o->name);
         between = ",";
@@ -104,10 +113,11 @@ static void print_actions(const struct policy_request *r, bool meta, struct buf 
 }
 
 static void print_statement(const struct policy_request *r, const char *sid,
-                            const char *const *tables, size_t count, bool meta, struct buf *out)
+                            const char *const *tables, size_t count, enum subject subject,
+                            struct buf *out)
 {
     buf_printf(out, "    {\n      \"Sid\": \"%s\",\n      \"Effect\": \"Allow\",\n", sid);
-    print_actions(r, meta, out);
+    print_actions(r, subject, out);
     buf_lit(out, "      \"Resource\": [");
     for (size_t i = 0; i < count; i++) {
         buf_puts(out, i ? ",\n        " : "\n        ");
@@ -123,20 +133,26 @@ void policy_print(const struct policy_request *r, struct buf *out)
         [POLICY_VERIFY] = "SyncdVerify", [POLICY_RESTORE] = "SyncdRestore",
         [POLICY_PURGE] = "SyncdPurge",
     };
-    bool meta = r->meta_table && r->purposes != 1u << POLICY_VERIFY;
-    const char *sid = r->purposes == POLICY_MIGRATE ? "SyncdMigrate" : "Syncd";
+    unsigned mirrored = r->purposes & ~(1u << POLICY_EXPORT);
+    bool tables = mirrored && r->table_count, exports = mirrored != r->purposes && r->export_count;
+    bool meta = r->meta_table && mirrored & ~(1u << POLICY_VERIFY);
+    const char *sid = mirrored == POLICY_MIGRATE ? "SyncdMigrate" : "Syncd";
 
-    for (int i = 0; i < POLICY_PURPOSES; i++)
-        if (r->purposes == 1u << i)
+    for (int i = 0; i < POLICY_EXPORT; i++)
+        if (mirrored == 1u << i)
             sid = sids[i];
 
     buf_lit(out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n");
-    if (r->table_count)
-        print_statement(r, sid, r->tables, r->table_count, false, out);
-    if (r->table_count && meta)
+    if (tables)
+        print_statement(r, sid, r->tables, r->table_count, OF_TABLES, out);
+    if (tables && meta)
         buf_lit(out, ",\n");
     if (meta)
-        print_statement(r, "SyncdMeta", &r->meta_table, 1, true, out);
+        print_statement(r, "SyncdMeta", &r->meta_table, 1, OF_META, out);
+    if ((tables || meta) && exports)
+        buf_lit(out, ",\n");
+    if (exports)
+        print_statement(r, "SyncdExport", r->export_tables, r->export_count, OF_EXPORTS, out);
     buf_lit(out, "\n  ]\n}\n");
 }
 

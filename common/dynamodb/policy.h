@@ -17,6 +17,8 @@ struct policy_request {
     const char *partition, *region, *account; /* aws, us-west-2, 123456789012 or "*" */
     const char *const *tables;                /* names, each once; meta_table not among them */
     size_t table_count;
+    const char *const *export_tables; /* those of [export] sections, each once */
+    size_t export_count;
     const char *meta_table; /* where syncd's own items go; NULL: there are none */
     bool create_tables;
     bool ttl, tags, recovery, indexes, protection; /* some table is to have that */

@@ -1,8 +1,4 @@
 #include "mirror/mirror.h"
-#include "mirror/internal.h"
-#include "mirror/orphans.h"
-#include "mirror/owned.h"
-#include "mirror/suspects.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +10,10 @@
 
 #include "base/lockfile.h"
 #include "base/plant.h"
+#include "mirror/internal.h"
+#include "mirror/orphans.h"
+#include "mirror/owned.h"
+#include "mirror/suspects.h"
 
 /* --- small things ----------------------------------------------------------------------------- */
 

@@ -30,14 +30,17 @@ int cmd_iam_policy(struct ctl *ctl, int argc, char **argv)
             account = optarg;
         else if ((unknown = policy_purposes_find(optarg, &purposes)) != NULL)
             return ctl_usage(ctl,
-                             "--for %.*s is none of daemon, tables, verify, restore, purge and "
-                             "migrate",
+                             "--for %.*s is none of daemon, tables, verify, restore, purge, "
+                             "export and migrate",
                              (int)strcspn(unknown, ","), unknown);
     }
     if (optind < argc)
         return ctl_usage(ctl, "iam-policy takes no operand (%s)", argv[optind]);
     if (!account_valid(account))
         return ctl_usage(ctl, "--account %s is no account: 12 digits", account);
+    /* What is exported has to do with no database. */
+    if (purposes == 1u << POLICY_EXPORT && !ctl->request.database)
+        ctl->request.database = "/nonexistent/export";
     r = ctl_config(ctl, &config, &err);
     if (r == 0)
         r = job_iam_policy(config, purposes, account, &policy, &note, &err);

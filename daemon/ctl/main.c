@@ -116,6 +116,33 @@ static const struct command commands[] = {
      "  --batch-size N           records of a transaction at most, 1000 when not given\n"
      "  --no-space-check         begin even if the disk seems too small\n",
      false, cmd_import},
+    {"export", ROWS, "[--from TABLE...] --to URI|FILE [--all] [--dry-run] [--verify]",
+     "take items of any DynamoDB table to PostgreSQL or a file",
+     "What becomes of the items is said by the [export \"NAME\"] sections of the configuration\n"
+     "(syncd.conf(5)); without one, whole items go into a file. Every item is looked at before\n"
+     "anything moves. What cannot move is listed and left, and the rest goes on; run again, it\n"
+     "comes to the same. Needs credentials and a region; no daemon and no SQLite database. Exits 1 "
+     "when\n"
+     "something did not move or differs.\n"
+     "  --from TABLE...     the DynamoDB tables; those of all sections when not given\n"
+     "  --to URI            postgresql://USER@HOST/DATABASE; passwords best by PGPASSFILE or a\n"
+     "                      service file: postgresql:///?service=NAME\n"
+     "  --to FILE           a file that ends in .jsonl or .csv; {table} in its name is each\n"
+     "                      table's\n"
+     "  --create-tables     make the tables in PostgreSQL that are not there\n"
+     "  --migrate           move the records (also when none of these is said)\n"
+     "  --all               both\n"
+     "  --verify            read every row back and compare it with its item; alone or afterwards\n"
+     "  --dry-run           look at every item, show what would be, and change nothing\n"
+     "  --force             replace FILE\n"
+     "  --typed             whole items as DynamoDB's typed JSON, whatever the sections say\n"
+     "  --segments N        parts of a table that are read at once, 4 when not given\n"
+     "  --rate N            at most so many read units a second\n"
+     "  --batch-size N      rows in a transaction, 5000 when not given\n"
+     "  --timeout DURATION  how long PostgreSQL may say nothing before it is given up, 2m when "
+     "not\n"
+     "                      given\n",
+     false, cmd_export},
     {"setup", SETUP, "NAME --database PATH [--application UNIT] [--region R]",
      "write the configuration and the unit's drop-in for a database",
      "Writes /etc/syncd/NAME.conf, with what --region, --endpoint-url and --profile say, and for\n"
@@ -172,8 +199,9 @@ static const struct command commands[] = {
      "print the least-privilege IAM policy for this configuration",
      "Exact actions on the exact tables of the configuration and the schema.\n"
      "  --for PURPOSE    daemon (when not given): syncd; tables: create-tables; verify, restore:\n"
-     "                   reading every item; purge: also create-tables --force; migrate:\n"
-     "                   daemon, tables and verify together. Of several all that they need\n"
+     "                   reading every item; purge: also create-tables --force; export: of\n"
+     "                   the tables of [export] sections; migrate: daemon, tables and verify\n"
+     "                   together. Of several all that they need\n"
      "  --account ID     the account in the ARNs, 12 digits; any when not given\n",
      false, cmd_iam_policy},
     {"purge", SETUP, "[--delete-tables] [--yes] [TABLE...]",

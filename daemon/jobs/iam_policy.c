@@ -30,6 +30,28 @@ static size_t collect(const struct plan_list *l, const char **out)
     return kept;
 }
 
+/* Of the sections, each once, in order. */
+static int collect_exports(const struct config *c, struct policy_request *r, const char **out,
+                           struct err *err)
+{
+    size_t kept = 0, n = 0;
+
+    for (size_t i = 0; i < c->export_section_count; i++)
+        if (*c->export_sections[i].from)
+            out[n++] = c->export_sections[i].from;
+    qsort(out, n, sizeof *out, compare_names);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || strcmp(out[kept - 1], out[i]) != 0)
+            out[kept++] = out[i];
+    r->export_tables = out;
+    r->export_count = kept;
+    if (kept == 0 && r->purposes & 1u << POLICY_EXPORT)
+        return err_set(err, -EINVAL,
+                       "no [export \"TABLE\"] section of the configuration names a DynamoDB table, "
+                       "so that no right is needed to export");
+    return 0;
+}
+
 static int print(const struct config *c, struct policy_request *r, const struct plan_list *l,
                  struct buf *out, struct err *err)
 {
@@ -49,7 +71,7 @@ static int print(const struct config *c, struct policy_request *r, const struct 
             r->indexes |= l->plans[i]->index_count > 0;
             r->ttl |= l->plans[i]->ttl_attribute != NULL;
         }
-    if (r->table_count == 0)
+    if (r->table_count == 0 && r->purposes != 1u << POLICY_EXPORT)
         return err_set(err, -EINVAL,
                        "no table of %s is mirrored, so no right is needed; see `syncctl check`",
                        c->database);
@@ -70,7 +92,7 @@ int job_iam_policy(const struct config *c, unsigned purposes, const char *accoun
     int rc = endpoint_resolve(&er, &endpoint, err);
 
     note->text[0] = '\0';
-    if (rc == 0)
+    if (rc == 0 && purposes != 1u << POLICY_EXPORT) /* which asks no database */
         rc = plan_list_make(c, &l, err);
     if (rc < 0)
         return rc;
@@ -78,7 +100,10 @@ int job_iam_policy(const struct config *c, unsigned purposes, const char *accoun
                                .partition = aws_partition_of(endpoint.region)->name,
                                .region = endpoint.region,
                                .account = account};
-    rc = print(c, &r, &l, out, err);
+    _cleanup_free_ const char **exports = calloc(c->export_section_count + 1, sizeof *exports);
+    rc = exports ? collect_exports(c, &r, exports, err) : err_set(err, -EIO, "out of memory");
+    if (rc == 0)
+        rc = print(c, &r, &l, out, err);
     if (rc == 0 && policy_length(out) > POLICY_MANAGED_MAX)
         err_set(note, 0,
                 "the policy has %zu characters and a managed policy holds %d: divide its tables "

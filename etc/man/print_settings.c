@@ -130,7 +130,7 @@ static void print_setting(const struct config_option *o)
     fputs(".It Ic", stdout);
     put_argument(o->key);
     if (o->type == OPTION_PAIRS)
-        fputs(" Ns \\&. Ns Ar COLUMN", stdout);
+        fputs(o->exact ? " Ns \\&. Ns Ar NAME" : " Ns \\&. Ns Ar COLUMN", stdout);
     putchar('\n');
     put_text(o->help);
     putchar('\n');
@@ -154,7 +154,7 @@ int main(void)
     for (const struct option_section *s = config_sections; s->name; s++) {
         fputs(".Ss \"[", stdout);
         fputs(s->name, stdout);
-        fputs(s->takes_name ? " \"\"NAME\"\"]\"\n" : "]\"\n", stdout);
+        fputs(s->sample ? " \"\"NAME\"\"]\"\n" : "]\"\n", stdout);
         put_text(s->help);
         fputs("\n.Bl -tag -width Ds\n", stdout);
         for (const struct config_option *o = config_options; o->section; o++)

@@ -163,7 +163,7 @@ def test_it_is_of_this_configuration(ready):
 @pytest.mark.parametrize(
     "arguments, part",
     [
-        (("--for", "all"), "daemon, tables, verify, restore, purge and migrate"),
+        (("--for", "all"), "daemon, tables, verify, restore, purge, export and migrate"),
         (("--for", "verify,all"), "--for all is none of"),
         (("--for", ""), "is none of"),
         (("--account", "12345"), "12 digits"),

@@ -9,14 +9,14 @@
 #include "base/buf.h"
 #include "config/config.h"
 
-/* Length of "section" or `table "name"` at the start of a line. */
+/* Length of "section", `table "name"` or `export "name"` at the start of a line. */
 static inline size_t printed_section(const char *line)
 {
     const char *p = line;
 
-    if (strncmp(line, "table \"", 7) != 0)
+    if (strncmp(line, "table \"", 7) != 0 && strncmp(line, "export \"", 8) != 0)
         return strcspn(line, ".");
-    for (p += 7; *p != '"'; p++)
+    for (p = strchr(p, '"') + 1; *p != '"'; p++)
         if (*p == '\\')
             p++;
     return (size_t)(p + 1 - line);

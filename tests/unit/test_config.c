@@ -285,7 +285,7 @@ static void unknown_names_find_the_nearest(void **state)
            "syncd.conf:2: linger is no key of [log] but of [sync]; move the line there");
     refuse("\n[dynamdb]\n", "syncd.conf:2: unknown section [dynamdb], did you mean [dynamodb]?");
     refuse("[postgres]\n", "syncd.conf:1: unknown section [postgres] (there are source, dynamodb, "
-                           "sync, state, control, log and table)");
+                           "sync, state, control, log, table and export)");
     refuse("[source \"x\"]\n", "syncd.conf:1: section [source] takes no name");
     refuse("[table]\n", "syncd.conf:1: section [table] needs a name: [table \"NAME\"]");
     refuse("[table \"t\"]\nrename = x\n",
@@ -473,6 +473,44 @@ static void a_setting_of_sizes(void **state)
     assert_int_equal(s.bytes, 12 << 10);
 }
 
+static void exports_are_sections_in_order(void **state)
+{
+    struct config *c = parse("[export \"b\"]\nfrom = One\nmatch.sk = B#{id:uuid}\n"
+                             "column.id = uuid primary key\ncolumn.\"odd name\" = x text\n"
+                             "[export \"a\"]\nfrom = Two\n"
+                             "[export \"b\"]\ncolumn.id = bigint primary key\ncolumn.Id = y date\n"
+                             "[export \"B\"]\n");
+
+    (void)state;
+    assert_int_equal(c->export_section_count, 3);
+    const struct export_config *b = &c->export_sections[0];
+    assert_string_equal(b->name, "b");
+    assert_string_equal(b->from, "One");
+    assert_int_equal(b->line, 3);
+    assert_int_equal(b->match.count, 1);
+    assert_string_equal(b->match.items[0].value, "B#{id:uuid}");
+    assert_int_equal(b->columns.count, 3);
+    assert_string_equal(b->columns.items[0].key, "id");
+    assert_string_equal(b->columns.items[0].value, "bigint primary key");
+    assert_string_equal(b->columns.items[1].key, "odd name");
+    assert_string_equal(b->columns.items[2].key, "Id");
+    assert_string_equal(c->export_sections[1].name, "a");
+    assert_string_equal(c->export_sections[2].from, "");
+    config_free(c);
+    refuse("[export]\n", "syncd.conf:1: section [export] needs a name: [export \"NAME\"]");
+    refuse("[export \"x\"]\nmatch.sk = A{b\n",
+           "syncd.conf:2: match.sk: a { has no }; {{ stands for a brace");
+    refuse("[export \"x\"]\ncolumn.a = b text default 'c\n",
+           "syncd.conf:2: column.a: a ' has no second one");
+    refuse("[export \"x\"]\ncolumn.a = b integer default c\n",
+           "syncd.conf:2: column.a: its default: b is no number");
+    refuse("[export \"x\"]\ncolumn = b text\n",
+           "syncd.conf:2: column needs a name: column.NAME = value");
+    refuse("[export \"x\"]\nfrom = a b\n",
+           "syncd.conf:2: from: \"a b\" is not a DynamoDB table name (3 to 255 of A-Z a-z 0-9 _ . "
+           "-)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +530,7 @@ int main(void)
         cmocka_unit_test(settings_that_contradict_each_other),
         cmocka_unit_test(quantities),
         cmocka_unit_test(a_setting_of_sizes),
+        cmocka_unit_test(exports_are_sections_in_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -253,7 +253,7 @@ static void settings_that_are_none(void **state)
     refuse_setting("source.databse=/x", "--set source.databse=/x: there is no such setting");
     refuse_setting("table.target=abc",
                    "--set table.target=abc: there is no such setting outside of "
-                   "a table's section");
+                   "a section with a name");
     refuse_setting("sync.linger=soon",
                    "--set sync.linger: \"soon\" is not a duration (examples: 20ms, 5s, 10m)");
 }

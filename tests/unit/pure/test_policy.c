@@ -68,13 +68,15 @@ static void allowed(const struct policy_request *r, struct buf *out)
 
 static void expect_all(unsigned purposes, const char *meta, bool create, const char *lines)
 {
-    static const char *const tables[] = {"a"};
+    static const char *const tables[] = {"a"}, *const exports[] = {"x", "y"};
     const struct policy_request r = {.purposes = purposes,
                                      .partition = "aws-cn",
                                      .region = "cn-north-1",
                                      .account = "*",
                                      .tables = tables,
                                      .table_count = 1,
+                                     .export_tables = exports,
+                                     .export_count = 2,
                                      .meta_table = meta,
                                      .create_tables = create};
     _cleanup_buf_ struct buf got = {0};
@@ -114,6 +116,9 @@ static void each_purpose_gets_what_it_needs_and_no_more(void **state)
     expect(POLICY_PURGE, NULL, true,
            ON("BatchWriteItem", "a") ON("DeleteTable", "a") ON("DescribeTable", "a")
                ON("Scan", "a"));
+    expect(POLICY_EXPORT, "m", true,
+           ON("DescribeTable", "x") ON("DescribeTable", "y") ON("GetItem", "x") ON("GetItem", "y")
+               ON("Scan", "x") ON("Scan", "y"));
 }
 
 static void several_purposes_get_what_any_of_them_needs(void **state)
@@ -130,12 +135,23 @@ static void several_purposes_get_what_any_of_them_needs(void **state)
     assert_string_equal(policy_purposes_find("daemon,all,purge", &purposes), "all,purge");
     assert_string_equal(policy_purposes_find("daemon,", &purposes), "");
     assert_string_equal(policy_purposes_find("daemo", &purposes), "daemo");
+    assert_null(policy_purposes_find("verify,export", &purposes));
+    assert_int_equal(purposes, 1u << POLICY_VERIFY | 1u << POLICY_EXPORT);
     expect_all(POLICY_MIGRATE, "m", false,
                ON("BatchGetItem", "a") ON("BatchWriteItem", "a") ON("BatchWriteItem", "m")
                    ON("CreateTable", "a") ON("CreateTable", "m") ON("DescribeTable", "a")
                        ON("DescribeTable", "m") ON("DescribeTimeToLive", "a")
                            ON("DescribeTimeToLive", "m") ON("GetItem", "m") ON("PutItem", "m")
                                ON("Query", "m") ON("Scan", "a"));
+}
+
+static void what_is_exported_has_a_statement_of_its_own(void **state)
+{
+    (void)state;
+    expect_all(1u << POLICY_VERIFY | 1u << POLICY_EXPORT, "m", false,
+               ON("BatchGetItem", "a") ON("DescribeTable", "a") ON("DescribeTable", "x")
+                   ON("DescribeTable", "y") ON("GetItem", "x") ON("GetItem", "y") ON("Scan", "a")
+                       ON("Scan", "x") ON("Scan", "y"));
 }
 
 /* What tables are to have beside a key takes calls of their own. */
@@ -261,6 +277,7 @@ int main(void)
         cmocka_unit_test(the_samples_are_the_programs_output),
         cmocka_unit_test(each_purpose_gets_what_it_needs_and_no_more),
         cmocka_unit_test(several_purposes_get_what_any_of_them_needs),
+        cmocka_unit_test(what_is_exported_has_a_statement_of_its_own),
         cmocka_unit_test(rights_follow_what_tables_are_to_have),
         cmocka_unit_test(every_operation_is_of_use),
         cmocka_unit_test(only_what_is_no_blank_counts),
