@@ -378,10 +378,10 @@ static void print_rate(struct page *p, const json_t *report)
             field_count(t, "imported") + field_count(t, "unchanged") + field_count(t, "skipped");
     }
     /* Never 100 % while something is missing. */
-    double rate = read ? (double)(good * 1000 / read) / 10 : refused_ones ? 0 : 100;
-    line(p, refused_ones ? TONE_BAD : TONE_STRONG, "%s%lld of %lld records, %.1f %%",
+    int64_t permille = read ? good * 1000 / read : refused_ones ? 0 : 1000;
+    line(p, refused_ones ? TONE_BAD : TONE_STRONG, "%s%lld of %lld records, %lld.%lld %%",
          field_true(report, "dry_run") ? "dry run, rolled back: " : "imported: ", (long long)good,
-         (long long)read, rate);
+         (long long)read, (long long)permille / 10, (long long)permille % 10);
 }
 
 static int print_report(const struct ctl *ctl, const json_t *report)

@@ -460,7 +460,7 @@ static int put(struct target *t, const struct target_record *r, enum import_outc
         rc = bind_cells(t, r, st->insert, err);
     if (rc == 0)
         rc = savepoint(t, "SAVEPOINT syncd_record", err);
-    if (rc < 0)
+    if (rc < 0 || !st)
         return rc;
     rc = insert(t, r, st, out, err);
     sqlite3_reset(st->insert);

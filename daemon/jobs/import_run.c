@@ -259,6 +259,8 @@ static int read_records(struct import_run *run, struct import_file *file, struct
     struct err why;
     int rc = 0;
 
+    if (!t)
+        return err_set(err, -EINVAL, "%s has no table", file->path);
     while ((result = reader_next(r, &one, &why)) == SPLIT_RECORD || result == SPLIT_TOO_LONG) {
         if ((rc = begin(run, err)) < 0)
             return rc;
