@@ -231,24 +231,25 @@ static int load(struct ctl *ctl, const struct config **out, struct err *err)
     return ctl_config(ctl, out, err);
 }
 
-static int run(struct ctl *ctl, struct command_line *line)
+static int run(struct ctl *ctl, const struct command_line *line)
 {
     struct screen screen = {.ctl = ctl};
     const struct export_ui ui = {.arg = &screen, .say = say, .progress = progress};
+    struct export_order order = line->order;
     const struct config *config;
     json_t *report = NULL;
     struct err err;
     int r = load(ctl, &config, &err);
 
-    line->order.ui = &ui;
+    order.ui = &ui;
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like any other */
     if (r == 0)
-        r = job_export(config, &line->order, &report, &err);
+        r = job_export(config, &order, &report, &err);
     if (*screen.step)
         bar_end(&screen.bar);
     if (r < 0)
         return ctl_fail(r == -EEXIST ? -EINVAL : r, &err);
-    r = export_report_print(ctl, &line->order, report);
+    r = export_report_print(ctl, &order, report);
     json_decref(report);
     return r;
 }

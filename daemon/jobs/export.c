@@ -200,8 +200,8 @@ static void report_rate(struct job *j)
         good += all - left;
         bad |= left || j->tallies[i].different || j->tallies[i].missing;
     }
-    json_object_set_new(j->report, "success_rate",
-                        json_real(found ? (double)(good * 1000 / found) / 10 : 100.0));
+    int64_t tenths = found ? good * 1000 / found : 1000;
+    json_object_set_new(j->report, "success_rate", json_real((double)tenths / 10));
     if (bad)
         json_object_set_new(j->report, "clean", json_false());
 }

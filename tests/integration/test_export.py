@@ -17,11 +17,14 @@ from harness import eventually
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(tmp_path_factory):
     reason = pg.missing()
     if reason:
         pytest.skip(reason)
-    with pg.Postgres() as running:
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of all workers
+    with pg.Postgres(template=str(root / "postgresql")) as running:
         yield running
 
 

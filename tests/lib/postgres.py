@@ -8,6 +8,7 @@ root starts it as somebody else.
 """
 
 import contextlib
+import fcntl
 import glob
 import os
 import pwd
@@ -51,7 +52,11 @@ def _unprivileged():
 
 
 class Postgres:
-    def __init__(self):
+    """`template`: a directory where a cluster is kept that the next one is a copy of (making one takes
+    a second of processor time); several processes may name the same."""
+
+    def __init__(self, template=None):
+        self.template = template
         self.bin = programs()
         self.user = _unprivileged()
         self.dir = tempfile.mkdtemp(prefix="syncd-pg-", dir="/tmp")  # sockets' paths are short
@@ -82,7 +87,7 @@ class Postgres:
         )
         assert done.returncode == 0, done.stdout
 
-    def __enter__(self):
+    def _make_cluster(self):
         secret = os.path.join(self.dir, "password")
         with open(secret, "w", encoding="utf-8") as out:
             out.write(self.password)
@@ -90,6 +95,31 @@ class Postgres:
         self._run("initdb", "-D", self.data, "-U", "owner", "--pwfile=" + secret, "-N",
                   "--auth=scram-sha-256", "--encoding=UTF8", "--no-instructions")
         os.unlink(secret)
+
+    def _copy_cluster(self):
+        """From the template, which the first makes."""
+        os.makedirs(self.template, exist_ok=True)
+        kept, word = (os.path.join(self.template, n) for n in ("data", "password"))
+        with open(os.path.join(self.template, "lock"), "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(word):
+                self._make_cluster()
+                shutil.copytree(self.data, kept)
+                with open(word, "w", encoding="utf-8") as out:
+                    out.write(self.password)
+                return
+        with open(word, encoding="utf-8") as secret:
+            self.password = secret.read()
+        shutil.copytree(kept, self.data)
+        for where, _, names in os.walk(self.data) if self.user else ():
+            for name in (".", *names):
+                os.chown(os.path.join(where, name), self.user.pw_uid, self.user.pw_gid)
+
+    def __enter__(self):
+        if self.template:
+            self._copy_cluster()
+        else:
+            self._make_cluster()
         self.start()
         return self
 
