@@ -39,10 +39,15 @@ static inline bool buf_ok(const struct buf *b)
 /* What does not fit, or cannot be had. */
 void buf_append_grown(struct buf *b, const void *bytes, size_t n);
 
-/* Inline for the many short pieces that an item is made of. */
+/* Inline for the many short pieces that an item is made of. GCC's analyzer cannot know that only no
+ * bytes at all may be NULL. */
+#ifndef __clang__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wanalyzer-null-argument"
+#endif
 static inline void buf_append(struct buf *b, const void *bytes, size_t n)
 {
-    if (b->failed || n >= b->cap - b->len) {
+    if (!b->data || b->failed || n >= b->cap - b->len) {
         buf_append_grown(b, bytes, n);
         return;
     }
@@ -51,6 +56,9 @@ static inline void buf_append(struct buf *b, const void *bytes, size_t n)
     b->len += n;
     b->data[b->len] = '\0';
 }
+#ifndef __clang__
+#pragma GCC diagnostic pop
+#endif
 
 static inline void buf_clear(struct buf *b)
 {
