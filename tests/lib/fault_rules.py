@@ -182,3 +182,16 @@ def attribute_equals(name, value):
         return any(w.get("PutRequest", {}).get("Item", {}).get(name) == value for _, w in writes)
 
     return matches
+
+
+def concerns(name, value):
+    """A `when`: some write puts or deletes an item whose key attribute equals `value`."""
+
+    def matches(writes):
+        return any(
+            (w.get("PutRequest", {}).get("Item") or w.get("DeleteRequest", {}).get("Key", {})).get(name)
+            == value
+            for _, w in writes
+        )
+
+    return matches
