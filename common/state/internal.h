@@ -64,7 +64,7 @@ struct store {
     int lock_fd, wal_fd;
     bool dirty; /* a transaction is open */
     int64_t dead_letters, suspects;
-    int64_t skipped; /* -1: to be counted */
+    int64_t skipped;  /* -1: to be counted */
     struct top *tops; /* by target: top.c */
     size_t top_count;
     char error[200]; /* what SQLite said when a write failed last */

@@ -314,8 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         box_test(digests_by_target_and_key),     box_test(every_digest_is_found_again),
         box_test(pages_of_digests_in_key_order), box_test(some_keys_stay_when_digests_are_void),
-        box_test(dead_letters_one_a_row),
-        box_test(rows_that_await_another),
+        box_test(dead_letters_one_a_row),        box_test(rows_that_await_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
