@@ -83,7 +83,8 @@ static void words_clear(struct words *w)
 
 static int refuse_memory(struct words *w)
 {
-    return err_set(w->err, -ENOMEM, "out of memory");
+    err_set(w->err, -ENOMEM, "out of memory");
+    return -ENOMEM;
 }
 
 /* '…' with '' for a quote; *s is behind the first. */
