@@ -99,11 +99,23 @@ int orphans_judge(struct mirror *m, const struct table_slot *t, struct item_faul
 
 /* --- the other row ---------------------------------------------------------------------------- */
 
-int orphans_look_again(struct mirror *m, uint32_t table)
+static int make_due(struct mirror *m, uint32_t table)
 {
-    int rc = records_kept(m, store_row_came(m->store, table, NULL, 0));
+    int rc = store_row_came(m->store, table, NULL, 0);
 
     m->orphans.due = m->orphans.anew |= store_has_dead_letters(m->store);
+    return rc;
+}
+
+int orphans_all_due(struct mirror *m)
+{
+    return make_due(m, 0);
+}
+
+int orphans_look_again(struct mirror *m, uint32_t table)
+{
+    int rc = records_kept(m, make_due(m, table));
+
     if (store_dirty(m->store) && m->first_record == USEC_NEVER)
         m->first_record = m->now;
     return rc;

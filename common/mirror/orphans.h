@@ -18,6 +18,8 @@ int orphans_judge(struct mirror *m, const struct table_slot *t, struct item_faul
 int orphans_row_came(struct mirror *m, usec now, const struct table_slot *t, int found);
 /* All that await a row are due, of a table (0: of all). 0 or negative. */
 int orphans_look_again(struct mirror *m, uint32_t table);
+/* The same of all, while what the store lost is written once more. 0 or negative. */
+int orphans_all_due(struct mirror *m);
 /* Is it a row that was set aside for want of another? */
 bool orphans_is_letter(const struct dead_letter *d);
 bool orphans_pending(const struct mirror *m);

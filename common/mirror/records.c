@@ -243,16 +243,14 @@ static int rewrite(struct mirror *m)
              loader_remember(m, t) < 0))
             return -EIO;
     }
-    /* Which rows had come to be due is in no record where all of them had. */
-    if (orphans_pending(m) && store_row_came(m->store, 0, NULL, 0) < 0)
-        return -EIO;
     list_for_each(pos, after, &m->records)
     {
         int rc = write_record(m, container_of(pos, struct record, link));
         if (rc < 0)
             return rc;
     }
-    return 0;
+    /* A row that came meanwhile was awaited by nobody whom the store knew of. */
+    return orphans_all_due(m);
 }
 
 usec mirror_flush_due(const struct mirror *m)
