@@ -149,9 +149,12 @@ $(BUILD)/planted/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) -DSYNCD_PLANTS $(ALL_CFLAGS) -c -o $@ $<
 
+# SQLite itself is most of what it runs: linked in, where the archive is there, it is a sixth faster.
+SQLITE_ARCHIVE := $(filter /%,$(shell $(CC) -print-file-name=libsqlite3.a))
 $(SIM): $(SIM_OBJ) $(COMMON_LIB)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ \
+	  $(if $(SQLITE_ARCHIVE),$(patsubst -lsqlite3,$(SQLITE_ARCHIVE),$(LIBS)),$(LIBS))
 
 # Everything that is tested at length, for DURATION (3600, 90s, 30m, 2h): scripts/soak tells how.
 soak: $(CAPTURE_PROGRAMS) $(SIM) $(BUILD)/tests/test_inject
