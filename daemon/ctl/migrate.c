@@ -178,17 +178,19 @@ static int back_up(struct migrate *m)
 {
     struct bar bar = bar_make(m->ctl, "backup", "pages", NULL, 0);
     struct err err;
+    int r;
 
     if (!m->backup)
         return CTL_DONE;
     if (m->backup_file)
         buf_puts(&m->backup_name, m->backup_file);
-    else
-        backup_default_name(m->config->database, clock_wall(), &m->backup_name);
     if (!buf_ok(&m->backup_name))
         return ctl_print(&m->backup_name);
-    int r =
-        backup_run(m->config->database, m->backup_name.data, on_pages, &bar, &m->backed_up, &err);
+    if (m->backup_file)
+        r = backup_run(m->config->database, m->backup_file, on_pages, &bar, &m->backed_up, &err);
+    else
+        r = backup_run_beside(m->config->database, &m->backup_name, on_pages, &bar, &m->backed_up,
+                              &err);
     bar_end(&bar);
     if (r < 0)
         return r == -EINTR ? (ctl_fail(r, &err), CTL_FAILURES) : ctl_fail(r, &err);

@@ -16,7 +16,7 @@
 #define SLICE      (5 * USEC_PER_MSEC) /* that a writer may have to wait */
 #define PAUSE      (2 * USEC_PER_MSEC)
 #define COUNT_TIME (50 * USEC_PER_MSEC) /* of a read transaction in rollback mode */
-enum { STEP_PAGES = 64, MAX_RESTARTS = 50 };
+enum { STEP_PAGES = 64, MAX_RESTARTS = 50, MAX_BACKUPS = 100 };
 
 struct copy {
     struct source *from;
@@ -279,5 +279,21 @@ int backup_run(const char *database, const char *file, backup_progress_fn *progr
     buf_free(&c.part);
     if (rc == 0)
         *out = result;
+    return rc;
+}
+
+int backup_run_beside(const char *database, struct buf *name, backup_progress_fn *progress,
+                      void *arg, struct backup_result *out, struct err *err)
+{
+    int rc = -EEXIST;
+
+    for (int i = 1; rc == -EEXIST && i < MAX_BACKUPS; i++) {
+        buf_clear(name);
+        backup_default_name(database, clock_wall(), name);
+        if (i > 1)
+            buf_printf(name, ".%d", i);
+        rc = buf_ok(name) ? backup_run(database, name->data, progress, arg, out, err)
+                          : err_set(err, -ENOMEM, "out of memory");
+    }
     return rc;
 }

@@ -28,5 +28,9 @@ int backup_run(const char *database, const char *file, backup_progress_fn *progr
 
 /* "DATABASE-20240131T120000Z.backup", beside the database; `wall` is Unix us. */
 void backup_default_name(const char *database, int64_t wall, struct buf *out);
+/* backup_run() to a file of that name, with ".2" and so on behind it where one was made within the
+ * same second, by whatever command. `name` is set to it. */
+int backup_run_beside(const char *database, struct buf *name, backup_progress_fn *progress,
+                      void *arg, struct backup_result *out, struct err *err);
 
 #endif

@@ -15,7 +15,7 @@
 #include "jobs/import_rows.h"
 
 #define PATIENCE (60 * USEC_PER_SEC) /* for the lock of a database that the application holds */
-enum { MAX_BACKUPS = 100, PACKED_TIMES = 8, ROOM_LEFT = 16 * 1024 * 1024 };
+enum { PACKED_TIMES = 8, ROOM_LEFT = 16 * 1024 * 1024 };
 
 static int no_memory(struct err *err)
 {
@@ -147,23 +147,14 @@ static bool go_on(void *arg, int64_t done, int64_t total)
     return !j->q.ui->stop(j->q.ui->arg);
 }
 
-/* One a second may have been made already, by this command or by another. */
 static int back_up(struct import_job *j, struct err *err)
 {
     _cleanup_buf_ struct buf name = {0};
     struct backup_result made;
-    int rc = -EEXIST;
 
     if (!j->q.backup || j->q.dry_run || j->q.resume)
         return 0;
-    for (int i = 1; rc == -EEXIST && i < MAX_BACKUPS; i++) {
-        buf_clear(&name);
-        backup_default_name(j->q.database, clock_wall(), &name);
-        if (i > 1)
-            buf_printf(&name, ".%d", i);
-        rc = buf_ok(&name) ? backup_run(j->q.database, name.data, go_on, j, &made, err)
-                           : no_memory(err);
-    }
+    int rc = backup_run_beside(j->q.database, &name, go_on, j, &made, err);
     if (rc < 0)
         return rc;
     import_say(j, "backup: %s, %lld rows", name.data, (long long)made.rows);
