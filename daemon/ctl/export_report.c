@@ -4,23 +4,6 @@
 
 #include "ctl/export.h"
 
-static void line(struct page *p, enum tone tone, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void line(struct page *p, enum tone tone, const char *fmt, ...)
-{
-    _cleanup_buf_ struct buf safe = {0};
-    struct err text;
-    va_list args;
-
-    va_start(args, fmt);
-    err_setv(&text, 0, fmt, args);
-    va_end(args);
-    format_safe(&safe, text.text);
-    page_put(p, tone, safe.data ? safe.data : "");
-    page_put(p, TONE_PLAIN, "\n");
-}
-
 static int64_t sum(const json_t *tables, const char *field)
 {
     int64_t n = 0;
@@ -45,7 +28,7 @@ static void print_statements(struct page *p, const json_t *tables)
             continue;
         for (const char *at = ddl; *at;) {
             size_t n = strcspn(at, "\n");
-            line(p, TONE_PLAIN, "%.*s%s", (int)n, at, at[n] ? "" : ";");
+            page_line(p, TONE_PLAIN, "%.*s%s", (int)n, at, at[n] ? "" : ";");
             at += n + (at[n] != '\0');
         }
     }
@@ -59,13 +42,13 @@ static void print_samples(struct page *p, const json_t *tables)
     json_array_foreach(tables, i, t)
     {
         if (json_array_size(json_object_get(t, "samples")))
-            line(p, TONE_STRONG, "%s, for example:", field_text(t, "name"));
+            page_line(p, TONE_STRONG, "%s, for example:", field_text(t, "name"));
         json_array_foreach(json_object_get(t, "samples"), k, sample)
         {
             _cleanup_buf_ struct buf safe = {0}, cut = {0};
             format_safe(&safe, json_string_value(sample));
             format_cut(&cut, safe.data ? safe.data : "", PAGE_COLUMNS - 4, CUT_END);
-            line(p, TONE_PLAIN, "  %zu. %s", k + 1, cut.data ? cut.data : "");
+            page_line(p, TONE_PLAIN, "  %zu. %s", k + 1, cut.data ? cut.data : "");
         }
     }
 }
@@ -113,7 +96,7 @@ static void print_kinds(struct page *p, const json_t *problems)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         int64_t n = field_count(problems, kinds[i].word);
         if (n)
-            line(p, TONE_MILD, "  %7lld  %s", (long long)n, kinds[i].text);
+            page_line(p, TONE_MILD, "  %7lld  %s", (long long)n, kinds[i].text);
     }
 }
 
@@ -129,12 +112,13 @@ static void print_failures(struct page *p, const json_t *report)
 
     if (!all)
         return;
-    line(p, TONE_PLAIN, "%s", "");
+    page_line(p, TONE_PLAIN, "%s", "");
     print_kinds(p, json_object_get(report, "problems"));
-    json_array_foreach(failures, i, f) line(p, TONE_BAD, "  %s: %s: %s", field_text(f, "table"),
-                                            field_text(f, "key"), field_text(f, "reason"));
+    json_array_foreach(failures, i, f)
+        page_line(p, TONE_BAD, "  %s: %s: %s", field_text(f, "table"), field_text(f, "key"),
+                  field_text(f, "reason"));
     if (more > 0)
-        line(p, TONE_DIM, "  and %lld more (--verbose lists all)", (long long)more);
+        page_line(p, TONE_DIM, "  and %lld more (--verbose lists all)", (long long)more);
 }
 
 static void print_unmatched(struct page *p, const json_t *report)
@@ -142,21 +126,21 @@ static void print_unmatched(struct page *p, const json_t *report)
     int64_t n = field_count(report, "unmatched");
 
     if (n)
-        line(p, TONE_MILD, "%lld of the items belong%s to none of these tables, such as %s",
-             (long long)n, n == 1 ? "s" : "",
-             json_string_value(json_array_get(json_object_get(report, "unmatched_keys"), 0)));
+        page_line(p, TONE_MILD, "%lld of the items belong%s to none of these tables, such as %s",
+                  (long long)n, n == 1 ? "s" : "",
+                  json_string_value(json_array_get(json_object_get(report, "unmatched_keys"), 0)));
 }
 
 static void print_verified(struct page *p, const json_t *tables)
 {
     int64_t bad = sum(tables, "different") + sum(tables, "missing"), extra = sum(tables, "extra");
 
-    line(p, bad ? TONE_BAD : TONE_GOOD,
-         "verified: %lld rows compared with their items, %lld different, %lld missing",
-         (long long)sum(tables, "verified"), (long long)sum(tables, "different"),
-         (long long)sum(tables, "missing"));
+    page_line(p, bad ? TONE_BAD : TONE_GOOD,
+              "verified: %lld rows compared with their items, %lld different, %lld missing",
+              (long long)sum(tables, "verified"), (long long)sum(tables, "different"),
+              (long long)sum(tables, "missing"));
     if (extra)
-        line(p, TONE_MILD, "%lld rows there are of no item that was read", (long long)extra);
+        page_line(p, TONE_MILD, "%lld rows there are of no item that was read", (long long)extra);
 }
 
 static void print_made(struct page *p, const json_t *tables)
@@ -164,9 +148,9 @@ static void print_made(struct page *p, const json_t *tables)
     size_t i;
     json_t *t;
 
-    json_array_foreach(tables, i, t)
-        line(p, TONE_PLAIN, "%s table %s",
-             field_true(t, "created") ? "created    " : "there already", field_text(t, "name"));
+    json_array_foreach(tables, i, t) page_line(
+        p, TONE_PLAIN, "%s table %s", field_true(t, "created") ? "created    " : "there already",
+        field_text(t, "name"));
 }
 
 static void print_notes(struct page *p, const json_t *notes)
@@ -174,7 +158,7 @@ static void print_notes(struct page *p, const json_t *notes)
     size_t i;
     json_t *n;
 
-    json_array_foreach(notes, i, n) line(p, TONE_BAD, "%s", json_string_value(n));
+    json_array_foreach(notes, i, n) page_line(p, TONE_BAD, "%s", json_string_value(n));
 }
 
 static int print_page(const struct ctl *ctl, const struct export_order *o, const json_t *report)
@@ -196,11 +180,11 @@ static int print_page(const struct ctl *ctl, const struct export_order *o, const
         print_unmatched(&p, report);
         if (verified)
             print_verified(&p, tables);
-        line(&p, rate < 100 ? TONE_BAD : TONE_GOOD, "success rate: %.1f %%", rate);
+        page_line(&p, rate < 100 ? TONE_BAD : TONE_GOOD, "success rate: %.1f %%", rate);
     }
     print_notes(&p, json_object_get(report, "notes"));
     if (o->dry_run)
-        line(&p, TONE_STRONG, "dry run: nothing was changed");
+        page_line(&p, TONE_STRONG, "dry run: nothing was changed");
     return ctl_print(&p.out);
 }
 

@@ -286,23 +286,6 @@ static bool take_options(struct ctl *ctl, int argc, char **argv, struct import_r
 
 /* --- the report ------------------------------------------------------------------------------- */
 
-static void line(struct page *p, enum tone tone, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void line(struct page *p, enum tone tone, const char *fmt, ...)
-{
-    _cleanup_buf_ struct buf safe = {0};
-    struct err text;
-    va_list args;
-
-    va_start(args, fmt);
-    err_setv(&text, 0, fmt, args);
-    va_end(args);
-    format_safe(&safe, text.text);
-    page_put(p, tone, safe.data ? safe.data : "");
-    page_put(p, TONE_PLAIN, "\n");
-}
-
 static void print_tables(struct page *p, const json_t *tables)
 {
     static const struct column columns[] = {{"TABLE", false, 40},
@@ -336,10 +319,11 @@ static void print_left_out(struct page *p, const json_t *tables)
     {
         json_object_foreach(json_object_get(t, "fields_left_out"), name, n)
         {
-            line(p, TONE_MILD,
-                 "field \"%s\" of %lld records has no column in %s (--map %s=COLUMN; --map %s= "
-                 "when that is meant)",
-                 name, (long long)json_integer_value(n), field_text(t, "table"), name, name);
+            page_line(
+                p, TONE_MILD,
+                "field \"%s\" of %lld records has no column in %s (--map %s=COLUMN; --map %s= "
+                "when that is meant)",
+                name, (long long)json_integer_value(n), field_text(t, "table"), name, name);
         }
     }
 }
@@ -355,14 +339,14 @@ static void print_refusals(struct page *p, const json_t *report, bool all)
         if (i == LISTED && !all)
             break;
         if (field_count(o, "line"))
-            line(p, TONE_BAD, "  %s:%lld: %s", field_text(o, "file"),
-                 (long long)field_count(o, "line"), field_text(o, "reason"));
+            page_line(p, TONE_BAD, "  %s:%lld: %s", field_text(o, "file"),
+                      (long long)field_count(o, "line"), field_text(o, "reason"));
         else
-            line(p, TONE_BAD, "  %s: %s", field_text(o, "file"), field_text(o, "reason"));
+            page_line(p, TONE_BAD, "  %s: %s", field_text(o, "file"), field_text(o, "reason"));
     }
     if (in_all > (int64_t)i)
-        line(p, TONE_DIM, "  and %lld more%s", (long long)(in_all - (int64_t)i),
-             all ? "" : " (--verbose, --json)");
+        page_line(p, TONE_DIM, "  and %lld more%s", (long long)(in_all - (int64_t)i),
+                  all ? "" : " (--verbose, --json)");
 }
 
 static void print_rate(struct page *p, const json_t *report)
@@ -379,9 +363,9 @@ static void print_rate(struct page *p, const json_t *report)
     }
     /* Never 100 % while something is missing. */
     int64_t permille = read ? good * 1000 / read : refused_ones ? 0 : 1000;
-    line(p, refused_ones ? TONE_BAD : TONE_STRONG, "%s%lld of %lld records, %lld.%lld %%",
-         field_true(report, "dry_run") ? "dry run, rolled back: " : "imported: ", (long long)good,
-         (long long)read, (long long)permille / 10, (long long)permille % 10);
+    page_line(p, refused_ones ? TONE_BAD : TONE_STRONG, "%s%lld of %lld records, %lld.%lld %%",
+              field_true(report, "dry_run") ? "dry run, rolled back: " : "imported: ",
+              (long long)good, (long long)read, (long long)permille / 10, (long long)permille % 10);
 }
 
 static int print_report(const struct ctl *ctl, const json_t *report)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
+
 #define LABEL_COLUMNS 11 /* "  source   " */
 #define GAP           2
 #define MIN_COLUMN    6
@@ -48,6 +50,18 @@ void page_put_safe(struct page *p, enum tone tone, const char *text)
     if (safe.data)
         page_put(p, tone, safe.data);
     p->out.failed |= safe.failed;
+}
+
+void page_line(struct page *p, enum tone tone, const char *fmt, ...)
+{
+    struct err text;
+    va_list args;
+
+    va_start(args, fmt);
+    err_setv(&text, 0, fmt, args);
+    va_end(args);
+    page_put_safe(p, tone, text.text);
+    page_put(p, TONE_PLAIN, "\n");
 }
 
 void page_label(struct page *p, const char *label)

@@ -27,6 +27,10 @@ void page_free(struct page *p);
 void page_put(struct page *p, enum tone tone, const char *safe_text);
 void page_put_safe(struct page *p, enum tone tone, const char *text);
 
+/* A line of its own, made safe as a whole; longer than a sentence (struct err) it is cut. */
+void page_line(struct page *p, enum tone tone, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* "  source   a, b, c": items are joined by commas and wrapped under the first. An item wider than
  * the line is cut. page_end() ends the line, or says `nothing` when no item came. */
 void page_label(struct page *p, const char *label);
