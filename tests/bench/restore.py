@@ -5,12 +5,9 @@ like it, which keeps it there, so that what is measured is the way from Scan's r
 """
 
 import os
-import subprocess
-import sys
-import time
 
 from report import result
-from rig import HERE, BenchError, Rig, SYNCCTL, Daemon, Sink, eventually
+from rig import Daemon, Rig, eventually
 
 ROWS = int(os.environ.get("BENCH_RESTORE_ROWS", 1_000_000))
 ROUNDS = 3
@@ -36,42 +33,15 @@ def keep_schema(rig, sink):
 
 def one_round(rig, config):
     rig.forget("restored.db")
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [SYNCCTL, "--config", config, "--quiet", "restore", "--to", rig.path("restored.db"),
-         "--segments", str(SEGMENTS)],
-        env=rig.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    rig.processes.append(process)
-    said = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise BenchError("syncctl restore ended with exit code %d: %s" % (process.returncode, said))
-    seconds = time.monotonic() - began
-    return {
-        "rate": ROWS / seconds,
-        "cpu_us": (used.ru_utime + used.ru_stime) * 1e6 / ROWS,
-        "peak_mb": used.ru_maxrss * 1024 / 1e6,
-    }
+    return rig.timed(ROWS, "--config", config, "--quiet", "restore", "--to",
+                     rig.path("restored.db"), "--segments", str(SEGMENTS))
 
 
 def run(programs):
     with Rig(programs) as rig:
         database = rig.database("restore", ROWS)
-        server = subprocess.Popen(
-            [sys.executable, os.path.join(HERE, "scanned.py"), database, "bench", "id",
-             str(SEGMENTS), str(PAGE)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        rig.processes.append(server)
-        config = keep_schema(rig, Sink(server))
+        server = rig.scanned(database, SEGMENTS, PAGE)
+        config = keep_schema(rig, server)
         rounds = [one_round(rig, config) for _ in range(ROUNDS)]
 
     def of(key):

@@ -13,6 +13,7 @@ import sqlite3
 import ssl
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -238,6 +239,41 @@ class Rig(contextlib.AbstractContextManager):
         """Removes a file, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.path(name))
+
+    def scanned(self, database, segments, page):
+        """Answers Scan with the items that the database's table is, made beforehand (scanned.py)."""
+        server = subprocess.Popen(
+            [sys.executable, os.path.join(HERE, "scanned.py"), database, "bench", "id",
+             str(segments), str(page)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(server)
+        return Sink(server)
+
+    def timed(self, items, *arguments):
+        """One run of syncctl over so many items: its rate, and what it takes."""
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [SYNCCTL, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.processes.append(process)
+        said = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise BenchError("syncctl ended with exit code %d: %s" % (process.returncode, said))
+        return {
+            "rate": items / (time.monotonic() - began),
+            "cpu_us": (used.ru_utime + used.ru_stime) * 1e6 / items,
+            "peak_mb": used.ru_maxrss * 1024 / 1e6,
+        }
 
     def sink(self, *options, https=False, key="id:N"):
         certificate = None
