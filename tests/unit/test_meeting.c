@@ -67,11 +67,33 @@ static void an_owner_that_waits_is_told_by_who_leaves(void **state)
     world_free(w);
 }
 
+/* A refusal that comes when its row is well under another key is none of the row's any more. */
+static void a_late_refusal_under_a_key_that_was_left(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','" SIM_POISON "')");
+    turn_until_sent(w);
+    struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
+    assert_int_equal(f->count, 1);
+    f->arrived = false;
+    f->due = w->now + 5 * USEC_PER_SEC;
+    app_run(w, "UPDATE seats SET place='p2', v='well' WHERE id=1");
+    w->pumping = true;
+    live_for(w, 4 * USEC_PER_SEC);
+    assert_true(list_first(&w->flights, struct sim_flight, link) == f);
+    at_rest_again(w);
+    assert_int_equal(seen(w).dead_letters, 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_owner_that_waits_is_told_by_who_waits_for_it),
         cmocka_unit_test(an_owner_that_waits_is_told_by_who_leaves),
+        cmocka_unit_test(a_late_refusal_under_a_key_that_was_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
