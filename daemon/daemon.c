@@ -203,22 +203,23 @@ static void report(struct daemon *d)
     give_back_memory(d, &v);
 }
 
-static void tick(void *arg)
+static bool tick(void *arg)
 {
     struct daemon *d = arg;
 
     if (d->closing)
-        return;
+        return false;
     mirror_tick(d->mirror);
     if (mirror_changed(d->mirror))
         look(d, false);
     settle(d);
     if (d->closing)
-        return;
+        return false;
     mirror_rest(d->mirror, clock_monotonic());
     report(d);
     log_tick();
     watchdog_feed(d);
+    return d->health == HEALTH_OK && mirror_resting(d->mirror);
 }
 
 /* --- the mirror's edge ------------------------------------------------------------------------ */
