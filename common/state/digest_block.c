@@ -171,14 +171,6 @@ static int set_prefix(struct digest_block *b, const void *a, size_t an, const vo
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static int by_bytes(const uint8_t *a, size_t an, const uint8_t *b, size_t bn)
-{
-    size_t less = an < bn ? an : bn;
-    int c = less ? memcmp(a, b, less) : 0;
-
-    return c ? c : (an > bn) - (an < bn);
-}
-
 /* The entries' places; false when they are not whole, or not in their order. */
 static bool find_entries(struct digest_block *b, const uint8_t *p, const uint8_t *end)
 {
@@ -187,7 +179,7 @@ static bool find_entries(struct digest_block *b, const uint8_t *p, const uint8_t
     for (size_t i = 0; i < b->room && p < end; i++, b->count++) {
         b->at[i] = (uint32_t)(p - bytes_of(b));
         if (!(p = read_entry(p, end, &e)) ||
-            (i && by_bytes(last.rest, last.rest_len, e.rest, e.rest_len) >= 0))
+            (i && digest_key_order(last.rest, last.rest_len, e.rest, e.rest_len) >= 0))
             return false;
         last = e;
     }
@@ -255,7 +247,7 @@ int digest_block_compare(const struct digest_block *b, size_t at, const void *ke
     if (c || n < b->prefix_len)
         return c ? c : 1;
     const uint8_t *rest = rest_at(b, at, &rest_len);
-    return by_bytes(rest, rest_len, p + less, n - less);
+    return digest_key_order(rest, rest_len, p + less, n - less);
 }
 
 bool digest_block_find(const struct digest_block *b, const void *key, size_t n, size_t *at)
@@ -278,7 +270,7 @@ bool digest_block_find(const struct digest_block *b, const void *key, size_t n, 
     while (from < to) {
         size_t middle = (from + to) / 2;
         const uint8_t *rest = rest_at(b, middle, &rest_len);
-        c = by_bytes(rest, rest_len, rest_of_key, n - b->prefix_len);
+        c = digest_key_order(rest, rest_len, rest_of_key, n - b->prefix_len);
         if (c == 0) {
             *at = middle;
             return true;
@@ -339,8 +331,9 @@ static int append_all(struct digest_block *b, const struct digest_block *src, si
     return rc;
 }
 
-/* Entries [from, to) of `src` in an empty block, with the longest prefix they have. */
-static int pack(struct digest_block *b, const struct digest_block *src, size_t from, size_t to)
+/* With the longest prefix they have. */
+int digest_block_pack(struct digest_block *b, const struct digest_block *src, size_t from,
+                      size_t to)
 {
     size_t first_len, last_len;
     const uint8_t *first = rest_at(src, from, &first_len);
@@ -462,26 +455,20 @@ bool digest_block_doubt(struct digest_block *b, size_t at)
     return true;
 }
 
-size_t digest_block_middle(const struct digest_block *b)
+size_t digest_block_fit(const struct digest_block *b, size_t from, size_t bytes)
 {
-    size_t half = (b->at[0] + b->bytes.len) / 2, at = 1;
+    size_t first_len, last_len, to = from + 1;
+    const uint8_t *first = rest_at(b, from, &first_len);
 
-    while (at + 1 < b->count && b->at[at] < half)
-        at++;
-    return at;
-}
-
-int digest_block_split(struct digest_block *b, size_t at, struct digest_block *right)
-{
-    struct digest_block left = {0};
-    int rc = pack(right, b, at, b->count);
-
-    if (rc == 0)
-        rc = pack(&left, b, 0, at);
-    if (rc == 0)
-        replace(b, &left);
-    digest_block_free(&left);
-    return rc;
+    for (; to < b->count; to++) {
+        const uint8_t *last = rest_at(b, to, &last_len);
+        size_t end = to + 1 < b->count ? b->at[to + 1] : b->bytes.len;
+        size_t more = common(first, first_len, last, last_len);
+        size_t prefix = b->prefix_len + more;
+        if (end - b->at[from] + VARINT_MAX + prefix > bytes + more * (to + 1 - from))
+            break;
+    }
+    return to;
 }
 
 int digest_block_join(struct digest_block *b, const struct digest_block *right)

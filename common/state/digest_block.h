@@ -14,12 +14,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/buf.h"
 
 enum {
     DIGEST_BYTES = 16,
-    /* A block past this is split: four of them fill a page of 4,096 bytes. */
+    /* What a block of more than one entry has at most in the file: four of them fill a page of
+     * 4,096 bytes. */
     DIGEST_BLOCK_FULL = 980,
 };
 
@@ -38,6 +40,15 @@ struct digest_fact {
     const void *row_key;
     size_t row_key_len;
 };
+
+/* As SQLite orders blobs: <0, 0, >0. */
+static inline int digest_key_order(const void *a, size_t an, const void *b, size_t bn)
+{
+    size_t less = an < bn ? an : bn;
+    int c = less ? memcmp(a, b, less) : 0;
+
+    return c ? c : (an > bn) - (an < bn);
+}
 
 void digest_block_free(struct digest_block *b);
 /* Bytes that were kept, of `count` entries. -EBADMSG when they are not those of a block; the block
@@ -63,10 +74,12 @@ int digest_block_update(struct digest_block *b, size_t at, const void *key, size
 bool digest_block_doubt(struct digest_block *b, size_t at);
 void digest_block_remove(struct digest_block *b, size_t at);
 
-/* The entries from `at` on go to `right`, which is empty. Both sides may shrink. */
-int digest_block_split(struct digest_block *b, size_t at, struct digest_block *right);
-/* The place that halves the bytes, with an entry on either side: for a block of at least two. */
-size_t digest_block_middle(const struct digest_block *b);
+/* Entries [from, to) of another block, in one that is empty. */
+int digest_block_pack(struct digest_block *b, const struct digest_block *src, size_t from,
+                      size_t to);
+/* Of the entries from `from` on: up to which they would fit into so many bytes by themselves. At
+ * least one. */
+size_t digest_block_fit(const struct digest_block *b, size_t from, size_t bytes);
 /* The shortest key above all of `left` and not above any of `right`: appended. */
 int digest_block_border(const struct digest_block *left, const struct digest_block *right,
                         struct buf *border);

@@ -24,8 +24,12 @@ struct store;
 
 enum {
     CACHE_SLOTS = 160,
-    CACHE_DIRTY = 120,        /* so many changed at most: there is always one to drop */
-    CACHE_BYTES = 512 * 1024, /* keys may be long */
+    CACHE_DIRTY = 120, /* so many changed at most: there is always one to drop */
+    CACHE_BYTES = 512 * 1024,
+    /* What a block may grow to before it is cut up, which is done when it is written at the latest:
+     * keys come in their order, but the requests that bring them overtake each other. */
+    CACHE_BLOCK = 4 * DIGEST_BLOCK_FULL,
+    CACHE_PIECES = 80, /* far more than one that is cut up makes */
 };
 
 /* Where the block's range ends. What is known may be short of the end after blocks behind it have
@@ -36,16 +40,16 @@ struct digest_slot {
     uint32_t target;
     struct buf from, end; /* the range's first key, empty for a target's first block; and its end */
     enum upto upto;
-    int64_t id, stored; /* in the file: its row (0: none), and how many entries that has */
-    size_t weight;      /* bytes of memory */
-    size_t last;        /* place of the entry that was put last, or SIZE_MAX */
+    int64_t id, stored;     /* in the file: its row (0: none), and how many entries that has */
+    size_t weight;          /* bytes of memory */
+    size_t last;            /* place of the entry that was put last, or SIZE_MAX */
+    unsigned put, in_order; /* entries put, and those of them that came behind the one before */
     bool dirty, used;
     struct digest_block block;
 };
 
 struct digest_cache {
-    /* By target and range. The pieces of a block that is split come on top. */
-    struct digest_slot *slots[CACHE_SLOTS + DIGEST_BLOCK_FULL / DIGEST_BYTES];
+    struct digest_slot *slots[CACHE_SLOTS + CACHE_PIECES]; /* by target and range */
     size_t count, dirty, hand, bytes;
     struct digest_slot *recent; /* one that may well be asked for next, or NULL */
 };

@@ -27,13 +27,20 @@ static int write_block(struct packing *p)
 /* The last entry begins the next block. */
 static int turn_over(struct packing *p)
 {
-    struct digest_block next = {0};
+    struct digest_block full = {0}, next = {0};
     struct buf border = {0};
+    size_t last = p->block.count - 1;
     int rc = SQLITE_NOMEM;
 
-    if (digest_block_split(&p->block, p->block.count - 1, &next) == 0 &&
-        digest_block_border(&p->block, &next, &border) == 0)
+    if (digest_block_pack(&full, &p->block, 0, last) == 0 &&
+        digest_block_pack(&next, &p->block, last, last + 1) == 0 &&
+        digest_block_border(&full, &next, &border) == 0) {
+        digest_block_free(&p->block);
+        p->block = full;
         rc = write_block(p);
+        full = (struct digest_block){0};
+    }
+    digest_block_free(&full);
     digest_block_free(&p->block);
     buf_free(&p->from);
     p->block = next;

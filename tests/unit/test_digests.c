@@ -1,5 +1,6 @@
 /* Digests in packed blocks: against a plain list of what was put, over commits, rollbacks, failures
  * and restarts. */
+#include <signal.h>
 #include <sys/resource.h>
 
 #include "base/rng.h"
@@ -18,7 +19,7 @@ struct known {
     int row_key; /* -1: none kept */
 };
 
-struct world {
+struct model {
     struct box *box;
     struct rng rng;
     struct buf keys[KEYS]; /* in their order */
@@ -35,7 +36,7 @@ static int by_key(const void *a, const void *b)
 }
 
 /* Of all kinds: numbers in a row, random bytes, long common beginnings, some very long. */
-static void make_keys(struct world *w)
+static void make_keys(struct model *w)
 {
     for (int i = 0; i < KEYS; i++) {
         struct buf *k = &w->keys[i];
@@ -57,9 +58,9 @@ static void make_keys(struct world *w)
             buf_putc(&w->row_keys[i], (char)('0' + n % 10));
 }
 
-static struct world *world(struct box *b, uint64_t seed)
+static struct model *model_of(struct box *b, uint64_t seed)
 {
-    struct world *w = calloc(1, sizeof *w);
+    struct model *w = calloc(1, sizeof *w);
 
     assert_non_null(w);
     w->box = b;
@@ -68,7 +69,7 @@ static struct world *world(struct box *b, uint64_t seed)
     return w;
 }
 
-static void world_free(struct world *w)
+static void model_free(struct model *w)
 {
     for (int i = 0; i < KEYS; i++)
         buf_free(&w->keys[i]);
@@ -79,7 +80,7 @@ static void world_free(struct world *w)
 
 /* --- compared --------------------------------------------------------------------------------- */
 
-static void same_known(struct world *w, uint32_t g, int i)
+static void same_known(struct model *w, uint32_t g, int i)
 {
     const struct known *k = &w->now[g][i];
     const struct buf *key = &w->keys[i];
@@ -89,8 +90,8 @@ static void same_known(struct world *w, uint32_t g, int i)
 
     assert_int_equal(store_digest_get(w->box->store, g, key->data, key->len, digest, &table),
                      k->there);
-    assert_int_equal(
-        store_digest_owner(w->box->store, g, key->data, key->len, &table, &row_key), k->there);
+    assert_int_equal(store_digest_owner(w->box->store, g, key->data, key->len, &table, &row_key),
+                     k->there);
     if (!k->there)
         return;
     const struct buf *own = k->row_key < 0 ? NULL : &w->row_keys[k->row_key];
@@ -106,7 +107,7 @@ static void same_known(struct world *w, uint32_t g, int i)
 }
 
 struct listed {
-    struct world *w;
+    struct model *w;
     uint32_t g;
     int at, count; /* of the model's keys, those passed; digests met */
     int ask;       /* look something up in between */
@@ -135,7 +136,7 @@ static bool met(void *arg, const struct store_digest *d)
     return true;
 }
 
-static int count_from(const struct world *w, uint32_t g, int from, uint32_t table)
+static int count_from(const struct model *w, uint32_t g, int from, uint32_t table)
 {
     int n = 0;
 
@@ -145,7 +146,7 @@ static int count_from(const struct world *w, uint32_t g, int from, uint32_t tabl
 }
 
 /* All of a target in pages, and how many there are. */
-static void same_target(struct world *w, uint32_t g)
+static void same_target(struct model *w, uint32_t g)
 {
     struct listed l = {.w = w, .g = g, .ask = (int)rng_upto(&w->rng, 1)};
     int limit = 1 + (int)rng_upto(&w->rng, 300), n;
@@ -162,7 +163,7 @@ static void same_target(struct world *w, uint32_t g)
     buf_free(&l.last);
 }
 
-static void same_all(struct world *w)
+static void same_all(struct model *w)
 {
     for (uint32_t g = 0; g < TARGETS; g++) {
         same_target(w, g);
@@ -180,7 +181,7 @@ static void model_put(struct known *k, const uint8_t *digest, uint32_t table, in
 }
 
 /* One of the functions that write; below 0: it failed, and the model stays. */
-static int write_one(struct world *w, uint32_t g, int i)
+static int write_one(struct model *w, uint32_t g, int i)
 {
     static const uint8_t unknown[STORE_DIGEST_SIZE];
     struct store *s = w->box->store;
@@ -222,7 +223,7 @@ static int write_one(struct world *w, uint32_t g, int i)
 }
 
 /* Of all of a target, or of a table. */
-static int write_many(struct world *w, uint32_t g)
+static int write_many(struct model *w, uint32_t g)
 {
     uint32_t table = 1 + (uint32_t)rng_upto(&w->rng, TABLES - 1);
     int rc;
@@ -250,7 +251,7 @@ static int write_many(struct world *w, uint32_t g)
 }
 
 /* So many neighbours, upwards, downwards or anyhow. */
-static int write_run(struct world *w)
+static int write_run(struct model *w)
 {
     uint32_t g = (uint32_t)rng_upto(&w->rng, TARGETS - 1);
     int at = (int)rng_upto(&w->rng, KEYS - 1), n = (int)rng_upto(&w->rng, 200);
@@ -264,7 +265,7 @@ static int write_run(struct world *w)
 }
 
 /* Every key of a stretch goes. */
-static int delete_run(struct world *w)
+static int delete_run(struct model *w)
 {
     uint32_t g = (uint32_t)rng_upto(&w->rng, TARGETS - 1);
     int at = (int)rng_upto(&w->rng, KEYS - 1), to = at + (int)rng_upto(&w->rng, 400), rc = 0;
@@ -275,17 +276,17 @@ static int delete_run(struct world *w)
     return rc;
 }
 
-static void taken_back(struct world *w)
+static void taken_back(struct model *w)
 {
     memcpy(w->now, w->kept, sizeof w->now);
 }
 
-static void kept(struct world *w)
+static void kept(struct model *w)
 {
     memcpy(w->kept, w->now, sizeof w->now);
 }
 
-static int any_write(struct world *w)
+static int any_write(struct model *w)
 {
     uint64_t way = rng_upto(&w->rng, 39);
 
@@ -294,7 +295,7 @@ static int any_write(struct world *w)
     return way < 6 ? delete_run(w) : write_run(w);
 }
 
-static void step(struct world *w)
+static void step(struct model *w)
 {
     struct store *s = w->box->store;
 
@@ -328,7 +329,7 @@ static void as_a_plain_list_would_have_it(void **state)
     const char *seeds = getenv("DIGEST_SEEDS");
 
     for (uint64_t seed = 1; seed <= (seeds ? strtoull(seeds, NULL, 10) : 3); seed++) {
-        struct world *w = world(*state, seed);
+        struct model *w = model_of(*state, seed);
         for (int i = 0; i < 250; i++)
             step(w);
         same_all(w);
@@ -338,7 +339,7 @@ static void as_a_plain_list_would_have_it(void **state)
         for (uint32_t g = 0; g < TARGETS; g++)
             assert_int_equal(store_digest_clear(w->box->store, g), 0);
         assert_int_equal(store_commit(w->box->store, NULL), 0);
-        world_free(w);
+        model_free(w);
     }
 }
 
@@ -356,7 +357,7 @@ static int countdown(void *arg)
  * nothing else. */
 static void a_failure_takes_back_what_was_not_committed(void **state)
 {
-    struct world *w = world(*state, 77);
+    struct model *w = model_of(*state, 77);
     struct store *s = w->box->store;
     int left = 0, failures = 0;
 
@@ -381,12 +382,12 @@ static void a_failure_takes_back_what_was_not_committed(void **state)
     same_all(w);
     reopened(w->box);
     same_all(w);
-    world_free(w);
+    model_free(w);
 }
 
 static void a_full_disk_takes_nothing_that_was_committed(void **state)
 {
-    struct world *w = world(*state, 78);
+    struct model *w = model_of(*state, 78);
     struct store *s = w->box->store;
     struct rlimit limit;
     int failures = 0;
@@ -414,7 +415,7 @@ static void a_full_disk_takes_nothing_that_was_committed(void **state)
     }
     assert_true(failures > 0 && failures < 60);
     same_all(w);
-    world_free(w);
+    model_free(w);
 }
 
 /* SQLite may take the transaction back by itself: what is put then must not be kept alone. */
@@ -490,8 +491,7 @@ static void damage_is_told(void **state)
         assert_int_equal(store_digest_owner(b->store, 1, key, n, &table, &row_key), -EIO);
         assert_non_null(strstr(store_error(b->store), "its digests are damaged"));
         assert_false(store_digest_get(b->store, 1, key, n, got, &table));
-        assert_int_equal(store_digest_match(b->store, 1, key, n, digest, 1, NULL, 0),
-                         DIGEST_OTHER);
+        assert_int_equal(store_digest_match(b->store, 1, key, n, digest, 1, NULL, 0), DIGEST_OTHER);
         assert_int_equal(store_digest_page(b->store, 1, &start, 9, never, NULL), -EIO);
         assert_int_equal(store_digest_count_of(b->store, 1, 1), -EIO);
         assert_int_equal(store_digest_put(b->store, 1, key, n, digest, 1, NULL, 0), -EIO);
@@ -508,9 +508,9 @@ static int64_t blocks(struct box *b)
 {
     sqlite3_stmt *stmt = NULL;
 
-    assert_int_equal(sqlite3_prepare_v2(b->store->db, "SELECT count(*) FROM digest_block", -1,
-                                        &stmt, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(b->store->db, "SELECT count(*) FROM digest_block", -1, &stmt, NULL),
+        SQLITE_OK);
     assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
     int64_t n = sqlite3_column_int64(stmt, 0);
     sqlite3_finalize(stmt);
@@ -604,8 +604,7 @@ static void version_4_is_converted(void **state)
         assert_true(store_digest_get(b->store, g, key, n, got, &table));
         assert_memory_equal(got, want, sizeof got);
         assert_int_equal(store_digest_match(b->store, g, key, n, got, 7 + (uint32_t)i % 2,
-                                            i % 5 == 0 ? NULL : row,
-                                            i % 5 <= 1 ? 0 : (size_t)len),
+                                            i % 5 == 0 ? NULL : row, i % 5 <= 1 ? 0 : (size_t)len),
                          DIGEST_SAME);
     }
     int64_t all = 0;
