@@ -11,6 +11,7 @@
 #ifndef SYNCD_STATE_DIGEST_BLOCK_H
 #define SYNCD_STATE_DIGEST_BLOCK_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,13 +51,29 @@ static inline int digest_key_order(const void *a, size_t an, const void *b, size
     return c ? c : (an > bn) - (an < bn);
 }
 
+/* A key's first eight bytes as a number, zeros where there are fewer: keys sort as these do where
+ * they differ. */
+static inline uint64_t digest_key_head(const void *key, size_t n)
+{
+    const uint8_t *p = key;
+    uint64_t v = 0;
+
+    if (n >= sizeof v) {
+        memcpy(&v, p, sizeof v);
+        return be64toh(v);
+    }
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)p[i] << (56 - 8 * i);
+    return v;
+}
+
 void digest_block_free(struct digest_block *b);
 /* Bytes that were kept, of `count` entries. -EBADMSG when they are not those of a block; the block
  * is empty then. */
 int digest_block_read(struct digest_block *b, const void *bytes, size_t n, int64_t count);
 int digest_block_copy(struct digest_block *b, const struct digest_block *from);
 
-/* Is the key there? *at is its place, or that where it would be put. */
+/* Is the key there? *at is its place, or that where it would be put; before, a guess of it. */
 bool digest_block_find(const struct digest_block *b, const void *key, size_t n, size_t *at);
 void digest_block_fact(const struct digest_block *b, size_t at, struct digest_fact *out);
 /* The whole key, in place of what `key` holds. */

@@ -73,12 +73,21 @@ static int load(struct store *s, sqlite3_stmt *stmt, uint32_t target, struct dig
 }
 
 /* Is the key, which is not below its range, surely in it? */
-static bool covers(const struct digest_slot *x, const void *key, size_t n)
+static bool covers(const struct digest_slot *x, const void *key, size_t n, uint64_t head)
 {
-    if (x->upto == UPTO_END ||
-        (x->upto == UPTO_KEY && digest_key_order(key, n, x->end.data, x->end.len) < 0))
+    if (x->upto == UPTO_END)
+        return true;
+    if (x->upto == UPTO_KEY &&
+        (head < x->end_head ||
+         (head == x->end_head && digest_key_order(key, n, x->end.data, x->end.len) < 0)))
         return true;
     return x->block.count && digest_block_compare(&x->block, x->block.count - 1, key, n) >= 0;
+}
+
+static bool begins_above(const struct digest_slot *x, const void *key, size_t n, uint64_t head)
+{
+    return x->from_head != head ? x->from_head > head
+                                : digest_key_order(x->from.data, x->from.len, key, n) > 0;
 }
 
 /* What is here was found not to reach up to a key, and yet there is no block between. */
@@ -122,26 +131,26 @@ static int find_stored(struct store *s, uint32_t target, const void *key, size_t
     return slot != NULL;
 }
 
-int digests_find(struct store *s, uint32_t target, const void *key, size_t n,
-                 struct digest_slot **out)
+int digests_find(struct store *s, enum digest_recent who, uint32_t target, const void *key,
+                 size_t n, struct digest_slot **out)
 {
     struct digest_cache *c = &s->digests;
-    struct digest_slot *x = c->recent;
+    struct digest_slot *x = c->recent[who];
 
-    if (!x || x->target != target || digest_key_order(x->from.data, x->from.len, key, n) > 0 ||
-        !covers(x, key, n)) {
+    uint64_t head = digest_key_head(key, n);
+    if (!x || x->target != target || begins_above(x, key, n, head) || !covers(x, key, n, head)) {
         size_t place = slots_upto(c, target, key, n);
         x = place && c->slots[place - 1]->target == target ? c->slots[place - 1] : NULL;
-        if (!x || !covers(x, key, n)) {
+        if (!x || !covers(x, key, n, head)) {
             int rc = find_stored(s, target, key, n, x, &x);
             if (rc <= 0)
                 return rc;
-            c->recent = *out = x;
+            c->recent[who] = *out = x;
             return 1;
         }
     }
     x->used = true;
-    c->recent = *out = x;
+    c->recent[who] = *out = x;
     return 1;
 }
 
@@ -197,6 +206,7 @@ int digests_find_end(struct store *s, struct digest_slot *slot)
     if (rc < 0)
         return rc;
     slot->upto = rc ? UPTO_KEY : UPTO_END;
+    slot->end_head = digest_key_head(slot->end.data, slot->end.len);
     slots_weigh(&s->digests, slot);
     return 0;
 }
@@ -209,6 +219,6 @@ int digests_new(struct store *s, uint32_t target, struct digest_slot **out)
         return -ENOMEM;
     slots_make_room(&s->digests);
     slots_add(&s->digests, slot);
-    s->digests.recent = *out = slot;
+    *out = slot;
     return digests_find_end(s, slot);
 }

@@ -39,24 +39,29 @@ enum upto { UPTO_UNKNOWN, UPTO_KEY, UPTO_END };
 struct digest_slot {
     uint32_t target;
     struct buf from, end; /* the range's first key, empty for a target's first block; and its end */
+    uint64_t from_head, end_head; /* digest_key_head() */
     enum upto upto;
     int64_t id, stored;     /* in the file: its row (0: none), and how many entries that has */
     size_t weight;          /* bytes of memory */
     size_t last;            /* place of the entry that was put last, or SIZE_MAX */
+    size_t seen;            /* place of what was looked for last */
     unsigned put, in_order; /* entries put, and those of them that came behind the one before */
     bool dirty, used;
     struct digest_block block;
 };
 
+/* Who looks: the keys that are read and those that are written are each near the one before. */
+enum digest_recent { DIGEST_LOOKS, DIGEST_PUTS, DIGEST_RECENT };
+
 struct digest_cache {
     struct digest_slot *slots[CACHE_SLOTS + CACHE_PIECES]; /* by target and range */
     size_t count, dirty, hand, bytes;
-    struct digest_slot *recent; /* one that may well be asked for next, or NULL */
+    struct digest_slot *recent[DIGEST_RECENT]; /* where the next one may well be, or NULL */
 };
 
 /* The block whose range the key is in. 1; 0 when there is none; negative when it cannot be read. */
-int digests_find(struct store *s, uint32_t target, const void *key, size_t n,
-                 struct digest_slot **out);
+int digests_find(struct store *s, enum digest_recent who, uint32_t target, const void *key,
+                 size_t n, struct digest_slot **out);
 /* A new one, for a key that has none: it is below all of its target. */
 int digests_new(struct store *s, uint32_t target, struct digest_slot **out);
 /* Find out where its range ends. */

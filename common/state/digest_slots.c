@@ -6,12 +6,15 @@
 size_t slots_upto(const struct digest_cache *c, uint32_t target, const void *key, size_t n)
 {
     size_t from = 0, to = c->count;
+    uint64_t head = digest_key_head(key, n);
 
     while (from < to) {
         size_t middle = (from + to) / 2;
         const struct digest_slot *x = c->slots[middle];
         bool below = x->target != target ? x->target < target
-                                         : digest_key_order(x->from.data, x->from.len, key, n) <= 0;
+                     : x->from_head != head
+                         ? x->from_head < head
+                         : digest_key_order(x->from.data, x->from.len, key, n) <= 0;
         if (below)
             from = middle + 1;
         else
@@ -48,8 +51,9 @@ void slots_drop(struct digest_cache *c, size_t i)
 
     c->bytes -= slot->weight;
     c->dirty -= slot->dirty;
-    if (c->recent == slot)
-        c->recent = NULL;
+    for (int who = 0; who < DIGEST_RECENT; who++)
+        if (c->recent[who] == slot)
+            c->recent[who] = NULL;
     c->count--;
     memmove(c->slots + i, c->slots + i + 1, (c->count - i) * sizeof(struct digest_slot *));
     slot_free(slot);
@@ -96,6 +100,7 @@ struct digest_slot *slot_new(uint32_t target, const void *from, size_t n)
         return NULL;
     slot->target = target;
     slot->last = SIZE_MAX;
+    slot->from_head = digest_key_head(from, n);
     buf_append(&slot->from, from, n);
     if (!buf_ok(&slot->from)) {
         slot_free(slot);

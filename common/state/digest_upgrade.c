@@ -63,7 +63,7 @@ static int take_row(struct packing *p)
 {
     static const uint8_t unknown[DIGEST_BYTES];
     const void *key = sqlite3_column_blob(p->in, 1);
-    size_t n = (size_t)sqlite3_column_bytes(p->in, 1), at;
+    size_t n = (size_t)sqlite3_column_bytes(p->in, 1), at = p->block.count;
     struct digest_fact f = {.digest = sqlite3_column_blob(p->in, 2),
                             .table = (uint32_t)sqlite3_column_int64(p->in, 3)};
     int rc = SQLITE_OK;

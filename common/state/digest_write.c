@@ -52,9 +52,11 @@ static int cut_off(struct digest_cache *c, struct digest_slot *left,
     }
     right->block = block;
     right->end = left->end;
+    right->end_head = left->end_head;
     right->upto = left->upto;
     right->used = right->dirty = true;
     left->end = border;
+    left->end_head = right->from_head;
     left->upto = UPTO_KEY;
     slots_weigh(c, left);
     slots_add(c, right);
@@ -203,6 +205,7 @@ static int join(struct store *s, struct digest_slot *slot, struct digest_slot *r
         return rc;
     struct buf end = slot->end;
     slot->end = right->end;
+    slot->end_head = right->end_head;
     slot->upto = right->upto;
     slot->last = SIZE_MAX;
     right->end = end;
@@ -219,7 +222,7 @@ static int join_next(struct store *s, struct digest_slot *slot)
 
     if (rc < 0 || slot->upto != UPTO_KEY)
         return rc;
-    rc = digests_find(s, slot->target, slot->end.data, slot->end.len, &right);
+    rc = digests_find(s, DIGEST_LOOKS, slot->target, slot->end.data, slot->end.len, &right);
     if (rc <= 0 || right == slot || !right->block.count ||
         slot->block.bytes.len + right->block.bytes.len > DIGEST_BLOCK_FULL / 4 * 3)
         return rc < 0 ? rc : 0;

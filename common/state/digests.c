@@ -25,12 +25,11 @@ static int look_up(struct store *s, uint32_t target, const void *key, size_t n,
                    struct digest_fact *out)
 {
     struct digest_slot *slot;
-    size_t at;
-    int rc = digests_find(s, target, key, n, &slot);
+    int rc = digests_find(s, DIGEST_LOOKS, target, key, n, &slot);
 
-    if (rc <= 0 || !digest_block_find(&slot->block, key, n, &at))
+    if (rc <= 0 || !digest_block_find(&slot->block, key, n, &slot->seen))
         return rc < 0 ? rc : 0;
-    digest_block_fact(&slot->block, at, out);
+    digest_block_fact(&slot->block, slot->seen++, out);
     return 1;
 }
 
@@ -85,17 +84,17 @@ static int put(struct store *s, uint32_t target, const void *key, size_t n,
                const struct digest_fact *f, enum over over)
 {
     struct digest_slot *slot = NULL;
-    size_t at;
     int rc = store_begin(s);
 
     if (rc < 0)
         return rc;
-    rc = digests_find(s, target, key, n, &slot);
+    rc = digests_find(s, DIGEST_PUTS, target, key, n, &slot);
     if (rc == 0)
         rc = digests_new(s, target, &slot);
     if (rc < 0)
         return failed(s, rc);
     bool grown = true;
+    size_t at = slot->last + 1;
     if (!digest_block_find(&slot->block, key, n, &at)) {
         rc = digest_block_insert(&slot->block, at, key, n, f);
     } else if (over == OVER_ALL) {
@@ -109,6 +108,8 @@ static int put(struct store *s, uint32_t target, const void *key, size_t n,
         if (over == OVER_NOTHING || !digest_block_doubt(&slot->block, at))
             return 0;
     }
+    if (!grown)
+        slot->last = at;
     if (rc >= 0)
         rc = grown ? digests_grown(s, slot, at) : digests_changed(s, slot);
     return rc < 0 ? failed(s, rc) : 0;
@@ -142,12 +143,12 @@ int store_digest_doubt_item(struct store *s, uint32_t target, const void *key, s
 int store_digest_delete(struct store *s, uint32_t target, const void *key, size_t n)
 {
     struct digest_slot *slot;
-    size_t at;
+    size_t at = 0;
     int rc = store_begin(s);
 
     if (rc < 0)
         return rc;
-    rc = digests_find(s, target, key, n, &slot);
+    rc = digests_find(s, DIGEST_PUTS, target, key, n, &slot);
     if (rc > 0 && digest_block_find(&slot->block, key, n, &at)) {
         digest_block_remove(&slot->block, at);
         rc = digests_shrunk(s, slot);
@@ -173,10 +174,10 @@ static int walk(struct store *s, uint32_t target, const struct buf *from, visit_
         buf_append(&at, from->data, from->len);
     if (!buf_ok(&at))
         return -ENOMEM;
-    if ((rc = digests_find(s, target, at.data, at.len, &slot)) == 0)
+    if ((rc = digests_find(s, DIGEST_LOOKS, target, at.data, at.len, &slot)) == 0)
         rc = digests_next(s, target, &at);
     for (; rc > 0; first = false) {
-        if ((rc = digests_find(s, target, at.data, at.len, &slot)) <= 0 ||
+        if ((rc = digests_find(s, DIGEST_LOOKS, target, at.data, at.len, &slot)) <= 0 ||
             (rc = digests_find_end(s, slot)) < 0)
             break;
         bool more = slot->upto == UPTO_KEY;
@@ -211,7 +212,7 @@ static int give(struct store *s, void *arg, struct digest_slot *slot)
     struct page *p = arg;
     const struct buf *first = p->after ? p->after : p->from;
     struct digest_fact f;
-    size_t at;
+    size_t at = 0;
     int rc = digest_block_copy(&p->block, &slot->block);
 
     (void)s;

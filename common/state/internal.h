@@ -8,6 +8,8 @@
 #include "state/store.h"
 
 enum store_statement {
+    ST_BEGIN,
+    ST_COMMIT,
     ST_GET,
     ST_PUT,
     ST_TARGET_GET,

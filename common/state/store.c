@@ -58,6 +58,8 @@ static const char *const upgrades[STORE_SCHEMA_VERSION] = {
 #define TABLE_COLUMNS "id, name, layout, fingerprint, mark, load, cursor, cookie, full, target, key"
 
 static const char *const sql[ST_COUNT] = {
+    [ST_BEGIN] = "BEGIN",
+    [ST_COMMIT] = "COMMIT",
     [ST_GET] = "SELECT value FROM meta WHERE name=?1",
     [ST_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
     [ST_TARGET_GET] = "SELECT id FROM target WHERE name=?1",
@@ -202,6 +204,16 @@ static int write_failed(struct store *s, int rc)
     return store_errno(rc);
 }
 
+/* BEGIN or COMMIT. */
+static int turn(struct store *s, enum store_statement which)
+{
+    sqlite3_stmt *stmt = store_statement(s, which);
+    int rc = stmt ? sqlite3_step(stmt) : SQLITE_NOMEM;
+
+    sqlite3_reset(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 int store_begin(struct store *s)
 {
     if (!s->dirty && !sqlite3_get_autocommit(s->db)) /* a rollback had no memory */
@@ -213,7 +225,7 @@ int store_begin(struct store *s)
     }
     if (s->dirty)
         return 0;
-    int rc = exec(s, "BEGIN");
+    int rc = turn(s, ST_BEGIN);
     if (rc != SQLITE_OK)
         return write_failed(s, rc);
     s->dirty = true;
@@ -240,7 +252,7 @@ int store_commit(struct store *s, struct err *err)
     if (!s->dirty)
         return 0;
     if ((rc = digests_write(s)) == 0) {
-        int code = exec(s, "COMMIT");
+        int code = turn(s, ST_COMMIT);
         if (code == SQLITE_OK) {
             s->dirty = false;
             return 0;
