@@ -212,7 +212,8 @@ fuzz:
 
 # They reach what reads something from outside, and not what acts on it.
 FUZZ_LIB := $(BUILD)/libsyncd-fuzz.a
-$(FUZZ_LIB): $(call obj,$(filter-out common/engine/% common/mirror/% common/state/%,$(COMMON_SRC)) $(IMPORT_SRC))
+$(FUZZ_LIB): $(call obj,$(filter-out common/engine/% common/mirror/% common/state/%,$(COMMON_SRC)) $(IMPORT_SRC) \
+  common/state/digest_block.c common/state/digest_pack.c)
 	$(call say,AR,$@)rm -f $@; ar qcs $@ $^
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_LIB)

@@ -40,10 +40,6 @@ int item_row_key(const struct table_plan *p, const void *key, size_t n, struct v
 /* The key as JSON from canonical bytes. 0 or -EINVAL. */
 int item_key_json(const struct key_schema *s, const void *key, size_t n, struct buf *json);
 
-/* An order of canonical bytes in which the keys of a table come about as they are read: numbers by
- * their value (zero aside), the rest by its bytes. <0, 0, >0; of any bytes, and always the same. */
-int item_key_order(const void *a, size_t an, const void *b, size_t bn);
-
 /* SHA-256 of the item's JSON, cut to 128 bits: equal items have equal digests, and no one finds a
  * different item with the same. 0 or -EIO when libcrypto fails. */
 int item_digest(const void *json, size_t n, uint8_t out[DIGEST_SIZE]);

@@ -231,7 +231,10 @@ static enum split_verdict look_at_head(struct mirror *m, uint32_t target, const 
 
     buf_clear(&out->row_key);
     if (!store_digest_get(m->store, store_id, key->data, key->len, known, &out->table))
-        return CHUNK_UNWANTED;
+        return store_digest_owner(m->store, store_id, key->data, key->len, &out->table,
+                                  &out->row_key) == 0
+                   ? CHUNK_UNWANTED
+                   : CHUNK_UNKNOWN; /* it cannot be read */
     buf_clear(&m->key);
     buf_append(&m->key, key->data, key->len);
     if (!buf_ok(&m->key) || owner_recorded(m, target, &out->table, &out->row_key) <= 0)

@@ -4,9 +4,12 @@
 
 #include <sqlite3.h>
 
+#include "state/digest_cache.h"
 #include "state/store.h"
 
 enum store_statement {
+    ST_BEGIN,
+    ST_COMMIT,
     ST_GET,
     ST_PUT,
     ST_TARGET_GET,
@@ -20,20 +23,14 @@ enum store_statement {
     ST_TABLE_ADOPT,
     ST_TABLE_SAVE,
     ST_TABLE_PROGRESS,
-    ST_DIGEST_GET,
-    ST_DIGEST_PUT,
-    ST_DIGEST_ANY,
-    ST_DIGEST_DELETE,
+    ST_DIGEST_BLOCK,
+    ST_DIGEST_NEXT,
+    ST_DIGEST_ADD,
+    ST_DIGEST_WRITE,
+    ST_DIGEST_REMOVE,
     ST_DIGEST_CLEAR,
-    ST_DIGEST_CLEAR_BUT,
-    ST_DIGEST_DOUBT_ALL,
-    ST_DIGEST_DOUBT,
-    ST_DIGEST_PAGE,
-    ST_DIGEST_PREFIX,
     ST_DIGEST_COUNT,
-    ST_DIGEST_COUNT_OF,
-    ST_DIGEST_SUSPECT,
-    ST_DIGEST_DOUBT_ITEM,
+    ST_DIGEST_TARGET,
     ST_SUSPECT_NEW,
     ST_SUSPECT_AGAIN,
     ST_SUSPECT_HAS,
@@ -64,22 +61,17 @@ struct store {
     int lock_fd, wal_fd;
     bool dirty; /* a transaction is open */
     int64_t dead_letters, suspects;
-    int64_t skipped;  /* -1: to be counted */
-    struct top *tops; /* by target: top.c */
-    size_t top_count;
+    int64_t skipped; /* -1: to be counted */
+    struct digest_cache digests;
     char error[200]; /* what SQLite said when a write failed last */
     sqlite3_stmt *statements[ST_COUNT];
 };
 
-/* top.c. Is the key above every one of the target that may have a digest? Then it has none. false
- * where that is not known. */
-bool top_above(struct store *s, uint32_t target, const void *key, size_t n);
-/* A digest is being put there: to be told before. */
-void top_raise(struct store *s, uint32_t target, const void *key, size_t n);
-void top_free(struct store *s);
 /* The prepared statement, reset. NULL: store_error() says why. */
 sqlite3_stmt *store_statement(struct store *s, enum store_statement which);
-/* Open the transaction if none is, step a statement that returns no row, reset it. */
+/* Open the transaction if none is. After a failure it is gone. */
+int store_begin(struct store *s);
+/* The same, and step a statement that returns no row, reset it. */
 int store_run(struct store *s, sqlite3_stmt *stmt);
 int store_errno(int sqlite_rc);
 /* Read the table: for when the count kept in `dead_letters` or `suspects` is not known. */

@@ -20,6 +20,11 @@
     " until INTEGER NOT NULL, PRIMARY KEY(g, k)) WITHOUT ROWID;"                                   \
     "CREATE INDEX suspect_until ON suspect(until, g, k);"
 
+/* digest_cache.h */
+#define DIGESTS                                                                                    \
+    "CREATE TABLE digest_block(id INTEGER PRIMARY KEY, g INTEGER NOT NULL, k BLOB NOT NULL,"       \
+    " n INTEGER NOT NULL, v BLOB NOT NULL, UNIQUE(g, k));"
+
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
     "CREATE TABLE target(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL,"
@@ -28,9 +33,7 @@ static const char schema[] =
     " fingerprint TEXT NOT NULL DEFAULT '', mark TEXT NOT NULL DEFAULT '',"
     " load INTEGER NOT NULL DEFAULT 0, cursor BLOB NOT NULL DEFAULT x'',"
     " cookie INTEGER NOT NULL DEFAULT 0, full INTEGER NOT NULL DEFAULT 0,"
-    " target TEXT NOT NULL DEFAULT '', key BLOB NOT NULL DEFAULT x'');"
-    "CREATE TABLE digest(g INTEGER, k BLOB, d BLOB, t INTEGER, o BLOB, PRIMARY KEY(g, k))"
-    " WITHOUT ROWID;"
+    " target TEXT NOT NULL DEFAULT '', key BLOB NOT NULL DEFAULT x'');" DIGESTS
     "CREATE TABLE dead_letter(id INTEGER PRIMARY KEY AUTOINCREMENT, t INTEGER NOT NULL,"
     " row_key BLOB NOT NULL, tbl TEXT NOT NULL, target TEXT NOT NULL, key TEXT NOT NULL,"
     " col TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, first INTEGER NOT NULL,"
@@ -49,11 +52,14 @@ static const char *const upgrades[STORE_SCHEMA_VERSION] = {
           "CREATE INDEX dead_letter_waiting ON dead_letter(g, k) WHERE k IS NOT NULL;",
     [2] = SUSPECTS,
     [3] = SKIPPED,
+    [4] = DIGESTS, /* and digests_upgrade() */
 };
 
 #define TABLE_COLUMNS "id, name, layout, fingerprint, mark, load, cursor, cookie, full, target, key"
 
 static const char *const sql[ST_COUNT] = {
+    [ST_BEGIN] = "BEGIN",
+    [ST_COMMIT] = "COMMIT",
     [ST_GET] = "SELECT value FROM meta WHERE name=?1",
     [ST_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
     [ST_TARGET_GET] = "SELECT id FROM target WHERE name=?1",
@@ -71,24 +77,15 @@ static const char *const sql[ST_COUNT] = {
                       "cursor=?7, cookie=?8, full=?9, target=?10, key=?11 WHERE id=?1",
     [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4, full=full AND ?2<>2 "
                           "WHERE id=?1",
-    [ST_DIGEST_GET] = "SELECT d, t, o FROM digest WHERE g=?1 AND k=?2",
-    [ST_DIGEST_PUT] = "REPLACE INTO digest(g, k, d, t, o) VALUES(?1, ?2, ?3, ?4, ?5)",
-    [ST_DIGEST_ANY] = "SELECT 1 FROM digest WHERE g=?1 LIMIT 1",
-    [ST_DIGEST_DELETE] = "DELETE FROM digest WHERE g=?1 AND k=?2",
-    [ST_DIGEST_DOUBT] = "UPDATE digest SET d=zeroblob(16) WHERE t=?1",
-    [ST_DIGEST_CLEAR] = "DELETE FROM digest WHERE g=?1",
-    [ST_DIGEST_CLEAR_BUT] =
-        "DELETE FROM digest WHERE g=?1 AND substr(k, -?2, length(?3)) IS NOT ?3",
-    [ST_DIGEST_DOUBT_ALL] = "UPDATE digest SET d=zeroblob(16) WHERE g=?1",
-    [ST_DIGEST_PAGE] = "SELECT k, t, o FROM digest WHERE g=?1 AND k>?2 ORDER BY k LIMIT ?3",
-    [ST_DIGEST_PREFIX] = "SELECT k, t, o FROM digest WHERE g=?1 AND k>=?2 AND k<?3 ORDER BY k",
-    [ST_DIGEST_COUNT] = "SELECT count(*) FROM digest WHERE g=?1",
-    [ST_DIGEST_COUNT_OF] = "SELECT count(*) FROM digest WHERE g=?1 AND t=?2",
-    [ST_DIGEST_SUSPECT] =
-        "INSERT OR IGNORE INTO digest(g, k, d, t, o) VALUES(?1, ?2, zeroblob(16), ?3, ?4)",
-    [ST_DIGEST_DOUBT_ITEM] =
-        "INSERT INTO digest(g, k, d, t, o) VALUES(?1, ?2, zeroblob(16), ?3, ?4) "
-        "ON CONFLICT(g, k) DO UPDATE SET d=excluded.d",
+    [ST_DIGEST_BLOCK] =
+        "SELECT id, k, n, v FROM digest_block WHERE g=?1 AND k<=?2 ORDER BY k DESC LIMIT 1",
+    [ST_DIGEST_NEXT] = "SELECT k FROM digest_block WHERE g=?1 AND k>?2 ORDER BY k LIMIT 1",
+    [ST_DIGEST_ADD] = "INSERT INTO digest_block(n, v, g, k) VALUES(?1, ?2, ?3, ?4)",
+    [ST_DIGEST_WRITE] = "UPDATE digest_block SET n=?1, v=?2 WHERE id=?3",
+    [ST_DIGEST_REMOVE] = "DELETE FROM digest_block WHERE id=?1",
+    [ST_DIGEST_CLEAR] = "DELETE FROM digest_block WHERE g=?1",
+    [ST_DIGEST_COUNT] = "SELECT coalesce(sum(n), 0) FROM digest_block WHERE g=?1",
+    [ST_DIGEST_TARGET] = "SELECT g FROM digest_block WHERE g>?1 ORDER BY g LIMIT 1",
     [ST_SUSPECT_NEW] =
         "INSERT OR IGNORE INTO suspect(g, k, t, o, until) VALUES(?1, ?2, ?3, ?4, ?5)",
     [ST_SUSPECT_AGAIN] = "UPDATE suspect SET t=?3, o=?4, until=max(until, ?5) WHERE g=?1 AND k=?2",
@@ -150,6 +147,7 @@ const char *store_error(const struct store *s)
 
 void store_release_memory(struct store *s)
 {
+    digests_release(s);
     sqlite3_db_release_memory(s->db);
 }
 
@@ -186,6 +184,7 @@ void store_rollback(struct store *s)
     if (!sqlite3_get_autocommit(s->db))
         exec(s, "ROLLBACK");
     s->dirty = false;
+    digests_void(s);
     s->dead_letters = store_count_dead_letters(s);
     s->skipped = -1;
     if (PLANTED(SUSPECTS_FORGOTTEN))
@@ -198,34 +197,52 @@ bool store_dirty(const struct store *s)
     return s->dirty;
 }
 
-int store_run(struct store *s, sqlite3_stmt *stmt)
+static int write_failed(struct store *s, int rc)
 {
-    int rc = SQLITE_OK;
+    snprintf(s->error, sizeof s->error, "%s", sqlite3_errmsg(s->db));
+    store_rollback(s);
+    return store_errno(rc);
+}
 
-    if (!stmt)
-        return -ENOMEM;
+/* BEGIN or COMMIT. */
+static int turn(struct store *s, enum store_statement which)
+{
+    sqlite3_stmt *stmt = store_statement(s, which);
+    int rc = stmt ? sqlite3_step(stmt) : SQLITE_NOMEM;
+
+    sqlite3_reset(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int store_begin(struct store *s)
+{
     if (!s->dirty && !sqlite3_get_autocommit(s->db)) /* a rollback had no memory */
         exec(s, "ROLLBACK");
     if (s->dirty && sqlite3_get_autocommit(s->db)) { /* a read has failed and rolled all back */
         snprintf(s->error, sizeof s->error, "the transaction was rolled back");
-        sqlite3_clear_bindings(stmt);
         store_rollback(s);
         return -EIO;
     }
-    if (!s->dirty)
-        rc = exec(s, "BEGIN");
-    if (rc == SQLITE_OK) {
-        s->dirty = true;
-        rc = sqlite3_step(stmt);
-    }
+    if (s->dirty)
+        return 0;
+    int rc = turn(s, ST_BEGIN);
+    if (rc != SQLITE_OK)
+        return write_failed(s, rc);
+    s->dirty = true;
+    return 0;
+}
+
+int store_run(struct store *s, sqlite3_stmt *stmt)
+{
+    if (!stmt)
+        return write_failed(s, SQLITE_NOMEM);
+    int begun = store_begin(s);
+    int rc = begun == 0 ? sqlite3_step(stmt) : SQLITE_OK;
     sqlite3_reset(stmt);
     sqlite3_clear_bindings(stmt);
-    if (rc == SQLITE_DONE || rc == SQLITE_ROW)
-        return 0;
-    snprintf(s->error, sizeof s->error, "%s", sqlite3_errmsg(s->db));
-    rc = store_errno(rc);
-    store_rollback(s);
-    return rc;
+    if (begun < 0)
+        return begun;
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : write_failed(s, rc);
 }
 
 int store_commit(struct store *s, struct err *err)
@@ -234,15 +251,15 @@ int store_commit(struct store *s, struct err *err)
 
     if (!s->dirty)
         return 0;
-    rc = exec(s, "COMMIT");
-    if (rc == SQLITE_OK) {
-        s->dirty = false;
-        return 0;
+    if ((rc = digests_write(s)) == 0) {
+        int code = turn(s, ST_COMMIT);
+        if (code == SQLITE_OK) {
+            s->dirty = false;
+            return 0;
+        }
+        rc = write_failed(s, code);
     }
-    snprintf(s->error, sizeof s->error, "%s", sqlite3_errmsg(s->db));
-    err_set(err, store_errno(rc), "state file %s cannot be written: %s", s->path, s->error);
-    store_rollback(s);
-    return store_errno(rc);
+    return err_set(err, rc, "state file %s cannot be written: %s", s->path, s->error);
 }
 
 int store_wal_fd(struct store *s)
@@ -300,7 +317,7 @@ static int make_schema(struct store *s, int64_t from)
     if (rc == SQLITE_OK && from == 0)
         rc = exec(s, schema);
     for (int64_t v = from; rc == SQLITE_OK && v > 0 && v < STORE_SCHEMA_VERSION; v++)
-        rc = exec(s, upgrades[v]);
+        rc = v == 4 ? digests_upgrade(s, upgrades[v]) : exec(s, upgrades[v]);
     if (rc == SQLITE_OK)
         rc = exec(s, text);
     return rc == SQLITE_OK ? exec(s, "COMMIT") : rc;
@@ -401,11 +418,11 @@ void store_close(struct store *s)
 {
     if (!s)
         return;
+    if (s->db && s->dirty)
+        store_commit(s, NULL);
+    digests_void(s);
     for (int i = 0; i < ST_COUNT; i++)
         sqlite3_finalize(s->statements[i]);
-    top_free(s);
-    if (s->db && s->dirty)
-        exec(s, "COMMIT");
     sqlite3_close_v2(s->db);
     if (s->wal_fd >= 0)
         close(s->wal_fd);

@@ -16,7 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 4 };
+enum { STORE_DIGEST_SIZE = 16, STORE_SCHEMA_VERSION = 5 };
 
 struct store;
 

@@ -1,0 +1,241 @@
+/* Blocks that were changed: cut up, joined, written (digest_cache.h). */
+#include <errno.h>
+#include <string.h>
+
+#include "state/digest_slots.h"
+#include "state/internal.h"
+
+static int write_row(struct store *s, const struct digest_slot *slot)
+{
+    sqlite3_stmt *stmt = store_statement(s, slot->id ? ST_DIGEST_WRITE : ST_DIGEST_ADD);
+
+    if (!stmt)
+        return store_run(s, NULL);
+    sqlite3_bind_int64(stmt, 1, (int64_t)slot->block.count);
+    store_bind_blob(stmt, 2, slot->block.bytes.data, slot->block.bytes.len);
+    if (slot->id) {
+        sqlite3_bind_int64(stmt, 3, slot->id);
+    } else {
+        sqlite3_bind_int64(stmt, 3, slot->target);
+        store_bind_blob(stmt, 4, slot->from.data, slot->from.len);
+    }
+    return store_run(s, stmt);
+}
+
+static int remove_row(struct store *s, int64_t id)
+{
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_REMOVE);
+
+    if (stmt)
+        sqlite3_bind_int64(stmt, 1, id);
+    return store_run(s, stmt);
+}
+
+/* Entries [from, to) of what was the block of `left` become the block behind it. */
+static int cut_off(struct digest_cache *c, struct digest_slot *left,
+                   const struct digest_block *whole, size_t from, size_t to)
+{
+    struct buf border = {0};
+    struct digest_block block = {0};
+    struct digest_slot *right = NULL;
+    int rc = c->count + 1 < CACHE_SLOTS + CACHE_PIECES ? digest_block_pack(&block, whole, from, to)
+                                                       : -ENOMEM;
+
+    if (rc == 0)
+        rc = digest_block_border(&left->block, &block, &border);
+    if (rc == 0 && !(right = slot_new(left->target, border.data, border.len)))
+        rc = -ENOMEM;
+    if (rc < 0) {
+        digest_block_free(&block);
+        buf_free(&border);
+        return rc;
+    }
+    right->block = block;
+    right->end = left->end;
+    right->end_head = left->end_head;
+    right->upto = left->upto;
+    right->used = right->dirty = true;
+    left->end = border;
+    left->end_head = right->from_head;
+    left->upto = UPTO_KEY;
+    slots_weigh(c, left);
+    slots_add(c, right);
+    return 0;
+}
+
+static struct digest_slot *next_of(const struct digest_cache *c, const struct digest_slot *slot)
+{
+    return c->slots[slots_index(c, slot) + 1];
+}
+
+/* Into blocks that may be written, which stand side by side: how many, or negative. Keys that came
+ * in their order fill one after the other; else all have room for what comes. Nothing is written or
+ * dropped. */
+static int cut_up(struct digest_cache *c, struct digest_slot *slot)
+{
+    struct digest_block whole = slot->block;
+    size_t bytes = DIGEST_BLOCK_FULL, at;
+    int pieces = 1, rc;
+
+    if (slot->in_order < slot->put / 2) {
+        size_t even = whole.bytes.len / (whole.bytes.len / bytes + 1);
+        bytes = even + whole.bytes.len / whole.count;
+        bytes = bytes < DIGEST_BLOCK_FULL ? bytes : DIGEST_BLOCK_FULL;
+    }
+    slot->block = (struct digest_block){0};
+    slot->put = slot->in_order = 0;
+    slot->last = SIZE_MAX;
+    at = digest_block_fit(&whole, 0, bytes);
+    rc = digest_block_pack(&slot->block, &whole, 0, at);
+    while (rc == 0 && at < whole.count) {
+        size_t to = digest_block_fit(&whole, at, bytes);
+        if ((rc = cut_off(c, slot, &whole, at, to)) == 0) {
+            slot = next_of(c, slot);
+            pieces++;
+            at = to;
+        }
+    }
+    digest_block_free(&whole);
+    return rc < 0 ? rc : pieces;
+}
+
+/* An empty block goes, in the file and here. */
+static int write_piece(struct store *s, struct digest_slot *slot)
+{
+    struct digest_cache *c = &s->digests;
+    int rc;
+
+    if (!slot->block.count) {
+        rc = slot->id ? remove_row(s, slot->id) : 0;
+        if (rc == 0)
+            slots_drop(c, slots_index(c, slot));
+        return rc;
+    }
+    if ((rc = write_row(s, slot)) < 0)
+        return rc;
+    if (!slot->id)
+        slot->id = sqlite3_last_insert_rowid(s->db);
+    slot->stored = (int64_t)slot->block.count;
+    slot->dirty = false;
+    c->dirty--;
+    return 0;
+}
+
+static int write_slot(struct store *s, struct digest_slot *slot)
+{
+    struct digest_cache *c = &s->digests;
+    size_t at = slots_index(c, slot);
+    int pieces = slot_exceeds(slot, DIGEST_BLOCK_FULL) ? cut_up(c, slot) : 1;
+    int rc = pieces < 0 ? pieces : 0;
+
+    for (int i = 0; rc == 0 && i < pieces; i++)
+        rc = write_piece(s, c->slots[at + (size_t)i]);
+    return rc;
+}
+
+/* In the order of their keys, so that neighbours become neighbours in the file. */
+int digests_write(struct store *s)
+{
+    struct digest_cache *c = &s->digests;
+
+    for (size_t i = 0; c->dirty && i < c->count; i++) {
+        if (!c->slots[i]->dirty)
+            continue;
+        size_t before = c->count;
+        int rc = write_slot(s, c->slots[i]);
+        if (rc < 0)
+            return rc;
+        slots_make_room(c);
+        if (c->count != before)
+            i = (size_t)-1; /* others have moved */
+    }
+    return 0;
+}
+
+static void mark(struct digest_cache *c, struct digest_slot *slot)
+{
+    slots_weigh(c, slot);
+    c->dirty += !slot->dirty;
+    slot->dirty = true;
+}
+
+/* Back to what may be kept. */
+static int relieve(struct store *s)
+{
+    struct digest_cache *c = &s->digests;
+    struct digest_slot *x;
+    int rc = 0;
+
+    slots_make_room(c);
+    while (rc == 0 && c->dirty && (c->dirty > CACHE_DIRTY || c->bytes > CACHE_BYTES) &&
+           (x = slots_pick(c, true))) {
+        rc = write_slot(s, x);
+        slots_make_room(c);
+    }
+    return rc;
+}
+
+int digests_changed(struct store *s, struct digest_slot *slot)
+{
+    mark(&s->digests, slot);
+    return relieve(s);
+}
+
+int digests_grown(struct store *s, struct digest_slot *slot, size_t at)
+{
+    struct digest_cache *c = &s->digests;
+    int rc = 0;
+
+    mark(c, slot);
+    slot->put++;
+    slot->in_order += at == slot->last + 1 || at + 1 == slot->block.count;
+    slot->last = at;
+    if (slot_exceeds(slot, CACHE_BLOCK))
+        rc = cut_up(c, slot);
+    return rc < 0 ? rc : relieve(s);
+}
+
+static int join(struct store *s, struct digest_slot *slot, struct digest_slot *right)
+{
+    struct digest_cache *c = &s->digests;
+    int64_t id = right->id;
+    int rc = digest_block_join(&slot->block, &right->block);
+
+    if (rc < 0)
+        return rc;
+    struct buf end = slot->end;
+    slot->end = right->end;
+    slot->end_head = right->end_head;
+    slot->upto = right->upto;
+    slot->last = SIZE_MAX;
+    right->end = end;
+    mark(c, slot);
+    slots_drop(c, slots_index(c, right));
+    return id ? remove_row(s, id) : 0;
+}
+
+/* A block that has become small goes together with the one behind it, where both have room. */
+static int join_next(struct store *s, struct digest_slot *slot)
+{
+    struct digest_slot *right = NULL;
+    int rc = digests_find_end(s, slot);
+
+    if (rc < 0 || slot->upto != UPTO_KEY)
+        return rc;
+    rc = digests_find(s, DIGEST_LOOKS, slot->target, slot->end.data, slot->end.len, &right);
+    if (rc <= 0 || right == slot || !right->block.count ||
+        slot->block.bytes.len + right->block.bytes.len > DIGEST_BLOCK_FULL / 4 * 3)
+        return rc < 0 ? rc : 0;
+    return join(s, slot, right);
+}
+
+int digests_shrunk(struct store *s, struct digest_slot *slot)
+{
+    int rc = 0;
+
+    mark(&s->digests, slot);
+    slot->last = SIZE_MAX;
+    if (slot->block.count && slot->block.bytes.len <= DIGEST_BLOCK_FULL / 4)
+        rc = join_next(s, slot);
+    return rc < 0 ? rc : relieve(s);
+}
