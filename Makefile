@@ -128,7 +128,7 @@ $(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
 
 # Calls of the project's own code that these tests make fail.
 $(BUILD)/tests/test_inject $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
-  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup strndup realpath asprintf __asprintf_chk abort)
+  $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc blocks_take strdup strndup realpath asprintf __asprintf_chk abort)
 
 # Generated programs of an application against the capture oracle.
 PROGRAMS_SRC := $(filter-out tests/programs/writer.c,$(wildcard tests/programs/*.c)) tests/sim/pool.c

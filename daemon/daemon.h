@@ -28,6 +28,7 @@
 
 #include "aws/credentials_cache.h"
 #include "aws/ddb.h"
+#include "base/blocks.h"
 #include "base/growth.h"
 #include "base/histogram.h"
 #include "base/list.h"
@@ -156,6 +157,7 @@ struct daemon {
     struct err region_error, refusal; /* "": none */
     struct list flying;               /* requests under way */
     struct list unsent;               /* requests that could not even be started */
+    struct blocks idle_sendings;      /* memory of requests */
     struct probe **probes;
     uint32_t probe_count;
     unsigned checks_running;

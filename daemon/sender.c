@@ -4,19 +4,14 @@
 #include <stdlib.h>
 
 #include "base/failpoint.h"
+#include "base/text.h"
 #include "daemon.h"
 #include "dynamodb/batch.h"
 
+enum { SENDINGS_KEPT = 16 };
+
 static const usec time_bounds[] = {1000,   2500,   5000,    10000,   25000,   50000,   100000,
                                    250000, 500000, 1000000, 2500000, 5000000, 10000000};
-
-void sender_start(struct daemon *d)
-{
-    list_init(&d->flying);
-    list_init(&d->unsent);
-    d->request_times.bounds = time_bounds;
-    d->request_times.bound_count = sizeof time_bounds / sizeof *time_bounds;
-}
 
 struct sending {
     struct list link; /* in daemon.flying, or in daemon.unsent when it could not be started */
@@ -26,8 +21,17 @@ struct sending {
     usec started;
     size_t count;
     struct batch_write writes[BATCH_MAX_ITEMS];
-    struct reply failure;
+    struct reply failure; /* of one that could not be started */
 };
+
+void sender_start(struct daemon *d)
+{
+    list_init(&d->flying);
+    list_init(&d->unsent);
+    d->idle_sendings = (struct blocks){.size = sizeof(struct sending), .most = SENDINGS_KEPT};
+    d->request_times.bounds = time_bounds;
+    d->request_times.bound_count = sizeof time_bounds / sizeof *time_bounds;
+}
 
 void daemon_note_success(struct daemon *d)
 {
@@ -73,8 +77,8 @@ static void replied(void *arg, const struct http_reply *h)
     struct reply r = {.status = h->status, .retry_after = h->retry_after};
 
     FAILPOINT("reply_arrived");
-    snprintf(r.request_id, sizeof r.request_id, "%s", h->request_id);
-    snprintf(r.date, sizeof r.date, "%s", h->date);
+    text_copy(r.request_id, sizeof r.request_id, h->request_id);
+    text_copy(r.date, sizeof r.date, h->date);
     if (h->outcome == HTTP_REPLIED) {
         struct reply_bytes b = {.status = h->status,
                                 .body = h->body,
@@ -90,7 +94,7 @@ static void replied(void *arg, const struct http_reply *h)
     daemon_note_reply(d, &r);
     FAILPOINT("reply_judged");
     mirror_reply(d->mirror, clock_monotonic(), s->id, &r);
-    free(s);
+    blocks_give(&d->idle_sendings, s);
     daemon_pump(d);
 }
 
@@ -115,7 +119,7 @@ static void fill(struct daemon *d, struct sending *s, const struct request *r)
 void sender_send(void *arg, const struct request *r)
 {
     struct daemon *d = arg;
-    struct sending *s = calloc(1, sizeof *s);
+    struct sending *s = blocks_take(&d->idle_sendings);
     struct buf body = {0};
     struct err err = {0};
 
@@ -123,6 +127,7 @@ void sender_send(void *arg, const struct request *r)
         abort(); /* the journal has every change; systemd starts us anew */
     list_init(&s->link);
     s->daemon = d;
+    s->call = NULL;
     s->started = clock_monotonic();
     fill(d, s, r);
     batch_body(&body, s->writes, s->count);
@@ -135,6 +140,7 @@ void sender_send(void *arg, const struct request *r)
         FAILPOINT("request_started");
         return;
     }
+    s->failure = (struct reply){0};
     s->failure.class = rc == -ENOKEY ? REPLY_CREDENTIALS : REPLY_NOT_SENT;
     snprintf(s->failure.code, sizeof s->failure.code, "%s",
              rc == -ENOKEY ? "no_credentials" : "not_sent");
@@ -151,7 +157,7 @@ void sender_turn(struct daemon *d)
         list_remove(&s->link);
         daemon_note_reply(d, &s->failure);
         mirror_reply(d->mirror, clock_monotonic(), s->id, &s->failure);
-        free(s);
+        blocks_give(&d->idle_sendings, s);
     }
 }
 
@@ -164,6 +170,7 @@ void sender_stop(struct daemon *d)
             struct sending *s = list_first(lists[i], struct sending, link);
             list_remove(&s->link);
             ddb_cancel(s->call);
-            free(s);
+            blocks_give(&d->idle_sendings, s);
         }
+    blocks_clear(&d->idle_sendings);
 }

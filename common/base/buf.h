@@ -28,6 +28,10 @@ void buf_free(struct buf *b);
  * copy behind. */
 void buf_wipe(struct buf *b);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Decimal text without a NUL; how many bytes it is. */
+enum { TEXT_U64 = 20, TEXT_I64 = 21 };
+size_t text_u64(char to[TEXT_U64], uint64_t v);
+size_t text_i64(char to[TEXT_I64], int64_t v);
 void buf_append_u64(struct buf *b, uint64_t v);
 void buf_append_i64(struct buf *b, int64_t v);
 
@@ -59,6 +63,21 @@ static inline void buf_append(struct buf *b, const void *bytes, size_t n)
 #ifndef __clang__
 #pragma GCC diagnostic pop
 #endif
+
+/* Where up to `n` bytes may be written, to be followed by buf_wrote() with the place behind the
+ * last of them. NULL: failed. */
+static inline char *buf_room(struct buf *b, size_t n)
+{
+    if (!b->data || b->failed || n >= b->cap - b->len)
+        return buf_reserve(b, n) ? b->data + b->len : NULL;
+    return b->data + b->len;
+}
+
+static inline void buf_wrote(struct buf *b, char *end)
+{
+    b->len = (size_t)(end - b->data);
+    *end = '\0';
+}
 
 static inline void buf_clear(struct buf *b)
 {

@@ -95,12 +95,11 @@ static uint64_t escape_mask(uint64_t w)
     return control | quote | slash;
 }
 
-void json_append_string(struct buf *out, const char *s, size_t n)
+/* The inside of a JSON string. */
+static void append_inside(struct buf *out, const char *s, size_t n)
 {
     size_t start = 0, i = 0;
 
-    buf_reserve(out, n + 2);
-    buf_putc(out, '"');
     while (i < n) {
         uint64_t w;
         if (n - i >= 8) {
@@ -119,7 +118,77 @@ void json_append_string(struct buf *out, const char *s, size_t n)
     }
     if (n > start) /* `s` may be NULL when n is 0 */
         buf_append(out, s + start, n - start);
+}
+
+void json_append_string(struct buf *out, const char *s, size_t n)
+{
+    buf_reserve(out, n + 2);
     buf_putc(out, '"');
+    append_inside(out, s, n);
+    buf_putc(out, '"');
+}
+
+/* Copy eight bytes, or sixteen; false when one of them is not ASCII or needs an escape. */
+static bool copy_8(char *to, const char *s)
+{
+    uint64_t w;
+
+    memcpy(&w, s, 8);
+    memcpy(to, &w, 8);
+    return !(escape_mask(w) | (w & 0x8080808080808080ull));
+}
+
+static bool copy_16(char *to, const char *s)
+{
+    typedef signed char sixteen __attribute__((vector_size(16)));
+    typedef long long halves __attribute__((vector_size(16)));
+    sixteen w;
+
+    memcpy(&w, s, 16);
+    memcpy(to, &w, 16);
+    /* As signed bytes, those that are not ASCII are less than a space too. */
+    halves other = (halves)((w < 0x20) | (w == '"') | (w == '\\'));
+    return !(other[0] | other[1]);
+}
+
+/* Copy as long as it is ASCII without anything to escape; how many bytes that holds for, or fewer.
+ * What lies behind them in `to`, up to n, is anything. */
+static size_t copy_plain(char *to, const char *s, size_t n)
+{
+    size_t i = 0;
+
+    if (n >= 16) {
+        for (; n - i >= 16; i += 16)
+            if (!copy_16(to + i, s + i))
+                return i;
+        /* The last sixteen once more, so that no rest is left. */
+        return i == n || copy_16(to + n - 16, s + n - 16) ? n : i;
+    }
+    if (n >= 8)
+        return copy_8(to, s) && copy_8(to + n - 8, s + n - 8) ? n : 0;
+    for (; i < n && (signed char)s[i] >= 0x20 && s[i] != '"' && s[i] != '\\'; i++)
+        to[i] = s[i];
+    return i;
+}
+
+bool json_append_utf8(struct buf *out, const char *s, size_t n)
+{
+    char *to = buf_room(out, n + 2);
+    size_t plain;
+
+    if (!to)
+        return utf8_valid(s, n);
+    *to++ = '"';
+    plain = copy_plain(to, s, n);
+    if (plain < n && !utf8_valid(s + plain, n - plain)) {
+        out->data[out->len] = '\0';
+        return false;
+    }
+    buf_wrote(out, to + plain);
+    if (plain < n)
+        append_inside(out, s + plain, n - plain);
+    buf_putc(out, '"');
+    return true;
 }
 
 void json_append_string_lossy(struct buf *out, const char *s, size_t n)
@@ -210,10 +279,15 @@ void hex_append(struct buf *out, const void *bytes, size_t n)
     static const char digits[] = "0123456789abcdef";
     const unsigned char *p = bytes;
 
+    char *to = n > SIZE_MAX / 4 ? NULL : buf_room(out, 2 * n);
+
+    if (!to)
+        return;
     for (size_t i = 0; i < n; i++) {
-        char two[2] = {digits[p[i] >> 4], digits[p[i] & 15]};
-        buf_append(out, two, 2);
+        *to++ = digits[p[i] >> 4];
+        *to++ = digits[p[i] & 15];
     }
+    buf_wrote(out, to);
 }
 
 static int hex_value(char c)

@@ -18,6 +18,10 @@ void text_copy(char *out, size_t size, const char *s);
 /* Append "…" with quotes. The bytes must be valid UTF-8. */
 void json_append_string(struct buf *out, const char *s, size_t n);
 
+/* The same for text whose bytes are looked at once: false, and nothing is appended, where they are
+ * not valid UTF-8. */
+bool json_append_utf8(struct buf *out, const char *s, size_t n);
+
 /* As above for text that may hold anything: bytes that are not UTF-8 become U+FFFD. */
 void json_append_string_lossy(struct buf *out, const char *s, size_t n);
 

@@ -10,7 +10,11 @@
 void batch_body(struct buf *out, const struct batch_write *writes, size_t n)
 {
     const char *table = NULL;
+    size_t room = 2 * BATCH_WRITE_OVERHEAD;
 
+    for (size_t i = 0; i < n; i++)
+        room += writes[i].json_len + BATCH_WRITE_OVERHEAD;
+    buf_reserve(out, room); /* names of tables may take more */
     buf_lit(out, "{\"RequestItems\":{");
     for (size_t i = 0; i < n; i++) {
         const struct batch_write *w = &writes[i];

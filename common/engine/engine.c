@@ -197,6 +197,7 @@ struct engine *engine_new(const struct engine_config *c, uint32_t targets)
     }
     e->config = *c;
     e->rng.state = c->seed;
+    e->idle_entries = (struct blocks){.size = sizeof(struct entry), .most = ENTRIES_KEPT};
     e->target_count = targets;
     e->next_request = e->next_serial = 1;
     e->window = UINT_MAX;
@@ -226,6 +227,7 @@ void engine_free(struct engine *e)
     free_batches(&e->flying);
     free_batches(&e->bound);
     map_free(&e->keys);
+    blocks_clear(&e->idle_entries);
     doubts_free(e);
     free(e->heap);
     free(e->targets);

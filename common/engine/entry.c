@@ -215,7 +215,7 @@ void entry_free(struct engine *e, struct entry *n)
     payload_drop(e, n->sent);
     map_remove(&e->keys, &n->node);
     e->targets[n->target].items--;
-    free(n);
+    blocks_give(&e->idle_entries, n);
 }
 
 /* --- doubts ----------------------------------------------------------------------------------- */
@@ -350,9 +350,10 @@ static uint64_t key_hash(const struct engine *e, uint32_t target, const void *ke
     return map_hash(key, n, e->config.seed ^ target);
 }
 
-static struct entry *entry_find(const struct engine *e, uint32_t target, const void *key, size_t n)
+static struct entry *entry_find(const struct engine *e, uint64_t hash, uint32_t target,
+                                const void *key, size_t n)
 {
-    for (struct map_node *m = map_find(&e->keys, key_hash(e, target, key, n)); m; m = map_next(m)) {
+    for (struct map_node *m = map_find(&e->keys, hash); m; m = map_next(m)) {
         struct entry *found = container_of(m, struct entry, node);
         const struct payload *p = entry_payload(found);
         if (found->target == target && p->key_len == n && memcmp(p->key, key, n) == 0)
@@ -363,13 +364,13 @@ static struct entry *entry_find(const struct engine *e, uint32_t target, const v
 
 bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t n)
 {
-    return entry_find(e, target, key, n) != NULL;
+    return entry_find(e, key_hash(e, target, key, n), target, key, n) != NULL;
 }
 
 const struct payload *engine_newest(const struct engine *e, uint32_t target, const void *key,
                                     size_t n)
 {
-    const struct entry *found = entry_find(e, target, key, n);
+    const struct entry *found = entry_find(e, key_hash(e, target, key, n), target, key, n);
 
     return found ? entry_payload(found) : NULL;
 }
@@ -416,7 +417,8 @@ static bool answers_the_same(const struct entry *n, const struct payload *p)
 
 int entry_offer(struct engine *e, struct payload *p)
 {
-    struct entry *n = entry_find(e, p->target, p->key, p->key_len);
+    uint64_t hash = key_hash(e, p->target, p->key, p->key_len);
+    struct entry *n = entry_find(e, hash, p->target, p->key, p->key_len);
 
     if (n && answers_the_same(n, p)) {
         payload_free(p);
@@ -441,14 +443,15 @@ int entry_offer(struct engine *e, struct payload *p)
             entry_answered(e, n);
         return 0;
     }
-    n = calloc(1, sizeof *n);
-    if (!n || map_insert(&e->keys, &n->node, key_hash(e, p->target, p->key, p->key_len)) < 0) {
-        free(n);
+    n = blocks_take(&e->idle_entries);
+    if (!n)
+        return -ENOMEM;
+    *n = (struct entry){.target = p->target, .pending = p};
+    list_init(&n->link);
+    if (map_insert(&e->keys, &n->node, hash) < 0) {
+        blocks_give(&e->idle_entries, n);
         return -ENOMEM;
     }
-    list_init(&n->link);
-    n->target = p->target;
-    n->pending = p;
     n->uncertain = doubt_take(e, p, n->node.hash);
     payload_count(e, p);
     e->targets[n->target].items++;

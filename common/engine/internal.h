@@ -3,6 +3,7 @@
 #ifndef SYNCD_ENGINE_INTERNAL_H
 #define SYNCD_ENGINE_INTERNAL_H
 
+#include "base/blocks.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/plant.h"
@@ -13,6 +14,8 @@
 /* The retry quota of the endpoint, in tokens: a retry takes some, its success brings them back, any
  * other success one. Without them retries go one at a time. */
 enum { RETRY_QUOTA = 500, RETRY_TRANSIENT = 14, RETRY_THROTTLED = 5 };
+
+enum { ENTRIES_KEPT = 2048 }; /* blocks of memory */
 
 enum entry_state {
     ENTRY_READY,   /* in its target's ready list */
@@ -69,6 +72,7 @@ struct engine {
     struct engine_config config;
     struct rng rng;
     struct map keys;
+    struct blocks idle_entries; /* memory of entries */
     struct map doubts; /* keys without an entry whose last write may yet have been carried out */
     bool doubt_all;    /* one could not be remembered: spare nothing any more */
     struct target *targets;

@@ -13,15 +13,24 @@ static const char *place(char **at, const struct buf *b)
     return start;
 }
 
-struct payload *payload_new(enum write_op op, const struct buf *key, const struct buf *row_key,
-                            const struct buf *json)
+static struct blocks *blocks_for(struct payload_blocks *from, size_t size)
 {
-    struct payload *p = calloc(1, sizeof *p + key->len + row_key->len + json->len);
+    if (!from || size > PAYLOAD_LARGE)
+        return NULL;
+    return size <= PAYLOAD_SMALL ? &from->small : &from->large;
+}
+
+struct payload *payload_new(struct payload_blocks *from, enum write_op op, const struct buf *key,
+                            const struct buf *row_key, const struct buf *json)
+{
+    size_t size = sizeof(struct payload) + key->len + row_key->len + json->len;
+    struct blocks *home = blocks_for(from, size);
+    struct payload *p = home ? blocks_take(home) : malloc(size);
 
     if (!p)
         return NULL;
     char *at = (char *)(p + 1);
-    p->op = op;
+    *p = (struct payload){.op = op, .home = home, .memory = home ? home->size : size};
     p->key = place(&at, key);
     p->key_len = key->len;
     p->row_key = place(&at, row_key);
@@ -59,5 +68,22 @@ void payload_free(struct payload *p)
         return;
     span_unref(p->journal);
     span_unref(p->load);
-    free(p);
+    if (p->home)
+        blocks_give(p->home, p);
+    else
+        free(p);
+}
+
+void payload_blocks_init(struct payload_blocks *b)
+{
+    enum { SMALL_KEPT = 4096, LARGE_KEPT = 512 };
+
+    *b = (struct payload_blocks){.small = {.size = PAYLOAD_SMALL, .most = SMALL_KEPT},
+                                 .large = {.size = PAYLOAD_LARGE, .most = LARGE_KEPT}};
+}
+
+void payload_blocks_clear(struct payload_blocks *b)
+{
+    blocks_clear(&b->small);
+    blocks_clear(&b->large);
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/blocks.h"
 #include "base/clock.h"
 #include "engine/track.h"
 #include "mapping/item.h"
@@ -35,12 +36,22 @@ struct payload {
     const char *row_key;         /* encoded row key (mapping/value.h) */
     const char *json;            /* the item, or the key of a delete */
     size_t key_len, row_key_len, json_len;
+    struct blocks *home; /* where its memory came from; NULL: malloc() */
+    size_t memory;       /* that it takes */
 };
 
-/* A payload with room for the three byte strings, copied; the other fields zero. NULL: no memory.
- */
-struct payload *payload_new(enum write_op op, const struct buf *key, const struct buf *row_key,
-                            const struct buf *json);
+/* Memory for payloads of the usual sizes. Outlives them. */
+enum { PAYLOAD_SMALL = 512, PAYLOAD_LARGE = 2048 };
+struct payload_blocks {
+    struct blocks small, large;
+};
+void payload_blocks_init(struct payload_blocks *b);
+void payload_blocks_clear(struct payload_blocks *b);
+
+/* A payload with room for the three byte strings, copied; the other fields zero. `from` may be
+ * NULL. NULL: no memory. */
+struct payload *payload_new(struct payload_blocks *from, enum write_op op, const struct buf *key,
+                            const struct buf *row_key, const struct buf *json);
 /* Gives back the span references too. NULL is fine. */
 void payload_free(struct payload *p);
 
@@ -50,7 +61,7 @@ void payload_inherit(struct payload *newer, struct payload *older);
 
 static inline size_t payload_memory(const struct payload *p)
 {
-    return sizeof *p + p->key_len + p->row_key_len + p->json_len;
+    return p->memory;
 }
 
 #endif

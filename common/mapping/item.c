@@ -21,13 +21,6 @@ static int check_number(const char *column, double d, struct item_fault *f)
     return 0;
 }
 
-static int check_text(const char *column, const struct value *v, struct item_fault *f)
-{
-    if (utf8_valid(v->bytes, v->len))
-        return 0;
-    return fault_set(f, column, "invalid_utf8", "the text is not valid UTF-8");
-}
-
 /* number_size() of an integer as it is printed here: most numbers are. */
 static size_t integer_size(const char *s, size_t n)
 {
@@ -41,14 +34,35 @@ static size_t integer_size(const char *s, size_t n)
 
 /* --- attributes ------------------------------------------------------------------------------- */
 
+static int append_number(struct buf *out, const char *column, const struct value *v, size_t *size,
+                         struct item_fault *f)
+{
+    static const char before[] = "\"N\":\"", behind[] = "\"}";
+    char *to = buf_room(out, sizeof before + NUMBER_TEXT + sizeof behind);
+    int rc = v->kind == VALUE_REAL ? check_number(column, v->real, f) : 0;
+    size_t n;
+
+    if (rc < 0 || !to)
+        return rc < 0 ? rc : -ENOMEM;
+    memcpy(to, before, sizeof before - 1);
+    to += sizeof before - 1;
+    if (v->kind == VALUE_INTEGER) {
+        n = text_i64(to, v->integer);
+        *size += integer_size(to, n);
+    } else {
+        n = number_text_double(to, v->real);
+        *size += number_size(to, n);
+    }
+    memcpy(to + n, behind, sizeof behind - 1);
+    buf_wrote(out, to + n + sizeof behind - 1);
+    return 0;
+}
+
 /* Append `{"N":"…"}` without its opening brace, which the column's prefix holds; add the value's
  * bytes to *size. */
 static int append_value(struct buf *out, const char *column, const struct value *v, size_t *size,
                         struct item_fault *f)
 {
-    size_t start;
-    int rc;
-
     switch (v->kind) {
     case VALUE_NULL:
         buf_lit(out, "\"NULL\":true}");
@@ -56,26 +70,11 @@ static int append_value(struct buf *out, const char *column, const struct value 
         return 0;
     case VALUE_INTEGER:
     case VALUE_REAL:
-        buf_lit(out, "\"N\":\"");
-        start = out->len;
-        if (v->kind == VALUE_INTEGER) {
-            buf_append_i64(out, v->integer);
-        } else {
-            if ((rc = check_number(column, v->real, f)) < 0)
-                return rc;
-            number_print_double(out, v->real);
-        }
-        if (!buf_ok(out))
-            return -ENOMEM;
-        *size += v->kind == VALUE_INTEGER ? integer_size(out->data + start, out->len - start)
-                                          : number_size(out->data + start, out->len - start);
-        buf_lit(out, "\"}");
-        return 0;
+        return append_number(out, column, v, size, f);
     case VALUE_TEXT:
-        if ((rc = check_text(column, v, f)) < 0)
-            return rc;
         buf_lit(out, "\"S\":");
-        json_append_string(out, v->bytes, v->len);
+        if (!json_append_utf8(out, v->bytes, v->len))
+            return fault_set(f, column, "invalid_utf8", "the text is not valid UTF-8");
         buf_putc(out, '}');
         *size += v->len;
         return 0;
@@ -104,11 +103,16 @@ struct encoder {
 static void begin_attribute(struct encoder *e, const char *prefix, size_t prefix_len,
                             size_t name_len)
 {
-    if (!e->first)
-        buf_putc(e->json, ',');
-    e->first = false;
-    buf_append(e->json, prefix, prefix_len);
+    char *to = buf_room(e->json, 1 + prefix_len);
+
     e->size += name_len;
+    if (!to)
+        return;
+    if (!e->first)
+        *to++ = ',';
+    e->first = false;
+    memcpy(to, prefix, prefix_len);
+    buf_wrote(e->json, to + prefix_len);
 }
 
 /* What an index has as its key, DynamoDB refuses with its whole batch where it does not fit. */
@@ -229,18 +233,29 @@ int item_encode(const struct table_plan *p, const struct value *row, struct buf 
     return rc;
 }
 
+/* Of SHA-256, to be begun without naming it again. */
+static EVP_MD_CTX *digest_context(void)
+{
+    EVP_MD *sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    EVP_MD_CTX *ctx = sha256 ? EVP_MD_CTX_new() : NULL;
+
+    if (ctx && !EVP_DigestInit_ex2(ctx, sha256, NULL)) {
+        EVP_MD_CTX_free(ctx);
+        ctx = NULL;
+    }
+    EVP_MD_free(sha256); /* the context has it too */
+    return ctx;
+}
+
 int item_digest(const void *json, size_t n, uint8_t out[DIGEST_SIZE])
 {
-    /* Fetched once: a fetch for every item would cost more than the hash. */
-    static EVP_MD *sha256;
+    /* Made once: to make it for every item would cost more than the hash. */
     static EVP_MD_CTX *ctx;
     unsigned char full[EVP_MAX_MD_SIZE];
 
-    if (!sha256 && !(sha256 = EVP_MD_fetch(NULL, "SHA256", NULL)))
+    if (!ctx && !(ctx = digest_context()))
         return -EIO;
-    if (!ctx && !(ctx = EVP_MD_CTX_new()))
-        return -EIO;
-    if (!EVP_DigestInit_ex2(ctx, sha256, NULL) || !EVP_DigestUpdate(ctx, json, n) ||
+    if (!EVP_DigestInit_ex2(ctx, NULL, NULL) || !EVP_DigestUpdate(ctx, json, n) ||
         !EVP_DigestFinal_ex(ctx, full, NULL))
         return -EIO;
     memcpy(out, full, DIGEST_SIZE);

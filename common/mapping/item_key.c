@@ -222,6 +222,74 @@ static void append_key_json(struct buf *json, const struct key_attribute *a, con
     buf_putc(json, '}');
 }
 
+/* The one column of a part whose value is its key attribute as it is: what most keys are. NULL:
+ * it is not so simple. */
+static const struct plan_column *plain_column(const struct table_plan *p, size_t part,
+                                              const struct value *row_key, const struct value **v)
+{
+    const struct key_part *k = &p->parts[part];
+
+    if (k->kind != KEY_COLUMN || k->segments[0].literal)
+        return NULL;
+    const struct plan_column *c = &p->columns[k->segments[0].column];
+    *v = column_value(c, &row_key[k->segments[0].column]);
+    enum attr_type type = type_of_affinity(c->affinity);
+    bool plain = c->convert.kind == CONVERT_NONE && type == p->schema.parts[part].type &&
+                 kind_fits(type, (*v)->kind);
+    return plain ? c : NULL;
+}
+
+/* number_canonical() of an integer's text. */
+static int append_canonical_integer(struct buf *key, int64_t v)
+{
+    char text[TEXT_I64];
+    size_t n = text_i64(text, v), len = n;
+    char *start = buf_room(key, 3 + sizeof text + TEXT_U64);
+    char *to = start;
+
+    if (!to)
+        return -ENOMEM;
+    while (len > 1 && text[len - 1] == '0')
+        len--;
+    *to++ = ATTR_N;
+    *to++ = 0;
+    to++;
+    memcpy(to, text, len);
+    to += len;
+    if (len < n) {
+        *to++ = 'e';
+        to += text_u64(to, n - len);
+    }
+    start[2] = (char)(to - start - 3);
+    buf_wrote(key, to);
+    return 0;
+}
+
+/* A part's canonical bytes without its text in between: 1; 0 where it takes the long way. Negative
+ * as item_key(). */
+static int plain_part(const struct table_plan *p, size_t part, const struct value *row_key,
+                      struct buf *key, struct item_fault *f)
+{
+    const struct value *v;
+    const struct plan_column *c = plain_column(p, part, row_key, &v);
+    int rc;
+
+    if (!c || v->kind == VALUE_REAL)
+        return 0;
+    if (v->kind == VALUE_INTEGER) {
+        rc = append_canonical_integer(key, v->integer);
+        return rc < 0 ? rc : 1;
+    }
+    const struct buf bytes = {.data = (char *)v->bytes, .len = v->len};
+    if (v->kind == VALUE_TEXT && !utf8_valid(v->bytes, v->len))
+        return 0; /* to be told there */
+    if ((rc = check_key_size(p, part, v->len, f)) < 0 ||
+        (rc = check_reserved(p, part, &bytes, f)) < 0 ||
+        (rc = append_canonical(key, p->schema.parts[part].type, v->bytes, v->len)) < 0)
+        return rc;
+    return 1;
+}
+
 int item_key(const struct table_plan *p, const struct value *row_key, struct buf *key,
              struct buf *json, struct item_fault *fault)
 {
@@ -231,6 +299,11 @@ int item_key(const struct table_plan *p, const struct value *row_key, struct buf
     if (json)
         buf_putc(json, '{');
     for (size_t i = 0; i < p->schema.count; i++) {
+        if (!json && (rc = plain_part(p, i, row_key, key, fault)) != 0) {
+            if (rc < 0)
+                return rc;
+            continue;
+        }
         buf_clear(&part);
         if ((rc = part_bytes(p, i, row_key, &part, fault)) < 0 ||
             (rc = check_key_size(p, i, part.len, fault)) < 0 ||

@@ -7,37 +7,50 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Digits of n with a point before the last `places` of them. */
+static size_t put_point(char *to, uint64_t n, size_t places)
+{
+    char digits[TEXT_U64];
+    size_t count = text_u64(digits, n), whole = count > places ? count - places : 0;
+    char *at = to;
+
+    if (!whole)
+        *at++ = '0';
+    memcpy(at, digits, whole);
+    at += whole;
+    if (!places)
+        return (size_t)(at - to);
+    *at++ = '.';
+    for (size_t zeros = whole ? 0 : places - count; zeros; zeros--)
+        *at++ = '0';
+    memcpy(at, digits + whole, count - whole);
+    return (size_t)(at - to) + count - whole;
+}
+
 /* Most doubles that people store are n / 10^k for a small k. If that quotient, rounded once by the
  * division, is the double again, then n and k are a decimal that reads back, and with n below 2^53
- * no shorter one exists that a smaller k would not have found. */
-static bool print_short_decimal(struct buf *out, double d)
+ * no shorter one exists that a smaller k would not have found. The length of its text; 0: none. */
+static size_t short_decimal(char *to, double d)
 {
     static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
     const double limit = 9007199254740992.0; /* 2^53 */
+    double magnitude = fabs(d);
+    size_t sign = d < 0;
 
-    if (fabs(d) >= 1e15)
-        return false;
-    for (unsigned k = 0; k < sizeof powers / sizeof *powers; k++) {
-        double scaled = rint(d * powers[k]);
-        if (fabs(scaled) >= limit)
-            return false;
-        if (scaled / powers[k] != d)
-            continue;
+    if (!(magnitude < 1e15))
+        return 0;
+    for (size_t k = 0; k < sizeof powers / sizeof *powers; k++) {
+        double scaled = magnitude * powers[k];
+        if (scaled >= limit)
+            return 0;
         int64_t n = (int64_t)scaled;
-        uint64_t magnitude = n < 0 ? -(uint64_t)n : (uint64_t)n;
-        uint64_t power = (uint64_t)powers[k];
-        if (n < 0)
-            buf_putc(out, '-');
-        buf_append_u64(out, magnitude / power);
-        if (k) {
-            char digits[8];
-            snprintf(digits, sizeof digits, "%0*u", (int)k, (unsigned)(magnitude % power));
-            buf_putc(out, '.');
-            buf_append(out, digits, k);
-        }
-        return true;
+        n += scaled - (double)n >= 0.5;
+        if ((double)n / powers[k] != magnitude)
+            continue;
+        *to = '-';
+        return sign + put_point(to + sign, (uint64_t)n, k);
     }
-    return false;
+    return 0;
 }
 
 /* Below a power of two doubles stand twice as close as above it: the nearest 16 digits may belong
@@ -56,23 +69,31 @@ static bool print_above_power(char *text, size_t size, double d)
     return strtod(text, NULL) == d;
 }
 
-void number_print_double(struct buf *out, double d)
+size_t number_text_double(char to[NUMBER_TEXT], double d)
 {
-    char text[40];
     /* A normal double's 15 digits are found at once; a subnormal one may have fewer than it shows.
      */
     int precision = fabs(d) < DBL_MIN ? 1 : 15;
+    size_t n = short_decimal(to, d);
 
-    if (print_short_decimal(out, d))
-        return;
+    if (n)
+        return n;
     for (; precision <= 17; precision++) {
-        if (precision == 17 && isfinite(d) && print_above_power(text, sizeof text, d))
+        if (precision == 17 && isfinite(d) && print_above_power(to, NUMBER_TEXT, d))
             break;
-        snprintf(text, sizeof text, "%.*g", precision, d);
-        if (strtod(text, NULL) == d)
+        snprintf(to, NUMBER_TEXT, "%.*g", precision, d);
+        if (strtod(to, NULL) == d)
             break;
     }
-    buf_puts(out, text);
+    return strlen(to);
+}
+
+void number_print_double(struct buf *out, double d)
+{
+    char *to = buf_room(out, NUMBER_TEXT);
+
+    if (to)
+        buf_wrote(out, to + number_text_double(to, d));
 }
 
 int number_check_double(double d)
@@ -247,12 +268,36 @@ int number_print_decimal(struct buf *out, const char *s, size_t n)
     return buf_ok(out) ? 0 : -ENOMEM;
 }
 
+/* Of digits with at most a sign and a point, as numbers are mostly written: their size, or 0. */
+static size_t plain_size(const char *s, size_t n)
+{
+    size_t start = n && s[0] == '-', point = n, first = n, last = 0;
+
+    for (size_t i = start; i < n; i++) {
+        if (s[i] == '.' && point == n)
+            point = i;
+        else if (!is_digit(s[i]))
+            return 0;
+        else if (s[i] != '0') {
+            first = first == n ? i : first;
+            last = i;
+        }
+    }
+    if (first == n)
+        return 1;
+    size_t whole = first > point ? 0 : (last < point ? last + 1 : point) - first;
+    size_t fraction = last < point ? 0 : last - (first > point ? first - 1 : point);
+    return 1 + (whole + 1) / 2 + (fraction + 1) / 2 + start;
+}
+
 size_t number_size(const char *s, size_t n)
 {
     struct decimal d;
-    size_t whole = 0, fraction = 0;
+    size_t whole = 0, fraction = 0, plain = plain_size(s, n);
     bool past_point = false;
 
+    if (plain)
+        return plain;
     if (decimal_parse(s, n, &d) < 0 || !d.first)
         return 1;
     /* The point's place relative to the significant digits, as written. */

@@ -13,6 +13,9 @@
  * NaN print as words: number_check_double() first where DynamoDB is to take it. -0.0 prints as 0.
  */
 void number_print_double(struct buf *out, double d);
+/* The same into `to`: how many bytes, without a NUL. */
+enum { NUMBER_TEXT = 40 };
+size_t number_text_double(char to[NUMBER_TEXT], double d);
 
 /* 0 when DynamoDB can hold it, -EDOM for infinity and NaN, -ERANGE for a magnitude out of range. */
 int number_check_double(double d);

@@ -70,7 +70,7 @@ static void keep_outcome(struct mirror *m, usec now, const struct action *a)
     const struct reply *r = a->kind == ACTION_REFUSED ? a->reply : NULL;
 
     count_outcome(m, now, a);
-    if (record_add(m, now, kind, a->payload, NULL, "", r ? "refused" : NULL,
+    if (record_add(m, now, kind, a->payload, NULL, NULL, r ? "refused" : NULL,
                    r ? r->message : NULL) < 0) {
         /* Without memory the outcome cannot be kept: say nothing of the write, and send it again.
          */

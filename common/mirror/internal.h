@@ -320,6 +320,8 @@ struct mirror {
     /* outcomes */
     uint64_t flushes_begun, flushes_durable; /* of the state file */
     struct list records, syncing;
+    struct payload_blocks payloads; /* memory of most payloads, */
+    struct blocks idle_records;     /* and of records */
     size_t record_count;
     usec first_record;
     bool sync_pending, state_broken;
@@ -518,6 +520,7 @@ void mirror_describe_row(const struct table_slot *t, const void *row_key, size_t
                          struct buf *out);
 int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload *p,
                struct span *span, const char *column, const char *reason, const char *message);
+void records_begin(struct mirror *m);
 void records_free(struct mirror *m);
 /* The row key to keep with an item's digest, or NULL where the remote key tells it. */
 const char *records_owner(struct mirror *m, const struct payload *p);

@@ -356,6 +356,8 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     m->edge = *edge;
     m->database_lock = -1;
     actions_begin(m);
+    payload_blocks_init(&m->payloads);
+    records_begin(m);
     m->ack_locks =
         (struct histogram){.bounds = mirror_ack_bounds, .bound_count = MIRROR_ACK_BOUNDS};
     m->adopt_at = m->first_record = m->idle_since = USEC_NEVER;
@@ -363,8 +365,6 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     m->suspects.after.until = INT64_MIN;
     m->problem = SOURCE_MISSING;
     list_init(&m->splits);
-    list_init(&m->records);
-    list_init(&m->syncing);
     track_init(&m->track, 0);
     ec.seed = seed;
     ec.arg = m;
@@ -441,6 +441,8 @@ void mirror_free(struct mirror *m)
     free(m->seen);
     free(m->wal_path);
     actions_free(&m->actions);
+    payload_blocks_clear(&m->payloads);
+    blocks_clear(&m->idle_records);
     buf_free(&m->key);
     buf_free(&m->row_key);
     buf_free(&m->entry);

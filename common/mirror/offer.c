@@ -27,7 +27,8 @@ static int remember(const struct offer *o, enum record_kind kind, bool with_key,
 {
     static const struct buf none = {.data = (char *)""};
     struct mirror *m = o->m;
-    struct payload *p = payload_new(WRITE_DELETE, with_key ? &m->key : &none, &m->row_key, &none);
+    struct payload *p =
+        payload_new(&m->payloads, WRITE_DELETE, with_key ? &m->key : &none, &m->row_key, &none);
 
     if (!p)
         return -ENOMEM;
@@ -36,8 +37,8 @@ static int remember(const struct offer *o, enum record_kind kind, bool with_key,
     p->serial = engine_serial(m->engine); /* writes offered before this say nothing against it */
     p->journal = span_ref(o->journal);
     p->load = span_ref(o->load);
-    int rc = record_add(m, o->now, kind, p, NULL, f && f->column ? f->column : "",
-                        f ? f->code : NULL, f ? f->text : NULL);
+    int rc = record_add(m, o->now, kind, p, NULL, f ? f->column : NULL, f ? f->code : NULL,
+                        f ? f->text : NULL);
     if (rc < 0)
         payload_free(p);
     return rc;
@@ -66,7 +67,7 @@ static struct payload *make_payload(const struct offer *o, enum write_op op, con
                                     size_t size)
 {
     struct mirror *m = o->m;
-    struct payload *p = payload_new(op, &m->key, &m->row_key, json);
+    struct payload *p = payload_new(&m->payloads, op, &m->key, &m->row_key, json);
 
     if (!p)
         return NULL;

@@ -126,7 +126,7 @@ static int note_that_it_came(struct mirror *m, usec now, const struct reference 
 {
     static const struct buf none = {.data = (char *)""};
     const struct table_slot *child = mirror_table_named(m, r->child->table);
-    struct payload *p = child ? payload_new(WRITE_DELETE, key, &none, &none) : NULL;
+    struct payload *p = child ? payload_new(NULL, WRITE_DELETE, key, &none, &none) : NULL;
 
     if (!p)
         return child ? -ENOMEM : 0;

@@ -11,14 +11,14 @@
 #include "mirror/orphans.h"
 #include "mirror/suspects.h"
 
-static void record_free(struct record *r)
+static void record_free(struct mirror *m, struct record *r)
 {
     payload_free(r->payload);
     span_unref(r->span);
     free(r->column);
     free(r->reason);
     free(r->message);
-    free(r);
+    blocks_give(&m->idle_records, r);
 }
 
 void mirror_describe_row(const struct table_slot *t, const void *row_key, size_t n, struct buf *out)
@@ -173,13 +173,11 @@ void records_store_failed(struct mirror *m, usec now)
 int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload *p,
                struct span *span, const char *column, const char *reason, const char *message)
 {
-    struct record *r = calloc(1, sizeof *r);
+    struct record *r = blocks_take(&m->idle_records);
 
     if (!r)
         return -ENOMEM;
-    r->kind = kind;
-    r->payload = p;
-    r->span = span;
+    *r = (struct record){.kind = kind, .payload = p, .span = span};
     r->column = column ? strdup(column) : NULL;
     r->reason = reason ? strdup(reason) : NULL;
     r->message = message ? strdup(message) : NULL;
@@ -328,10 +326,17 @@ void mirror_flushed(struct mirror *m, usec now, bool durable)
     while (!list_empty(&m->syncing)) {
         struct list *first = m->syncing.next;
         list_remove(first);
-        record_free(container_of(first, struct record, link));
+        record_free(m, container_of(first, struct record, link));
     }
     FAILPOINT("outcomes_let_go");
     split_turn(m, now);
+}
+
+void records_begin(struct mirror *m)
+{
+    list_init(&m->records);
+    list_init(&m->syncing);
+    m->idle_records = (struct blocks){.size = sizeof(struct record), .most = RECORDS_MAX};
 }
 
 void records_free(struct mirror *m)
@@ -342,6 +347,6 @@ void records_free(struct mirror *m)
         while (!list_empty(lists[i])) {
             struct list *first = lists[i]->next;
             list_remove(first);
-            record_free(container_of(first, struct record, link));
+            record_free(m, container_of(first, struct record, link));
         }
 }

@@ -91,6 +91,8 @@ void mirror_rest(struct mirror *m, usec now)
     if (!last_look(m))
         return;
     rest_close(m);
+    payload_blocks_clear(&m->payloads);
+    blocks_clear(&m->idle_records);
     FAILPOINT("rest_closed");
     take(m, &s);
     m->resting = stamp_same(&s, &m->stamp);

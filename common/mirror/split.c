@@ -115,7 +115,7 @@ struct payload *split_beside(const struct payload *of, enum write_op op, const s
                              const struct buf *json)
 {
     const struct buf row_key = {.data = (char *)of->row_key, .len = of->row_key_len};
-    struct payload *p = payload_new(op, key, &row_key, json);
+    struct payload *p = payload_new(NULL, op, key, &row_key, json);
 
     if (!p)
         return NULL;

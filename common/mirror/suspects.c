@@ -43,7 +43,7 @@ static void add(struct mirror *m, enum write_op op, const struct buf *key,
                 const struct buf *row_key, uint32_t table, uint32_t target, usec until)
 {
     static const struct buf none = {.data = (char *)""};
-    struct payload *about = payload_new(op, key, row_key, &none);
+    struct payload *about = payload_new(NULL, op, key, row_key, &none);
 
     if (!about)
         abort(); /* systemd starts us anew, and then it is known as one of a killed process */

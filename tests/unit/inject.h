@@ -19,6 +19,8 @@
 
 #include <sqlite3.h>
 
+#include "base/blocks.h"
+
 enum inject_kind {
     INJECT_MEMORY,        /* malloc() and its like answer NULL */
     INJECT_SQLITE_MEMORY, /* of SQLite's own */
@@ -74,6 +76,7 @@ static bool inject_fails(enum inject_kind kind)
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
+void *__real_blocks_take(struct blocks *b);
 char *__real_strdup(const char *s);
 char *__real_strndup(const char *s, size_t n);
 char *__real_realpath(const char *path, char *resolved);
@@ -81,6 +84,7 @@ void __real_abort(void) __attribute__((noreturn));
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
+void *__wrap_blocks_take(struct blocks *b);
 char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t n);
 char *__wrap_realpath(const char *path, char *resolved);
@@ -102,6 +106,12 @@ void *__wrap_calloc(size_t n, size_t size)
 void *__wrap_realloc(void *p, size_t n)
 {
     return inject_fails(INJECT_MEMORY) ? NULL : __real_realloc(p, n);
+}
+
+/* One that is kept might as well not have been. */
+void *__wrap_blocks_take(struct blocks *b)
+{
+    return inject_fails(INJECT_MEMORY) ? NULL : __real_blocks_take(b);
 }
 
 char *__wrap_strdup(const char *s)

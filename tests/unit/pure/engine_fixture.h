@@ -186,7 +186,8 @@ static inline void offer_as(struct world *w, struct offered o)
     assert_true(buf_reserve(&json, o.size));
     while (json.len < o.size)
         buf_putc(&json, ' ');
-    struct payload *p = payload_new(o.delete ? WRITE_DELETE : WRITE_PUT, &key, &row_key, &json);
+    struct payload *p =
+        payload_new(NULL, o.delete ? WRITE_DELETE : WRITE_PUT, &key, &row_key, &json);
     assert_non_null(p);
     p->target = o.target;
     p->units = o.units ? o.units : 1;

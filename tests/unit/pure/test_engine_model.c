@@ -117,7 +117,7 @@ static struct payload *payload_of(struct model *m, uint32_t target, unsigned cha
         json.len += n;
     }
     struct payload *p =
-        payload_new(c->content ? WRITE_PUT : WRITE_DELETE, &key_bytes, &row_key, &json);
+        payload_new(NULL, c->content ? WRITE_PUT : WRITE_DELETE, &key_bytes, &row_key, &json);
     check(m, p);
     p->target = target;
     p->units = 1 + (uint32_t)(json.len / 1024);
