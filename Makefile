@@ -123,6 +123,9 @@ $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 $(patsubst tests/unit/pure/%.c,$(BUILD)/tests/pure/%,$(wildcard tests/unit/pure/test_import_*.c)): \
   $(call obj,$(filter-out daemon/import/input.c daemon/import/reader.c,$(IMPORT_SRC)))
 
+# The parser of HTTP replies needs nothing of those either.
+$(BUILD)/tests/pure/test_wire_reply: $(call obj,common/aws/wire_reply.c)
+
 # Parts of syncctl, which are in no library.
 $(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
 
