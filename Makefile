@@ -19,8 +19,8 @@ Q := $(if $(V),,@)
 comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 
-DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson libzstd zlib
-CHECK_PKGS := cmocka libssl
+DAEMON_PKGS := libuv sqlite3 libcurl libssl libcrypto libsystemd libmicrohttpd jansson libzstd zlib
+CHECK_PKGS := cmocka
 ifeq ($(filter clean format uninstall help,$(MAKECMDGOALS)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(DAEMON_PKGS) && echo yes),yes)
 $(error development packages are missing (one of: $(DAEMON_PKGS)); run ./scripts/install-deps)

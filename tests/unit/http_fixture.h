@@ -15,6 +15,9 @@
 
 #define OK_REPLY "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
+/* Which of the two clients is under test: every test runs over both. */
+static bool own_client;
+
 struct fixture {
     uv_loop_t loop;
     struct http_client *client;
@@ -40,14 +43,16 @@ struct result {
 static inline void begin_with(struct fixture *f, const struct reaction *script, size_t n,
                               const char *certificate, const struct http_options *o)
 {
+    struct http_options options = *o;
     struct err err = {""};
 
+    options.own = own_client;
     memset(f, 0, sizeof *f);
     f->server = scripted_start(script, n, certificate, certificate);
     snprintf(f->url, sizeof f->url, "%s:%d/",
              certificate ? "https://localhost" : "http://127.0.0.1", f->server->port);
     assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (http_client_new(&f->loop, o, &f->client, &err) < 0)
+    if (http_client_new(&f->loop, &options, &f->client, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -132,5 +137,14 @@ static inline void expect(struct result *r, enum http_outcome outcome, int statu
     free(r->body);
     r->body = NULL;
 }
+
+/* main() of a program of such tests. */
+#define run_over_both(tests, setup, teardown)                                                      \
+    ({                                                                                             \
+        own_client = false;                                                                        \
+        int failed_ = cmocka_run_group_tests_name("libcurl", tests, setup, teardown);              \
+        own_client = true;                                                                         \
+        failed_ + cmocka_run_group_tests_name("own client", tests, setup, teardown);               \
+    })
 
 #endif

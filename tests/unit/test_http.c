@@ -2,7 +2,7 @@
  * twice. */
 #include "http_fixture.h"
 
-static char directory[] = "/tmp/syncd-http-XXXXXX";
+static char directory[32];
 
 /* One request to a server with one reaction. */
 static void expect_one(const struct reaction *reaction, const struct http_options *o,
@@ -380,6 +380,7 @@ static void make_certificate(const char *name)
 static int make_directory(void **state)
 {
     (void)state;
+    snprintf(directory, sizeof directory, "/tmp/syncd-http-XXXXXX");
     if (!mkdtemp(directory))
         return -1;
     make_certificate("right");
@@ -416,5 +417,5 @@ int main(void)
         cmocka_unit_test(a_missing_ca_file_is_an_error),
     };
     alarm(120); /* a hang ends here */
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return run_over_both(tests, make_directory, remove_directory);
 }

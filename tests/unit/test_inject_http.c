@@ -61,7 +61,7 @@ static int send_one(struct ddb *d, struct answer *a)
 
 static struct http_client *new_client(struct fixture *f)
 {
-    const struct http_options o = {.max_connections = 2};
+    const struct http_options o = {.max_connections = 2, .own = own_client};
     struct http_client *c = NULL;
     struct err err = {""};
 
@@ -153,5 +153,5 @@ int main(void)
         cmocka_unit_test(our_own_memory_may_fail),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_both(tests, NULL, NULL);
 }
