@@ -6,6 +6,13 @@
 
 #include "aws/wire_internal.h"
 
+static void leave_origin(struct wire_call *call)
+{
+    if (call->origin)
+        wire_origin_leave(call->origin);
+    call->origin = NULL;
+}
+
 void wire_call_free(struct wire_call *call)
 {
     buf_free(&call->head);
@@ -39,9 +46,7 @@ void wire_call_release(struct wire_call *call)
 
     list_remove(&call->node);
     call->state = WIRE_POOLED;
-    if (call->origin)
-        wire_origin_leave(call->origin);
-    call->origin = NULL;
+    leave_origin(call);
     if (call->head.data) /* credentials */
         explicit_bzero(call->head.data, call->head.len);
     buf_clear(&call->head);
@@ -147,6 +152,7 @@ static struct http_reply *finish(struct wire_call *call, enum http_outcome outco
     r->crc32 = in->crc32;
     r->retry_after = in->retry_after_ms * USEC_PER_MSEC;
     r->error[0] = r->code[0] = '\0';
+    leave_origin(call); /* `done` may close the client */
     call->state = WIRE_FINISHED;
     list_push_back(&call->wire->finished, &call->node);
     return r;

@@ -87,14 +87,14 @@ static void broke(struct wire_connection *x)
 static void park(struct wire_connection *x, bool more)
 {
     struct wire *w = x->wire;
-    bool keep = x->call->in.keep_alive && x->sending_over && !x->broken && !more && !w->closing;
+    bool orderly = x->sending_over && !x->broken, keep = orderly && !more && x->call->in.keep_alive;
     usec now = clock_monotonic();
 
     let_go_of_call(x);
     if (keep && wire_link_pending(&x->link))
         keep = wire_link_quiet(&x->link, w->input, WIRE_INPUT);
     if (!keep || now - x->opened >= WIRE_CONNECTION_LASTS) {
-        close_connection(x, keep);
+        close_connection(x, orderly);
         return;
     }
     x->state = WIRE_IDLE;

@@ -25,9 +25,10 @@
 #include "base/buf.h"
 #include "base/list.h"
 
-#define WIRE_IDLE_FOR         (50 * USEC_PER_SEC) /* a kept connection; servers end theirs as well */
-#define WIRE_CONNECTION_LASTS (10 * 60 * USEC_PER_SEC) /* so that changed addresses are followed   \
-                                                        */
+#define WIRE_IDLE_FOR (50 * USEC_PER_SEC) /* a kept connection; servers end theirs as well */
+#define WIRE_CONNECTION_LASTS                                                                      \
+    (10 * 60 * USEC_PER_SEC)                      /* so that changed addresses are followed        \
+                                                   */
 #define WIRE_ADDRESSES_LAST (5 * USEC_PER_SEC)    /* so that many connections need one lookup */
 #define WIRE_NEXT_ADDRESS   (250 * USEC_PER_MSEC) /* RFC 8305, section 8 */
 
@@ -108,7 +109,7 @@ struct wire_call {
     struct list node; /* in the client's list of its state; alone while CARRIED or DELIVERED */
     struct wire *wire;
     enum wire_call_state state;
-    struct wire_origin *origin;
+    struct wire_origin *origin;         /* while WAITING or CARRIED */
     struct wire_connection *connection; /* while CARRIED */
     http_done_fn *done;
     void *arg;
