@@ -133,6 +133,9 @@ $(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
 $(BUILD)/tests/test_inject $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
   $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup strndup realpath asprintf __asprintf_chk abort)
 
+$(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
+  $(addprefix -Wl$(comma)--wrap=,socket connect getsockopt send sendmsg recv)
+
 # A name server that keeps silent.
 $(BUILD)/tests/test_wire: ALL_LDFLAGS += -Wl,--wrap=getaddrinfo
 

@@ -136,7 +136,7 @@ static bool read_reply(struct wire_connection *x)
 
     for (;;) {
         enum wire_io io = wire_link_read(&x->link, input, WIRE_INPUT, &got);
-        if (io == WIRE_IO_END || io == WIRE_IO_BROKEN || (io == WIRE_IO_WANT_READ && x->broken)) {
+        if (io == WIRE_IO_END || io == WIRE_IO_BROKEN || (io != WIRE_IO_DONE && x->broken)) {
             broke(x);
             return false;
         }
@@ -152,7 +152,7 @@ static bool read_reply(struct wire_connection *x)
             return false;
         }
         /* Less than there was room for: an event tells of the next. */
-        if (got < WIRE_INPUT && !x->link.ssl)
+        if (got < WIRE_INPUT && !x->link.ssl && !x->broken)
             return true;
     }
 }
@@ -188,16 +188,18 @@ static void want(struct wire_connection *x)
     wire_socket_want(x->socket, UV_READABLE | (write ? UV_WRITABLE : 0));
 }
 
-/* The request may go. A failure that leaves the outcome open is found by the next event. */
+/* The request may go. What becomes of it at once is told by the timer: http_start() may be above.
+ */
 static void begin_request(struct wire_connection *x)
 {
     x->state = WIRE_BUSY;
     x->sent = x->link.handed = 0;
     x->sending_over = x->broken = x->want_write = false;
-    if (send_request(x))
+    struct wire *w = x->wire;
+    if (send_request(x) && (!x->broken || read_reply(x)))
         want(x);
     else
-        wire_wake(x->wire, clock_monotonic());
+        wire_wake(w, clock_monotonic());
 }
 
 void wire_connection_carry(struct wire_connection *x, struct wire_call *call)
