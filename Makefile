@@ -19,8 +19,8 @@ Q := $(if $(V),,@)
 comma := ,
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 
-DAEMON_PKGS := libuv sqlite3 libcurl libcrypto libsystemd libmicrohttpd jansson libzstd zlib
-CHECK_PKGS := cmocka libssl
+DAEMON_PKGS := libuv sqlite3 libcurl libssl libcrypto libsystemd libmicrohttpd jansson libzstd zlib
+CHECK_PKGS := cmocka
 ifeq ($(filter clean format uninstall help,$(MAKECMDGOALS)),)
 ifneq ($(shell $(PKG_CONFIG) --exists $(DAEMON_PKGS) && echo yes),yes)
 $(error development packages are missing (one of: $(DAEMON_PKGS)); run ./scripts/install-deps)
@@ -123,12 +123,21 @@ $(BUILD)/tests/%: tests/unit/%.c $(COMMON_LIB)
 $(patsubst tests/unit/pure/%.c,$(BUILD)/tests/pure/%,$(wildcard tests/unit/pure/test_import_*.c)): \
   $(call obj,$(filter-out daemon/import/input.c daemon/import/reader.c,$(IMPORT_SRC)))
 
+# The parser of HTTP replies needs nothing of those either.
+$(BUILD)/tests/pure/test_wire_reply: $(call obj,common/aws/wire_reply.c)
+
 # Parts of syncctl, which are in no library.
 $(BUILD)/tests/test_bar: $(call obj,daemon/ctl/bar.c daemon/ctl/format.c)
 
 # Calls of the project's own code that these tests make fail.
 $(BUILD)/tests/test_inject $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
   $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc blocks_take strdup strndup realpath asprintf __asprintf_chk abort)
+
+$(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
+  $(addprefix -Wl$(comma)--wrap=,socket connect getsockopt send sendmsg recv)
+
+# A name server that keeps silent.
+$(BUILD)/tests/test_wire: ALL_LDFLAGS += -Wl,--wrap=getaddrinfo
 
 # Generated programs of an application against the capture oracle.
 PROGRAMS_SRC := $(filter-out tests/programs/writer.c,$(wildcard tests/programs/*.c)) tests/sim/pool.c

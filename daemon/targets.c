@@ -249,6 +249,7 @@ int targets_start(struct daemon *d, struct err *err)
     struct http_options ho = {.ca_file = c->ca_file,
                               .max_connections = (unsigned)c->max_requests_in_flight + MAX_CHECKS,
                               .timeout = c->request_timeout,
+                              .own = c->http_client == HTTP_CLIENT_OWN,
                               .max_reply = 32 * 1024 * 1024};
     int rc = http_client_new(&d->loop, &ho, &d->http, err);
 

@@ -20,6 +20,9 @@ struct ddb {
     int64_t offset;       /* seconds */
     usec dated, dated_at; /* the last Date header, and when it came (monotonic); 0: none yet */
     char date[40];        /* that header: many replies come within a second */
+    char amz_date[17];    /* X-Amz-Date of `amz_second`, "" before the first */
+    int64_t amz_second;
+    struct buf lines; /* a request's headers while it is started, wiped after */
 };
 
 struct ddb_call {
@@ -53,6 +56,7 @@ void ddb_free(struct ddb *d)
         return;
     sigv4_free(d->signer);
     credentials_clear(&d->credentials);
+    buf_wipe(&d->lines);
     free(d);
 }
 
@@ -138,69 +142,108 @@ static void finished(void *arg, const struct http_reply *reply)
     done(done_arg, reply);
 }
 
-enum { MAX_HEADERS = 6 };
+enum { MAX_HEADERS = 5, DATE = 17 };
 
 struct headers {
-    struct sigv4_header signed_headers[MAX_HEADERS];
-    size_t signed_count;
-    char target[96], date[17];
+    struct sigv4_header list[MAX_HEADERS];
+    size_t count;
+    char target[96], date[DATE];
 };
 
-static void fill_headers(const struct ddb *d, const char *operation, struct headers *h)
+/* Many requests are made within a second. */
+static void date_now(struct ddb *d, char out[DATE])
 {
-    snprintf(h->target, sizeof h->target, "DynamoDB_20120810.%s", operation);
-    sigv4_date(clock_wall() / USEC_PER_SEC + d->offset, h->date);
-    size_t n = 0;
-    h->signed_headers[n++] = (struct sigv4_header){"Content-Type", "application/x-amz-json-1.0"};
-    h->signed_headers[n++] = (struct sigv4_header){"Host", d->endpoint.host};
-    h->signed_headers[n++] = (struct sigv4_header){"X-Amz-Date", h->date};
+    int64_t now = clock_wall() / USEC_PER_SEC + d->offset;
+
+    if (now != d->amz_second || !d->amz_date[0]) {
+        sigv4_date(now, d->amz_date);
+        d->amz_second = now;
+    }
+    memcpy(out, d->amz_date, DATE);
+}
+
+static void add_header(struct headers *h, const char *name, const char *value)
+{
+    h->list[h->count++] = (struct sigv4_header){name, value};
+}
+
+/* In the order in which they are signed. */
+static void fill_headers(struct ddb *d, const char *operation, struct headers *h)
+{
+    static const char prefix[] = "DynamoDB_20120810.";
+    size_t at = sizeof prefix - 1, n = strnlen(operation, sizeof h->target - at - 1);
+
+    h->count = 0;
+    memcpy(h->target, prefix, at);
+    memcpy(h->target + at, operation, n);
+    h->target[at + n] = '\0';
+    date_now(d, h->date);
+    add_header(h, "Content-Type", "application/x-amz-json-1.0");
+    add_header(h, "Host", d->endpoint.host);
+    add_header(h, "X-Amz-Date", h->date);
     if (d->credentials.session_token)
-        h->signed_headers[n++] =
-            (struct sigv4_header){"X-Amz-Security-Token", d->credentials.session_token};
-    h->signed_headers[n++] = (struct sigv4_header){"X-Amz-Target", h->target};
-    h->signed_count = n;
+        add_header(h, "X-Amz-Security-Token", d->credentials.session_token);
+    add_header(h, "X-Amz-Target", h->target);
+}
+
+/* The lines, each ended by a NUL, into one buffer, which is large enough from the start: growing
+ * would leave copies of credentials behind. `begin` says where each begins. */
+static int write_lines(struct ddb *d, const struct headers *h, const struct sigv4_request *req,
+                       struct buf *lines, size_t begin[MAX_HEADERS + 1])
+{
+    size_t need = 1024; /* Authorization, and the names */
+
+    for (size_t i = 0; i < h->count; i++)
+        need += strlen(h->list[i].name) + strlen(h->list[i].value) + 3;
+    buf_clear(lines);
+    if (!buf_reserve(lines, need))
+        return -ENOMEM;
+    begin[0] = 0;
+    buf_lit(lines, "Authorization: ");
+    int rc = sigv4_sign(d->signer, &d->credentials, req, h->date, lines);
+    buf_putc(lines, '\0');
+    for (size_t i = 0; i < h->count; i++) {
+        begin[i + 1] = lines->len;
+        buf_puts(lines, h->list[i].name);
+        buf_lit(lines, ": ");
+        buf_puts(lines, h->list[i].value);
+        buf_putc(lines, '\0');
+    }
+    return rc == 0 && !buf_ok(lines) ? -ENOMEM : rc;
 }
 
 static int sign_and_start(struct ddb_call *c, const char *operation, struct err *err)
 {
     struct ddb *d = c->ddb;
     struct headers h;
-    struct buf lines[MAX_HEADERS + 1] = {0};
-    const char *header_lines[MAX_HEADERS + 1];
-    size_t n = 0;
-    int rc;
+    size_t begin[MAX_HEADERS + 1];
+    const char *lines[MAX_HEADERS + 1];
 
     fill_headers(d, operation, &h);
     const struct sigv4_request req = {.method = "POST",
                                       .path = "/",
                                       .query = "",
-                                      .headers = h.signed_headers,
-                                      .header_count = h.signed_count,
+                                      .headers = h.list,
+                                      .header_count = h.count,
                                       .body = c->body.data,
                                       .body_len = c->body.len};
-    buf_lit(&lines[0], "Authorization: ");
-    rc = sigv4_sign(d->signer, &d->credentials, &req, h.date, &lines[0]);
-    for (n = 1; n <= h.signed_count; n++)
-        buf_printf(&lines[n], "%s: %s", h.signed_headers[n - 1].name,
-                   h.signed_headers[n - 1].value);
-    for (size_t i = 0; i < n; i++) {
-        rc = rc == 0 && !buf_ok(&lines[i]) ? -ENOMEM : rc;
-        header_lines[i] = lines[i].data;
-    }
+    int rc = write_lines(d, &h, &req, &d->lines, begin);
+    for (size_t i = 0; rc == 0 && i <= h.count; i++)
+        lines[i] = d->lines.data + begin[i];
     if (rc == 0)
         rc = http_start(d->http,
                         &(struct http_request){.method = "POST",
                                                .url = d->endpoint.url,
-                                               .headers = header_lines,
-                                               .header_count = n,
+                                               .headers = lines,
+                                               .header_count = h.count + 1,
                                                .body = c->body.data,
                                                .body_len = c->body.len,
                                                .timeout = d->timeout},
                         finished, c, &c->http, err);
     else
         err_set(err, rc, "a request could not be signed");
-    for (size_t i = 0; i < n; i++)
-        buf_wipe(&lines[i]);
+    if (d->lines.data)
+        explicit_bzero(d->lines.data, d->lines.len);
     return rc;
 }
 

@@ -4,165 +4,78 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
 #include "aws/http_internal.h"
+#include "aws/http_libcurl.h"
+#include "aws/http_token.h"
+#include "aws/wire.h"
 
 enum { DEFAULT_CONNECTIONS = 8 };
 #define DEFAULT_TIMEOUT         (10 * USEC_PER_SEC)
 #define DEFAULT_CONNECT_TIMEOUT (5 * USEC_PER_SEC)
 #define DEFAULT_MAX_REPLY       ((size_t)64 << 20)
 
-static void call_free(struct http_call *call)
+struct http_client {
+    struct http_setup setup;
+    char *ca_file;
+    struct wire *wire;              /* NULL: libcurl carries everything */
+    struct libcurl_client *libcurl; /* NULL until a request needs it */
+    bool closing;
+    unsigned open; /* parts that are not closed yet */
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static int use_ca(const char *path, const char *where, char **out, struct err *err)
 {
-    curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
-    buf_free(&call->body);
-    free(call);
+    if (access(path, R_OK) < 0)
+        return err_set(err, -errno, "cannot read the certificates in %s (%s): %s", path, where,
+                       strerror(errno));
+    *out = strdup(path);
+    return *out ? 0 : err_set(err, -ENOMEM, "out of memory while preparing HTTPS");
 }
 
-static struct http_call *call_new(struct http_client *c)
+int http_find_ca(const char *configured, char **out, struct err *err)
 {
-    struct http_call *call = calloc(1, sizeof *call);
+    static const char *const variables[] = {"AWS_CA_BUNDLE", "SSL_CERT_FILE"};
+    static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
+                                          "/etc/pki/tls/certs/ca-bundle.crt"};
 
-    if (!call)
-        return NULL;
-    list_init(&call->node);
-    call->client = c;
-    if (http_easy_prepare(call) == 0)
-        return call;
-    call_free(call);
-    return NULL;
-}
-
-/* The call is over and belongs to nobody: into the pool, as far as that has room. */
-static void call_release(struct http_call *call)
-{
-    struct http_client *c = call->client;
-
-    list_remove(&call->node);
-    http_easy_forget(call);
-    call->state = CALL_IDLE;
-    if (c->closing || c->pooled >= c->max_connections) {
-        call_free(call);
-        return;
+    if (configured && *configured)
+        return use_ca(configured, "[dynamodb] ca_file", out, err);
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *path = getenv(variables[i]);
+        if (path && *path)
+            return use_ca(path, variables[i], out, err);
     }
-    list_push_front(&c->pool, &call->node);
-    c->pooled++;
+    for (size_t i = 0; i < sizeof bundles / sizeof *bundles; i++)
+        if (access(bundles[i], R_OK) == 0)
+            return use_ca(bundles[i], "the system's", out, err);
+    return 0;
 }
 
-static struct http_call *call_take(struct http_client *c)
+static void client_free(struct http_client *c)
 {
-    if (list_empty(&c->pool))
-        return call_new(c);
-    struct http_call *call = list_first(&c->pool, struct http_call, node);
-    list_remove(&call->node);
-    c->pooled--;
-    return call;
-}
-
-static void call_finish(struct http_call *call, CURLcode result)
-{
-    struct http_client *c = call->client;
-
-    curl_multi_remove_handle(c->multi, call->easy);
-    http_easy_judge(call, result);
-    call->state = CALL_FINISHED;
-    list_remove(&call->node);
-    list_push_back(&c->finished, &call->node);
-}
-
-/* Begin again after nothing was sent; libcurl has dropped the dead connection. At worst every kept
- * connection is dead. */
-static bool call_restart(struct http_call *call)
-{
-    struct http_client *c = call->client;
-
-    if (!call->stale || call->restarts >= c->max_connections)
-        return false;
-    call->restarts++;
-    call->stale = false;
-    curl_multi_remove_handle(c->multi, call->easy);
-    call->curl_error[0] = '\0';
-    return curl_multi_add_handle(c->multi, call->easy) == CURLM_OK;
-}
-
-/* `done` may start and cancel calls and close the client, whose memory outlives this: it is freed
- * from a callback of the loop. */
-static void call_deliver(struct http_call *call)
-{
-    call->state = CALL_DELIVERING;
-    list_remove(&call->node);
-    call->done(call->arg, &call->reply);
-    call_release(call);
-}
-
-void http_settle(struct http_client *c, CURLMcode status)
-{
-    CURLMsg *msg;
-    int left;
-
-    while ((msg = curl_multi_info_read(c->multi, &left))) {
-        struct http_call *call = NULL;
-        CURLcode result = msg->data.result; /* gone with the handle's removal */
-        if (msg->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call) == CURLE_OK &&
-            !call_restart(call))
-            call_finish(call, result);
-    }
-    if (status != CURLM_OK)
-        while (!list_empty(&c->running)) {
-            struct http_call *call = list_first(&c->running, struct http_call, node);
-            strncat(call->curl_error, curl_multi_strerror(status), CURL_ERROR_SIZE / 2);
-            call_finish(call, CURLE_FAILED_INIT);
-        }
-    while (!list_empty(&c->finished))
-        call_deliver(list_first(&c->finished, struct http_call, node));
-}
-
-void http_client_free(struct http_client *c)
-{
-    void (*closed)(void *arg) = c->closed;
-    void *arg = c->closed_arg;
-
-    free(c->sockets);
     free(c->ca_file);
     free(c);
-    curl_global_cleanup();
-    if (closed)
-        closed(arg);
 }
 
-static bool set_limits(struct http_client *c)
-{
-    long connections = (long)c->max_connections;
-
-#if LIBCURL_VERSION_NUM >= 0x081400
-    /* Closing must not wait for a name server; CURLOPT_QUICK_EXIT covers the calls only. */
-    if (curl_multi_setopt(c->multi, CURLMOPT_QUICK_EXIT, 1L) != CURLM_OK)
-        return false;
-#endif
-    return curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections) == CURLM_OK &&
-           curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, connections) == CURLM_OK &&
-           curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK;
-}
-
+/* Both carriers are made where they may be used, so that a call never fails for want of one. */
 static int set_up(struct http_client *c, const struct http_options *o, struct err *err)
 {
     int r = http_find_ca(o->ca_file, &c->ca_file, err);
 
     if (r < 0)
         return r;
-    c->multi = curl_multi_init();
-    c->max_connections = o->max_connections ? o->max_connections : DEFAULT_CONNECTIONS;
-    c->timeout = o->timeout > 0 ? o->timeout : DEFAULT_TIMEOUT;
-    c->connect_timeout = o->connect_timeout > 0 ? o->connect_timeout : DEFAULT_CONNECT_TIMEOUT;
-    c->max_reply = o->max_reply ? o->max_reply : DEFAULT_MAX_REPLY;
-    list_init(&c->running);
-    list_init(&c->finished);
-    list_init(&c->pool);
-    if (!c->multi || !set_limits(c) || http_loop_init(c) < 0)
-        return err_set(err, -ENOMEM, "out of memory while preparing HTTP");
-    return 0;
+    c->setup.ca_file = c->ca_file;
+    c->setup.max_connections = o->max_connections ? o->max_connections : DEFAULT_CONNECTIONS;
+    c->setup.timeout = o->timeout > 0 ? o->timeout : DEFAULT_TIMEOUT;
+    c->setup.connect_timeout =
+        o->connect_timeout > 0 ? o->connect_timeout : DEFAULT_CONNECT_TIMEOUT;
+    c->setup.max_reply = o->max_reply ? o->max_reply : DEFAULT_MAX_REPLY;
+    return o->own ? wire_new(&c->setup, &c->wire, err) : libcurl_new(&c->setup, &c->libcurl, err);
 }
 
 int http_client_new(uv_loop_t *loop, const struct http_options *o, struct http_client **out,
@@ -170,19 +83,44 @@ int http_client_new(uv_loop_t *loop, const struct http_options *o, struct http_c
 {
     struct http_client *c = calloc(1, sizeof *c);
 
-    if (!c || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        free(c);
-        return err_set(err, -ENOMEM, "libcurl cannot be initialised");
-    }
-    c->loop = loop;
+    if (!c)
+        return err_set(err, -ENOMEM, "out of memory while preparing HTTP");
+    c->setup.loop = loop;
     int r = set_up(c, o, err);
-    if (r == 0) {
-        *out = c;
-        return 0;
+    if (r < 0) {
+        client_free(c);
+        return r;
     }
-    curl_multi_cleanup(c->multi);
-    http_client_free(c);
-    return r;
+    *out = c;
+    return 0;
+}
+
+static bool header_line_valid(const char *line)
+{
+    const char *c = line;
+
+    while (http_is_token(*c))
+        c++;
+    if (c == line || *c != ':')
+        return false;
+    for (c++; *c == ' ' || *c == '\t'; c++)
+        continue;
+    return *c && !strchr(c, '\r') && !strchr(c, '\n');
+}
+
+static int check_request(const struct http_request *req, struct err *err)
+{
+    bool get = strcmp(req->method, "GET") == 0;
+
+    if ((!get && strcmp(req->method, "POST") != 0 && strcmp(req->method, "PUT") != 0) ||
+        (get && req->body_len))
+        return err_set(err, -EINVAL,
+                       "the request to %s is neither GET without a body, POST nor PUT", req->url);
+    for (size_t i = 0; i < req->header_count; i++)
+        if (!header_line_valid(req->headers[i]))
+            return err_set(err, -EINVAL, "a header of the request to %s is not \"Name: value\"",
+                           req->url);
+    return 0;
 }
 
 int http_start(struct http_client *c, const struct http_request *req, http_done_fn *done, void *arg,
@@ -190,38 +128,32 @@ int http_start(struct http_client *c, const struct http_request *req, http_done_
 {
     if (c->closing)
         return err_set(err, -ECANCELED, "the HTTP client is closing");
-    struct http_call *call = call_take(c);
-    if (!call)
-        return err_set(err, -ENOMEM, "out of memory while preparing a request");
-    int r = http_easy_apply(call, req, err);
-    if (r == 0 && curl_multi_add_handle(c->multi, call->easy) != CURLM_OK)
-        r = err_set(err, -ENOMEM, "libcurl cannot take another request");
-    if (r < 0) {
-        call_release(call);
+    int r = check_request(req, err);
+    if (r < 0)
         return r;
-    }
-    call->done = done;
-    call->arg = arg;
-    call->state = CALL_RUNNING;
-    list_push_back(&c->running, &call->node);
-    if (out)
-        *out = call;
-    return 0;
+    if (c->wire && wire_takes(c->wire, req))
+        return wire_start(c->wire, req, done, arg, out, err);
+    if (!c->libcurl)
+        r = libcurl_new(&c->setup, &c->libcurl, err);
+    return r < 0 ? r : libcurl_start(c->libcurl, req, done, arg, out, err);
 }
 
 void http_cancel(struct http_call *call)
 {
-    assert(call->state != CALL_IDLE);
-    if (call->state == CALL_RUNNING)
-        curl_multi_remove_handle(call->client->multi, call->easy);
-    if (call->state != CALL_DELIVERING) /* its `done` runs right now and releases it */
-        call_release(call);
+    call->cancel(call);
 }
 
-static void cancel_all(struct list *calls)
+static void part_closed(void *arg)
 {
-    while (!list_empty(calls))
-        http_cancel(list_first(calls, struct http_call, node));
+    struct http_client *c = arg;
+
+    if (--c->open > 0)
+        return;
+    void (*closed)(void *arg) = c->closed;
+    void *closed_arg = c->closed_arg;
+    client_free(c);
+    if (closed)
+        closed(closed_arg);
 }
 
 void http_client_close(struct http_client *c, void (*closed)(void *arg), void *arg)
@@ -230,13 +162,9 @@ void http_client_close(struct http_client *c, void (*closed)(void *arg), void *a
     c->closing = true;
     c->closed = closed;
     c->closed_arg = arg;
-    cancel_all(&c->running);
-    cancel_all(&c->finished);
-    while (!list_empty(&c->pool)) {
-        struct http_call *call = list_first(&c->pool, struct http_call, node);
-        list_remove(&call->node);
-        call_free(call);
-    }
-    curl_multi_cleanup(c->multi);
-    http_loop_close(c);
+    c->open = c->wire && c->libcurl ? 2 : 1;
+    if (c->wire)
+        wire_close(c->wire, part_closed, c);
+    if (c->libcurl)
+        libcurl_close(c->libcurl, part_closed, c);
 }

@@ -61,6 +61,7 @@ struct http_options {
     unsigned max_connections;
     usec timeout, connect_timeout;
     size_t max_reply; /* bytes; a longer body ends the call as HTTP_AMBIGUOUS "too_large" */
+    bool own;         /* our own client (wire.h) where it can, instead of libcurl: for DynamoDB */
 };
 
 int http_client_new(uv_loop_t *loop, const struct http_options *o, struct http_client **out,

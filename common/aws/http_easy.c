@@ -8,45 +8,15 @@
 
 #include <openssl/crypto.h>
 
-#include "aws/http_internal.h"
+#include "aws/http_libcurl.h"
 #include "base/cleanup.h"
-
-enum { MAX_HEADER_BYTES = 256 * 1024, SECRET_ROOM = 16 * 1024 };
-
-static int use_ca(const char *path, const char *where, char **out, struct err *err)
-{
-    if (access(path, R_OK) < 0)
-        return err_set(err, -errno, "cannot read the certificates in %s (%s): %s", path, where,
-                       strerror(errno));
-    *out = strdup(path);
-    return *out ? 0 : err_set(err, -ENOMEM, "out of memory while preparing HTTPS");
-}
-
-int http_find_ca(const char *configured, char **out, struct err *err)
-{
-    static const char *const variables[] = {"AWS_CA_BUNDLE", "SSL_CERT_FILE"};
-    static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
-                                          "/etc/pki/tls/certs/ca-bundle.crt"};
-
-    if (configured && *configured)
-        return use_ca(configured, "[dynamodb] ca_file", out, err);
-    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
-        const char *path = getenv(variables[i]);
-        if (path && *path)
-            return use_ca(path, variables[i], out, err);
-    }
-    for (size_t i = 0; i < sizeof bundles / sizeof *bundles; i++)
-        if (access(bundles[i], R_OK) == 0)
-            return use_ca(bundles[i], "the system's", out, err);
-    return 0;
-}
 
 static size_t take_body(char *bytes, size_t one, size_t n, void *arg)
 {
-    struct http_call *call = arg;
+    struct libcurl_call *call = arg;
 
     (void)one; /* always 1 */
-    if (n > call->client->max_reply - call->body.len) {
+    if (n > call->client->setup.max_reply - call->body.len) {
         call->too_large = true;
         return 0;
     }
@@ -94,14 +64,14 @@ static bool parse_uint32(const char *text, uint32_t *out)
 
 static size_t take_header(char *line, size_t one, size_t n, void *arg)
 {
-    struct http_call *call = arg;
+    struct libcurl_call *call = arg;
     struct http_reply *r = &call->reply;
     char number[16];
     uint32_t msec;
 
     (void)one;
     call->header_bytes += n;
-    if (call->header_bytes > MAX_HEADER_BYTES) {
+    if (call->header_bytes > HTTP_MAX_HEADER_BYTES) {
         call->too_large = true;
         return 0;
     }
@@ -123,12 +93,12 @@ static size_t take_header(char *line, size_t one, size_t n, void *arg)
  * written to at all, so that the outcome stays certain. */
 static int before_send(void *arg, char *ip, char *local_ip, int port, int local_port)
 {
-    struct http_call *call = arg;
+    struct libcurl_call *call = arg;
 
     (void)ip;
     (void)local_ip;
     (void)port;
-    if (call->sends == 0 && http_loop_stale(call->client, local_port)) {
+    if (call->sends == 0 && libcurl_loop_stale(call->client, local_port)) {
         call->stale = true;
         return CURL_PREREQFUNC_ABORT;
     }
@@ -141,9 +111,9 @@ static int before_send(void *arg, char *ip, char *local_ip, int port, int local_
             return -ENOMEM;                                                                        \
     } while (0)
 
-static int set_connection_options(struct http_call *call)
+static int set_connection_options(struct libcurl_call *call)
 {
-    struct http_client *c = call->client;
+    struct libcurl_client *c = call->client;
 
     SET(CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -162,20 +132,20 @@ static int set_connection_options(struct http_call *call)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    if (c->ca_file) {
-        SET(CURLOPT_CAINFO, c->ca_file);
+    if (c->setup.ca_file) {
+        SET(CURLOPT_CAINFO, c->setup.ca_file);
         /* With a directory set as well (Debian's default) libcurl parses the bundle anew for every
          * connection: 40 ms of processor time instead of 2. */
         SET(CURLOPT_CAPATH, NULL);
     }
-    SET(CURLOPT_OPENSOCKETFUNCTION, http_loop_open_socket);
+    SET(CURLOPT_OPENSOCKETFUNCTION, libcurl_loop_open_socket);
     SET(CURLOPT_OPENSOCKETDATA, c);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, http_loop_close_socket);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, libcurl_loop_close_socket);
     SET(CURLOPT_CLOSESOCKETDATA, c);
     return 0;
 }
 
-int http_easy_prepare(struct http_call *call)
+int libcurl_call_prepare(struct libcurl_call *call)
 {
     call->easy = curl_easy_init();
     if (!call->easy)
@@ -193,7 +163,7 @@ int http_easy_prepare(struct http_call *call)
     return set_connection_options(call);
 }
 
-static bool add_header(struct http_call *call, const char *line)
+static bool add_header(struct libcurl_call *call, const char *line)
 {
     struct curl_slist *more = curl_slist_append(call->headers, line);
 
@@ -202,24 +172,12 @@ static bool add_header(struct http_call *call, const char *line)
     return more != NULL;
 }
 
-static bool header_line_valid(const char *line)
-{
-    const char *colon = strchr(line, ':');
-
-    if (!colon || colon == line || strpbrk(line, "\r\n"))
-        return false;
-    return strcspn(line, " \t") > (size_t)(colon - line) && colon[1 + strspn(colon + 1, " \t")];
-}
-
 /* The caller's lines, and an end to what libcurl would add of its own. */
-static int set_headers(struct http_call *call, const struct http_request *req, struct err *err)
+static int set_headers(struct libcurl_call *call, const struct http_request *req, struct err *err)
 {
     bool has_type = false, ok = true;
 
     for (size_t i = 0; i < req->header_count; i++) {
-        if (!header_line_valid(req->headers[i]))
-            return err_set(err, -EINVAL, "a header of the request to %s is not \"Name: value\"",
-                           req->url);
         has_type = has_type || strncasecmp(req->headers[i], "content-type:", 13) == 0;
         ok = ok && add_header(call, req->headers[i]);
     }
@@ -237,14 +195,14 @@ static long milliseconds(usec given, usec otherwise)
     return ms > INT_MAX ? INT_MAX : (long)ms;
 }
 
-static int set_request(struct http_call *call, const struct http_request *req)
+static int set_request(struct libcurl_call *call, const struct http_request *req)
 {
     bool get = strcmp(req->method, "GET") == 0, post = strcmp(req->method, "POST") == 0;
 
     SET(CURLOPT_URL, req->url);
-    SET(CURLOPT_TIMEOUT_MS, milliseconds(req->timeout, call->client->timeout));
+    SET(CURLOPT_TIMEOUT_MS, milliseconds(req->timeout, call->client->setup.timeout));
     SET(CURLOPT_CONNECTTIMEOUT_MS,
-        milliseconds(req->connect_timeout, call->client->connect_timeout));
+        milliseconds(req->connect_timeout, call->client->setup.connect_timeout));
     /* Plain http was allowed for a near host; a proxy would carry it elsewhere. */
     SET(CURLOPT_NOPROXY, req->no_proxy || strncasecmp(req->url, "http:", 5) == 0 ? "*" : NULL);
     SET(CURLOPT_CUSTOMREQUEST, get || post ? NULL : req->method);
@@ -258,14 +216,8 @@ static int set_request(struct http_call *call, const struct http_request *req)
     return 0;
 }
 
-int http_easy_apply(struct http_call *call, const struct http_request *req, struct err *err)
+int libcurl_call_apply(struct libcurl_call *call, const struct http_request *req, struct err *err)
 {
-    bool get = strcmp(req->method, "GET") == 0;
-
-    if ((!get && strcmp(req->method, "POST") != 0 && strcmp(req->method, "PUT") != 0) ||
-        (get && req->body_len))
-        return err_set(err, -EINVAL,
-                       "the request to %s is neither GET without a body, POST nor PUT", req->url);
     call->sends = call->restarts = 0;
     call->stale = false;
     call->too_large = call->no_memory = false;
@@ -275,14 +227,14 @@ int http_easy_apply(struct http_call *call, const struct http_request *req, stru
     buf_clear(&call->body);
     call->secret = req->secret;
     /* Growing would leave copies behind. */
-    if (req->secret && !buf_reserve(&call->body, SECRET_ROOM))
+    if (req->secret && !buf_reserve(&call->body, HTTP_SECRET_ROOM))
         return err_set(err, -ENOMEM, "out of memory while preparing a request");
     if (set_request(call, req) < 0)
         return err_set(err, -ENOMEM, "out of memory while preparing a request");
     return set_headers(call, req, err);
 }
 
-void http_easy_forget(struct http_call *call)
+void libcurl_call_forget(struct libcurl_call *call)
 {
     enum { KEEP = 64 * 1024 };
 
@@ -325,7 +277,7 @@ static struct verdict judge_unsent(CURLcode result)
     }
 }
 
-static struct verdict judge_sent(const struct http_call *call, CURLcode result)
+static struct verdict judge_sent(const struct libcurl_call *call, CURLcode result)
 {
     if (call->sends > 1)
         return (struct verdict){
@@ -351,7 +303,7 @@ static struct verdict judge_sent(const struct http_call *call, CURLcode result)
     }
 }
 
-void http_easy_judge(struct http_call *call, CURLcode result)
+void libcurl_call_judge(struct libcurl_call *call, CURLcode result)
 {
     struct http_reply *r = &call->reply;
     long status = 0;

@@ -1,106 +1,34 @@
-/* The inside of the HTTP client, in three files: http.c (calls and their life), http_easy.c (what
- * libcurl is told about one request, and what its outcome means), http_loop.c (libcurl's sockets
- * and timer on the libuv loop). */
+/* What the two carriers of HTTP requests share: libcurl (http_libcurl.h) and our own client
+ * (wire.h). http.c chooses between them, request by request. */
 #ifndef SYNCD_AWS_HTTP_INTERNAL_H
 #define SYNCD_AWS_HTTP_INTERNAL_H
 
-#include <curl/curl.h>
-#include <uv.h>
-
 #include "aws/http.h"
-#include "base/buf.h"
-#include "base/list.h"
 
-/* IDLE -> RUNNING -> FINISHED -> DELIVERING -> IDLE (or freed). http_cancel() leads from RUNNING or
- * FINISHED back to IDLE. IDLE calls lie in the pool, with their easy handle's options still set. */
-enum call_state { CALL_IDLE, CALL_RUNNING, CALL_FINISHED, CALL_DELIVERING };
-
+/* The first member of either carrier's call. */
 struct http_call {
-    struct list node; /* in the client's list of that state; alone while DELIVERING */
-    struct http_client *client;
-    enum call_state state;
-    CURL *easy;
-    struct curl_slist *headers;
-    http_done_fn *done;
-    void *arg;
-
-    unsigned sends;    /* how often libcurl came to send the request; 2: it wanted to repeat it */
-    unsigned restarts; /* nothing was sent, for the kept connection it chose was dead */
-    bool stale;        /* that happened just now */
-    bool too_large, no_memory, secret;
-    size_t header_bytes;
-    struct buf body;
-    struct http_reply reply;
-    char curl_error[CURL_ERROR_SIZE];
+    void (*cancel)(struct http_call *call);
 };
 
-/* One socket: a libuv poll for as long as it is open. `want` is libcurl's wish and `applied` what
- * libuv was told; they are brought together once a turn of the loop, just before it polls, because
- * most wishes cancel each other out within the turn. */
-struct http_socket {
-    uv_poll_t poll;
-    struct http_client *client;
-    curl_socket_t fd;
-    int want, applied; /* UV_READABLE | UV_WRITABLE */
-    bool foreign;      /* not opened through us (a resolver's): it ends when libcurl forgets it */
-    bool used;         /* carried a request before */
-    int local_port;    /* 0 until known */
-    struct list dirty; /* in client->dirty while want and applied may differ */
-};
-
-struct http_client {
+/* What both are made from; the defaults are filled in. `ca_file` is NULL where the library's own
+ * default stands, and outlives the carrier. */
+struct http_setup {
     uv_loop_t *loop;
-    CURLM *multi;
-    uv_timer_t timer;
-    uv_prepare_t prepare; /* active only while `dirty` holds something */
-    unsigned open_handles;
-    struct http_socket **sockets; /* by descriptor */
-    size_t socket_slots;
-    struct list dirty;
-
-    struct list running, finished, pool;
-    unsigned pooled;
-
-    char *ca_file; /* NULL: libcurl's own default */
+    const char *ca_file;
     unsigned max_connections;
     usec timeout, connect_timeout;
     size_t max_reply;
-
-    bool closing;
-    void (*closed)(void *arg);
-    void *closed_arg;
 };
 
-/* http_easy.c */
+enum {
+    HTTP_MAX_HEADER_BYTES =
+        256 * 1024,               /* of a reply, its trailers and the interim ones before it */
+    HTTP_SECRET_ROOM = 16 * 1024, /* reserved for a secret body: growing leaves copies behind */
+};
+
 /* The certificates' file: `configured`, AWS_CA_BUNDLE, SSL_CERT_FILE, the system's; *out is NULL
  * when there is none. An explicit one that cannot be read is -EINVAL or another errno with a
  * sentence. */
 int http_find_ca(const char *configured, char **out, struct err *err);
-/* An easy handle for `call` with everything set that no request changes. */
-int http_easy_prepare(struct http_call *call);
-/* The options of one request; its headers are copied into call->headers. -EINVAL, -ENOMEM. */
-int http_easy_apply(struct http_call *call, const struct http_request *req, struct err *err);
-/* Forget what belonged to the request, the headers' secrets wiped. */
-void http_easy_forget(struct http_call *call);
-/* Fill call->reply from libcurl's result. */
-void http_easy_judge(struct http_call *call, CURLcode result);
-
-/* http_loop.c */
-int http_loop_init(struct http_client *c);
-/* Stop and close all handles of libuv; `c` is freed and `closed` called when the last is closed. */
-void http_loop_close(struct http_client *c);
-/* Callbacks for each easy handle's CURLOPT_OPENSOCKETFUNCTION and CURLOPT_CLOSESOCKETFUNCTION. */
-curl_socket_t http_loop_open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *addr);
-int http_loop_close_socket(void *client, curl_socket_t fd);
-/* Is the connection from this local port one that is kept from an earlier request and that the peer
- * has closed or spoken on unasked? Called once before each request on it. */
-bool http_loop_stale(struct http_client *c, int local_port);
-
-/* http.c, for http_loop.c */
-/* Collect what libcurl has finished and run the callbacks. A failed `status` of curl_multi ends
- * every call: libcurl would never finish them. */
-void http_settle(struct http_client *c, CURLMcode status);
-/* After the last handle is closed. */
-void http_client_free(struct http_client *c);
 
 #endif

@@ -6,18 +6,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "aws/http_internal.h"
+#include "aws/http_libcurl.h"
 
-static void handle_closed(struct http_client *c)
+static void handle_closed(struct libcurl_client *c)
 {
     if (--c->open_handles == 0 && c->closing)
-        http_client_free(c);
+        libcurl_free(c);
 }
 
 static void socket_handle_closed(uv_handle_t *handle)
 {
-    struct http_socket *s = handle->data;
-    struct http_client *c = s->client;
+    struct libcurl_socket *s = handle->data;
+    struct libcurl_client *c = s->client;
 
     free(s);
     handle_closed(c);
@@ -28,14 +28,14 @@ static void own_handle_closed(uv_handle_t *handle)
     handle_closed(handle->data);
 }
 
-static struct http_socket *find_socket(const struct http_client *c, curl_socket_t fd)
+static struct libcurl_socket *find_socket(const struct libcurl_client *c, curl_socket_t fd)
 {
     return fd >= 0 && (size_t)fd < c->socket_slots ? c->sockets[fd] : NULL;
 }
 
 /* The poll ends here; its memory goes when libuv is done with it. The descriptor may be closed
  * next. */
-static void end_socket(struct http_socket *s)
+static void end_socket(struct libcurl_socket *s)
 {
     s->client->sockets[s->fd] = NULL;
     list_remove(&s->dirty);
@@ -44,9 +44,9 @@ static void end_socket(struct http_socket *s)
 
 static void apply_wishes(uv_prepare_t *prepare);
 
-static void mark_dirty(struct http_socket *s)
+static void mark_dirty(struct libcurl_socket *s)
 {
-    struct http_client *c = s->client;
+    struct libcurl_client *c = s->client;
 
     if (!list_empty(&s->dirty))
         return;
@@ -56,8 +56,8 @@ static void mark_dirty(struct http_socket *s)
 
 static void socket_ready(uv_poll_t *poll, int status, int events)
 {
-    struct http_socket *s = poll->data;
-    struct http_client *c = s->client;
+    struct libcurl_socket *s = poll->data;
+    struct libcurl_client *c = s->client;
     int happened = 0, running;
 
     /* libuv has stopped the poll. libcurl is told nothing (0) and looks for itself: told of an
@@ -70,10 +70,10 @@ static void socket_ready(uv_poll_t *poll, int status, int events)
         happened |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
         happened |= CURL_CSELECT_OUT;
-    http_settle(c, curl_multi_socket_action(c->multi, s->fd, happened, &running));
+    libcurl_settle(c, curl_multi_socket_action(c->multi, s->fd, happened, &running));
 }
 
-static void apply_wish(struct http_socket *s)
+static void apply_wish(struct libcurl_socket *s)
 {
     if (s->want == s->applied)
         return;
@@ -86,17 +86,17 @@ static void apply_wish(struct http_socket *s)
 
 static void apply_wishes(uv_prepare_t *prepare)
 {
-    struct http_client *c = prepare->data;
+    struct libcurl_client *c = prepare->data;
 
     while (!list_empty(&c->dirty)) {
-        struct http_socket *s = list_first(&c->dirty, struct http_socket, dirty);
+        struct libcurl_socket *s = list_first(&c->dirty, struct libcurl_socket, dirty);
         list_remove(&s->dirty);
         apply_wish(s);
     }
     uv_prepare_stop(prepare);
 }
 
-static bool room_for(struct http_client *c, curl_socket_t fd)
+static bool room_for(struct libcurl_client *c, curl_socket_t fd)
 {
     size_t want = c->socket_slots ? c->socket_slots : 64;
 
@@ -106,24 +106,24 @@ static bool room_for(struct http_client *c, curl_socket_t fd)
         want *= 2;
     if (want == c->socket_slots)
         return true;
-    struct http_socket **more = realloc(c->sockets, want * sizeof(struct http_socket *));
+    struct libcurl_socket **more = realloc(c->sockets, want * sizeof(struct libcurl_socket *));
     if (!more)
         return false;
-    memset(more + c->socket_slots, 0, (want - c->socket_slots) * sizeof(struct http_socket *));
+    memset(more + c->socket_slots, 0, (want - c->socket_slots) * sizeof(struct libcurl_socket *));
     c->sockets = more;
     c->socket_slots = want;
     return true;
 }
 
-static struct http_socket *adopt_socket(struct http_client *c, curl_socket_t fd, bool foreign)
+static struct libcurl_socket *adopt_socket(struct libcurl_client *c, curl_socket_t fd, bool foreign)
 {
-    struct http_socket *s = room_for(c, fd) ? calloc(1, sizeof *s) : NULL;
+    struct libcurl_socket *s = room_for(c, fd) ? calloc(1, sizeof *s) : NULL;
 
     if (!s)
         return NULL;
     if (c->sockets[fd]) /* closed without a word, and its number given out again */
         end_socket(c->sockets[fd]);
-    if (uv_poll_init_socket(c->loop, &s->poll, fd) < 0) {
+    if (uv_poll_init_socket(c->setup.loop, &s->poll, fd) < 0) {
         free(s);
         return NULL;
     }
@@ -137,7 +137,8 @@ static struct http_socket *adopt_socket(struct http_client *c, curl_socket_t fd,
     return s;
 }
 
-curl_socket_t http_loop_open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *addr)
+curl_socket_t libcurl_loop_open_socket(void *client, curlsocktype purpose,
+                                       struct curl_sockaddr *addr)
 {
     (void)purpose;
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
@@ -150,9 +151,9 @@ curl_socket_t http_loop_open_socket(void *client, curlsocktype purpose, struct c
     return CURL_SOCKET_BAD;
 }
 
-int http_loop_close_socket(void *client, curl_socket_t fd)
+int libcurl_loop_close_socket(void *client, curl_socket_t fd)
 {
-    struct http_socket *s = find_socket(client, fd);
+    struct libcurl_socket *s = find_socket(client, fd);
 
     if (s)
         end_socket(s);
@@ -171,7 +172,7 @@ static int port_of(int fd)
     return a.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&a)->sin6_port) : 0;
 }
 
-static bool socket_stale(struct http_socket *s)
+static bool socket_stale(struct libcurl_socket *s)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLIN | POLLRDHUP};
 
@@ -183,10 +184,10 @@ static bool socket_stale(struct http_socket *s)
 
 /* libcurl does look itself before it uses a kept connection, but 7.88 takes a reset one for alive,
  * and one whose TLS end was announced, and later versions look once a second at most. */
-bool http_loop_stale(struct http_client *c, int local_port)
+bool libcurl_loop_stale(struct libcurl_client *c, int local_port)
 {
     for (size_t i = 0; local_port && i < c->socket_slots; i++) {
-        struct http_socket *s = c->sockets[i];
+        struct libcurl_socket *s = c->sockets[i];
         if (!s || s->foreign)
             continue;
         if (!s->local_port)
@@ -201,8 +202,8 @@ bool http_loop_stale(struct http_client *c, int local_port)
  * socket that cannot be polled runs into its call's timeout. */
 static int socket_wish(CURL *easy, curl_socket_t fd, int what, void *client, void *unused)
 {
-    struct http_client *c = client;
-    struct http_socket *s = find_socket(c, fd);
+    struct libcurl_client *c = client;
+    struct libcurl_socket *s = find_socket(c, fd);
 
     (void)easy;
     (void)unused;
@@ -223,16 +224,16 @@ static int socket_wish(CURL *easy, curl_socket_t fd, int what, void *client, voi
 
 static void timer_due(uv_timer_t *timer)
 {
-    struct http_client *c = timer->data;
+    struct libcurl_client *c = timer->data;
     int running;
 
-    http_settle(c, curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running));
+    libcurl_settle(c, curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running));
 }
 
 /* A timeout of 0 means "soon", never from within this call. */
 static int timer_wish(CURLM *multi, long timeout_ms, void *client)
 {
-    struct http_client *c = client;
+    struct libcurl_client *c = client;
 
     (void)multi;
     if (c->closing)
@@ -244,7 +245,7 @@ static int timer_wish(CURLM *multi, long timeout_ms, void *client)
     return 0;
 }
 
-int http_loop_init(struct http_client *c)
+int libcurl_loop_init(struct libcurl_client *c)
 {
     list_init(&c->dirty);
     if (curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, socket_wish) != CURLM_OK ||
@@ -252,14 +253,14 @@ int http_loop_init(struct http_client *c)
         curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, timer_wish) != CURLM_OK ||
         curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) != CURLM_OK)
         return -ENOMEM;
-    uv_timer_init(c->loop, &c->timer);
-    uv_prepare_init(c->loop, &c->prepare);
+    uv_timer_init(c->setup.loop, &c->timer);
+    uv_prepare_init(c->setup.loop, &c->prepare);
     c->timer.data = c->prepare.data = c;
     c->open_handles = 2;
     return 0;
 }
 
-void http_loop_close(struct http_client *c)
+void libcurl_loop_close(struct libcurl_client *c)
 {
     for (size_t i = 0; i < c->socket_slots; i++)
         if (c->sockets[i])

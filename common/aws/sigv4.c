@@ -127,8 +127,11 @@ static void sort_headers(const struct sigv4_request *req, const struct sigv4_hea
 
 static void append_lower(struct buf *out, const char *name)
 {
-    for (; *name; name++)
-        buf_putc(out, (char)tolower((unsigned char)*name));
+    size_t from = out->len;
+
+    buf_puts(out, name);
+    for (; from < out->len; from++) /* ASCII: name_valid() */
+        out->data[from] = (char)tolower((unsigned char)out->data[from]);
 }
 
 /* Without blanks at either end, each run of blanks inside as one space. */
@@ -317,11 +320,13 @@ static bool key_id_valid(const char *id)
 int sigv4_sign(struct sigv4_signer *s, const struct credentials *c, const struct sigv4_request *req,
                const char *amz_date, struct buf *out)
 {
-    _cleanup_buf_ struct buf text = {0}, names = {0}, to_sign = {0}, value = {0};
+    _cleanup_buf_ struct buf text = {0}, names = {0}, to_sign = {0};
     unsigned char signature[HASH];
 
     if (!amz_date_valid(amz_date) || !key_id_valid(c->access_key_id) || !*c->secret_access_key)
         return -EINVAL;
+    buf_reserve(&text, 1000); /* a failure of these stays with them */
+    buf_reserve(&names, 200);
     int r = canonical(s->md, s->sha256, req, &text, &names);
     if (r == 0)
         r = sigv4_string_to_sign(s, amz_date, text.data, text.len, &to_sign);
@@ -331,18 +336,19 @@ int sigv4_sign(struct sigv4_signer *s, const struct credentials *c, const struct
         r = hmac(s->mac, s->key, HASH, to_sign.data, to_sign.len, signature);
     if (r < 0)
         return r;
-    buf_lit(&value, "AWS4-HMAC-SHA256 Credential=");
-    buf_puts(&value, c->access_key_id);
-    buf_putc(&value, '/');
-    append_scope(&value, s, amz_date);
-    buf_lit(&value, ", SignedHeaders=");
-    buf_append(&value, names.data ? names.data : "", names.len);
-    buf_lit(&value, ", Signature=");
-    hex_append(&value, signature, sizeof signature);
-    if (!buf_ok(&value))
+    /* Untouched unless all of it fits. */
+    if (!buf_reserve(out, 256 + strlen(c->access_key_id) + strlen(s->region) + strlen(s->service) +
+                              names.len))
         return -ENOMEM;
-    buf_append(out, value.data, value.len);
-    return buf_ok(out) ? 0 : -ENOMEM;
+    buf_lit(out, "AWS4-HMAC-SHA256 Credential=");
+    buf_puts(out, c->access_key_id);
+    buf_putc(out, '/');
+    append_scope(out, s, amz_date);
+    buf_lit(out, ", SignedHeaders=");
+    buf_append(out, names.data ? names.data : "", names.len);
+    buf_lit(out, ", Signature=");
+    hex_append(out, signature, sizeof signature);
+    return 0;
 }
 
 void sigv4_date(int64_t unix_seconds, char out[17])

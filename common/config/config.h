@@ -46,6 +46,7 @@ enum drop_policy { DROP_KEEP, DROP_DELETE };
  * one. */
 enum orphan_policy { ORPHANS_REPORT, ORPHANS_SKIP, ORPHANS_SET_ASIDE };
 enum billing_mode { BILLING_PAY_PER_REQUEST, BILLING_PROVISIONED };
+enum http_client_kind { HTTP_CLIENT_OWN, HTTP_CLIENT_LIBCURL };
 
 /* One [table "NAME"] section. Strings are "" when not set. */
 struct table_config {
@@ -98,6 +99,7 @@ struct config {
     struct pairlist tag;                              /* of the tables that are created */
     bool deletion_protection, point_in_time_recovery; /* of the tables that are created */
     int64_t max_requests_in_flight, batch_size, write_units_per_second;
+    int http_client; /* enum http_client_kind */
 
     /* [sync]; durations are microseconds */
     usec linger, backoff_base, backoff_max, request_timeout, unconfirmed_horizon, lag_warning,

@@ -29,6 +29,7 @@
 #define DAY    (24 * 60 * MINUTE)
 
 static const char *const billing_names[] = {"PAY_PER_REQUEST", "PROVISIONED", NULL};
+static const char *const http_client_names[] = {"own", "libcurl", NULL};
 static const char *const null_names[] = {"omit", "null", NULL};
 static const char *const drop_names[] = {"keep", "delete", NULL};
 static const char *const oversize_names[] = {"dead-letter", "compress", "split", NULL};
@@ -39,6 +40,7 @@ static const char *const format_names[] = {"auto", "journal", "text", "json", NU
 
 /* Names are written in the order of the enums that they stand for. */
 _Static_assert(BILLING_PAY_PER_REQUEST == 0 && BILLING_PROVISIONED == 1, "billing_names");
+_Static_assert(HTTP_CLIENT_OWN == 0 && HTTP_CLIENT_LIBCURL == 1, "http_client_names");
 _Static_assert(NULL_OMIT == 0 && NULL_WRITE == 1, "null_names");
 _Static_assert(ORPHANS_REPORT == 0 && ORPHANS_SKIP == 1 && ORPHANS_SET_ASIDE == 2, "orphan_names");
 _Static_assert(LOG_EV_ERROR == 0 && LOG_EV_WARNING == 1 && LOG_EV_INFO == 2 && LOG_EV_DEBUG == 3,
@@ -151,6 +153,10 @@ const struct config_option config_options[] = {
      .help = "Budget over all tables, in write units a second. 0: none."},
     {.section = "dynamodb", .key = "ca_file", STRING(CONFIG, ca_file), .check = option_check_path,
      .help = "Certificates to trust (PEM). Empty: AWS_CA_BUNDLE, else the system's."},
+    {.section = "dynamodb", .key = "http_client", ENUM(CONFIG, http_client, http_client_names),
+     .initial = "own",
+     .help = "What carries requests to DynamoDB: own, which takes the least processor time, or\n"
+             "libcurl, which takes them in any case where the environment names a proxy."},
 
     {.section = "sync", .key = "linger", TIME(CONFIG, linger, 0, 10 * SEC), .initial = "5ms",
      .reloadable = true,

@@ -103,6 +103,7 @@ static int make_parts(struct connection *x, const struct config *c, struct err *
     const struct http_options ho = {.ca_file = c->ca_file,
                                     .max_connections = MAX_CONNECTIONS,
                                     .timeout = c->request_timeout,
+                                    .own = c->http_client == HTTP_CLIENT_OWN,
                                     .max_reply = MAX_REPLY};
     int rc = http_client_new(&x->loop, &ho, &x->http, err);
 

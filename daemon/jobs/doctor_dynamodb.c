@@ -38,6 +38,7 @@ static int ping(struct ping *p, const struct config *c, const struct endpoint *e
     const struct http_options ho = {.ca_file = c->ca_file,
                                     .max_connections = 1,
                                     .timeout = c->request_timeout,
+                                    .own = c->http_client == HTTP_CLIENT_OWN,
                                     .max_reply = 1024 * 1024};
     const struct http_request req = {.method = "GET", .url = e->url};
     struct http_client *http = NULL;

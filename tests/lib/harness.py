@@ -126,6 +126,7 @@ class Mirror:
                 "table_name": self.prefix + "{table}",
                 "meta_table": self.prefix + "meta",
                 "keep_schema": "no",  # but where it is what is tested: others count requests
+                "http_client": os.environ.get("SYNCD_TEST_HTTP_CLIENT", "own"),
             },
             # Whoever waits for what was left open (a kill, a reset) waits for a second.
             "sync": {

@@ -10,10 +10,15 @@
 
 #include <cmocka.h>
 
+#include <openssl/pem.h>
+
 #include "aws/http.h"
 #include "scripted_server.h"
 
 #define OK_REPLY "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+/* Which of the two clients is under test: every test runs over both. */
+static bool own_client;
 
 struct fixture {
     uv_loop_t loop;
@@ -40,14 +45,16 @@ struct result {
 static inline void begin_with(struct fixture *f, const struct reaction *script, size_t n,
                               const char *certificate, const struct http_options *o)
 {
+    struct http_options options = *o;
     struct err err = {""};
 
+    options.own = own_client;
     memset(f, 0, sizeof *f);
     f->server = scripted_start(script, n, certificate, certificate);
     snprintf(f->url, sizeof f->url, "%s:%d/",
              certificate ? "https://localhost" : "http://127.0.0.1", f->server->port);
     assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (http_client_new(&f->loop, o, &f->client, &err) < 0)
+    if (http_client_new(&f->loop, &options, &f->client, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -132,5 +139,63 @@ static inline void expect(struct result *r, enum http_outcome outcome, int statu
     free(r->body);
     r->body = NULL;
 }
+
+/* NAME.crt, which vouches for itself, and NAME.pem with the key as well. */
+static inline void make_certificate(const char *directory, const char *name, const char *of)
+{
+    char command[512];
+
+    snprintf(command, sizeof command,
+             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+             "-days 2 -subj /CN=syncd -addext subjectAltName=%s -keyout %s.pem -out %s.crt "
+             "2>/dev/null && cat %s.crt >>%s.pem",
+             directory, of, name, name, name, name);
+    assert_int_equal(system(command), 0);
+}
+
+/* The same, but that it ended yesterday. */
+static inline void expire_certificate(const char *directory, const char *name)
+{
+    char pem[128], crt[128];
+
+    snprintf(pem, sizeof pem, "%s/%s.pem", directory, name);
+    snprintf(crt, sizeof crt, "%s/%s.crt", directory, name);
+    FILE *f = fopen(pem, "r+");
+    assert_non_null(f);
+    EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+    X509 *x = PEM_read_X509(f, NULL, NULL, NULL);
+    assert_true(key && x);
+    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x), -2 * 24 * 3600));
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x), -24 * 3600));
+    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+    rewind(f);
+    assert_true(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) && PEM_write_X509(f, x));
+    fclose(f);
+    f = fopen(crt, "w");
+    assert_true(f && PEM_write_X509(f, x));
+    fclose(f);
+    X509_free(x);
+    EVP_PKEY_free(key);
+}
+
+static inline void remove_certificate(const char *directory, const char *name)
+{
+    static const char *const endings[] = {"crt", "pem"};
+
+    for (size_t i = 0; i < 2; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/%s.%s", directory, name, endings[i]);
+        unlink(path);
+    }
+}
+
+/* main() of a program of such tests. */
+#define run_over_both(tests, setup, teardown)                                                      \
+    ({                                                                                             \
+        own_client = false;                                                                        \
+        int failed_ = cmocka_run_group_tests_name("libcurl", tests, setup, teardown);              \
+        own_client = true;                                                                         \
+        failed_ + cmocka_run_group_tests_name("own client", tests, setup, teardown);               \
+    })
 
 #endif

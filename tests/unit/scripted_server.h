@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -32,6 +33,9 @@ struct reaction {
     bool at_once;       /* react after the head, the body unread */
     sem_t *wait_before; /* waited for between reply and `then` */
     sem_t *post_after;
+    /* By TLS 1.3, between reply and `then`: another ticket; other keys, and the peer is asked for
+     * others as well. */
+    bool ticket, new_keys;
 };
 
 struct scripted {
@@ -43,6 +47,7 @@ struct scripted {
     pthread_t acceptor;
     atomic_uint taken;              /* heads */
     atomic_uint accepted, requests; /* requests: heads with the whole body, or at_once */
+    atomic_uint resumed;            /* TLS sessions that were taken up again */
     atomic_size_t body_bytes;
     char head[4096]; /* of the latest request */
 };
@@ -144,6 +149,13 @@ static inline void scripted_reply(struct scripted_connection *c, const struct re
     }
     if (r->wait_before)
         SCRIPTED_MUST(sem_wait(r->wait_before) == 0);
+    if (r->ticket)
+        SCRIPTED_MUST(SSL_new_session_ticket(c->ssl) == 1 && SSL_do_handshake(c->ssl) == 1);
+    if (r->new_keys)
+        SCRIPTED_MUST(SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED) == 1 &&
+                      SSL_do_handshake(c->ssl) == 1);
+    if (r->ticket || r->new_keys)
+        SCRIPTED_MUST(!r->post_after || sem_post(r->post_after) == 0);
 }
 
 static inline bool scripted_serve_one(struct scripted_connection *c)
@@ -183,6 +195,7 @@ static inline void *scripted_connection_main(void *arg)
     if (c->server->tls) {
         SCRIPTED_MUST((c->ssl = SSL_new(c->server->tls)) && SSL_set_fd(c->ssl, c->fd));
         up = scripted_wait_readable(c->server, c->fd) && SSL_accept(c->ssl) == 1;
+        c->server->resumed += up && SSL_session_reused(c->ssl);
     }
     while (up && scripted_serve_one(c))
         continue;
@@ -208,6 +221,8 @@ static inline void *scripted_acceptor_main(void *arg)
         struct scripted_connection *c = &connections[n++];
         c->server = s;
         SCRIPTED_MUST((c->fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+        /* A reply that waits for an acknowledgement would be lost with a reset. */
+        SCRIPTED_MUST(!setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)));
         s->accepted++;
         SCRIPTED_MUST(pthread_create(&c->thread, NULL, scripted_connection_main, c) == 0);
     }

@@ -2,7 +2,7 @@
  * twice. */
 #include "http_fixture.h"
 
-static char directory[] = "/tmp/syncd-http-XXXXXX";
+static char directory[32];
 
 /* One request to a server with one reaction. */
 static void expect_one(const struct reaction *reaction, const struct http_options *o,
@@ -311,7 +311,8 @@ static void what_never_left_is_known_as_such(void **state)
     end(&f);
 }
 
-static void tls_request(const char *ca, const char *host, int max_version,
+/* The server shows the certificate `own`, the client trusts `ca`. */
+static void tls_request(const char *own, const char *ca, const char *host, int max_version,
                         enum http_outcome outcome, const char *code)
 {
     static const struct reaction script[] = {{.reply = OK_REPLY}};
@@ -319,7 +320,7 @@ static void tls_request(const char *ca, const char *host, int max_version,
     struct result first = {0}, second = {0};
     char pem[128], ca_file[128];
 
-    snprintf(pem, sizeof pem, "%s/right.pem", directory);
+    snprintf(pem, sizeof pem, "%s/%s.pem", directory, own);
     snprintf(ca_file, sizeof ca_file, "%s/%s.crt", directory, ca);
     begin_with(&f, script, 1, pem, &(struct http_options){.ca_file = ca_file});
     SSL_CTX_set_max_proto_version(f.server->tls, max_version);
@@ -339,11 +340,14 @@ static void tls_request(const char *ca, const char *host, int max_version,
 static void tls_verifies_authority_host_and_version(void **state)
 {
     (void)state;
-    tls_request("right", "localhost", 0, HTTP_REPLIED, "");
-    tls_request("right", "localhost", TLS1_2_VERSION, HTTP_REPLIED, "");
-    tls_request("wrong", "localhost", 0, HTTP_NOT_SENT, "tls_failed");
-    tls_request("right", "127.0.0.1", 0, HTTP_NOT_SENT, "tls_failed");
-    tls_request("right", "localhost", TLS1_1_VERSION, HTTP_NOT_SENT, "tls_failed");
+    tls_request("right", "right", "localhost", 0, HTTP_REPLIED, "");
+    tls_request("right", "right", "localhost", TLS1_2_VERSION, HTTP_REPLIED, "");
+    tls_request("right", "wrong", "localhost", 0, HTTP_NOT_SENT, "tls_failed");
+    tls_request("right", "right", "127.0.0.1", 0, HTTP_NOT_SENT, "tls_failed");
+    tls_request("right", "right", "localhost", TLS1_1_VERSION, HTTP_NOT_SENT, "tls_failed");
+    tls_request("address", "address", "127.0.0.1", 0, HTTP_REPLIED, "");
+    tls_request("address", "address", "localhost", 0, HTTP_NOT_SENT, "tls_failed");
+    tls_request("expired", "expired", "localhost", 0, HTTP_NOT_SENT, "tls_failed");
 }
 
 static void a_missing_ca_file_is_an_error(void **state)
@@ -365,38 +369,27 @@ static void a_missing_ca_file_is_an_error(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
-static void make_certificate(const char *name)
-{
-    char command[512];
-
-    snprintf(command, sizeof command,
-             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-             "-subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout %s/%s.pem "
-             "-out %s/%s.crt 2>/dev/null && cat %s/%s.crt >>%s/%s.pem",
-             directory, name, directory, name, directory, name, directory, name);
-    assert_int_equal(system(command), 0);
-}
-
 static int make_directory(void **state)
 {
     (void)state;
+    snprintf(directory, sizeof directory, "/tmp/syncd-http-XXXXXX");
     if (!mkdtemp(directory))
         return -1;
-    make_certificate("right");
-    make_certificate("wrong");
+    make_certificate(directory, "right", "DNS:localhost");
+    make_certificate(directory, "wrong", "DNS:localhost");
+    make_certificate(directory, "address", "IP:127.0.0.1");
+    make_certificate(directory, "expired", "DNS:localhost");
+    expire_certificate(directory, "expired");
     return 0;
 }
 
 static int remove_directory(void **state)
 {
-    static const char *const names[] = {"right.crt", "right.pem", "wrong.crt", "wrong.pem"};
-    char path[128];
-
     (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
-        unlink(path);
-    }
+    remove_certificate(directory, "right");
+    remove_certificate(directory, "wrong");
+    remove_certificate(directory, "address");
+    remove_certificate(directory, "expired");
     return rmdir(directory);
 }
 
@@ -416,5 +409,5 @@ int main(void)
         cmocka_unit_test(a_missing_ca_file_is_an_error),
     };
     alarm(120); /* a hang ends here */
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return run_over_both(tests, make_directory, remove_directory);
 }

@@ -155,5 +155,5 @@ int main(void)
         cmocka_unit_test(closing_cancels_what_is_under_way),
     };
     alarm(120); /* a hang ends here */
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_both(tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
-/* Requests while memory is short: the nth allocation of our own fails, once or from then on. Each
- * request that was started is answered exactly once, none is said to be written that cannot be,
- * nothing leaks, and afterwards the next request goes as if nothing had been. Every n is tried.
+/* Requests while memory is short, or the network: the nth allocation of our own fails, or the nth
+ * call of our own client for a socket, once or from then on. Each request that was started is
+ * answered exactly once, none is said to be written that cannot be, nothing leaks, and afterwards
+ * the next request goes as if nothing had been. Every n is tried.
  * libcurl's own allocations are left alone: 7.88 divides by zero after some. */
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "inject.h"
 
@@ -11,6 +13,67 @@
 #include "aws/ddb.h"
 
 enum { REQUESTS = 3 };
+
+static char directory[32]; /* of the certificate */
+static bool by_tls;
+
+/* --- the network -------------------------------------------------------------------------------
+ */
+
+int __real_socket(int family, int type, int protocol);
+int __real_connect(int fd, const struct sockaddr *to, socklen_t n);
+int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *n);
+ssize_t __real_send(int fd, const void *bytes, size_t n, int flags);
+ssize_t __real_sendmsg(int fd, const struct msghdr *m, int flags);
+ssize_t __real_recv(int fd, void *to, size_t n, int flags);
+int __wrap_socket(int family, int type, int protocol);
+int __wrap_connect(int fd, const struct sockaddr *to, socklen_t n);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *n);
+ssize_t __wrap_send(int fd, const void *bytes, size_t n, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags);
+ssize_t __wrap_recv(int fd, void *to, size_t n, int flags);
+
+static bool network_fails(int error)
+{
+    bool fails = inject_fails(INJECT_IO);
+
+    if (fails)
+        errno = error;
+    return fails;
+}
+
+int __wrap_socket(int family, int type, int protocol)
+{
+    return network_fails(EMFILE) ? -1 : __real_socket(family, type, protocol);
+}
+
+int __wrap_connect(int fd, const struct sockaddr *to, socklen_t n)
+{
+    return network_fails(ENETUNREACH) ? -1 : __real_connect(fd, to, n);
+}
+
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *n)
+{
+    return network_fails(ENOBUFS) ? -1 : __real_getsockopt(fd, level, name, value, n);
+}
+
+ssize_t __wrap_send(int fd, const void *bytes, size_t n, int flags)
+{
+    return network_fails(EPIPE) ? -1 : __real_send(fd, bytes, n, flags);
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    return network_fails(ECONNRESET) ? -1 : __real_sendmsg(fd, m, flags);
+}
+
+ssize_t __wrap_recv(int fd, void *to, size_t n, int flags)
+{
+    return network_fails(ECONNRESET) ? -1 : __real_recv(fd, to, n, flags);
+}
+
+/* --- requests ----------------------------------------------------------------------------------
+ */
 
 struct answer {
     unsigned calls;
@@ -61,10 +124,13 @@ static int send_one(struct ddb *d, struct answer *a)
 
 static struct http_client *new_client(struct fixture *f)
 {
-    const struct http_options o = {.max_connections = 2};
+    char ca[64];
+    const struct http_options o = {
+        .max_connections = 2, .own = own_client, .ca_file = by_tls ? ca : NULL};
     struct http_client *c = NULL;
     struct err err = {""};
 
+    snprintf(ca, sizeof ca, "%s/near.crt", directory);
     if (http_client_new(&f->loop, &o, &c, &err) < 0)
         assert_true(err.text[0] != '\0' && !c);
     return c;
@@ -99,12 +165,18 @@ static void requests(struct fixture *f, struct ddb *d, struct tally *t)
 
 static void run_once(enum inject_kind kind, uint64_t nth, bool lasting)
 {
-    static const struct reaction script[] = {{.reply = OK_REPLY}};
-    struct fixture f = {.server = scripted_start(script, 1, NULL, NULL)};
+    static const struct reaction script[] = {
+        {.reply = OK_REPLY},
+        {.reply = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"},
+        {.reply = OK_REPLY}};
+    char pem[64];
     struct tally t = {0};
     struct answer last;
+    struct fixture f = {0};
 
-    snprintf(f.url, sizeof f.url, "http://127.0.0.1:%d/", f.server->port);
+    snprintf(pem, sizeof pem, "%s/near.pem", directory);
+    f.server = scripted_start(script, 3, by_tls ? pem : NULL, by_tls ? pem : NULL);
+    snprintf(f.url, sizeof f.url, "http%s://127.0.0.1:%d/", by_tls ? "s" : "", f.server->port);
     assert_int_equal(uv_loop_init(&f.loop), 0);
     inject = (struct inject){.kind = kind, .nth = nth, .lasting = lasting};
     inject_within = true;
@@ -130,8 +202,9 @@ static void run_once(enum inject_kind kind, uint64_t nth, bool lasting)
     end(&f);
 }
 
-static void try_every(enum inject_kind kind)
+static void try_every(enum inject_kind kind, bool tls)
 {
+    by_tls = tls;
     run_once(kind, 0, false);
     uint64_t n = inject.seen[kind];
 
@@ -144,14 +217,43 @@ static void try_every(enum inject_kind kind)
 static void our_own_memory_may_fail(void **state)
 {
     (void)state;
-    try_every(INJECT_MEMORY);
+    try_every(INJECT_MEMORY, false);
+    try_every(INJECT_MEMORY, true);
+}
+
+/* libcurl makes its own calls. */
+static void the_network_may_fail(void **state)
+{
+    (void)state;
+    if (!own_client)
+        return;
+    try_every(INJECT_IO, false);
+    try_every(INJECT_IO, true);
+}
+
+static int make_directory(void **state)
+{
+    (void)state;
+    snprintf(directory, sizeof directory, "/tmp/syncd-inject-XXXXXX");
+    if (!mkdtemp(directory))
+        return -1;
+    make_certificate(directory, "near", "IP:127.0.0.1");
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    remove_certificate(directory, "near");
+    return rmdir(directory);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(our_own_memory_may_fail),
+        cmocka_unit_test(the_network_may_fail),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_over_both(tests, make_directory, remove_directory);
 }
