@@ -27,7 +27,7 @@
 
 #define SIM_EPOCH (1700000000 * USEC_PER_SEC) /* of the wall clock, when the other is at 0 */
 
-enum { SIM_TABLES = 32, SIM_SOURCES = 7, SIM_COMMITS = 64 };
+enum { SIM_TABLES = 32, SIM_SOURCES = 7, SIM_COMMITS = 64, SIM_COLUMNS = 64 };
 
 /* How often each kind of trouble comes, in thousandths; a seed turns some of them off. */
 struct sim_faults {
@@ -121,6 +121,11 @@ struct world {
     struct sim_asked {
         sqlite3_stmt *columns, *tables, *journal;
     } asked;
+    struct sim_columns { /* of each of its tables, that are no part of the key */
+        bool known;
+        unsigned count;
+        char names[SIM_COLUMNS][24];
+    } columns[SIM_SOURCES];
     bool in_transaction;
     unsigned keys; /* different keys of each table */
     const char *journal_mode, *synchronous;
