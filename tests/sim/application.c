@@ -544,9 +544,12 @@ const char *application_table(unsigned source)
 
 void application_close(struct world *w)
 {
+    oracle_forget(w);
     sqlite3_finalize(w->asked.columns);
     sqlite3_finalize(w->asked.tables);
     sqlite3_finalize(w->asked.journal);
+    sqlite3_finalize(w->asked.orphan);
+    sqlite3_finalize(w->asked.version);
     w->asked = (struct sim_asked){0};
     forget_columns(w, "");
     sqlite3_close_v2(w->app);
@@ -567,23 +570,28 @@ bool application_open(struct world *w)
     return true;
 }
 
-/* What a rebuild had come to may have been taken back in part: it is undone by hand. */
-static void recover_table(struct world *w, const char *name)
+/* What a rebuild had come to may have been taken back in part: it is undone by hand. `names`: of
+ * all tables, each in quotes. */
+static void recover_table(struct world *w, const char *name, const char *names)
 {
     static const char *const besides[] = {"%s_new", "_alembic_tmp_%s", "%s_old"};
+    char *itself = sqlite3_mprintf("%Q", name);
+    bool there = strstr(names, itself);
 
     for (size_t i = 0; i < sizeof besides / sizeof *besides; i++) {
         char *beside = sqlite3_mprintf(besides[i], name);
-        char *there = app_ask(w, "SELECT 1 FROM sqlite_schema WHERE name=%Q", beside);
-        char *itself = app_ask(w, "SELECT 1 FROM sqlite_schema WHERE name=%Q", name);
-        if (there && itself)
-            app_run(w, "DROP TABLE \"%w\"", beside);
-        else if (there)
-            app_run(w, "ALTER TABLE \"%w\" RENAME TO \"%w\"", beside, name);
+        char *quoted = sqlite3_mprintf("%Q", beside);
+        if (strstr(names, quoted)) {
+            if (there)
+                app_run(w, "DROP TABLE \"%w\"", beside);
+            else
+                app_run(w, "ALTER TABLE \"%w\" RENAME TO \"%w\"", beside, name);
+            there = true;
+        }
         sqlite3_free(beside);
-        sqlite3_free(there);
-        sqlite3_free(itself);
+        sqlite3_free(quoted);
     }
+    sqlite3_free(itself);
 }
 
 void application_recover(struct world *w)
@@ -598,8 +606,10 @@ void application_recover(struct world *w)
     sqlite3_free(sound);
     w->rebuilding = -1;
     app_run(w, "DROP TABLE IF EXISTS passing");
-    for (unsigned t = 0; t < SIM_SOURCES; t++)
-        recover_table(w, sources[t].name);
+    char *names = app_ask(w, "SELECT group_concat(quote(name)) FROM sqlite_schema");
+    for (unsigned t = 0; names && t < SIM_SOURCES; t++)
+        recover_table(w, sources[t].name, names);
+    sqlite3_free(names);
 }
 
 bool application_create(struct world *w)

@@ -14,8 +14,8 @@ struct files files;
 /* --- bytes ------------------------------------------------------------------------------------ */
 
 /* Worlds come by the thousand and their files grow to megabytes: memory that a file lets go of
- * waits, zeroed, for the next, by powers of two. */
-enum { LEAST_POWER = 13, POWERS = 48 };
+ * waits, zeroed, for the next, by powers of four. */
+enum { LEAST_POWER = 16, GROWTH = 2, POWERS = 48 };
 
 static struct spare_bytes {
     struct spare_bytes *next;
@@ -56,7 +56,7 @@ static inline unsigned char *more(unsigned char *at, size_t *cap, size_t n, size
     if (n <= *cap)
         return at;
     while ((size_t)1 << power < n)
-        power++;
+        power += GROWTH;
     unsigned char *new = bytes_take(power);
     if (at)
         memcpy(new, at, used);
@@ -344,7 +344,6 @@ void vfs_power_failure(struct rng *rng, unsigned sector)
         if (n->cut > undone)
             undo_cut(n);
         tear(n, rng, sector);
-        bytes_resize(&n->data, 0);
         bytes_resize(&n->data, n->disk.size);
         memcpy(n->data.at, n->disk.at, n->disk.size);
         n->written = ++files.operations;

@@ -119,9 +119,10 @@ struct world {
     sqlite3 *look; /* the oracle's, which sees what is committed */
     /* Statements that are asked often. */
     struct sim_asked {
-        sqlite3_stmt *columns, *tables, *journal;
+        sqlite3_stmt *columns, *tables, *journal, *orphan, *version;
     } asked;
-    struct sim_columns { /* of each of its tables, that are no part of the key */
+    struct sim_schema *schema; /* the oracle's */
+    struct sim_columns {       /* of each of its tables, that are no part of the key */
         bool known;
         unsigned count;
         char names[SIM_COLUMNS][24];
@@ -177,6 +178,12 @@ void world_free(struct world *w);
 
 unsigned sim_pick(struct world *w, unsigned n); /* of [0, n) */
 bool sim_chance(struct world *w, unsigned thousandths);
+enum { SIM_TRACE = 600 }; /* no line is longer */
+/* How many bytes of an item need be formatted for one. */
+static inline int sim_shown(size_t n)
+{
+    return n < SIM_TRACE ? (int)n : SIM_TRACE;
+}
 void sim_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -266,6 +273,8 @@ void application_recover(struct world *w);
 /* The model holds what the rows map to, save for rows that are dead letters; and dead letters are
  * exactly the rows that cannot be written. */
 void oracle_compare(struct world *w, const char *when);
+/* Before the connection that it looks by is closed. */
+void oracle_forget(struct world *w);
 /* If the mirror says that all is converged, it is. */
 void oracle_converged(struct world *w);
 /* Nothing but the sentinel is in the journal. */
