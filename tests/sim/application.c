@@ -550,6 +550,7 @@ void application_close(struct world *w)
     sqlite3_finalize(w->asked.journal);
     sqlite3_finalize(w->asked.orphan);
     sqlite3_finalize(w->asked.version);
+    sqlite3_finalize(w->asked.data);
     w->asked = (struct sim_asked){0};
     forget_columns(w, "");
     sqlite3_close_v2(w->app);

@@ -8,7 +8,7 @@
 #include "mapping/item.h"
 #include "mirror/internal.h"
 #include "oracle.h"
-#include "state/store.h"
+#include "state/internal.h"
 
 static void compare_letters(struct world *w, const char *when, struct letters *expected)
 {
@@ -418,7 +418,35 @@ static void comparing_free(struct comparing *c)
     letters_free(&c->kept);
 }
 
-void oracle_compare(struct world *w, const char *when)
+static int64_t data_version(struct world *w)
+{
+    sqlite3_stmt *stmt = sim_ask(w->look, &w->asked.data, "PRAGMA data_version");
+    int64_t version = sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
+
+    sqlite3_reset(stmt);
+    return version;
+}
+
+/* Everything that a comparison may find different from the one before it. */
+static struct sim_compared comparable(struct world *w)
+{
+    sqlite3 *letters = mirror_store(w->mirror)->db;
+    struct sim_compared now = {.starts = w->starts,
+                               .rows = data_version(w),
+                               .letters = sqlite3_total_changes64(letters),
+                               .committed = sqlite3_get_autocommit(letters),
+                               .quiet = w->quiet};
+
+    for (size_t i = 0; i < w->table_count; i++)
+        now.items[i] = w->tables[i].changes << 1 | w->tables[i].exists;
+    for (size_t i = 0; i < w->mirror->table_count; i++) {
+        const struct table_slot *t = &w->mirror->tables[i];
+        now.mirrored = map_hash(t->name, strlen(t->name), now.mirrored + (t->plan != NULL));
+    }
+    return now;
+}
+
+static void compare(struct world *w, const char *when)
 {
     struct comparing c = {.w = w, .when = when};
 
@@ -439,6 +467,17 @@ void oracle_compare(struct world *w, const char *when)
     }
     comparing_free(&c);
     sqlite3_exec(w->look, "COMMIT", NULL, NULL, NULL);
+}
+
+void oracle_compare(struct world *w, const char *when)
+{
+    struct sim_compared now = comparable(w);
+
+    if (memcmp(&now, &w->compared, sizeof now) == 0)
+        return;
+    compare(w, when);
+    if (!w->failure[0])
+        w->compared = now;
 }
 
 void oracle_converged(struct world *w)

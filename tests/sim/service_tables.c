@@ -79,7 +79,7 @@ static int key_order(const struct buf *a, const struct buf *b)
 
 enum { PAGE_ITEMS = 20 };
 
-static struct buf key_of(const struct sim_item *item)
+static struct buf key_in(const struct sim_item *item)
 {
     return (struct buf){.data = (char *)item->bytes, .len = item->key_len};
 }
@@ -93,11 +93,11 @@ static unsigned items_after(const struct sim_table *t, const struct buf *after, 
     for (size_t k = 0; t->items.slots && k <= t->items.mask; k++)
         for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
             struct sim_item *item = container_of(n, struct sim_item, node);
-            struct buf key = key_of(item), other;
+            struct buf key = key_in(item), other;
             unsigned at = count;
             if (after->len && key_order(&key, after) <= 0)
                 continue;
-            for (; at > 0 && (other = key_of(out[at - 1]), key_order(&key, &other) < 0); at--)
+            for (; at > 0 && (other = key_in(out[at - 1]), key_order(&key, &other) < 0); at--)
                 if (at < most)
                     out[at] = out[at - 1];
             if (at < most)

@@ -83,6 +83,7 @@ struct sim_table {
     } marker;
     unsigned foreign; /* items of others */
     struct map items;
+    uint64_t changes; /* of them */
 };
 
 /* A survey of a target's table under way, and a marker on its way. */
@@ -119,10 +120,15 @@ struct world {
     sqlite3 *look; /* the oracle's, which sees what is committed */
     /* Statements that are asked often. */
     struct sim_asked {
-        sqlite3_stmt *columns, *tables, *journal, *orphan, *version;
+        sqlite3_stmt *columns, *tables, *journal, *orphan, *version, *data;
     } asked;
     struct sim_schema *schema; /* the oracle's */
-    struct sim_columns {       /* of each of its tables, that are no part of the key */
+    struct sim_compared {      /* what its last comparison has seen, which all agreed */
+        uint64_t starts, mirrored, items[SIM_TABLES];
+        int64_t rows, letters;
+        int64_t committed, quiet;
+    } compared;
+    struct sim_columns { /* of each of its tables, that are no part of the key */
         bool known;
         unsigned count;
         char names[SIM_COLUMNS][24];
@@ -146,7 +152,8 @@ struct world {
     uint64_t source_serial;
     int state_fd;
     usec tick_due, credentials_due, recheck_due, ack_due;
-    unsigned rests; /* times that it let go of the database */
+    uint64_t starts; /* of a process */
+    unsigned rests;  /* times that it let go of the database */
     struct sim_probe probes[SIM_TABLES];
     struct sim_survey surveys[SIM_TABLES];
     uint32_t probe_count;
