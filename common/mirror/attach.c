@@ -37,51 +37,6 @@ void mirror_free_tables(struct mirror *m)
     m->table_count = m->canary = 0;
 }
 
-static int copy_schema(struct key_schema *to, const struct key_schema *from)
-{
-    to->count = from->count;
-    for (size_t i = 0; i < from->count; i++) {
-        to->parts[i].type = from->parts[i].type;
-        if (!(to->parts[i].name = strdup(from->parts[i].name)))
-            return -ENOMEM;
-    }
-    return 0;
-}
-
-int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *out)
-{
-    for (uint32_t i = 0; i < m->target_count; i++)
-        if (strcmp(m->targets[i]->name, p->target) == 0 &&
-            key_schema_same(&m->targets[i]->schema, &p->schema)) {
-            *out = i;
-            return 0;
-        }
-    struct target_slot **more = realloc(m->targets, (m->target_count + 1) * sizeof *m->targets);
-    if (!more)
-        return -ENOMEM;
-    m->targets = more;
-    struct target_slot *t = calloc(1, sizeof *t);
-    if (!t)
-        return -ENOMEM;
-    more[m->target_count] = t;
-    /* Its id is committed at once: one that a rollback took back would be given to another. */
-    if (!(t->name = strdup(p->target)) || copy_schema(&t->schema, &p->schema) < 0 ||
-        store_target(m->store, p->target, &t->store_id) < 0 || records_commit(m, NULL) < 0 ||
-        engine_grow(m->engine, m->target_count + 1) < 0) {
-        for (size_t i = 0; i < 2; i++)
-            free(t->schema.parts[i].name);
-        free(t->name);
-        free(t);
-        return -ENOMEM;
-    }
-    t->view.name = t->name;
-    t->view.schema = &t->schema;
-    owned_recall(m, t);
-    suspects_recall_target(m, t);
-    *out = m->target_count++;
-    return 0;
-}
-
 /* --- plans ------------------------------------------------------------------------------------ */
 
 struct draft {
@@ -206,7 +161,9 @@ static int draft_all(struct mirror *m, const struct catalog *c, const struct cap
 
 /* --- capture ---------------------------------------------------------------------------------- */
 
-static int install(struct mirror *m, const struct capture_state *st, struct draft *d)
+/* `*installed`: what `st` tells is over. */
+static int install(struct mirror *m, const struct capture_state *st, struct draft *d,
+                   bool *installed)
 {
     struct capture c = {.journal_limit = m->config->journal_limit,
                         .canary = m->config->canary > 0,
@@ -226,9 +183,9 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
     }
     for (size_t i = 0; i < d->count; i++)
         if (d->slots[i].plan)
-            c.tables[c.count++] =
-                (struct capture_table){.id = d->slots[i].id, .plan = d->slots[i].plan};
-    if (capture_differs(st, &c)) {
+            c.tables[c.count++] = (struct capture_table){
+                .id = d->slots[i].id, .plan = d->slots[i].plan, .intact = d->slots[i].intact};
+    if ((*installed = capture_differs(st, &c))) {
         rc = capture_install(m->source, &c, m->nonce);
         if (rc == SQLITE_OK)
             FAILPOINT("triggers_installed");
@@ -325,7 +282,7 @@ static int open_rows(struct mirror *m, struct draft *d)
 }
 
 static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
-                         const struct capture_state *st, struct draft *d)
+                         const struct capture_state *st, struct draft *d, bool *installed)
 {
     int rc = draft_all(m, c, st, now, d) < 0 ? SQLITE_NOMEM : SQLITE_OK;
 
@@ -343,7 +300,7 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
         rc = STATE_FAILED;
     FAILPOINT("comparison_ordered");
     if (rc == SQLITE_OK)
-        rc = install(m, st, d);
+        rc = install(m, st, d, installed);
     if (rc == SQLITE_OK && records_sync(m, &m->state_error) < 0)
         rc = STATE_FAILED;
     FAILPOINT("marks_saved");
@@ -369,17 +326,12 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     return rc;
 }
 
-static int open_journal(struct mirror *m, bool journal_was_there)
+/* `st`: as capture_look() has it now. */
+static int open_journal(struct mirror *m, const struct capture_state *st, bool journal_was_there)
 {
-    struct capture_state *st = NULL;
-    int rc = capture_look(m->source, &st);
-
-    if (rc != SQLITE_OK)
-        return rc;
     journal_close(take_ptr(m->journal));
     m->trigger_count = st->count;
-    rc = journal_open(m->source, st->journal_keys, &m->journal);
-    capture_state_free(st);
+    int rc = journal_open(m->source, st->journal_keys, &m->journal);
     if (rc == SQLITE_OK)
         memcpy(m->journal->id, m->id, sizeof m->id);
     if (rc == SQLITE_OK && !m->ever_attached)
@@ -417,9 +369,14 @@ static int attach(struct mirror *m, usec now)
             "journal and triggers were taken out of the database; nothing is captured until "
             "`syncctl attach`");
     } else if (rc == SQLITE_OK) {
-        rc = attach_tables(m, now, c, st, &d);
+        bool journal_was_there = st->journal && st->first_seq >= 0, installed = false;
+        rc = attach_tables(m, now, c, st, &d, &installed);
+        if (rc == SQLITE_OK && installed) {
+            capture_state_free(take_ptr(st));
+            rc = capture_look(m->source, &st);
+        }
         if (rc == SQLITE_OK)
-            rc = open_journal(m, st->journal && st->first_seq >= 0);
+            rc = open_journal(m, st, journal_was_there);
         if (rc == SQLITE_OK) {
             /* What we have put in is no reason to wait. */
             source_schema_version(m->source, &m->schema_noticed);

@@ -103,6 +103,7 @@ struct table_slot {
     struct table_plan *plan; /* NULL: not mirrored */
     char *refusal;
     bool canary;     /* ours: see canary.c */
+    bool intact;     /* its triggers were, when attaching */
     uint32_t id;     /* of its capture */
     uint32_t target; /* index */
     struct rows *rows;

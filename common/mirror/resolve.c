@@ -112,13 +112,14 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
 
     t->id = known->id;
     loader_recall(m, t);
-    char *mark = capture_mark(m->source, t->name);
+    char *mark = capture_mark(st, t->name);
     if (!mark)
         return -EBUSY;
     /* With the journal entries are gone. That is seen once only, should attaching fail after the
      * next one was made. */
     bool journal = st->journal && st->first_seq >= 0;
-    bool same = capture_intact(st, &ct, &differ) && journal && strcmp(known->mark, mark) == 0 &&
+    t->intact = capture_intact(st, &ct, &differ);
+    bool same = t->intact && journal && strcmp(known->mark, mark) == 0 &&
                 strcmp(known->fingerprint, fingerprint) == 0 && known->load != LOAD_GONE;
     t->load = same ? known->load : LOAD_ROWS;
     t->let_go = t->load == LOAD_ROWS &&

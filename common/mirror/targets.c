@@ -2,12 +2,59 @@
  * journal; but not for ever. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/failpoint.h"
 #include "mapping/oversize_format.h"
 #include "mirror/internal.h"
 #include "mirror/owned.h"
 #include "mirror/suspects.h"
+
+static int copy_schema(struct key_schema *to, const struct key_schema *from)
+{
+    to->count = from->count;
+    for (size_t i = 0; i < from->count; i++) {
+        to->parts[i].type = from->parts[i].type;
+        if (!(to->parts[i].name = strdup(from->parts[i].name)))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *out)
+{
+    for (uint32_t i = 0; i < m->target_count; i++)
+        if (strcmp(m->targets[i]->name, p->target) == 0 &&
+            key_schema_same(&m->targets[i]->schema, &p->schema)) {
+            *out = i;
+            return 0;
+        }
+    struct target_slot **more = realloc(m->targets, (m->target_count + 1) * sizeof *m->targets);
+    if (!more)
+        return -ENOMEM;
+    m->targets = more;
+    struct target_slot *t = calloc(1, sizeof *t);
+    if (!t)
+        return -ENOMEM;
+    more[m->target_count] = t;
+    /* Its id is committed at once: one that a rollback took back would be given to another. */
+    if (!(t->name = strdup(p->target)) || copy_schema(&t->schema, &p->schema) < 0 ||
+        store_target(m->store, p->target, &t->store_id) < 0 || records_commit(m, NULL) < 0 ||
+        engine_grow(m->engine, m->target_count + 1) < 0) {
+        for (size_t i = 0; i < 2; i++)
+            free(t->schema.parts[i].name);
+        free(t->name);
+        free(t);
+        return -ENOMEM;
+    }
+    t->view.name = t->name;
+    t->view.schema = &t->schema;
+    owned_recall(m, t);
+    suspects_recall_target(m, t);
+    *out = m->target_count++;
+    return 0;
+}
 
 uint32_t mirror_target_count(const struct mirror *m)
 {

@@ -31,29 +31,6 @@ static char *cap_sql(const struct capture *c)
                            (long long)c->journal_limit, id, place);
 }
 
-static bool from_hex(const char *text, uint8_t out[CAPTURE_ID_SIZE])
-{
-    for (size_t i = 0; i < CAPTURE_ID_SIZE; i++) {
-        unsigned byte;
-        if (strspn(text + 2 * i, "0123456789abcdef") < 2 || sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return false;
-        out[i] = (uint8_t)byte;
-    }
-    return true;
-}
-
-bool capture_parse_identity(const char *sql, uint8_t id[CAPTURE_ID_SIZE],
-                            uint8_t place[CAPTURE_ID_SIZE])
-{
-    static const char mark[] = "/* database ", at[] = " at ";
-    const char *p = sql ? strstr(sql, mark) : NULL;
-
-    if (!p || !from_hex(p += sizeof mark - 1, id))
-        return false;
-    p += 2 * CAPTURE_ID_SIZE;
-    return strncmp(p, at, sizeof at - 1) == 0 && from_hex(p + sizeof at - 1, place);
-}
-
 static unsigned widest_key(const struct capture *c)
 {
     size_t n = 2;
@@ -64,160 +41,7 @@ static unsigned widest_key(const struct capture *c)
     return (unsigned)n;
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
-
-/* Id and kind out of a name that we could have given; others keep id 0. Nine digits leave room for
- * the ids above. */
-static void parse_name(struct capture_found *f)
-{
-    enum { PREFIX = sizeof "_syncd_" - 1 };
-    char again[CAPTURE_NAME_SIZE];
-    unsigned id;
-
-    if (sscanf(f->name + PREFIX, "%9u_%23[a-z0-9]", &id, f->kind) != 2)
-        return;
-    capture_name(id, f->kind, again);
-    if (strcmp(f->name, again) == 0)
-        f->id = id;
-}
-
-static int look_triggers(struct source *s, struct capture_state *st)
-{
-    sqlite3_stmt *stmt = NULL;
-    int rc =
-        sqlite3_prepare_v2(s->db,
-                           "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type='trigger' "
-                           "AND name LIKE '\\_syncd\\_%' ESCAPE '\\' ORDER BY rowid",
-                           -1, &stmt, NULL);
-
-    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        struct capture_found *more = realloc(st->triggers, (st->count + 1) * sizeof *st->triggers);
-        if (!more) {
-            rc = SQLITE_NOMEM;
-            break;
-        }
-        st->triggers = more;
-        struct capture_found *f = &more[st->count++];
-        *f = (struct capture_found){0};
-        f->name = strdup((const char *)sqlite3_column_text(stmt, 0));
-        f->table = strdup((const char *)sqlite3_column_text(stmt, 1));
-        f->sql = strdup((const char *)sqlite3_column_text(stmt, 2));
-        if (!f->name || !f->table || !f->sql) {
-            rc = SQLITE_NOMEM;
-            break;
-        }
-        parse_name(f);
-        rc = SQLITE_OK;
-    }
-    sqlite3_finalize(stmt);
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-static int look_journal(struct source *s, struct capture_state *st)
-{
-    sqlite3_stmt *stmt = NULL;
-    int64_t keys = 0;
-    int rc = source_query_int(s,
-                              "SELECT count(*) FROM pragma_table_info('_syncd_journal','main') "
-                              "WHERE name GLOB 'k[0-9]*'",
-                              &keys);
-
-    st->first_seq = st->max_seq = -1;
-    if (rc != SQLITE_OK || keys == 0)
-        return rc;
-    st->journal = true;
-    st->journal_keys = (unsigned)keys;
-    rc = sqlite3_prepare_v2(s->db,
-                            "SELECT seq, t, k0, (SELECT max(seq) FROM _syncd_journal), k1 "
-                            "FROM _syncd_journal ORDER BY seq LIMIT 1",
-                            -1, &stmt, NULL);
-    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-        st->first_seq = sqlite3_column_int64(stmt, 0);
-        st->first_t = sqlite3_column_int64(stmt, 1);
-        st->max_seq = sqlite3_column_int64(stmt, 3);
-        st->nonce_valid = st->first_t == 0 && sqlite3_column_type(stmt, 2) == SQLITE_BLOB &&
-                          sqlite3_column_bytes(stmt, 2) == CAPTURE_NONCE_SIZE;
-        if (st->nonce_valid)
-            memcpy(st->nonce, sqlite3_column_blob(stmt, 2), CAPTURE_NONCE_SIZE);
-        if (st->nonce_valid && sqlite3_column_type(stmt, 4) == SQLITE_BLOB &&
-            sqlite3_column_bytes(stmt, 4) == CAPTURE_ID_SIZE) {
-            st->id_valid = true;
-            memcpy(st->id, sqlite3_column_blob(stmt, 4), CAPTURE_ID_SIZE);
-        }
-        rc = SQLITE_OK;
-    }
-    sqlite3_finalize(stmt);
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-static int look_canary(struct source *s, struct capture_state *st)
-{
-    int64_t there = 0;
-    int rc = source_query_int(
-        s, "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='" CANARY_TABLE "'",
-        &there);
-
-    st->canary = there > 0;
-    return rc;
-}
-
-static const struct capture_found *find(const struct capture_state *st, const char *name)
-{
-    for (size_t i = 0; i < st->count; i++)
-        if (strcmp(st->triggers[i].name, name) == 0)
-            return &st->triggers[i];
-    return NULL;
-}
-
-int capture_look(struct source *s, struct capture_state **out)
-{
-    struct capture_state *st = calloc(1, sizeof *st);
-    int rc = st ? look_triggers(s, st) : SQLITE_NOMEM;
-
-    if (rc == SQLITE_OK)
-        rc = look_journal(s, st);
-    if (rc == SQLITE_OK)
-        rc = look_canary(s, st);
-    const struct capture_found *cap = rc == SQLITE_OK ? find(st, "_syncd_cap") : NULL;
-    if (cap && capture_parse_identity(cap->sql, st->id, st->place))
-        st->id_valid = st->place_valid = true;
-    if (rc == SQLITE_OK)
-        *out = st;
-    else
-        capture_state_free(st);
-    return rc;
-}
-
-void capture_state_free(struct capture_state *st)
-{
-    if (!st)
-        return;
-    for (size_t i = 0; i < st->count; i++) {
-        free(st->triggers[i].name);
-        free(st->triggers[i].table);
-        free(st->triggers[i].sql);
-    }
-    free(st->triggers);
-    free(st);
-}
-
-uint32_t capture_id_of(const struct capture_state *st, const char *table)
-{
-    for (size_t i = 0; i < st->count; i++)
-        if (st->triggers[i].id && strcasecmp(st->triggers[i].table, table) == 0)
-            return st->triggers[i].id;
-    return 0;
-}
-
-uint32_t capture_max_id(const struct capture_state *st)
-{
-    uint32_t max = 0;
-
-    for (size_t i = 0; i < st->count; i++)
-        if (st->triggers[i].id > max)
-            max = st->triggers[i].id;
-    return max;
-}
+/* --- judging ---------------------------------------------------------------------------------- */
 
 /* A lookup that is another than it should be says nothing of the journal's layout, unless the entry
  * that it writes is another too. */
@@ -241,7 +65,7 @@ bool capture_intact(const struct capture_state *st, const struct capture_table *
     for (size_t i = 0; capture_kind(t, i, kind); i++) {
         char *sql = capture_trigger_sql(t, kind);
         capture_name(t->id, kind, name);
-        const struct capture_found *f = find(st, name);
+        const struct capture_found *f = capture_find(st, name);
         bool here = f && strcasecmp(f->table, t->plan->table) == 0;
         bool same = here && sql && strcmp(f->sql, sql) == 0;
         *some_differ |= f && !same && (!here || layout_differs(t, kind, f->sql));
@@ -254,7 +78,7 @@ bool capture_intact(const struct capture_state *st, const struct capture_table *
 /* As it should be, and behind all others: see make_cap(). */
 static bool cap_intact(const struct capture_state *st, const struct capture *c)
 {
-    const struct capture_found *f = find(st, "_syncd_cap");
+    const struct capture_found *f = capture_find(st, "_syncd_cap");
     char *sql = cap_sql(c);
     bool same = f && f == &st->triggers[st->count - 1] && sql && strcmp(f->sql, sql) == 0;
 
@@ -288,7 +112,7 @@ bool capture_differs(const struct capture_state *st, const struct capture *c)
         if (!wanted(c, &st->triggers[i]))
             return true;
     for (size_t i = 0; i < c->count; i++)
-        if (!capture_intact(st, &c->tables[i], &differ))
+        if (!c->tables[i].intact && !capture_intact(st, &c->tables[i], &differ))
             return true;
     return false;
 }
@@ -371,7 +195,7 @@ static int make_table(struct source *s, const struct capture_state *st, struct c
     for (size_t i = 0; rc == SQLITE_OK && capture_kind(t, i, kind); i++) {
         char *sql = capture_trigger_sql(t, kind);
         capture_name(t->id, kind, name);
-        const struct capture_found *f = find(st, name);
+        const struct capture_found *f = capture_find(st, name);
         if (f && sql && strcmp(f->sql, sql) == 0) {
             sqlite3_free(sql);
             continue;
@@ -438,6 +262,18 @@ static int same_schema(struct source *s, const struct capture *c)
     return rc == SQLITE_OK && c->schema_version && version != c->schema_version ? SQLITE_BUSY : rc;
 }
 
+static int take_marks(struct source *s, const struct capture *c)
+{
+    struct capture_state *st = NULL;
+    int rc = capture_look(s, &st);
+
+    for (size_t i = 0; rc == SQLITE_OK && i < c->count; i++)
+        if (!(c->marks[i] = capture_mark(st, c->tables[i].plan->table)))
+            rc = SQLITE_NOMEM;
+    capture_state_free(st);
+    return rc;
+}
+
 int capture_install(struct source *s, const struct capture *c,
                     const uint8_t nonce[CAPTURE_NONCE_SIZE])
 {
@@ -447,9 +283,8 @@ int capture_install(struct source *s, const struct capture *c,
         return rc;
     if ((rc = same_schema(s, c)) == SQLITE_OK)
         rc = install(s, c, nonce);
-    for (size_t i = 0; rc == SQLITE_OK && c->marks && i < c->count; i++)
-        if (!(c->marks[i] = capture_mark(s, c->tables[i].plan->table)))
-            rc = SQLITE_NOMEM;
+    if (rc == SQLITE_OK && c->marks)
+        rc = take_marks(s, c);
     FAILPOINT("triggers_committing");
     return source_end(s, rc);
 }
@@ -475,24 +310,4 @@ int capture_remove(struct source *s, bool journal_too)
     int rc = source_exec(s, "BEGIN IMMEDIATE");
 
     return rc == SQLITE_OK ? source_end(s, remove_all(s, journal_too)) : rc;
-}
-
-char *capture_mark(struct source *s, const char *table)
-{
-    sqlite3_stmt *stmt = NULL;
-    char *mark = NULL;
-
-    if (source_ask(
-            s,
-            "SELECT group_concat(rowid || ':' || rootpage, ' ') FROM (SELECT rowid, "
-            "rootpage FROM sqlite_schema WHERE (type='table' AND name=?1 COLLATE NOCASE) OR "
-            "(type='trigger' AND name='_syncd_cap' AND EXISTS(SELECT 1 FROM sqlite_schema WHERE "
-            "type='table' AND name=?1 COLLATE NOCASE)) OR "
-            "(type='trigger' AND tbl_name=?1 COLLATE NOCASE AND name LIKE '\\_syncd\\_%' "
-            "ESCAPE '\\') ORDER BY rowid)",
-            table, &stmt) == SQLITE_OK &&
-        sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_text(stmt, 0))
-        mark = sqlite3_mprintf("%s", sqlite3_column_text(stmt, 0));
-    source_answered(stmt);
-    return mark;
 }

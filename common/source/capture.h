@@ -32,6 +32,7 @@ enum { CAPTURE_NONCE_SIZE = 16, CAPTURE_ID_SIZE = 16, CAPTURE_KIND_SIZE = 24 };
 struct capture_table {
     uint32_t id;
     const struct table_plan *plan;
+    bool intact;  /* in: capture_intact() has said so of the state at hand */
     bool rebuilt; /* out: its triggers were not as they should be and were made anew */
 };
 
@@ -50,12 +51,23 @@ struct capture {
 struct capture_found {
     uint32_t id;                  /* 0: the journal's own */
     char kind[CAPTURE_KIND_SIZE]; /* as in capture_sql.h */
+    int64_t entry, root;          /* in the schema: its rowid, its root page */
     char *name, *table, *sql;
 };
 
+/* A table in the schema. */
+struct capture_entry {
+    int64_t entry, root;
+    char *name;
+};
+
 struct capture_state {
-    struct capture_found *triggers;
+    struct capture_found *triggers; /* in the order of the schema */
     size_t count;
+    struct capture_found **by_name, **by_table; /* the same */
+    struct capture_entry *tables;               /* by name */
+    size_t table_count;
+    uint32_t max_id;       /* of all triggers */
     bool journal;          /* the table is there */
     bool canary;           /* and the canary's */
     unsigned journal_keys; /* k0 … k(n-1) */
@@ -72,6 +84,8 @@ struct capture_state {
 int capture_look(struct source *s, struct capture_state **out);
 void capture_state_free(struct capture_state *st);
 
+/* Our trigger of that name, or NULL. */
+const struct capture_found *capture_find(const struct capture_state *st, const char *name);
 /* Id under which triggers on `table` were made, 0 when there are none. */
 uint32_t capture_id_of(const struct capture_state *st, const char *table);
 /* Highest id in any trigger's name. */
@@ -100,7 +114,8 @@ bool capture_parse_identity(const char *sql, uint8_t id[CAPTURE_ID_SIZE],
 int capture_remove(struct source *s, bool journal_too);
 
 /* Text that changes when the table or one of our triggers on it was dropped and made again, even
- * word for word: root page and schema rowids. Free with sqlite3_free(); NULL: no memory or busy. */
-char *capture_mark(struct source *s, const char *table);
+ * word for word: root page and schema rowids. Free with sqlite3_free(); NULL: no memory, or no such
+ * table. */
+char *capture_mark(const struct capture_state *st, const char *table);
 
 #endif

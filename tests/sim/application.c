@@ -54,6 +54,18 @@ static void note_commit(struct world *w, uint64_t before)
         .serial = w->mirror ? engine_serial(w->mirror->engine) : 0, .operation = vfs_operations()};
 }
 
+/* Only the application changes columns, by anything but writing rows. */
+static void forget_columns(struct world *w, const char *sql)
+{
+    static const char *const rows[] = {"INSERT", "UPDATE", "DELETE", "WITH", "BEGIN", "COMMIT"};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strncmp(sql, rows[i], strlen(rows[i])) == 0)
+            return;
+    for (unsigned t = 0; t < SIM_SOURCES; t++)
+        w->columns[t].known = false;
+}
+
 static bool app_run(struct world *w, const char *fmt, ...)
 {
     va_list args;
@@ -65,10 +77,12 @@ static bool app_run(struct world *w, const char *fmt, ...)
     int rc = sqlite3_exec(w->app, sql, NULL, NULL, NULL);
     note_commit(w, before);
     sim_trace(w, "sql %s -> %d", sql, rc);
+    forget_columns(w, sql);
     if (sqlite3_extended_errcode(w->app) == SQLITE_BUSY_SNAPSHOT) {
         /* It has read, somebody else has written, and now it would write: every application that
          * begins so must be ready for this. */
         sqlite3_exec(w->app, "ROLLBACK", NULL, NULL, NULL);
+        forget_columns(w, "ROLLBACK");
         sim_trace(w, "sql ROLLBACK");
     } else if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_CONSTRAINT)
         sim_fail(w, "the application's \"%.200s\" fails: %s", sql, sqlite3_errmsg(w->app));
@@ -188,24 +202,29 @@ static char *new_value(struct world *w)
     }
 }
 
-/* A column that is no part of the key; NULL when there is none, or no table. */
-static char *other_column(struct world *w, unsigned t)
+/* Columns that are no part of the key; none, when there is no table. */
+static void read_columns(struct world *w, unsigned t, struct sim_columns *c)
 {
     sqlite3_stmt *stmt = sim_ask(w->app, &w->asked.columns,
                                  "SELECT name FROM pragma_table_info(?1) WHERE pk=0 AND name NOT "
                                  "IN (" KEY_COLUMNS ")");
-    char *names[64];
-    unsigned n = 0;
 
     sqlite3_bind_text(stmt, 1, sources[t].name, -1, SQLITE_STATIC);
-    while (n < 64 && sqlite3_step(stmt) == SQLITE_ROW)
-        names[n++] = sqlite3_mprintf("%s", sqlite3_column_text(stmt, 0));
+    for (c->count = 0; c->count < SIM_COLUMNS && sqlite3_step(stmt) == SQLITE_ROW; c->count++)
+        snprintf(c->names[c->count], sizeof *c->names, "%s", sqlite3_column_text(stmt, 0));
     sqlite3_reset(stmt);
-    char *chosen = n ? names[sim_pick(w, n)] : NULL;
-    for (unsigned i = 0; i < n; i++)
-        if (names[i] != chosen)
-            sqlite3_free(names[i]);
-    return chosen;
+    c->known = true;
+}
+
+/* One of them; NULL when there is none. */
+static char *other_column(struct world *w, unsigned t)
+{
+    struct sim_columns *c = &w->columns[t];
+
+    /* Within a transaction that has not read yet, this is its first look at the database. */
+    if (!c->known || (w->in_transaction && sqlite3_txn_state(w->app, "main") == SQLITE_TXN_NONE))
+        read_columns(w, t, c);
+    return c->count ? sqlite3_mprintf("%s", c->names[sim_pick(w, c->count)]) : NULL;
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -525,10 +544,15 @@ const char *application_table(unsigned source)
 
 void application_close(struct world *w)
 {
+    oracle_forget(w);
     sqlite3_finalize(w->asked.columns);
     sqlite3_finalize(w->asked.tables);
     sqlite3_finalize(w->asked.journal);
+    sqlite3_finalize(w->asked.orphan);
+    sqlite3_finalize(w->asked.version);
+    sqlite3_finalize(w->asked.data);
     w->asked = (struct sim_asked){0};
+    forget_columns(w, "");
     sqlite3_close_v2(w->app);
     sqlite3_close_v2(w->look);
     w->app = w->look = NULL;
@@ -547,23 +571,28 @@ bool application_open(struct world *w)
     return true;
 }
 
-/* What a rebuild had come to may have been taken back in part: it is undone by hand. */
-static void recover_table(struct world *w, const char *name)
+/* What a rebuild had come to may have been taken back in part: it is undone by hand. `names`: of
+ * all tables, each in quotes. */
+static void recover_table(struct world *w, const char *name, const char *names)
 {
     static const char *const besides[] = {"%s_new", "_alembic_tmp_%s", "%s_old"};
+    char *itself = sqlite3_mprintf("%Q", name);
+    bool there = strstr(names, itself);
 
     for (size_t i = 0; i < sizeof besides / sizeof *besides; i++) {
         char *beside = sqlite3_mprintf(besides[i], name);
-        char *there = app_ask(w, "SELECT 1 FROM sqlite_schema WHERE name=%Q", beside);
-        char *itself = app_ask(w, "SELECT 1 FROM sqlite_schema WHERE name=%Q", name);
-        if (there && itself)
-            app_run(w, "DROP TABLE \"%w\"", beside);
-        else if (there)
-            app_run(w, "ALTER TABLE \"%w\" RENAME TO \"%w\"", beside, name);
+        char *quoted = sqlite3_mprintf("%Q", beside);
+        if (strstr(names, quoted)) {
+            if (there)
+                app_run(w, "DROP TABLE \"%w\"", beside);
+            else
+                app_run(w, "ALTER TABLE \"%w\" RENAME TO \"%w\"", beside, name);
+            there = true;
+        }
         sqlite3_free(beside);
-        sqlite3_free(there);
-        sqlite3_free(itself);
+        sqlite3_free(quoted);
     }
+    sqlite3_free(itself);
 }
 
 void application_recover(struct world *w)
@@ -578,8 +607,10 @@ void application_recover(struct world *w)
     sqlite3_free(sound);
     w->rebuilding = -1;
     app_run(w, "DROP TABLE IF EXISTS passing");
-    for (unsigned t = 0; t < SIM_SOURCES; t++)
-        recover_table(w, sources[t].name);
+    char *names = app_ask(w, "SELECT group_concat(quote(name)) FROM sqlite_schema");
+    for (unsigned t = 0; names && t < SIM_SOURCES; t++)
+        recover_table(w, sources[t].name, names);
+    sqlite3_free(names);
 }
 
 bool application_create(struct world *w)

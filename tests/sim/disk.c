@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vfs.h"
 
@@ -12,26 +13,62 @@ struct files files;
 
 /* --- bytes ------------------------------------------------------------------------------------ */
 
-static void *more(void *at, size_t *cap, size_t n, size_t each)
-{
-    size_t want = *cap ? *cap : 8192 / each;
+/* Worlds come by the thousand and their files grow to megabytes: memory that a file lets go of
+ * waits, zeroed, for the next, by powers of four. */
+enum { LEAST_POWER = 16, GROWTH = 2, POWERS = 48 };
 
-    while (want < n)
-        want *= 2;
-    if (want == *cap)
-        return at;
-    at = realloc(at, want * each);
-    if (!at)
+static struct spare_bytes {
+    struct spare_bytes *next;
+} * spare[POWERS];
+
+static unsigned char *bytes_take(unsigned power)
+{
+    struct spare_bytes *b = spare[power];
+    unsigned char *at = (unsigned char *)b;
+
+    if (b) {
+        spare[power] = b->next;
+        *b = (struct spare_bytes){0};
+    } else if (!(at = calloc(1, (size_t)1 << power))) {
         abort();
-    memset((char *)at + *cap * each, 0, (want - *cap) * each);
-    *cap = want;
+    }
     return at;
+}
+
+/* No byte from `used` on is anything but zero. */
+static void bytes_leave(unsigned char *at, size_t cap, size_t used)
+{
+    struct spare_bytes *b = (struct spare_bytes *)(void *)at;
+
+    if (!at)
+        return;
+    unsigned power = (unsigned)__builtin_ctzll(cap);
+    memset(at, 0, used);
+    b->next = spare[power];
+    spare[power] = b;
+}
+
+/* Room for `n` bytes, of which the first `used` are kept; new ones are zero. */
+static inline unsigned char *more(unsigned char *at, size_t *cap, size_t n, size_t used)
+{
+    unsigned power = LEAST_POWER;
+
+    if (n <= *cap)
+        return at;
+    while ((size_t)1 << power < n)
+        power += GROWTH;
+    unsigned char *new = bytes_take(power);
+    if (at)
+        memcpy(new, at, used);
+    bytes_leave(at, *cap, used);
+    *cap = (size_t)1 << power;
+    return new;
 }
 
 /* Bytes past the size are zero. */
 void bytes_resize(struct bytes *b, size_t size)
 {
-    b->at = more(b->at, &b->cap, size, 1);
+    b->at = more(b->at, &b->cap, size, b->size);
     if (size < b->size)
         memset(b->at + size, 0, b->size - size);
     b->size = size;
@@ -44,7 +81,7 @@ void node_touch(struct node *n, size_t from, size_t to)
     n->written = ++files.operations;
     if (!n->oldest_unsynced)
         n->oldest_unsynced = n->written;
-    n->dirty = more(n->dirty, &n->dirty_cap, end + 1, 1);
+    n->dirty = more(n->dirty, &n->dirty_cap, end + 1, n->dirty_to);
     memset(n->dirty + first, 1, end > first ? end - first : 0);
     if (n->dirty_from == n->dirty_to)
         n->dirty_from = first;
@@ -64,14 +101,16 @@ void node_truncate(struct node *n, size_t size)
     n->cut = n->written;
 }
 
-/* One sector of what the processes see comes to the disk. */
-static void settle_sector(struct node *n, size_t i)
+/* Sectors [i, end) of what the processes see come to the disk, which has no bytes past its size but
+ * for those. */
+static void settle_sectors(struct node *n, size_t i, size_t end)
 {
-    size_t at = i * SECTOR;
+    size_t from = i * SECTOR, to = end * SECTOR;
 
-    n->data.at = more(n->data.at, &n->data.cap, at + SECTOR, 1);
-    n->disk.at = more(n->disk.at, &n->disk.cap, at + SECTOR, 1);
-    memcpy(n->disk.at + at, n->data.at + at, SECTOR);
+    n->data.at = more(n->data.at, &n->data.cap, to, n->data.size);
+    if (to > n->disk.size)
+        bytes_resize(&n->disk, to);
+    memcpy(n->disk.at + from, n->data.at + from, to - from);
 }
 
 static void clean(struct node *n)
@@ -84,9 +123,12 @@ static void clean(struct node *n)
 
 void node_sync(struct node *n)
 {
-    for (size_t i = n->dirty_from; i < n->dirty_to; i++)
-        if (n->dirty[i])
-            settle_sector(n, i);
+    for (size_t i = n->dirty_from, end; i < n->dirty_to; i = end + 1) {
+        for (end = i; end < n->dirty_to && n->dirty[end]; end++)
+            ;
+        if (end > i)
+            settle_sectors(n, i, end);
+    }
     bytes_resize(&n->disk, n->data.size);
     clean(n);
 }
@@ -111,9 +153,9 @@ void node_unref(struct node *n)
     for (unsigned i = 0; i < DESCRIPTORS; i++)
         if (files.descriptors[i] == n)
             files.descriptors[i] = NULL;
-    free(n->data.at);
-    free(n->disk.at);
-    free(n->dirty);
+    bytes_leave(n->data.at, n->data.cap, n->data.size);
+    bytes_leave(n->disk.at, n->disk.cap, n->disk.size);
+    bytes_leave(n->dirty, n->dirty_cap, n->dirty_to);
     free(n);
 }
 
@@ -205,6 +247,8 @@ void files_begin(uint64_t seed)
     list_init(&files.names);
     files.alive = true;
     files.seed = seed;
+    files.uid = geteuid();
+    files.gid = getegid();
 }
 
 void files_end(void)
@@ -268,15 +312,13 @@ static void tear(struct node *n, struct rng *rng, unsigned sector)
         bool keep = chance_of(rng, kept);
         for (size_t k = i; keep && k < i + step && k < n->dirty_to; k++)
             if (n->dirty[k])
-                settle_sector(n, k);
+                settle_sectors(n, k, k + 1);
     }
     if (chance_of(rng, 50)) /* how long it is need not have come there with the bytes */
         size = n->data.size;
     else if (n->data.size > size)
         size += (size_t)rng_upto(rng, n->data.size - size);
-    n->disk.size = size;
-    n->disk.at = more(n->disk.at, &n->disk.cap, size, 1);
-    memset(n->disk.at + size, 0, n->disk.cap - size);
+    bytes_resize(&n->disk, size);
 }
 
 void vfs_power_failure(struct rng *rng, unsigned sector)
@@ -302,7 +344,6 @@ void vfs_power_failure(struct rng *rng, unsigned sector)
         if (n->cut > undone)
             undo_cut(n);
         tear(n, rng, sector);
-        bytes_resize(&n->data, 0);
         bytes_resize(&n->data, n->disk.size);
         memcpy(n->data.at, n->disk.at, n->disk.size);
         n->written = ++files.operations;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/list.h"
 #include "base/rng.h"
@@ -46,6 +47,8 @@ extern struct files {
     uint64_t operations, next_ino, directory_unsynced;
     bool alive, dying;
     uint64_t seed;
+    uid_t uid; /* whose they are: asked for once */
+    gid_t gid;
     struct node *descriptors[DESCRIPTORS]; /* that libc.c has given */
 } files;
 

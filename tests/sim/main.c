@@ -1,6 +1,7 @@
 /* Simulated worlds by the thousand.
  *
  *     sim [--seeds FROM-TO | --count N] [--seconds S] [--first-seed N] [--jobs N] [--keep-going]
+ *         [--hashes]                         with the hash of each seed's trace
  *     sim --seed N [--steps N] [--without TROUBLE,TROUBLE]    one of them, with its trace
  *     sim --planted [NAME] [--count N]       each planted fault (base/plant.h) must be found
  *
@@ -25,7 +26,7 @@ struct options {
     uint64_t from, to;
     unsigned jobs, seconds;
     struct sim_limits limits;
-    bool one, keep_going, planted;
+    bool one, keep_going, planted, hashes;
     const char *plant, *program;
 };
 
@@ -50,6 +51,16 @@ static const char *const plant_texts[] = {"",
 static bool fails(uint64_t seed, const struct sim_limits *l, char failure[1024], unsigned *steps)
 {
     sim_run(seed, false, l, failure, steps);
+    return failure[0] != '\0';
+}
+
+/* As fails(); the hash tells whether two builds of the simulator do the same. */
+static bool fails_told(const struct options *o, uint64_t seed, char failure[1024], unsigned *steps)
+{
+    uint64_t hash = sim_run(seed, false, &o->limits, failure, steps);
+
+    if (o->hashes)
+        printf("%llu %016llx\n", (unsigned long long)seed, (unsigned long long)hash);
     return failure[0] != '\0';
 }
 
@@ -150,7 +161,7 @@ static struct tally run_share(const struct options *o, unsigned job)
     for (uint64_t seed = o->from + job; seed <= o->to; seed += o->jobs) {
         if (o->seconds && time(NULL) - began >= (time_t)o->seconds)
             break;
-        if (!fails(seed, &o->limits, failure, &steps)) {
+        if (!fails_told(o, seed, failure, &steps)) {
             t.passed++;
             t.steps += steps;
             continue;
@@ -288,17 +299,13 @@ static bool parse_without(char *list, uint64_t *mask)
 
 static bool parse(struct options *o, int argc, char **argv)
 {
-    static const struct option known[] = {{"seeds", required_argument, NULL, 'r'},
-                                          {"count", required_argument, NULL, 'c'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"seconds", required_argument, NULL, 'S'},
-                                          {"jobs", required_argument, NULL, 'j'},
-                                          {"first-seed", required_argument, NULL, 'f'},
-                                          {"steps", required_argument, NULL, 'n'},
-                                          {"without", required_argument, NULL, 'w'},
-                                          {"keep-going", no_argument, NULL, 'k'},
-                                          {"planted", optional_argument, NULL, 'p'},
-                                          {0}};
+    static const struct option known[] = {
+        {"seeds", required_argument, NULL, 'r'},   {"count", required_argument, NULL, 'c'},
+        {"seed", required_argument, NULL, 's'},    {"seconds", required_argument, NULL, 'S'},
+        {"jobs", required_argument, NULL, 'j'},    {"first-seed", required_argument, NULL, 'f'},
+        {"steps", required_argument, NULL, 'n'},   {"without", required_argument, NULL, 'w'},
+        {"keep-going", no_argument, NULL, 'k'},    {"hashes", no_argument, NULL, 'h'},
+        {"planted", optional_argument, NULL, 'p'}, {0}};
     unsigned long long from, to;
     uint64_t count = 0;
     bool good = true;
@@ -336,6 +343,9 @@ static bool parse(struct options *o, int argc, char **argv)
         case 'k':
             o->keep_going = true;
             break;
+        case 'h':
+            o->hashes = true;
+            break;
         case 'p':
             o->planted = true;
             o->plant = optarg;
@@ -372,7 +382,7 @@ int main(int argc, char **argv)
         fprintf(
             stderr,
             "usage: %s [--seeds FROM-TO | --count N] [--seconds S] [--first-seed N] [--jobs N]\n"
-            "           [--keep-going] [--seed N] [--steps N] [--without TROUBLE,...]\n"
+            "           [--keep-going] [--hashes] [--seed N] [--steps N] [--without TROUBLE,...]\n"
             "           [--planted [NAME]]\n",
             argv[0]);
         return 2;

@@ -6,89 +6,22 @@
 #include <strings.h>
 
 #include "mapping/item.h"
-#include "mirror/plans.h"
-#include "source/catalog.h"
-#include "source/rows.h"
-#include "state/store.h"
-#include "world.h"
-
-/* Dead letters as texts "table", NUL, row key. */
-struct letters {
-    struct buf *items;
-    size_t count;
-};
-
-static void letters_add(struct letters *l, const char *table, const void *row_key, size_t n)
-{
-    struct buf *more = realloc(l->items, (l->count + 1) * sizeof *more);
-
-    if (!more)
-        abort();
-    l->items = more;
-    struct buf *b = &more[l->count++];
-    *b = (struct buf){0};
-    buf_append(b, table, strlen(table) + 1);
-    buf_append(b, row_key, n);
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-    const struct buf *x = a, *y = b;
-    int rc = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
-
-    return rc ? rc : x->len < y->len ? -1 : x->len > y->len;
-}
-
-/* Rows that share a key (NULL in a TEXT key) share a letter. */
-static void letters_sort(struct letters *l)
-{
-    size_t kept = 0;
-
-    if (l->count)
-        qsort(l->items, l->count, sizeof *l->items, by_bytes);
-    for (size_t i = 0; i < l->count; i++) {
-        if (kept && by_bytes(&l->items[kept - 1], &l->items[i]) == 0)
-            buf_free(&l->items[i]);
-        else
-            l->items[kept++] = l->items[i];
-    }
-    l->count = kept;
-}
-
-static void letters_free(struct letters *l)
-{
-    for (size_t i = 0; i < l->count; i++)
-        buf_free(&l->items[i]);
-    free(l->items);
-}
-
-static void kept_letter(void *arg, const struct dead_letter *d)
-{
-    letters_add(arg, d->table, d->row_key, d->row_key_len);
-}
-
-static void letters_describe(const struct buf *b, char *out, size_t size)
-{
-    size_t at = (size_t)snprintf(out, size, "%s:", b->data);
-
-    for (size_t i = strlen(b->data) + 1; i < b->len && at + 3 < size; i++) {
-        unsigned char c = (unsigned char)b->data[i];
-        at += (size_t)snprintf(out + at, size - at, c > 32 && c < 127 ? "%c" : "\\%02x", c);
-    }
-}
+#include "mirror/internal.h"
+#include "oracle.h"
+#include "state/internal.h"
 
 static void compare_letters(struct world *w, const char *when, struct letters *expected)
 {
     struct letters kept = {0};
     char text[200];
 
-    store_dead_letters(mirror_store(w->mirror), 0, kept_letter, &kept);
+    store_dead_letters(mirror_store(w->mirror), 0, letters_kept, &kept);
     letters_sort(&kept);
     letters_sort(expected);
     for (size_t i = 0, k = 0; i < kept.count || k < expected->count;) {
         int order = i == kept.count        ? 1
                     : k == expected->count ? -1
-                                           : by_bytes(&kept.items[i], &expected->items[k]);
+                                           : bufs_order(&kept.items[i], &expected->items[k]);
         if (order != 0) {
             letters_describe(order < 0 ? &kept.items[i] : &expected->items[k], text, sizeof text);
             sim_fail(w, "%s: %s %s", when,
@@ -126,7 +59,7 @@ struct comparing {
     const char *when;
     struct piece *pieces; /* in the order of by_head() */
     size_t piece_count, piece_cap;
-    struct table_plan *plans[SIM_TABLES];
+    const struct table_plan *plans[SIM_TABLES]; /* of what is mirrored */
     size_t plan_count;
     struct wanted *rows;
     size_t count, cap;
@@ -195,32 +128,30 @@ static void add_row(struct comparing *c, const struct table_plan *plan, const st
 static bool is_orphan(const struct comparing *c, const struct table_plan *plan,
                       const struct value *row)
 {
-    sqlite3_stmt *stmt = NULL;
     bool heeded = false, missing = false;
 
     if (!c->w->orphans || strcmp(plan->table, "msgs") != 0)
         return false;
     for (size_t i = 0; i < c->plan_count; i++)
         heeded |= strcmp(c->plans[i]->table, "people") == 0;
-    sqlite3_prepare_v2(c->w->look,
-                       "SELECT 1 FROM msgs JOIN pragma_foreign_key_list('msgs') f ON "
-                       "f.\"table\"='people' WHERE msgs.id=?1 AND room IS NOT NULL AND NOT EXISTS "
-                       "(SELECT 1 FROM people WHERE people.id=msgs.room)",
-                       -1, &stmt, NULL);
+    if (!heeded)
+        return false;
+    sqlite3_stmt *stmt =
+        sim_ask(c->w->look, &c->w->asked.orphan,
+                "SELECT 1 FROM msgs JOIN pragma_foreign_key_list('msgs') f ON "
+                "f.\"table\"='people' WHERE msgs.id=?1 AND room IS NOT NULL AND NOT EXISTS "
+                "(SELECT 1 FROM people WHERE people.id=msgs.room)");
     sqlite3_bind_int64(stmt, 1, row[0].integer);
-    missing = heeded && sqlite3_step(stmt) == SQLITE_ROW;
-    sqlite3_finalize(stmt);
+    missing = sqlite3_step(stmt) == SQLITE_ROW;
+    sqlite3_reset(stmt);
     return missing;
 }
 
-static void read_table(struct comparing *c, const struct table_plan *plan, struct source *s)
+static void read_table(struct comparing *c, const struct table_plan *plan, struct rows *rows)
 {
-    struct rows *rows = NULL;
-    sqlite3_stmt *page;
-    int rc = rows_open(s, plan, &rows);
+    sqlite3_stmt *page = NULL;
+    int rc = rows_page(rows, NULL, -1, &page);
 
-    if (rc == SQLITE_OK)
-        rc = rows_page(rows, NULL, -1, &page);
     while (rc == SQLITE_OK && (rc = rows_next(rows, page)) == SQLITE_ROW) {
         bool orphan = is_orphan(c, plan, rows->values);
         size_t before = c->count;
@@ -230,8 +161,8 @@ static void read_table(struct comparing *c, const struct table_plan *plan, struc
         rc = SQLITE_OK;
     }
     if (rc != SQLITE_DONE)
-        sim_fail(c->w, "the oracle cannot read %s: %s", plan->table, sqlite3_errmsg(s->db));
-    rows_close(rows);
+        sim_fail(c->w, "the oracle cannot read %s: %s", plan->table, sqlite3_errmsg(c->w->look));
+    rows_end(page);
 }
 
 static int by_key(const void *a, const void *b)
@@ -240,7 +171,7 @@ static int by_key(const void *a, const void *b)
 
     if (x->table != y->table)
         return x->table < y->table ? -1 : 1;
-    return by_bytes(&x->key, &y->key);
+    return bufs_order(&x->key, &y->key);
 }
 
 static bool has_letter(const struct comparing *c, const struct wanted *r)
@@ -250,7 +181,7 @@ static bool has_letter(const struct comparing *c, const struct wanted *r)
 
     add_letter(&one, r);
     for (size_t i = 0; i < c->kept.count && !has; i++)
-        has = by_bytes(&c->kept.items[i], &one.items[0]) == 0;
+        has = bufs_order(&c->kept.items[i], &one.items[0]) == 0;
     letters_free(&one);
     return has;
 }
@@ -263,7 +194,7 @@ static int by_head(const void *a, const void *b)
 
     if (x->table != y->table)
         return x->table < y->table ? -1 : 1;
-    return by_bytes(&x->of.head, &y->of.head);
+    return bufs_order(&x->of.head, &y->of.head);
 }
 
 static void read_chunks(struct comparing *c, struct sim_table *t)
@@ -416,15 +347,12 @@ static void compare_extras(struct comparing *c, struct sim_table *t, const char 
         }
 }
 
+/* Asked at every turn, so not by mirror_table(), which counts dead letters. */
 static bool mirrored(struct world *w, const char *name)
 {
-    struct mirror_table_view v;
-
-    for (size_t i = 0; i < mirror_table_count(w->mirror); i++) {
-        mirror_table(w->mirror, i, &v);
-        if (strcasecmp(v.name, name) == 0)
-            return v.mirrored;
-    }
+    for (size_t i = 0; i < w->mirror->table_count; i++)
+        if (strcasecmp(w->mirror->tables[i].name, name) == 0)
+            return w->mirror->tables[i].plan != NULL;
     return false;
 }
 
@@ -441,14 +369,25 @@ bool oracle_all_mirrored(struct world *w)
     return all;
 }
 
-/* The plan of a table, if it is mirrored. */
-static void plan_table(struct comparing *c, const struct table_info *t)
+/* Those that are mirrored, and their rows. */
+static void read_tables(struct comparing *c)
 {
-    struct err err = {0};
+    struct sim_schema *s = c->w->schema;
 
-    if (c->plan_count < SIM_TABLES && plans_covers(c->w->config, t) && mirrored(c->w, t->name) &&
-        plans_make(c->w->config, t, &c->plans[c->plan_count], &err) == 0)
-        c->plan_count++;
+    for (size_t i = 0; i < s->count; i++)
+        if (mirrored(c->w, s->tables[i].plan->table))
+            c->plans[c->plan_count++] = s->tables[i].plan;
+    for (size_t i = 0, k = 0; i < s->count; i++) {
+        struct sim_planned *t = &s->tables[i];
+        if (k == c->plan_count || c->plans[k] != t->plan)
+            continue;
+        k++;
+        if (!t->rows && rows_open(&s->source, t->plan, &t->rows) != SQLITE_OK)
+            sim_fail(c->w, "the oracle cannot read %s: %s", t->plan->table,
+                     sqlite3_errmsg(c->w->look));
+        else
+            read_table(c, t->plan, t->rows);
+    }
 }
 
 /* Items of tables that are no more, where they are to go with them. */
@@ -464,23 +403,58 @@ static void compare_dropped(struct comparing *c, const struct catalog *catalog)
     }
 }
 
-void oracle_compare(struct world *w, const char *when)
+static void comparing_free(struct comparing *c)
 {
-    struct source s = {.db = w->look, .path = w->database};
+    for (size_t i = 0; i < c->count; i++) {
+        buf_free(&c->rows[i].key);
+        buf_free(&c->rows[i].json);
+        buf_free(&c->rows[i].row_key);
+    }
+    for (size_t i = 0; i < c->piece_count; i++)
+        buf_free(&c->pieces[i].of.head);
+    free(c->pieces);
+    free(c->rows);
+    letters_free(&c->letters);
+    letters_free(&c->kept);
+}
+
+static int64_t data_version(struct world *w)
+{
+    sqlite3_stmt *stmt = sim_ask(w->look, &w->asked.data, "PRAGMA data_version");
+    int64_t version = sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
+
+    sqlite3_reset(stmt);
+    return version;
+}
+
+/* Everything that a comparison may find different from the one before it. */
+static struct sim_compared comparable(struct world *w)
+{
+    sqlite3 *letters = mirror_store(w->mirror)->db;
+    struct sim_compared now = {.starts = w->starts,
+                               .rows = data_version(w),
+                               .letters = sqlite3_total_changes64(letters),
+                               .committed = sqlite3_get_autocommit(letters),
+                               .quiet = w->quiet};
+
+    for (size_t i = 0; i < w->table_count; i++)
+        now.items[i] = w->tables[i].changes << 1 | w->tables[i].exists;
+    for (size_t i = 0; i < w->mirror->table_count; i++) {
+        const struct table_slot *t = &w->mirror->tables[i];
+        now.mirrored = map_hash(t->name, strlen(t->name), now.mirrored + (t->plan != NULL));
+    }
+    return now;
+}
+
+static void compare(struct world *w, const char *when)
+{
     struct comparing c = {.w = w, .when = when};
-    struct catalog *catalog = NULL;
-    struct err err = {0};
 
     w->comparison++;
-    store_dead_letters(mirror_store(w->mirror), 0, kept_letter, &c.kept);
+    store_dead_letters(mirror_store(w->mirror), 0, letters_kept, &c.kept);
     sqlite3_exec(w->look, "BEGIN", NULL, NULL, NULL);
-    if (catalog_read(&s, &catalog, &err) != SOURCE_OK) {
-        sim_fail(w, "the oracle cannot read the schema: %s", err.text);
-    } else {
-        for (size_t i = 0; i < catalog->count; i++)
-            plan_table(&c, &catalog->tables[i]);
-        for (size_t i = 0; i < c.plan_count; i++)
-            read_table(&c, c.plans[i], &s);
+    if (oracle_know_schema(w)) {
+        read_tables(&c);
         for (size_t i = 0; w->oversize && i < c.plan_count; i++)
             read_chunks(&c, service_table(w, c.plans[i]->target));
         if (c.piece_count)
@@ -488,25 +462,22 @@ void oracle_compare(struct world *w, const char *when)
         compare_rows(&c);
         for (size_t i = 0; i < c.plan_count; i++)
             compare_extras(&c, service_table(w, c.plans[i]->target), "which has no row");
-        compare_dropped(&c, catalog);
+        compare_dropped(&c, w->schema->catalog);
         compare_letters(w, when, &c.letters);
     }
-    for (size_t i = 0; i < c.count; i++) {
-        buf_free(&c.rows[i].key);
-        buf_free(&c.rows[i].json);
-        buf_free(&c.rows[i].row_key);
-    }
-    source_forget_questions(&s);
-    for (size_t i = 0; i < c.piece_count; i++)
-        buf_free(&c.pieces[i].of.head);
-    free(c.pieces);
-    free(c.rows);
-    for (size_t i = 0; i < c.plan_count; i++)
-        plan_free(c.plans[i]);
-    letters_free(&c.letters);
-    letters_free(&c.kept);
-    catalog_free(catalog);
+    comparing_free(&c);
     sqlite3_exec(w->look, "COMMIT", NULL, NULL, NULL);
+}
+
+void oracle_compare(struct world *w, const char *when)
+{
+    struct sim_compared now = comparable(w);
+
+    if (memcmp(&now, &w->compared, sizeof now) == 0)
+        return;
+    compare(w, when);
+    if (!w->failure[0])
+        w->compared = now;
 }
 
 void oracle_converged(struct world *w)

@@ -114,6 +114,7 @@ bool sim_start(struct world *w)
     struct err err = {0};
 
     sim_trace(w, "start");
+    w->starts++;
     w->probe_count = 0;
     service_survey_end(w);
     w->stopping = w->syncing = w->state_unwritable = false;

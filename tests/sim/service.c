@@ -243,7 +243,7 @@ void service_send(void *arg, const struct request *r)
         buf_append(&x->key, p->key, p->key_len);
         buf_append(&x->json, p->json, p->json_len);
         sim_trace(w, "  %s %s %.*s", x->put ? "put" : "delete",
-                  mirror_target(w->mirror, p->target)->name, (int)p->json_len, p->json);
+                  mirror_target(w->mirror, p->target)->name, sim_shown(p->json_len), p->json);
     }
     sim_trace(w, "  request %llu of %u", (unsigned long long)r->id, r->count);
     w->requests++;

@@ -37,6 +37,7 @@ static void item_remove(struct sim_table *t, struct sim_item *item)
 {
     if (!item)
         return;
+    t->changes++;
     t->foreign -= item->foreign;
     map_remove(&t->items, &item->node);
     free(item);
@@ -68,6 +69,7 @@ struct sim_item *service_put(struct sim_table *t, const struct buf *key, const s
     item_remove(t, service_item(t, key->data, key->len));
     if (!item)
         abort();
+    t->changes++;
     *item = (struct sim_item){.key_len = key->len, .json_len = json->len};
     look_at_head(item, json);
     memcpy(item->bytes, key->data, key->len);

@@ -66,7 +66,7 @@ void service_late(struct world *w)
         struct sim_write *x = &l->write;
         bool admitted = x->table->exists && !x->table->denied && !service_refuses(w, x);
         sim_trace(w, "late %s %s %.*s%s", x->put ? "put" : "delete", x->table->name,
-                  (int)x->json.len, x->json.data, admitted ? "" : ": refused");
+                  sim_shown(x->json.len), x->json.data, admitted ? "" : ": refused");
         if (admitted)
             service_carry_out(w, x, true);
         service_late_free(l);

@@ -77,20 +77,34 @@ static int key_order(const struct buf *a, const struct buf *b)
     return rc ? rc : a->len < b->len ? -1 : a->len > b->len;
 }
 
-static struct sim_item *item_after(struct sim_table *t, const struct buf *after)
+enum { PAGE_ITEMS = 20 };
+
+static struct buf key_in(const struct sim_item *item)
 {
-    struct sim_item *next = NULL;
+    return (struct buf){.data = (char *)item->bytes, .len = item->key_len};
+}
+
+/* The first `most` items behind `after`, in the order of their keys; how many there are. */
+static unsigned items_after(const struct sim_table *t, const struct buf *after, unsigned most,
+                            struct sim_item *out[PAGE_ITEMS + 1])
+{
+    unsigned count = 0;
 
     for (size_t k = 0; t->items.slots && k <= t->items.mask; k++)
         for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
             struct sim_item *item = container_of(n, struct sim_item, node);
-            struct buf key = {.data = item->bytes, .len = item->key_len};
-            if ((!after->len || key_order(&key, after) > 0) &&
-                (!next ||
-                 key_order(&key, &(struct buf){.data = next->bytes, .len = next->key_len}) < 0))
-                next = item;
+            struct buf key = key_in(item), other;
+            unsigned at = count;
+            if (after->len && key_order(&key, after) <= 0)
+                continue;
+            for (; at > 0 && (other = key_in(out[at - 1]), key_order(&key, &other) < 0); at--)
+                if (at < most)
+                    out[at] = out[at - 1];
+            if (at < most)
+                out[at] = item;
+            count += count < most;
         }
-    return next;
+    return count;
 }
 
 /* A page: what stands there now behind the last. */
@@ -99,17 +113,18 @@ static void survey_page(struct world *w, uint32_t target)
     struct sim_table *t = service_table(w, mirror_target(w->mirror, target)->name);
     struct sim_survey *s = &w->surveys[target];
     _cleanup_buf_ struct buf keys = {0};
-    struct sim_item *item = NULL;
-    unsigned most = sim_chance(w, 100) ? 0 : 1 + sim_pick(w, 20);
+    struct sim_item *items[PAGE_ITEMS + 1];
+    unsigned most = sim_chance(w, 100) ? 0 : 1 + sim_pick(w, PAGE_ITEMS);
+    unsigned count = items_after(t, &s->after, most + 1, items);
+    bool last = count <= most;
 
-    for (unsigned n = 0; n < most && (item = item_after(t, &s->after)); n++) {
-        buf_append(&keys, &item->key_len, sizeof item->key_len);
-        buf_append(&keys, item->bytes, item->key_len);
+    for (unsigned n = 0; n < count && n < most; n++) {
+        buf_append(&keys, &items[n]->key_len, sizeof items[n]->key_len);
+        buf_append(&keys, items[n]->bytes, items[n]->key_len);
         buf_clear(&s->after);
-        buf_append(&s->after, item->bytes, item->key_len);
+        buf_append(&s->after, items[n]->bytes, items[n]->key_len);
     }
     s->due = w->now + sim_pick(w, 100) * USEC_PER_MSEC;
-    bool last = !item_after(t, &s->after);
     s->active = !last; /* before it is told: the mirror may ask for the next */
     sim_trace(w, "survey page of %s%s", t->name, last ? ", the last" : "");
     if (!mirror_survey_page(w->mirror, w->now, target, &keys, last) && !last)

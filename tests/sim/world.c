@@ -47,7 +47,7 @@ bool sim_chance(struct world *w, unsigned thousandths)
 
 void sim_trace(struct world *w, const char *fmt, ...)
 {
-    char text[600];
+    char text[SIM_TRACE];
     va_list args;
 
     va_start(args, fmt);

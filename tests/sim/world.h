@@ -27,7 +27,7 @@
 
 #define SIM_EPOCH (1700000000 * USEC_PER_SEC) /* of the wall clock, when the other is at 0 */
 
-enum { SIM_TABLES = 32, SIM_SOURCES = 7, SIM_COMMITS = 64 };
+enum { SIM_TABLES = 32, SIM_SOURCES = 7, SIM_COMMITS = 64, SIM_COLUMNS = 64 };
 
 /* How often each kind of trouble comes, in thousandths; a seed turns some of them off. */
 struct sim_faults {
@@ -83,6 +83,7 @@ struct sim_table {
     } marker;
     unsigned foreign; /* items of others */
     struct map items;
+    uint64_t changes; /* of them */
 };
 
 /* A survey of a target's table under way, and a marker on its way. */
@@ -119,8 +120,19 @@ struct world {
     sqlite3 *look; /* the oracle's, which sees what is committed */
     /* Statements that are asked often. */
     struct sim_asked {
-        sqlite3_stmt *columns, *tables, *journal;
+        sqlite3_stmt *columns, *tables, *journal, *orphan, *version, *data;
     } asked;
+    struct sim_schema *schema; /* the oracle's */
+    struct sim_compared {      /* what its last comparison has seen, which all agreed */
+        uint64_t starts, mirrored, items[SIM_TABLES];
+        int64_t rows, letters;
+        int64_t committed, quiet;
+    } compared;
+    struct sim_columns { /* of each of its tables, that are no part of the key */
+        bool known;
+        unsigned count;
+        char names[SIM_COLUMNS][24];
+    } columns[SIM_SOURCES];
     bool in_transaction;
     unsigned keys; /* different keys of each table */
     const char *journal_mode, *synchronous;
@@ -140,7 +152,8 @@ struct world {
     uint64_t source_serial;
     int state_fd;
     usec tick_due, credentials_due, recheck_due, ack_due;
-    unsigned rests; /* times that it let go of the database */
+    uint64_t starts; /* of a process */
+    unsigned rests;  /* times that it let go of the database */
     struct sim_probe probes[SIM_TABLES];
     struct sim_survey surveys[SIM_TABLES];
     uint32_t probe_count;
@@ -172,6 +185,12 @@ void world_free(struct world *w);
 
 unsigned sim_pick(struct world *w, unsigned n); /* of [0, n) */
 bool sim_chance(struct world *w, unsigned thousandths);
+enum { SIM_TRACE = 600 }; /* no line is longer */
+/* How many bytes of an item need be formatted for one. */
+static inline int sim_shown(size_t n)
+{
+    return n < SIM_TRACE ? (int)n : SIM_TRACE;
+}
 void sim_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -261,6 +280,8 @@ void application_recover(struct world *w);
 /* The model holds what the rows map to, save for rows that are dead letters; and dead letters are
  * exactly the rows that cannot be written. */
 void oracle_compare(struct world *w, const char *when);
+/* Before the connection that it looks by is closed. */
+void oracle_forget(struct world *w);
 /* If the mirror says that all is converged, it is. */
 void oracle_converged(struct world *w);
 /* Nothing but the sentinel is in the journal. */

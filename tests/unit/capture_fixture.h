@@ -19,6 +19,16 @@ static inline struct capture_state *look(struct world *w)
     return st;
 }
 
+/* To be freed with sqlite3_free(). */
+static inline char *mark_of(struct world *w, const char *table)
+{
+    struct capture_state *st = look(w);
+    char *mark = capture_mark(st, table);
+
+    capture_state_free(st);
+    return mark;
+}
+
 /* "intact", "missing" (nothing else is there in its place) or "altered". */
 static inline const char *state_of(struct world *w, size_t table)
 {

@@ -283,6 +283,8 @@ static int in_approve(struct mirror *m)
 
 #include "../sim/application.c"
 #include "../sim/oracle.c"
+#include "../sim/oracle_letters.c"
+#include "../sim/oracle_schema.c"
 #include "../sim/service.c"
 #include "../sim/service_items.c"
 #include "../sim/service_late.c"

@@ -17,6 +17,8 @@
 #include "../sim/disk.c"
 #include "../sim/libc.c"
 #include "../sim/oracle.c"
+#include "../sim/oracle_letters.c"
+#include "../sim/oracle_schema.c"
 #include "../sim/process.c"
 #include "../sim/service.c"
 #include "../sim/service_items.c"

@@ -47,12 +47,12 @@ static void marks_change_with_every_rebuild(void **state)
 
     app(w, THREE_TABLES);
     attach(w);
-    char *first = capture_mark(w->source, "B");
+    char *first = mark_of(w, "B");
     assert_non_null(first);
     app(w, "INSERT INTO b VALUES('x',1); ALTER TABLE a ADD COLUMN z; CREATE TABLE other(x);"
            "UPDATE b SET v=2");
     install(w);
-    char *again = capture_mark(w->source, "b");
+    char *again = mark_of(w, "b");
     assert_string_equal(first, again);
     sqlite3_free(again);
 
@@ -61,7 +61,7 @@ static void marks_change_with_every_rebuild(void **state)
         "BEGIN; CREATE TABLE new_b(k TEXT PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO new_b SELECT "
         "* FROM b; DROP TABLE b; ALTER TABLE new_b RENAME TO b");
     app(w, "%s; COMMIT", triggers);
-    again = capture_mark(w->source, "b");
+    again = mark_of(w, "b");
     assert_string_not_equal(first, again);
     sqlite3_free(again);
     sqlite3_free(first);
@@ -69,7 +69,7 @@ static void marks_change_with_every_rebuild(void **state)
     /* A table that came last, dropped and made again, gets its old place in the schema back. */
     app(w, "CREATE TABLE z(k TEXT PRIMARY KEY)");
     attach(w);
-    first = capture_mark(w->source, "z");
+    first = mark_of(w, "z");
     sqlite3_free(triggers);
     triggers = sql_text(w->app, "SELECT group_concat(sql,';') FROM sqlite_schema WHERE "
                                 "type='trigger' AND tbl_name='z'");
@@ -78,14 +78,41 @@ static void marks_change_with_every_rebuild(void **state)
         "%s; COMMIT",
         triggers);
     assert_string_equal(state_of(w, 3), "intact");
-    again = capture_mark(w->source, "z");
+    again = mark_of(w, "z");
     assert_string_not_equal(first, again);
     sqlite3_free(triggers);
     sqlite3_free(again);
     sqlite3_free(first);
-    again = capture_mark(w->source, "nosuch");
+    again = mark_of(w, "nosuch");
     assert_true(!again || !*again);
     sqlite3_free(again);
+}
+
+/* A mark as SQL tells it: entries of the schema in their order. */
+static void a_mark_names_the_table_its_triggers_and_the_cap(void **state)
+{
+    static const char expected[] =
+        "SELECT group_concat(rowid||':'||rootpage, ' ') FROM (SELECT rowid, rootpage FROM "
+        "sqlite_schema WHERE (type='table' AND name=%Q COLLATE NOCASE) OR name='_syncd_cap' OR "
+        "(type='trigger' AND tbl_name=%Q COLLATE NOCASE AND name LIKE '\\_syncd\\_%%' ESCAPE "
+        "'\\') ORDER BY rowid)";
+    static const char *const names[] = {"a", "B", "c", "Aa"};
+    struct world *w = *state;
+
+    app(w, THREE_TABLES "CREATE TABLE aA(id INTEGER PRIMARY KEY, v);");
+    attach(w);
+    app(w, "CREATE TRIGGER theirs AFTER INSERT ON a BEGIN SELECT 1; END; VACUUM;"
+           "DROP TABLE b; CREATE TABLE b(k TEXT PRIMARY KEY, v)");
+    attach(w);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *sql = sqlite3_mprintf(expected, names[i], names[i]);
+        char *wanted = sql_text(w->app, sql), *mark = mark_of(w, names[i]);
+        assert_non_null(strchr(wanted, ' '));
+        assert_string_equal(mark, wanted);
+        sqlite3_free(sql);
+        sqlite3_free(wanted);
+        sqlite3_free(mark);
+    }
 }
 
 /* The application renamed a key column after its schema was read: a trigger by the old name would
@@ -131,7 +158,7 @@ static void a_schema_that_moved_on_is_not_installed_into(void **state)
     assert_int_equal(capture_install(w->source, &w->capture, test_nonce), SQLITE_OK);
     assert_string_equal(rebuilt(w), "1");
     for (size_t i = 0; i < 3; i++) {
-        char *mark = capture_mark(w->source, w->capture.tables[i].plan->table);
+        char *mark = mark_of(w, w->capture.tables[i].plan->table);
         assert_string_equal(marks[i], mark);
         sqlite3_free(mark);
         sqlite3_free(marks[i]);
@@ -142,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         world_test(altering_tables_works_and_is_followed),
+        world_test(a_mark_names_the_table_its_triggers_and_the_cap),
         world_test(marks_change_with_every_rebuild),
         world_test(a_plan_that_is_out_of_date_is_not_installed),
         world_test(a_schema_that_moved_on_is_not_installed_into),
