@@ -9,15 +9,6 @@ static const uint8_t unknown[STORE_DIGEST_SIZE];
 
 _Static_assert((int)DIGEST_BYTES == (int)STORE_DIGEST_SIZE, "one digest");
 
-/* A write that has failed leaves nothing of its transaction. */
-static int failed(struct store *s, int rc)
-{
-    if (rc == -ENOMEM)
-        snprintf(s->error, sizeof s->error, "out of memory");
-    store_rollback(s);
-    return rc;
-}
-
 /* --- one key ---------------------------------------------------------------------------------- */
 
 /* 1 with what is known of it; 0, negative. */
@@ -92,7 +83,7 @@ static int put(struct store *s, uint32_t target, const void *key, size_t n,
     if (rc == 0)
         rc = digests_new(s, target, &slot);
     if (rc < 0)
-        return failed(s, rc);
+        return store_failed(s, rc);
     bool grown = true;
     size_t at = slot->last + 1;
     if (!digest_block_find(&slot->block, key, n, &at)) {
@@ -112,7 +103,7 @@ static int put(struct store *s, uint32_t target, const void *key, size_t n,
         slot->last = at;
     if (rc >= 0)
         rc = grown ? digests_grown(s, slot, at) : digests_changed(s, slot);
-    return rc < 0 ? failed(s, rc) : 0;
+    return rc < 0 ? store_failed(s, rc) : 0;
 }
 
 int store_digest_put(struct store *s, uint32_t target, const void *key, size_t n,
@@ -153,7 +144,7 @@ int store_digest_delete(struct store *s, uint32_t target, const void *key, size_
         digest_block_remove(&slot->block, at);
         rc = digests_shrunk(s, slot);
     }
-    return rc < 0 ? failed(s, rc) : 0;
+    return rc < 0 ? store_failed(s, rc) : 0;
 }
 
 /* --- block by block --------------------------------------------------------------------------- */
@@ -316,7 +307,7 @@ int store_digest_clear_but(struct store *s, uint32_t target, size_t from_end, co
         return rc;
     rc = walk(s, target, NULL, clear_but, &k);
     buf_free(&k.key);
-    return rc < 0 ? failed(s, rc) : 0;
+    return rc < 0 ? store_failed(s, rc) : 0;
 }
 
 static int doubt(struct store *s, void *arg, struct digest_slot *slot)
@@ -367,7 +358,7 @@ int store_digest_doubt(struct store *s, uint32_t table)
     while ((rc = next_target(s, target, &target)) > 0)
         if ((rc = walk(s, (uint32_t)target, NULL, doubt, &table)) < 0)
             break;
-    return rc < 0 ? failed(s, rc) : 0;
+    return rc < 0 ? store_failed(s, rc) : 0;
 }
 
 /* --- how many --------------------------------------------------------------------------------- */

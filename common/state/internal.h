@@ -73,6 +73,8 @@ sqlite3_stmt *store_statement(struct store *s, enum store_statement which);
 int store_begin(struct store *s);
 /* The same, and step a statement that returns no row, reset it. */
 int store_run(struct store *s, sqlite3_stmt *stmt);
+/* A write has failed by that, not by SQLite alone: nothing of the transaction stays. Returns it. */
+int store_failed(struct store *s, int rc);
 int store_errno(int sqlite_rc);
 /* Read the table: for when the count kept in `dead_letters` or `suspects` is not known. */
 int64_t store_count_dead_letters(struct store *s);

@@ -245,13 +245,23 @@ int store_run(struct store *s, sqlite3_stmt *stmt)
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : write_failed(s, rc);
 }
 
+int store_failed(struct store *s, int rc)
+{
+    if (rc == -ENOMEM)
+        snprintf(s->error, sizeof s->error, "out of memory");
+    store_rollback(s);
+    return rc;
+}
+
 int store_commit(struct store *s, struct err *err)
 {
     int rc;
 
     if (!s->dirty)
         return 0;
-    if ((rc = digests_write(s)) == 0) {
+    if ((rc = digests_write(s)) < 0) {
+        store_failed(s, rc);
+    } else {
         int code = turn(s, ST_COMMIT);
         if (code == SQLITE_OK) {
             s->dirty = false;
