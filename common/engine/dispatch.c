@@ -122,11 +122,6 @@ static bool goes_alone(const struct target *t)
     return t->alone || t->failures;
 }
 
-static size_t batch_items(const struct engine *e)
-{
-    return e->config.batch_items ? e->config.batch_items : BATCH_MAX_ITEMS;
-}
-
 static void fill(struct engine *e, struct batch *b, usec now, struct actions *out)
 {
     size_t bytes = 0;

@@ -139,6 +139,9 @@ int engine_step(struct engine *e, usec now, const struct event *ev, struct actio
  * max_items and max_bytes. */
 enum engine_share { SHARE_CHANGES, SHARE_LOADS };
 bool engine_room(struct engine *e, usec now, enum engine_share share);
+/* Is there enough to keep the requests in flight busy until the source is asked again? What is read
+ * further ahead is older when it is sent, and out of the processor's cache by then. */
+bool engine_ahead(struct engine *e, usec now, enum engine_share share);
 /* And for one more write of this target? Where engine_limited(), which may change with every step,
  * only while it has less than a part of what is free (loads: half of that). */
 bool engine_room_for(struct engine *e, usec now, uint32_t target, enum engine_share share);

@@ -100,6 +100,12 @@ struct engine {
     struct engine_stats stats;
 };
 
+/* Writes in a request. */
+static inline size_t batch_items(const struct engine *e)
+{
+    return e->config.batch_items ? e->config.batch_items : BATCH_MAX_ITEMS;
+}
+
 /* engine.c */
 int action_push(struct actions *out, const struct action *a);
 /* A batch that waited to be sent as it is: its writes go into any other. */

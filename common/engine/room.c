@@ -14,7 +14,10 @@
  * be held back while it fills that, there is as much again for the others, and so on. */
 #include "engine/internal.h"
 
-enum { LIMITED_PART = 8 }; /* a limited table has less than one of so many parts of what is free */
+enum {
+    LIMITED_PART = 8,   /* a limited table has less than one of so many parts of what is free */
+    LEAST_CARRIED = 100 /* writes that the requests in flight are taken to carry at least */
+};
 
 static bool cap_waits(const struct engine *e, usec now)
 {
@@ -89,6 +92,14 @@ static bool is_less(const struct engine *e, struct load l, struct load room, siz
 bool engine_room(struct engine *e, usec now, enum engine_share share)
 {
     return is_less(e, unlimited(e, now), eighths(e, 8), share == SHARE_LOADS ? 2 : 1);
+}
+
+bool engine_ahead(struct engine *e, usec now, enum engine_share share)
+{
+    size_t carried = e->config.max_in_flight * batch_items(e);
+    size_t rounds = share == SHARE_LOADS ? 4 : 8;
+
+    return unlimited(e, now).items >= rounds * (carried > LEAST_CARRIED ? carried : LEAST_CARRIED);
 }
 
 bool engine_room_for(struct engine *e, usec now, uint32_t target, enum engine_share share)

@@ -13,7 +13,7 @@
 bool mirror_room(const struct mirror *m, usec now, enum engine_share share)
 {
     return m->record_count < 2 * RECORDS_MAX && !m->state_broken &&
-           engine_room(m->engine, now, share);
+           engine_room(m->engine, now, share) && !engine_ahead(m->engine, now, share);
 }
 
 bool room_to_begin(const struct mirror *m, usec now, uint32_t target, bool common)
