@@ -1,5 +1,7 @@
 /* Our own HTTP client's ways with connections: which it keeps, for how long, and how it gets them.
  */
+#include <sched.h>
+
 #include "http_fixture.h"
 
 #include "aws/wire_internal.h"
@@ -131,40 +133,49 @@ static void sessions_are_taken_up_again(void **state)
     }
 }
 
-/* The reply comes before the request was sent whole. */
-static void an_early_reply_is_taken(void **state)
+/* The reply comes before the request was sent whole: the server reads no more of it than its head
+ * until the reply has been taken. */
+static void expect_early_reply(bool tls)
 {
-    enum { LARGE = 16 * 1024 * 1024 };
-    static const enum then ways[] = {THEN_HANG, THEN_CLOSE};
+    enum { LARGE = 32 * 1024 * 1024 }; /* more than all buffers between hold */
+    sem_t got_reply, ended;
+    const struct reaction script[] = {{.reply = "HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\n{}",
+                                       .at_once = true,
+                                       .wait_before = &got_reply,
+                                       .then = THEN_CLOSE,
+                                       .post_after = &ended},
+                                      {.reply = OK_REPLY}};
+    struct fixture f;
+    struct result large = {.post = &got_reply, .wait = &ended}, next = {0};
     char *body = calloc(1, LARGE);
 
-    (void)state;
     assert_non_null(body);
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
-        for (int tls = 0; tls < 2; tls++) {
-            const struct reaction script[] = {
-                {.reply = "HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\n{}",
-                 .at_once = true,
-                 .then = ways[i]},
-                {.reply = OK_REPLY}};
-            struct fixture f;
-            struct result large = {0}, next = {0};
-            if (tls)
-                begin_tls(&f, script, 2);
-            else
-                begin(&f, script);
-            start_request(&f, &large,
-                          (struct http_request){
-                              .method = "POST", .url = f.url, .body = body, .body_len = LARGE});
-            run(&f);
-            expect(&large, HTTP_REPLIED, 413, "");
-            start(&f, &next, "next");
-            run(&f);
-            expect(&next, HTTP_REPLIED, 200, "");
-            assert_int_equal(f.server->accepted, 2);
-            end(&f);
-        }
+    assert_int_equal(sem_init(&got_reply, 0, 0), 0);
+    assert_int_equal(sem_init(&ended, 0, 0), 0);
+    if (tls)
+        begin_tls(&f, script, 2);
+    else
+        begin(&f, script);
+    start_request(
+        &f, &large,
+        (struct http_request){.method = "POST", .url = f.url, .body = body, .body_len = LARGE});
+    run(&f);
+    expect(&large, HTTP_REPLIED, 413, "");
+    start(&f, &next, "next");
+    run(&f);
+    expect(&next, HTTP_REPLIED, 200, "");
+    assert_int_equal(f.server->accepted, 2);
+    end(&f);
     free(body);
+    sem_destroy(&got_reply);
+    sem_destroy(&ended);
+}
+
+static void an_early_reply_is_taken(void **state)
+{
+    (void)state;
+    expect_early_reply(false);
+    expect_early_reply(true);
 }
 
 static void large_bodies_arrive_whole_by_tls(void **state)
@@ -388,14 +399,16 @@ int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo
                        struct addrinfo **out);
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **out);
-static atomic_bool name_server_silent;
+static atomic_bool name_server_silent, name_server_asked;
 static sem_t name_server;
 
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **out)
 {
-    if (name_server_silent && !(hints->ai_flags & AI_NUMERICHOST))
+    if (name_server_silent && !(hints->ai_flags & AI_NUMERICHOST)) {
+        name_server_asked = true;
         SCRIPTED_MUST(sem_wait(&name_server) == 0);
+    }
     return __real_getaddrinfo(host, port, hints, out);
 }
 
@@ -412,9 +425,41 @@ static void a_lookup_under_way_delays_no_end(void **state)
     assert_int_equal(wire_start(in.wire, &req, noted, &reply, &call, &err), 0);
     name_server_silent = true;
     while (!wire_origin_of(in.wire, req.url)->lookup)
-        uv_run(&in.loop, UV_RUN_ONCE);
+        uv_run(&in.loop, UV_RUN_NOWAIT);
+    while (!name_server_asked)
+        sched_yield();
     end_inside(&in);
+    name_server_asked = false;
     name_server_silent = false;
+    assert_int_equal(sem_post(&name_server), 0);
+}
+
+/* The name server is back: whoever asks next is not held up by the question it never answered. */
+static void a_lookup_without_an_answer_is_begun_again(void **state)
+{
+    struct http_reply first = {.outcome = HTTP_AMBIGUOUS}, second;
+    struct inside in;
+    struct err err;
+    char url[64];
+
+    (void)state;
+    begin_inside(&in);
+    snprintf(url, sizeof url, "http://localhost:%d/", in.server->port);
+    const struct http_request req = {.method = "GET", .url = url};
+    name_server_silent = true;
+    assert_int_equal(wire_start(in.wire, &req, noted, &first, NULL, &err), 0);
+    struct wire_origin *o = wire_origin_of(in.wire, url);
+    while (!o->lookup)
+        uv_run(&in.loop, UV_RUN_NOWAIT);
+    while (!name_server_asked)
+        sched_yield();
+    name_server_silent = false;
+    o->asked -= WIRE_LOOKUP_PATIENCE;
+    ask_inside(&in, url, &second);
+    if (first.outcome != HTTP_REPLIED)
+        fail_msg("%s: %s", first.code, first.error);
+    assert_int_equal(second.outcome, HTTP_REPLIED);
+    end_inside(&in);
     assert_int_equal(sem_post(&name_server), 0);
 }
 
@@ -549,6 +594,7 @@ int main(void)
         cmocka_unit_test(all_addresses_refuse),
         cmocka_unit_test(a_name_is_looked_up),
         cmocka_unit_test(a_lookup_under_way_delays_no_end),
+        cmocka_unit_test(a_lookup_without_an_answer_is_begun_again),
         cmocka_unit_test(idle_connections_are_closed_in_time),
         cmocka_unit_test(old_connections_are_replaced),
         cmocka_unit_test(hosts_share_the_connections),
