@@ -137,7 +137,7 @@ $(BUILD)/tests/test_inject_http: ALL_LDFLAGS += \
   $(addprefix -Wl$(comma)--wrap=,socket connect getsockopt send sendmsg recv)
 
 # A name server that keeps silent.
-$(BUILD)/tests/test_wire: ALL_LDFLAGS += -Wl,--wrap=getaddrinfo
+$(BUILD)/tests/test_wire_hosts: ALL_LDFLAGS += -Wl,--wrap=getaddrinfo
 
 # Generated programs of an application against the capture oracle.
 PROGRAMS_SRC := $(filter-out tests/programs/writer.c,$(wildcard tests/programs/*.c)) tests/sim/pool.c

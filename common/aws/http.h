@@ -1,9 +1,9 @@
-/* HTTP requests on the loop. A small face, so that libcurl behind it can be replaced.
+/* HTTP requests on the loop. A small face with two carriers behind it, of one meaning: our own
+ * client, and libcurl, which knows proxies.
  *
  * Connections are kept alive and reused. No redirects, no Expect:, no cookies, HTTP/1.1, TLS >= 1.2
  * with peer and host verified, no content decoding (x-amz-crc32 covers the bytes on the wire), and
- * no silent resend: libcurl repeats a POST by itself when a reused connection breaks before the
- * first reply byte; a second send is stopped and reported as HTTP_AMBIGUOUS.
+ * no silent resend: a request whose connection breaks before its reply is HTTP_AMBIGUOUS.
  * A kept connection that the peer has ended meanwhile is noticed before anything is written to it,
  * and replaced. */
 #ifndef SYNCD_AWS_HTTP_H
@@ -61,7 +61,7 @@ struct http_options {
     unsigned max_connections;
     usec timeout, connect_timeout;
     size_t max_reply; /* bytes; a longer body ends the call as HTTP_AMBIGUOUS "too_large" */
-    bool own;         /* our own client (wire.h) where it can, instead of libcurl: for DynamoDB */
+    bool own;         /* our own client where it can carry the request (wire.h), else libcurl */
 };
 
 int http_client_new(uv_loop_t *loop, const struct http_options *o, struct http_client **out,

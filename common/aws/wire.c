@@ -153,7 +153,8 @@ static void cancel(struct http_call *base)
         return;
     if (call->connection) {
         wire_connection_close(call->connection);
-        wire_wake(w, clock_monotonic()); /* for those that wait */
+        if (!list_empty(&w->waiting))
+            wire_wake(w, clock_monotonic());
     }
     wire_call_release(call);
 }

@@ -27,10 +27,11 @@
 
 #define WIRE_IDLE_FOR (50 * USEC_PER_SEC) /* a kept connection; servers end theirs as well */
 #define WIRE_CONNECTION_LASTS                                                                      \
-    (10 * 60 * USEC_PER_SEC)                      /* so that changed addresses are followed        \
-                                                   */
-#define WIRE_ADDRESSES_LAST (5 * USEC_PER_SEC)    /* so that many connections need one lookup */
-#define WIRE_NEXT_ADDRESS   (250 * USEC_PER_MSEC) /* RFC 8305, section 8 */
+    (10 * 60 * USEC_PER_SEC)                       /* so that changed addresses are followed       \
+                                                    */
+#define WIRE_ADDRESSES_LAST  (5 * USEC_PER_SEC)    /* so that many connections need one lookup */
+#define WIRE_LOOKUP_PATIENCE (5 * USEC_PER_SEC)    /* then another is begun */
+#define WIRE_NEXT_ADDRESS    (250 * USEC_PER_MSEC) /* RFC 8305, section 8 */
 
 enum { WIRE_INPUT = 32 * 1024, WIRE_ORIGINS = 8 };
 
@@ -83,6 +84,7 @@ struct wire_origin {
     struct wire_addresses addresses;
     usec looked_up; /* 0: there are no addresses */
     struct wire_lookup *lookup;
+    usec asked;         /* when `lookup` began */
     struct list asking; /* connections that wait for it */
     struct wire_session session;
 };

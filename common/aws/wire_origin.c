@@ -116,11 +116,17 @@ static void found(void *arg, int code, const struct wire_addresses *addresses)
 
 void wire_origin_ask(struct wire_origin *o, struct wire_connection *x)
 {
-    if (o->literal || (o->looked_up && clock_monotonic() - o->looked_up < WIRE_ADDRESSES_LAST)) {
+    usec now = clock_monotonic();
+
+    if (o->literal || (o->looked_up && now - o->looked_up < WIRE_ADDRESSES_LAST)) {
         wire_connection_dial(x, NULL);
         return;
     }
+    /* A name server that was away may be back long before the system gives up asking it. */
+    if (o->lookup && now - o->asked >= WIRE_LOOKUP_PATIENCE)
+        wire_lookup_cancel(take_ptr(o->lookup));
     if (!o->lookup) {
+        o->asked = now;
         o->lookup = wire_lookup_start(o->wire->setup.loop, o->url.host, o->url.port, found, o,
                                       wire_handle_closed, o->wire);
         if (!o->lookup) {
