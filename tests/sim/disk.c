@@ -262,6 +262,8 @@ void files_end(void)
         list_remove(&e->link);
         free(e);
     }
+    for (unsigned i = 0; i < DESCRIPTORS; i++)
+        free(files.locks[i].name);
     files.alive = false;
 }
 

@@ -50,6 +50,10 @@ extern struct files {
     uid_t uid; /* whose they are: asked for once */
     gid_t gid;
     struct node *descriptors[DESCRIPTORS]; /* that libc.c has given */
+    struct file_lock {                     /* of those for lock files */
+        char *name;
+        bool held;
+    } locks[DESCRIPTORS];
 } files;
 
 void files_begin(uint64_t seed);

@@ -1,11 +1,13 @@
 /* The C library's view of the files: what the program asks of a path or a descriptor beside SQLite,
- * and what it syncs. */
+ * what it syncs, and the locks that keep a second process from it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -56,11 +58,45 @@ char *realpath(const char *path, char *resolved)
     return strdup(path);
 }
 
+static bool is_lock(const char *path)
+{
+    const char *suffix = strrchr(path, '.');
+
+    return files.alive && suffix && strcmp(suffix, ".lock") == 0;
+}
+
+/* Each time another file, of which only the name counts. */
+static int open_lock(const char *path)
+{
+    int fd = memfd_create("lock", MFD_CLOEXEC);
+
+    if (fd < 0 || fd >= DESCRIPTORS || !(files.locks[fd].name = strdup(path)))
+        abort();
+    return fd;
+}
+
+int flock(int fd, int operation)
+{
+    if (fd < 0 || fd >= DESCRIPTORS || !files.locks[fd].name)
+        return (int)syscall(SYS_flock, fd, operation);
+    for (int i = 0; i < DESCRIPTORS; i++)
+        if (i != fd && files.locks[i].held &&
+            strcmp(files.locks[i].name, files.locks[fd].name) == 0) {
+            errno = EWOULDBLOCK;
+            return -1;
+        }
+    files.locks[fd].held = operation != LOCK_UN;
+    return 0;
+}
+
 int open(const char *path, int flags, ...)
 {
     struct node *n = node_find(path);
     mode_t mode = 0;
     va_list args;
+
+    if (!n && is_lock(path))
+        return open_lock(path);
 
     if (flags & O_CREAT) {
         va_start(args, flags);
@@ -75,8 +111,12 @@ int open(const char *path, int flags, ...)
 
 int close(int fd)
 {
-    if (fd >= 0 && fd < DESCRIPTORS)
+    if (fd >= 0 && fd < DESCRIPTORS) {
         files.descriptors[fd] = NULL;
+        free(files.locks[fd].name);
+        files.locks[fd].name = NULL;
+        files.locks[fd].held = false;
+    }
     return (int)syscall(SYS_close, fd);
 }
 

@@ -74,7 +74,7 @@ static void edge_note(void *arg, enum log_level level, const char *code, const c
     struct world *w = arg;
 
     sim_trace(w, "note %d %s", level, code);
-    if (w->tracing) /* it may name the directory, which is another in each run */
+    if (w->tracing) /* its words are no part of what must be the same */
         fprintf(stderr, "                  %s\n", text);
 }
 

@@ -1,9 +1,9 @@
 /* A world is made and ended; its clock, its chance and its trace. */
-#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,14 +105,15 @@ static void choose_oversize(struct world *w, FILE *f, bool single)
 
 static bool write_config(struct world *w)
 {
-    char path[96];
+    char path[32];
     struct config_request request = {.file = path};
     struct err err = {0};
+    int fd = memfd_create("sim.conf", MFD_CLOEXEC);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
 
-    snprintf(path, sizeof path, "%s/sim.conf", w->dir);
-    FILE *f = fopen(path, "we");
     if (!f)
         return false;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     fprintf(f,
             "[source]\ndatabase=%s\n[state]\npath=%s\n[dynamodb]\nregion=us-west-2\n"
             "max_requests_in_flight=%u\n[sync]\nlinger=%ums\nbackoff_max=%us\n",
@@ -152,11 +153,12 @@ static bool write_config(struct world *w)
     w->orphans = w->seed % 4 == 3;
     if (w->orphans)
         fprintf(f, "[table \"msgs\"]\norphans=%s\n", w->seed % 8 == 3 ? "skip" : "dead-letter");
+    fflush(f);
+    int rc = config_load(&request, &w->config, &err);
     fclose(f);
-    if (config_load(&request, &w->config, &err) == 0)
-        return true;
-    sim_fail(w, "%s", err.text);
-    return false;
+    if (rc < 0)
+        sim_fail(w, "%s", err.text);
+    return rc == 0;
 }
 
 struct world *world_new(uint64_t seed, bool tracing)
@@ -171,14 +173,9 @@ struct world *world_new(uint64_t seed, bool tracing)
     list_init(&w->flights);
     vfs_start(seed);
     list_init(&w->late);
-    snprintf(w->dir, sizeof w->dir, "%s/syncd-sim-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(w->dir)) {
-        world_free(w);
-        return NULL;
-    }
-    snprintf(w->database, sizeof w->database, "%s/app.db", w->dir);
-    snprintf(w->state, sizeof w->state, "%s/state.db", w->dir);
+    snprintf(w->database, sizeof w->database,
+             "/sim/app.db"); /* files in memory: no such directory */
+    snprintf(w->state, sizeof w->state, "/sim/state.db");
     w->keys = 2 + sim_pick(w, 30);
     w->sector = sim_chance(w, 500) ? 512 : 4096;
     return w;
@@ -189,20 +186,6 @@ bool world_build(struct world *w)
     return write_config(w) && application_create(w);
 }
 
-static void remove_directory(const char *dir)
-{
-    DIR *d = opendir(dir);
-    char path[400];
-
-    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        unlink(path);
-    }
-    if (d)
-        closedir(d);
-    rmdir(dir);
-}
-
 void world_free(struct world *w)
 {
     if (w->mirror)
@@ -211,7 +194,6 @@ void world_free(struct world *w)
     application_close(w);
     vfs_end();
     config_free(w->config);
-    remove_directory(w->dir);
     alive = NULL;
     free(w);
 }

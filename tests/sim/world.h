@@ -1,6 +1,6 @@
-/* A simulated world for the mirror: a real database and a real state file in a directory of their
- * own, the real mirror between them and a DynamoDB in memory, and a clock that only the world
- * moves. All of it is decided by one seed, so that a failing run can be had again.
+/* A simulated world for the mirror: a real database and a real state file, the real mirror between
+ * them and a DynamoDB, all in memory, and a clock that only the world moves. All of it is decided
+ * by one seed, so that a failing run can be had again.
  *
  *     application.c  what the application does to its database: statements, schema changes
  *     service.c      the model DynamoDB: tables, requests, the ways in which they fail
@@ -111,7 +111,7 @@ struct world {
     unsigned step;
     char failure[1024]; /* "": none */
 
-    char dir[64], database[96], state[96];
+    char database[32], state[32];
     struct config *config;
     struct sim_faults faults;
 
@@ -177,7 +177,7 @@ struct world {
 
 /* --- world.c ---------------------------------------------------------------------------------- */
 
-/* An empty world, whose faults are to be chosen next; NULL when its directory cannot be made. */
+/* An empty world, whose faults are to be chosen next; NULL: no memory. */
 struct world *world_new(uint64_t seed, bool tracing);
 /* Its configuration and database. */
 bool world_build(struct world *w);

@@ -41,6 +41,9 @@ static struct inject {
     uint64_t seen[INJECT_KINDS], failed;
     bool died; /* abort() was called: nothing more happens within until the process is buried */
     jmp_buf death;
+    /* Told of the nth call before it is decided on, where nothing fails; it may fork, and set in
+     * the child what is to fail. */
+    void (*branch)(enum inject_kind kind, uint64_t n);
 } inject;
 
 static __thread bool inject_within; /* else nothing is counted; other threads never are */
@@ -50,6 +53,8 @@ static bool inject_fails(enum inject_kind kind)
     if (!inject_within)
         return false;
     uint64_t n = ++inject.seen[kind];
+    if (inject.branch)
+        inject.branch(kind, n);
     if (kind != inject.kind || !inject.nth || n < inject.nth || (n > inject.nth && !inject.lasting))
         return false;
     inject.failed++;
@@ -330,6 +335,8 @@ static int vfs_access(sqlite3_vfs *v, const char *name, int flags, int *out)
 /* Before SQLite is used for the first time. */
 static inline bool inject_install(void)
 {
+    sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &inject_memory) != SQLITE_OK)
         return false;
     sqlite3_mem_methods memory = inject_memory;

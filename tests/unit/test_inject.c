@@ -4,8 +4,9 @@
  * are equal. A process that ends (it cannot start, or gives up by abort()) is started again, as
  * systemd does.
  *
- *     INJECT=all                       every n of every scenario, for soak runs
+ *     INJECT=all                       every n of every scenario
  *     INJECT=insert                    every n of that scenario
+ *     INJECT_JOBS=4                    so many of those at once
  *     INJECT="insert memory once 17"   one run, with a trace on stderr
  *     INJECT_SEED=5                    other worlds, and another sample of n
  *     INJECT_SAMPLE=50                 a larger one: so many n of each kind, once and lasting
@@ -14,6 +15,7 @@
  *                                      and so is where to go on: each place is come by once */
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "inject_scenarios.h"
@@ -33,6 +35,70 @@ struct run {
 };
 
 static char running[200]; /* for whoever finds the program dead */
+static const struct run *running_run;
+
+enum { SECONDS = 60 }; /* after which a run is taken to hang, whatever else the machine does */
+
+static void name_run(const struct run *r)
+{
+    snprintf(running, sizeof running, "INJECT=\"%s %s %s %llu\" INJECT_SEED=%llu",
+             r->scenario->name, inject_names[r->kind], r->lasting ? "lasting" : "once",
+             (unsigned long long)r->nth, (unsigned long long)r->seed);
+}
+
+/* --- every run of a scenario ------------------------------------------------------------------ */
+
+/* Up to the nth call all runs are alike: one process plays the scenario with nothing failing, and
+ * at each call has children of it play the rest with that call failing. */
+static struct crowd {
+    unsigned jobs, children, runs, failures;
+    bool child;
+} crowd;
+
+static void await_one(void)
+{
+    int status = 0;
+    pid_t pid = wait(&status);
+
+    if (pid < 0)
+        fail_msg("a child has gone");
+    crowd.children--;
+    crowd.failures += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "a run before %s died of signal %d\n", running, WTERMSIG(status));
+}
+
+static void be_child(enum inject_kind kind, uint64_t n, bool lasting)
+{
+    struct run r = *running_run;
+
+    crowd.child = true;
+    r.kind = inject.kind = kind;
+    r.nth = inject.nth = n;
+    r.lasting = inject.lasting = lasting;
+    inject.branch = NULL;
+    name_run(&r);
+    alarm(SECONDS);
+}
+
+static void branch_off(enum inject_kind kind, uint64_t n)
+{
+    inject_within = false;
+    for (unsigned lasting = 0; lasting < 2 && !crowd.child; lasting++) {
+        while (crowd.children >= crowd.jobs)
+            await_one();
+        pid_t pid = fork();
+        if (pid < 0)
+            fail_msg("no process can be made");
+        crowd.children++;
+        crowd.runs++;
+        if (pid == 0)
+            be_child(kind, n, lasting);
+    }
+    inject_within = true;
+}
+
+/* --- its way ---------------------------------------------------------------------------------- */
 
 static uint64_t chances[INJECT_KINDS]; /* to fail, in the scenario itself */
 
@@ -40,6 +106,7 @@ static void end_well(struct world *w)
 {
     memcpy(chances, inject.seen, sizeof chances);
     inject.nth = 0;
+    inject.branch = NULL;
     bury_dead(w);
     if (!w->mirror)
         begin(w);
@@ -63,7 +130,10 @@ static void carry_through(struct world *w, const struct run *r)
 {
     if (!r->scenario->cold && (!begin(w) || (sim_settle(w), w->failure[0])))
         return;
-    inject = (struct inject){.kind = r->kind, .nth = r->nth, .lasting = r->lasting};
+    inject = (struct inject){.kind = r->kind,
+                             .nth = r->nth,
+                             .lasting = r->lasting,
+                             .branch = crowd.jobs ? branch_off : NULL};
     turns(w, 1);
     r->scenario->run(w);
     if (!is_dead(w) && !w->failure[0])
@@ -76,10 +146,9 @@ static void run_once(const struct run *r, bool tracing, char failure[1024])
     const struct inject nothing = {.nth = 0};
 
     inject = nothing;
-    snprintf(running, sizeof running, "INJECT=\"%s %s %s %llu\" INJECT_SEED=%llu",
-             r->scenario->name, inject_names[r->kind], r->lasting ? "lasting" : "once",
-             (unsigned long long)r->nth, (unsigned long long)r->seed);
-    alarm(60);
+    name_run(r);
+    running_run = r;
+    alarm(crowd.jobs ? 0 : SECONDS);
     struct world *w = world_new(r->seed + (uint64_t)(r->scenario - scenarios), tracing);
     if (!w || !inject_files() || !world_build(w))
         snprintf(failure, 1024, "the world cannot be made");
@@ -94,6 +163,10 @@ static void run_once(const struct run *r, bool tracing, char failure[1024])
         world_free(w);
     inject = counted;
     alarm(0);
+    if (crowd.child && failure[0])
+        fprintf(stderr, "%s: %s\n", running, failure);
+    if (crowd.child)
+        _exit(failure[0] != '\0');
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -127,8 +200,8 @@ static void try_one(const struct run *r, bool tracing)
     failures++;
 }
 
-/* `sample`: so many n of each kind and duration; 0: every one. */
-static void try_scenario(const struct scenario *s, unsigned sample)
+/* `sample`: so many n of each kind and duration. */
+static void try_sample(const struct scenario *s, unsigned sample)
 {
     struct rng rng = {.state = base_seed() * 1000 + (uint64_t)(s - scenarios)};
     struct run r = {.scenario = s, .seed = base_seed()};
@@ -138,7 +211,7 @@ static void try_scenario(const struct scenario *s, unsigned sample)
     memcpy(counts, chances, sizeof counts);
     for (unsigned kind = 0; kind < INJECT_KINDS; kind++)
         for (unsigned lasting = 0; lasting < 2; lasting++) {
-            uint64_t n = sample && sample < counts[kind] ? sample : counts[kind];
+            uint64_t n = sample < counts[kind] ? sample : counts[kind];
             r.kind = (enum inject_kind)kind;
             r.lasting = lasting;
             for (uint64_t i = 1; i <= n; i++) {
@@ -146,6 +219,27 @@ static void try_scenario(const struct scenario *s, unsigned sample)
                 try_one(&r, false);
             }
         }
+}
+
+static void try_every(const struct scenario *s)
+{
+    const char *jobs = getenv("INJECT_JOBS");
+    const struct run r = {.scenario = s, .seed = base_seed()};
+
+    crowd = (struct crowd){.jobs = jobs ? (unsigned)strtoul(jobs, NULL, 10) : 1};
+    if (!crowd.jobs)
+        crowd.jobs = 1;
+    try_one(&r, false);
+    while (crowd.children)
+        await_one();
+    uint64_t expected = 0;
+    for (unsigned kind = 0; kind < INJECT_KINDS; kind++)
+        expected += 2 * chances[kind];
+    print_message("%s: %u runs, %u failed\n", s->name, crowd.runs, crowd.failures);
+    assert_int_equal(crowd.runs, expected);
+    runs += crowd.runs;
+    failures += crowd.failures;
+    crowd.jobs = 0;
 }
 
 /* --- a share of everything -------------------------------------------------------------------- */
@@ -255,7 +349,10 @@ static void whatever_fails_both_sides_are_equal_at_last(void **state)
     } else
         for (unsigned i = 0; i < SCENARIOS; i++)
             if (!which || all || strcmp(scenarios[i].name, which) == 0) {
-                try_scenario(&scenarios[i], which ? 0 : sample_size());
+                if (which)
+                    try_every(&scenarios[i]);
+                else
+                    try_sample(&scenarios[i], sample_size());
                 found = true;
             }
     if (!found)
