@@ -20,6 +20,8 @@ void digests_void(struct store *s)
 {
     while (s->digests.count)
         slots_drop(&s->digests, s->digests.count - 1);
+    slot_free(s->digests.spare);
+    s->digests.spare = NULL;
 }
 
 void digests_release(struct store *s)
@@ -52,7 +54,7 @@ static int damaged(struct store *s, uint32_t target, int64_t id)
 static int load(struct store *s, sqlite3_stmt *stmt, uint32_t target, struct digest_slot **out)
 {
     size_t n = (size_t)sqlite3_column_bytes(stmt, 1);
-    struct digest_slot *slot = slot_new(target, sqlite3_column_blob(stmt, 1), n);
+    struct digest_slot *slot = slot_new(&s->digests, target, sqlite3_column_blob(stmt, 1), n);
 
     if (!slot)
         return -ENOMEM;
@@ -213,7 +215,7 @@ int digests_find_end(struct store *s, struct digest_slot *slot)
 
 int digests_new(struct store *s, uint32_t target, struct digest_slot **out)
 {
-    struct digest_slot *slot = slot_new(target, NULL, 0);
+    struct digest_slot *slot = slot_new(&s->digests, target, NULL, 0);
 
     if (!slot)
         return -ENOMEM;

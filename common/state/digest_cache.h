@@ -23,13 +23,14 @@
 struct store;
 
 enum {
-    CACHE_SLOTS = 160,
-    CACHE_DIRTY = 120, /* so many changed at most: there is always one to drop */
-    CACHE_BYTES = 512 * 1024,
+    CACHE_SLOTS = 1024,
+    CACHE_DIRTY = 900, /* so many changed at most: there is always one to drop */
+    CACHE_BYTES = 1792 * 1024,
     /* What a block may grow to before it is cut up, which is done when it is written at the latest:
      * keys come in their order, but the requests that bring them overtake each other. */
     CACHE_BLOCK = 4 * DIGEST_BLOCK_FULL,
-    CACHE_PIECES = 80, /* far more than one that is cut up makes */
+    CACHE_PIECES = 80,  /* far more than one that is cut up makes */
+    CACHE_SPARE = 4096, /* memory of one that was dropped serves the next, up to this size */
 };
 
 /* Where the block's range ends. What is known may be short of the end after blocks behind it have
@@ -55,6 +56,7 @@ enum digest_recent { DIGEST_LOOKS, DIGEST_PUTS, DIGEST_RECENT };
 
 struct digest_cache {
     struct digest_slot *slots[CACHE_SLOTS + CACHE_PIECES]; /* by target and range */
+    struct digest_slot *spare;
     size_t count, dirty, hand, bytes;
     struct digest_slot *recent[DIGEST_RECENT]; /* where the next one may well be, or NULL */
 };

@@ -43,13 +43,15 @@ static int cut_off(struct digest_cache *c, struct digest_slot *left,
 
     if (rc == 0)
         rc = digest_block_border(&left->block, &block, &border);
-    if (rc == 0 && !(right = slot_new(left->target, border.data, border.len)))
+    if (rc == 0 && !(right = slot_new(c, left->target, border.data, border.len)))
         rc = -ENOMEM;
     if (rc < 0) {
         digest_block_free(&block);
         buf_free(&border);
         return rc;
     }
+    digest_block_free(&right->block);
+    buf_free(&right->end);
     right->block = block;
     right->end = left->end;
     right->end_head = left->end_head;
