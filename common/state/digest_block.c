@@ -74,19 +74,24 @@ static inline const uint8_t *pass_entry(const uint8_t *p, const uint8_t *end, co
 /* The entries' places; false when they are not whole, or not in their order. */
 static bool find_entries(struct digest_block *b, const uint8_t *p, const uint8_t *end)
 {
-    struct wanted last = {0};
-    const uint8_t *rest;
-    size_t len;
+    const uint8_t *bytes = bytes_of(b), *rest, *last = NULL;
+    size_t count = 0, room = b->room, len, last_len = 0;
+    uint32_t *at = b->at;
+    uint64_t last_head = 0;
 
-    for (size_t i = 0; i < b->room && p < end; i++, b->count++) {
-        b->at[i] = (uint32_t)(p - bytes_of(b));
+    for (; p < end && count < room; count++) {
+        at[count] = (uint32_t)(p - bytes);
         if (!(p = pass_entry(p, end, &rest, &len)))
             return false;
-        const struct wanted w = {rest, len, head_of(rest, len)};
-        if (i && last.head >= w.head && order(last.rest, last.len, &w) >= 0)
+        uint64_t head = head_of(rest, len);
+        if (count && (last_head > head ||
+                      (last_head == head && digest_key_order(last, last_len, rest, len) >= 0)))
             return false;
-        last = w;
+        last = rest;
+        last_len = len;
+        last_head = head;
     }
+    b->count = count;
     return p == end;
 }
 

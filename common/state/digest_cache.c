@@ -60,8 +60,9 @@ static int load(struct store *s, sqlite3_stmt *stmt, uint32_t target, struct dig
         return -ENOMEM;
     slot->id = sqlite3_column_int64(stmt, 0);
     slot->stored = sqlite3_column_int64(stmt, 2);
-    int rc = digest_block_read(&slot->block, sqlite3_column_blob(stmt, 3),
-                               (size_t)sqlite3_column_bytes(stmt, 3), slot->stored);
+    slot->stored_bytes = (size_t)sqlite3_column_bytes(stmt, 3);
+    int rc = digest_block_read(&slot->block, sqlite3_column_blob(stmt, 3), slot->stored_bytes,
+                               slot->stored);
     if (rc == 0 && (slot_exceeds(slot, DIGEST_BLOCK_FULL) ||
                     digest_block_compare(&slot->block, 0, slot->from.data, n) < 0))
         rc = -EBADMSG;

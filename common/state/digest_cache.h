@@ -42,7 +42,8 @@ struct digest_slot {
     struct buf from, end; /* the range's first key, empty for a target's first block; and its end */
     uint64_t from_head, end_head; /* digest_key_head() */
     enum upto upto;
-    int64_t id, stored;     /* in the file: its row (0: none), and how many entries that has */
+    int64_t id, stored;     /* in the file: its row (0: none), how many entries that has, */
+    size_t stored_bytes;    /* and in how many bytes */
     size_t weight;          /* bytes of memory */
     size_t last;            /* place of the entry that was put last, or SIZE_MAX */
     size_t seen;            /* place of what was looked for last */
@@ -57,6 +58,7 @@ enum digest_recent { DIGEST_LOOKS, DIGEST_PUTS, DIGEST_RECENT };
 struct digest_cache {
     struct digest_slot *slots[CACHE_SLOTS + CACHE_PIECES]; /* by target and range */
     struct digest_slot *spare;
+    struct sqlite3_blob *writer; /* open while many are written */
     size_t count, dirty, hand, bytes;
     struct digest_slot *recent[DIGEST_RECENT]; /* where the next one may well be, or NULL */
 };
@@ -80,6 +82,8 @@ int digests_shrunk(struct store *s, struct digest_slot *slot);
 
 /* Everything that was changed is written. */
 int digests_write(struct store *s);
+/* Before a transaction ends. */
+void digests_end_writing(struct store *s);
 /* What is kept here of a target, or of all, counts no more. */
 void digests_forget(struct store *s, uint32_t target);
 void digests_void(struct store *s);

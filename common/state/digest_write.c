@@ -5,6 +5,34 @@
 #include "state/digest_slots.h"
 #include "state/internal.h"
 
+enum { MANY = 16 };
+
+/* Other bytes, as many as there were, in the row's place: without the cost of a statement, which is
+ * most of it. false: by a statement, then, which also tells what is wrong. */
+static bool write_over(struct store *s, const struct digest_slot *slot)
+{
+    struct digest_cache *c = &s->digests;
+    int n = (int)slot->block.bytes.len;
+
+    if (!slot->id || slot->stored != (int64_t)slot->block.count ||
+        slot->stored_bytes != slot->block.bytes.len || !s->dirty || sqlite3_get_autocommit(s->db))
+        return false;
+    int rc = c->writer
+                 ? sqlite3_blob_reopen(c->writer, slot->id)
+                 : sqlite3_blob_open(s->db, "main", "digest_block", "v", slot->id, 1, &c->writer);
+    if (rc == SQLITE_OK && sqlite3_blob_bytes(c->writer) == n &&
+        sqlite3_blob_write(c->writer, slot->block.bytes.data, n, 0) == SQLITE_OK)
+        return true;
+    digests_end_writing(s);
+    return false;
+}
+
+void digests_end_writing(struct store *s)
+{
+    sqlite3_blob_close(s->digests.writer);
+    s->digests.writer = NULL;
+}
+
 static int write_row(struct store *s, const struct digest_slot *slot)
 {
     sqlite3_stmt *stmt = store_statement(s, slot->id ? ST_DIGEST_WRITE : ST_DIGEST_ADD);
@@ -113,11 +141,13 @@ static int write_piece(struct store *s, struct digest_slot *slot)
             slots_drop(c, slots_index(c, slot));
         return rc;
     }
-    if ((rc = write_row(s, slot)) < 0)
+    bool over = c->dirty >= MANY || c->writer ? write_over(s, slot) : false;
+    if (!over && (rc = write_row(s, slot)) < 0)
         return rc;
     if (!slot->id)
         slot->id = sqlite3_last_insert_rowid(s->db);
     slot->stored = (int64_t)slot->block.count;
+    slot->stored_bytes = slot->block.bytes.len;
     slot->dirty = false;
     c->dirty--;
     return 0;
@@ -151,6 +181,7 @@ int digests_write(struct store *s)
         if (c->count != before)
             i = (size_t)-1; /* others have moved */
     }
+    digests_end_writing(s);
     return 0;
 }
 

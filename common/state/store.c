@@ -181,6 +181,7 @@ static int exec(struct store *s, const char *text)
 
 void store_rollback(struct store *s)
 {
+    digests_end_writing(s);
     if (!sqlite3_get_autocommit(s->db))
         exec(s, "ROLLBACK");
     s->dirty = false;
