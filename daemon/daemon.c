@@ -35,31 +35,6 @@ static void pump_done(struct daemon *d)
     uv_idle_stop(&d->pump);
 }
 
-static void on_synced(uv_fs_t *req)
-{
-    struct daemon *d = req->data;
-    bool durable = req->result == 0;
-
-    uv_fs_req_cleanup(req);
-    d->syncing = false;
-    mirror_flushed(d->mirror, clock_monotonic(), durable);
-    daemon_pump(d);
-}
-
-static void flush(struct daemon *d, usec now)
-{
-    int fd = -1;
-
-    if (d->syncing || mirror_flush(d->mirror, now, &fd) != 1)
-        return;
-    d->sync.data = d;
-    d->syncing = true;
-    if (uv_fs_fdatasync(&d->loop, &d->sync, fd, on_synced) < 0) {
-        d->syncing = false;
-        mirror_flushed(d->mirror, now, false);
-    }
-}
-
 static void on_timer(uv_timer_t *h)
 {
     struct daemon *d = h->data;
@@ -135,7 +110,7 @@ static void settle(struct daemon *d)
 
     sender_turn(d);
     targets_turn(d, now);
-    flush(d, now);
+    state_sync_flush(d, now);
     ack_due = mirror_ack(d->mirror, now, false);
     look_ready(d);
     canary_turn(d, now);
@@ -228,22 +203,23 @@ static void report(struct daemon *d)
     give_back_memory(d, &v);
 }
 
-static void tick(void *arg)
+static bool tick(void *arg)
 {
     struct daemon *d = arg;
 
     if (d->closing)
-        return;
+        return false;
     mirror_tick(d->mirror);
     if (mirror_changed(d->mirror))
         look(d, false);
     settle(d);
     if (d->closing)
-        return;
+        return false;
     mirror_rest(d->mirror, clock_monotonic());
     report(d);
     log_tick();
     watchdog_feed(d);
+    return d->health == HEALTH_OK && mirror_resting(d->mirror);
 }
 
 /* --- the mirror's edge ------------------------------------------------------------------------ */
@@ -321,6 +297,8 @@ static void close_all(struct daemon *d)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (!uv_is_closing(own[i]))
             uv_close(own[i], NULL);
+    source_sync_stop(d);
+    disk_worker_stop(&d->state_sync.worker);
 }
 
 /* Everything in flight is answered, or time is up: keep what is known, and go. */
@@ -331,7 +309,8 @@ static void finish_stop(struct daemon *d)
     int fd = -1;
 
     mirror_view(d->mirror, now, &v);
-    if ((v.engine.in_flight && now < d->stop_by) || d->syncing || d->source_sync.running)
+    if ((v.engine.in_flight && now < d->stop_by) || d->state_sync.worker.busy ||
+        d->source_sync.worker.busy)
         return;
     if (mirror_flush_now(d->mirror, now, &fd) == 1)
         mirror_flushed(d->mirror, now, fdatasync(fd) == 0);
@@ -435,7 +414,8 @@ static int start(struct daemon *d, struct err *err)
     const struct watcher_callbacks cb = {.arg = d, .look = look, .tick = tick};
     int rc;
 
-    if ((rc = targets_start(d, err)) < 0 || (rc = start_mirror(d, err)) < 0)
+    if ((rc = source_sync_init(d, err)) < 0 || (rc = state_sync_init(d, err)) < 0 ||
+        (rc = targets_start(d, err)) < 0 || (rc = start_mirror(d, err)) < 0)
         return rc;
     const struct control_groups groups = {d->config->socket_group, d->config->operator_group};
     if ((rc = control_start(&d->loop, d->config->socket, &groups, api_routes, d, &d->control,
@@ -469,7 +449,6 @@ int daemon_run(struct daemon *d, struct err *err)
     d->loop_stall = loop_stall_start(&d->loop);
     d->started = clock_monotonic();
     d->paused_until = USEC_NEVER;
-    d->source_sync.files = DURABLE_INIT;
     sender_start(d);
     list_init(&d->waiters);
     start_handles(d);
@@ -478,7 +457,6 @@ int daemon_run(struct daemon *d, struct err *err)
         close_all(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     mirror_free(d->mirror);
-    durable_close(&d->source_sync.files);
     ddb_free(d->ddb);
     config_free(d->config);
     uv_loop_close(&d->loop);

@@ -3,7 +3,8 @@
  *     main.c      arguments, loop, exit code
  *     daemon.c    start, turns of work, stop; reload.c a changed configuration
  *     watcher.c   notices changes of the database
- *     source_sync.c  what was read is made durable before it is sent
+ *     source_sync.c  what was read is made durable before it is sent; state_sync.c what is known of
+ *                 it before it is forgotten; disk_worker.c a thread for each
  *     drain.c     before a stop: what is committed is sent, if that gets on
  *     sender.c    requests of the engine on their way to DynamoDB and back
  *     access.c    region, endpoint, credentials
@@ -33,6 +34,7 @@
 #include "canary.h"
 #include "config/config.h"
 #include "control.h"
+#include "disk_worker.h"
 #include "dynamodb/marker.h"
 #include "heartbeat.h"
 #include "jobs/table_check.h"
@@ -89,16 +91,21 @@ struct probe {
     struct survey survey;
 };
 
-/* What was read is being made durable: source_sync.c. The thread has all but `running` for itself
- * meanwhile. */
+/* What was read is being made durable: source_sync.c. While the worker is busy it has the rest for
+ * itself. */
 struct source_sync {
-    bool running;
-    uv_work_t work;
+    struct disk_worker worker;
     struct durable files;
     char *database; /* its path: the configuration may be replaced meanwhile */
     uint64_t serial;
     bool wal;
     int rc;
+};
+
+/* The state file is being made durable: state_sync.c. */
+struct state_sync {
+    struct disk_worker worker;
+    int fd, rc;
 };
 
 /* The last sending before a stop: drain.c. */
@@ -132,9 +139,9 @@ struct daemon {
     uv_idle_t pump;   /* a slice of work in each turn of the loop while there is more */
     uv_timer_t timer; /* the next thing that is due */
     uv_signal_t on_term, on_int, on_hup;
-    uv_fs_t sync; /* fdatasync of the state file */
     struct source_sync source_sync;
-    bool syncing, pumping, closing;
+    struct state_sync state_sync;
+    bool pumping, closing;
     usec stop_by;
     struct drain drain;
 
@@ -220,7 +227,12 @@ void daemon_recall_pause(struct daemon *d);
 /* End it when its time is over. */
 void daemon_pause_turn(struct daemon *d, usec now);
 
-/* source_sync.c */
+/* source_sync.c, state_sync.c */
+int source_sync_init(struct daemon *d, struct err *err);
+void source_sync_stop(struct daemon *d);
+int state_sync_init(struct daemon *d, struct err *err);
+/* Commits what there is to keep, if it is time to, and has it made durable. */
+void state_sync_flush(struct daemon *d, usec now);
 void source_sync_start(void *arg, uint64_t serial, bool wal);
 
 /* sender.c */

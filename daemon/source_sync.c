@@ -1,28 +1,35 @@
-/* The database's -wal is synced on a thread of libuv's pool, so that a slow disk holds nothing up
- * but what must wait for it. */
+/* The database's -wal is synced on a thread of its own, so that a slow disk holds nothing up but
+ * what must wait for it. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "daemon.h"
 
-static void sync_files(uv_work_t *w)
+static void sync_files(void *arg)
 {
-    struct daemon *d = w->data;
-    struct source_sync *s = &d->source_sync;
+    struct source_sync *s = &((struct daemon *)arg)->source_sync;
 
     s->rc = s->database ? durable_sync(&s->files, s->database, s->wal) : -ENOMEM;
 }
 
-static void on_done(uv_work_t *w, int status)
+static void on_done(void *arg)
 {
-    struct daemon *d = w->data;
+    struct daemon *d = arg;
     struct source_sync *s = &d->source_sync;
 
-    s->running = false;
     free(take_ptr(s->database));
-    mirror_source_synced(d->mirror, clock_monotonic(), s->serial, status < 0 ? status : s->rc);
+    mirror_source_synced(d->mirror, clock_monotonic(), s->serial, s->rc);
     daemon_pump(d);
+}
+
+int source_sync_init(struct daemon *d, struct err *err)
+{
+    struct source_sync *s = &d->source_sync;
+
+    s->files = DURABLE_INIT;
+    int rc = disk_worker_start(&s->worker, &d->loop, sync_files, on_done, d);
+    return rc < 0 ? err_set(err, rc, "a thread cannot be started: %s", uv_strerror(rc)) : 0;
 }
 
 void source_sync_start(void *arg, uint64_t serial, bool wal)
@@ -30,10 +37,17 @@ void source_sync_start(void *arg, uint64_t serial, bool wal)
     struct daemon *d = arg;
     struct source_sync *s = &d->source_sync;
 
-    s->work.data = d;
     s->database = strdup(d->config->database);
     s->serial = serial;
     s->wal = wal;
-    s->running = true;
-    uv_queue_work(&d->loop, &s->work, sync_files, on_done); /* fails without a callback only */
+    disk_worker_go(&s->worker);
+}
+
+void source_sync_stop(struct daemon *d)
+{
+    struct source_sync *s = &d->source_sync;
+
+    disk_worker_stop(&s->worker);
+    free(take_ptr(s->database));
+    durable_close(&s->files);
 }

@@ -16,11 +16,11 @@ static struct progress_look look(const struct daemon *d, const struct mirror_vie
 
     return (struct progress_look){
         .work = v->journal_entries > 0 || e->items > 0,
-        /* A disk that does not answer (`syncing`) holds a killed process as well. */
+        /* A disk that does not answer (`state_sync`) holds a killed process as well. */
         .excused = d->state != DAEMON_RUNNING || mirror_problem(d->mirror, &ignored) != SOURCE_OK ||
                    !v->attached || v->detached || v->paused || v->held || v->loading ||
-                   v->state_broken || d->syncing || d->source_sync.running || d->failing_since ||
-                   d->credentials_code[0] || e->waiting_credentials ||
+                   v->state_broken || d->state_sync.worker.busy || d->source_sync.worker.busy ||
+                   d->failing_since || d->credentials_code[0] || e->waiting_credentials ||
                    (e->retry_at != USEC_NEVER && e->retry_at > now) || any_parked(d),
         .mark = e->requests + e->retries + e->throttled + e->unprocessed + v->items_put +
                 v->items_deleted + v->spared + v->refused + v->changes + (uint64_t)v->journal_low +

@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 
-enum { FIRST_RECHECK_US = 50, LAST_RECHECK_US = 51200, TICK_MS = 1000 };
+enum { FIRST_RECHECK_US = 50, LAST_RECHECK_US = 51200, TICK_MS = 1000, REST_MS = 2000 };
 
 struct watcher {
     struct watcher_callbacks cb;
@@ -24,6 +24,7 @@ struct watcher {
     int timer_fd;
     long recheck_us;
     bool watching, marked;
+    bool resting; /* the tick said so */
     int open_handles;
 };
 
@@ -56,6 +57,8 @@ static void on_recheck(uv_poll_t *h, int status, int events)
         arm(w, w->recheck_us * 2);
 }
 
+static void on_tick(uv_timer_t *h);
+
 static void on_check(uv_check_t *h)
 {
     struct watcher *w = h->data;
@@ -63,6 +66,10 @@ static void on_check(uv_check_t *h)
     if (!w->marked)
         return;
     w->marked = false;
+    if (w->resting) {
+        w->resting = false;
+        uv_timer_start(&w->tick, on_tick, TICK_MS, 0);
+    }
     if (w->cb.look(w->cb.arg, false) != LOOK_FOUND)
         watcher_recheck(w);
 }
@@ -119,7 +126,9 @@ static void on_tick(uv_timer_t *h)
     struct watcher *w = h->data;
 
     watch(w);
-    w->cb.tick(w->cb.arg);
+    w->resting = w->cb.tick(w->cb.arg);
+    if (!uv_is_closing((uv_handle_t *)h))
+        uv_timer_start(h, on_tick, w->resting ? REST_MS : TICK_MS, 0);
 }
 
 static void free_watcher(struct watcher *w)
@@ -166,7 +175,7 @@ int watcher_start(uv_loop_t *loop, const char *database, const struct watcher_ca
         handles[i]->data = w;
     uv_poll_start(&w->recheck, UV_READABLE, on_recheck);
     uv_check_start(&w->check, on_check);
-    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    uv_timer_start(&w->tick, on_tick, TICK_MS, 0);
     watch(w);
     *out = w;
     return 0;

@@ -18,12 +18,12 @@ struct watcher;
 enum watcher_look { LOOK_NOTHING, LOOK_FOUND, LOOK_LOCKED };
 
 /* `look` looks for changes; the re-checks end when it finds some. Runs on the loop.
- * `tick` runs once a second. */
+ * `tick` runs once a second, and while it says that all is at rest every other second. */
 struct watcher_callbacks {
     void *arg;
     enum watcher_look (*look)(void *arg,
                               bool cheap); /* cheap: a re-check, first ask whether anything moved */
-    void (*tick)(void *arg);
+    bool (*tick)(void *arg);
 };
 
 int watcher_start(uv_loop_t *loop, const char *database, const struct watcher_callbacks *cb,

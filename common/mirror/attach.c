@@ -422,7 +422,7 @@ static int attach(struct mirror *m, usec now)
             rc = open_journal(m, st->journal && st->first_seq >= 0);
         if (rc == SQLITE_OK) {
             /* What we have put in is no reason to wait. */
-            source_query_int(m->source, "PRAGMA schema_version", &m->schema_noticed);
+            source_schema_version(m->source, &m->schema_noticed);
             m->schema_restless = false;
             m->attached = m->ever_attached = true;
             m->doubt_upto = m->unclean ? m->force_upto : m->doubt_upto;

@@ -45,8 +45,7 @@ static bool state_read(struct mirror *m, int64_t *version)
 {
     if (m->source)
         m->barrier.wal = m->source->wal;
-    return m->source && m->source->wal &&
-           source_query_int(m->source, "PRAGMA data_version", version) == SQLITE_OK;
+    return m->source && m->source->wal && source_data_version(m->source, version) == SQLITE_OK;
 }
 
 static void pass(struct mirror *m, usec now, uint64_t serial)

@@ -75,7 +75,7 @@ static int write_row(struct mirror *m, int64_t beat, int64_t *seq, bool *capture
     time_t seconds = (time_t)(clock_wall() / USEC_PER_SEC);
     struct tm tm;
     int64_t version = 0, before = 0;
-    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+    int rc = source_schema_version(m->source, &version);
 
     mirror_canary_id(m, id);
     gmtime_r(&seconds, &tm);

@@ -24,7 +24,7 @@
 #include "source/stamp.h"
 
 enum {
-    READ_LIMIT = 1000,            /* entries or rows of one slice */
+    READ_LIMIT = 250, /* entries or rows of one slice: replies wait no longer than that */
     READ_BYTES = 4 * 1024 * 1024, /* encoded */
     ENGINE_ITEMS = 12000,
     ENGINE_BYTES = 24 * 1024 * 1024,

@@ -399,7 +399,7 @@ static int page_body(struct page *p, bool *end)
 {
     struct table_slot *t = p->t;
     int64_t version;
-    int rc = source_query_int(p->m->source, "PRAGMA schema_version", &version);
+    int rc = source_schema_version(p->m->source, &version);
 
     if (rc != SQLITE_OK)
         return rc;
@@ -446,7 +446,7 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
 {
     struct page p = {.m = m, .t = t, .now = now, .started = clock_monotonic()};
     bool end = false;
-    int rc = source_exec(m->source, "BEGIN");
+    int rc = source_begin(m->source);
 
     if (rc == SQLITE_OK) {
         rc = mirror_rows(m, t);

@@ -180,7 +180,7 @@ static int add_entries(struct mending *x)
     struct mirror *m = x->m;
     const struct table_plan *p = x->t->plan;
     int64_t version = 0;
-    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+    int rc = source_schema_version(m->source, &version);
 
     if (rc == SQLITE_OK && version != m->schema_version)
         rc = SQLITE_BUSY; /* a look at it comes first */

@@ -139,7 +139,7 @@ bool mirror_changed(struct mirror *m)
     }
     m->counter_known = false;
     int64_t now = 0;
-    if (source_query_int(m->source, "PRAGMA data_version", &now) != SQLITE_OK)
+    if (source_data_version(m->source, &now) != SQLITE_OK)
         return true;
     version = (unsigned)now;
     if (version == m->data_version)
@@ -161,8 +161,7 @@ static bool schema_restless(struct mirror *m, usec now)
 {
     int64_t version, journal = 0;
 
-    if (!m->ever_attached || !m->source ||
-        source_query_int(m->source, "PRAGMA schema_version", &version) != SQLITE_OK)
+    if (!m->ever_attached || !m->source || source_schema_version(m->source, &version) != SQLITE_OK)
         return false;
     if (version != m->schema_noticed) {
         m->schema_noticed = version;

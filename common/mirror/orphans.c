@@ -294,7 +294,7 @@ unsigned orphans_slice(struct mirror *m, usec now)
 
     if (!m->orphans.due || m->state_broken || !may_read(m, now))
         return 0;
-    if (suspects_loose(m) == 0 && source_exec(m->source, "BEGIN") == SQLITE_OK) {
+    if (suspects_loose(m) == 0 && source_begin(m->source) == SQLITE_OK) {
         if (reader_check(m, &same) == SQLITE_OK && same)
             rc = read_page(m, now, &end);
         source_end(m->source, SQLITE_OK); /* it has only read */

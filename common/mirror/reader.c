@@ -234,7 +234,7 @@ int reader_check_head(struct mirror *m, const char **stranger)
 static int check_schema(struct mirror *m)
 {
     int64_t version;
-    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+    int rc = source_schema_version(m->source, &version);
 
     if (rc == SQLITE_OK && version != m->schema_version)
         m->attached = false; /* the caller attaches again */
@@ -245,7 +245,7 @@ int reader_check(struct mirror *m, bool *same)
 {
     const char *stranger = NULL;
     int64_t version;
-    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+    int rc = source_schema_version(m->source, &version);
     bool attached = m->attached;
 
     *same = false;
@@ -289,7 +289,7 @@ static int run_slice(struct slice *s, int64_t after, int64_t until, struct track
     struct mirror *m = s->m;
     /* A writer in rollback mode shuts readers out for moments only. */
     m->source->patience = m->source->wal ? 0 : READ_PATIENCE;
-    int rc = source_exec(m->source, "BEGIN");
+    int rc = source_begin(m->source);
 
     s->started = clock_monotonic();
     if (rc != SQLITE_OK)

@@ -108,7 +108,7 @@ unsigned reread_slice(struct mirror *m, usec now, unsigned reader)
     m->reread = true;
     if (!engine_asks(m->engine) || reader & MIRROR_LATER)
         return 0;
-    if (!(reader & MIRROR_BUSY) && readable(m) && source_exec(m->source, "BEGIN") == SQLITE_OK) {
+    if (!(reader & MIRROR_BUSY) && readable(m) && source_begin(m->source) == SQLITE_OK) {
         rc = read_all(m, now, &ticket);
         source_end(m->source, SQLITE_OK); /* it has only read */
     }

@@ -47,7 +47,7 @@ static bool all_known(struct mirror *m)
     struct journal_head head;
     int64_t version, max = 0;
 
-    return source_query_int(m->source, "PRAGMA schema_version", &version) == SQLITE_OK &&
+    return source_schema_version(m->source, &version) == SQLITE_OK &&
            version == m->schema_version && journal_head(m->journal, &head) == SQLITE_ROW &&
            head.sentinel && head.seq == m->acked &&
            (memcmp(head.nonce, m->nonce, CAPTURE_NONCE_SIZE) == 0 ||

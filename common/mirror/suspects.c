@@ -337,7 +337,7 @@ static int look_at_page(struct mirror *m, usec now, const struct page *p)
     struct suspects *x = &m->suspects;
     const char *at = p->bytes.data;
     int64_t version;
-    int rc = source_query_int(m->source, "PRAGMA schema_version", &version);
+    int rc = source_schema_version(m->source, &version);
 
     split_judge_anew(m);
     if (rc == SQLITE_OK && version != m->schema_version)
@@ -388,7 +388,7 @@ unsigned suspects_slice(struct mirror *m, usec now)
         records_store_failed(m, now);
         return 0;
     }
-    int rc = source_exec(m->source, "BEGIN");
+    int rc = source_begin(m->source);
     if (rc == SQLITE_OK) {
         rc = look_at_page(m, now, &p);
         source_end(m->source, SQLITE_OK); /* it has only read */

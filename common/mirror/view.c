@@ -11,9 +11,9 @@ static bool schema_known(const struct mirror *m)
 {
     int64_t version = 0;
 
-    return !m->probation && (!m->source || (source_query_int(m->source, "PRAGMA schema_version",
-                                                             &version) == SQLITE_OK &&
-                                            version == m->schema_version));
+    return !m->probation &&
+           (!m->source || (source_schema_version(m->source, &version) == SQLITE_OK &&
+                           version == m->schema_version));
 }
 
 bool mirror_settled(const struct mirror *m, int64_t seq)
@@ -101,8 +101,7 @@ static void view_journal(struct mirror *m, struct mirror_view *v)
     int rc = journal_max(m->journal, &max);
     /* A schema that moved may have taken triggers with it, and changes unseen. */
     if (rc == SQLITE_ROW &&
-        (source_query_int(m->source, "PRAGMA schema_version", &schema) != SQLITE_OK ||
-         schema != m->schema_version))
+        (source_schema_version(m->source, &schema) != SQLITE_OK || schema != m->schema_version))
         v->attached = false;
     /* Nor is it ours any more when its first row is not, or its end is behind what was read. */
     if (rc == SQLITE_ROW && (max < m->watermark || journal_head(m->journal, &head) != SQLITE_ROW ||

@@ -433,7 +433,7 @@ static int install(struct source *s, const struct capture *c, const uint8_t *non
 static int same_schema(struct source *s, const struct capture *c)
 {
     int64_t version = 0;
-    int rc = source_query_int(s, "PRAGMA schema_version", &version);
+    int rc = source_schema_version(s, &version);
 
     return rc == SQLITE_OK && c->schema_version && version != c->schema_version ? SQLITE_BUSY : rc;
 }

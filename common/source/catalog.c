@@ -215,7 +215,7 @@ int catalog_add_table(struct source *s, struct catalog *c, const char *name, con
 static int read_all(struct source *s, struct catalog *c)
 {
     sqlite3_stmt *stmt = NULL;
-    int rc = source_query_int(s, "PRAGMA schema_version", &c->schema_version);
+    int rc = source_schema_version(s, &c->schema_version);
 
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(
@@ -248,7 +248,7 @@ enum source_problem catalog_read(struct source *s, struct catalog **out, struct 
     int rc = c ? SQLITE_OK : SQLITE_NOMEM;
 
     if (rc == SQLITE_OK && own)
-        rc = source_exec(s, "BEGIN");
+        rc = source_begin(s);
     if (rc == SQLITE_OK)
         rc = read_all(s, c);
     if (rc != SQLITE_OK) {

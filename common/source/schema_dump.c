@@ -151,7 +151,7 @@ int schema_dump_take(struct source *s, const struct schema_dump_about *about, st
 
     source_bound_values(s, false); /* a CREATE statement has no limit but SQLite's own */
     if (rc == SQLITE_OK)
-        rc = source_exec(s, "BEGIN");
+        rc = source_begin(s);
     if (rc == SQLITE_OK) {
         rc = put_pragmas(s, root);
         if (rc == SQLITE_OK)

@@ -49,14 +49,37 @@ static const char *words(const struct source *s, int rc)
     return s->said_rc == (rc & 0xff) ? s->said : sqlite3_errstr(rc);
 }
 
+static int prepared(struct source *s, enum source_kept which)
+{
+    static const char *const sql[] = {[KEPT_BEGIN] = "BEGIN",
+                                      [KEPT_COMMIT] = "COMMIT",
+                                      [KEPT_ROLLBACK] = "ROLLBACK",
+                                      [KEPT_SCHEMA_VERSION] = "PRAGMA schema_version",
+                                      [KEPT_DATA_VERSION] = "PRAGMA data_version"};
+
+    return s->kept[which] ? SQLITE_OK
+                          : sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+                                               &s->kept[which], NULL);
+}
+
+/* One without results. */
+static int run(struct source *s, enum source_kept which)
+{
+    int rc = prepared(s, which);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    sqlite3_step(s->kept[which]);
+    return sqlite3_reset(s->kept[which]);
+}
+
 void source_rollback(struct source *s)
 {
     s->said_rc = sqlite3_errcode(s->db) & 0xff;
     snprintf(s->said, sizeof s->said, "%s", sqlite3_errmsg(s->db));
     if (sqlite3_get_autocommit(s->db))
         return;
-    sqlite3_step(s->rollback);
-    sqlite3_reset(s->rollback);
+    run(s, KEPT_ROLLBACK);
     if (!sqlite3_get_autocommit(s->db) && source_exec(s, "ROLLBACK") != SQLITE_OK)
         abort(); /* systemd starts us anew; what was not committed is still in the journal */
 }
@@ -64,7 +87,7 @@ void source_rollback(struct source *s)
 int source_end(struct source *s, int rc)
 {
     if (rc == SQLITE_OK)
-        rc = source_exec(s, "COMMIT");
+        rc = run(s, KEPT_COMMIT);
     if (rc != SQLITE_OK)
         source_rollback(s);
     return rc;
@@ -164,18 +187,44 @@ int source_exec(struct source *s, const char *sql)
     return sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 }
 
+int source_begin(struct source *s)
+{
+    return run(s, KEPT_BEGIN);
+}
+
+static int ask_int(sqlite3_stmt *stmt, int64_t *out)
+{
+    int rc = sqlite3_step(stmt);
+
+    if (rc == SQLITE_ROW) {
+        *out = sqlite3_column_int64(stmt, 0);
+        rc = SQLITE_OK;
+    }
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+int source_schema_version(struct source *s, int64_t *out)
+{
+    int rc = prepared(s, KEPT_SCHEMA_VERSION);
+
+    return rc == SQLITE_OK ? ask_int(s->kept[KEPT_SCHEMA_VERSION], out) : rc;
+}
+
+int source_data_version(struct source *s, int64_t *out)
+{
+    int rc = prepared(s, KEPT_DATA_VERSION);
+
+    return rc == SQLITE_OK ? ask_int(s->kept[KEPT_DATA_VERSION], out) : rc;
+}
+
 int source_query_int(struct source *s, const char *sql, int64_t *out)
 {
     sqlite3_stmt *stmt;
     int rc = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL);
 
-    if (rc != SQLITE_OK)
-        return rc;
-    rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        *out = sqlite3_column_int64(stmt, 0);
-        rc = SQLITE_OK;
-    }
+    if (rc == SQLITE_OK)
+        rc = ask_int(stmt, out);
     sqlite3_finalize(stmt);
     return rc;
 }
@@ -212,6 +261,8 @@ void source_forget_questions(struct source *s)
         sqlite3_finalize(s->questions[i].stmt);
         s->questions[i] = (struct source_question){0};
     }
+    for (size_t i = 0; i < SOURCE_KEPT; i++)
+        sqlite3_finalize(take_ptr(s->kept[i]));
 }
 
 int source_refresh_mode(struct source *s)
@@ -284,7 +335,7 @@ static int configure(struct source *s)
     if ((rc = source_exec(s, "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
                              "PRAGMA cache_size=-2000; PRAGMA foreign_keys=OFF")) != SQLITE_OK)
         return rc;
-    rc = sqlite3_prepare_v3(s->db, "ROLLBACK", -1, SQLITE_PREPARE_PERSISTENT, &s->rollback, NULL);
+    rc = prepared(s, KEPT_ROLLBACK);
     return rc == SQLITE_OK ? source_refresh_mode(s) : rc;
 }
 
@@ -338,7 +389,6 @@ void source_close(struct source *s)
 {
     if (!s)
         return;
-    sqlite3_finalize(s->rollback);
     source_forget_questions(s);
     sqlite3_close_v2(s->db);
     free(s->path);

@@ -32,6 +32,14 @@ enum source_problem {
 const char *source_problem_code(enum source_problem p);
 
 enum { SOURCE_QUESTIONS = 12 };
+enum source_kept {
+    KEPT_BEGIN,
+    KEPT_COMMIT,
+    KEPT_ROLLBACK,
+    KEPT_SCHEMA_VERSION,
+    KEPT_DATA_VERSION,
+    SOURCE_KEPT,
+};
 
 struct source {
     sqlite3 *db;
@@ -40,10 +48,11 @@ struct source {
     ino_t ino;
     bool wal; /* journal_mode is WAL */
     char journal_mode[12];
-    int max_value;          /* longest value that is read: source_allow_values() */
-    usec patience;          /* how long a statement may wait for a lock; 0 (the rule): not at all */
-    usec waited;            /* in the wait at hand */
-    sqlite3_stmt *rollback; /* at hand, because preparing it takes memory */
+    int max_value; /* longest value that is read: source_allow_values() */
+    usec patience; /* how long a statement may wait for a lock; 0 (the rule): not at all */
+    usec waited;   /* in the wait at hand */
+    sqlite3_stmt *kept[SOURCE_KEPT]; /* prepared once: they are run for every slice, and a ROLLBACK
+                                        must not want for memory */
     struct source_question {
         const char *sql;
         sqlite3_stmt *stmt;
@@ -82,6 +91,12 @@ void source_rollback(struct source *s);
 /* COMMIT, or ROLLBACK when that fails or `rc` is no success. An SQLite result code: `rc`, or why it
  * could not be committed. */
 int source_end(struct source *s, int rc);
+/* BEGIN: what is read until source_end() is of one state of the database. An SQLite result code. */
+int source_begin(struct source *s);
+/* How often the schema was changed; and a number that moves when another connection has committed
+ * (sqlite.org/pragma.html). An SQLite result code. */
+int source_schema_version(struct source *s, int64_t *out);
+int source_data_version(struct source *s, int64_t *out);
 /* First column of the first row as integer; SQLITE_DONE when there is no row. */
 int source_query_int(struct source *s, const char *sql, int64_t *out);
 
@@ -91,7 +106,7 @@ int source_query_int(struct source *s, const char *sql, int64_t *out);
  * are looked at one after the other, and preparing is dearer than asking. An SQLite result code. */
 int source_ask(struct source *s, const char *sql, const char *arg, sqlite3_stmt **out);
 void source_answered(sqlite3_stmt *stmt); /* NULL is taken */
-/* Before the connection is closed by anyone but source_close(). */
+/* Before the connection is closed by anyone but source_close(): no statement is left. */
 void source_forget_questions(struct source *s);
 
 /* Read the journal mode anew (the application may change it) and set synchronous to match. Not

@@ -190,8 +190,7 @@ static int check_counts(struct copy *c, int64_t version)
     int64_t now = 0;
     int result = 0;
     bool same_moment =
-        c->from->wal ||
-        (source_query_int(c->from, "PRAGMA data_version", &now) == SQLITE_OK && now == version);
+        c->from->wal || (source_data_version(c->from, &now) == SQLITE_OK && now == version);
     int rc = sqlite3_prepare_v2(c->to,
                                 "SELECT name FROM pragma_table_list WHERE schema = 'main' AND "
                                 "type = 'table' AND name NOT GLOB 'sqlite_*'",
@@ -233,8 +232,7 @@ static int make(struct copy *c)
     int64_t version = 0;
     int rc = copy_pages(c);
 
-    if (rc == 0 && !c->from->wal &&
-        source_query_int(c->from, "PRAGMA data_version", &version) != SQLITE_OK)
+    if (rc == 0 && !c->from->wal && source_data_version(c->from, &version) != SQLITE_OK)
         version = -1;
     if (rc == 0)
         rc = check_integrity(c);
@@ -264,7 +262,7 @@ int backup_run(const char *database, const char *file, backup_progress_fn *progr
         rc = open_copy(&c, st.st_mode);
     int64_t ignored;
     if (rc == 0 && c.from->wal) { /* the snapshot is taken by the first read */
-        int begun = source_exec(c.from, "BEGIN");
+        int begun = source_begin(c.from);
         if (begun == SQLITE_OK)
             begun = source_query_int(c.from, "SELECT count(*) FROM sqlite_schema", &ignored);
         rc = begun == SQLITE_OK ? 0 : failed(&c, begun);

@@ -76,7 +76,7 @@ int compared_open(const struct config *c, struct compared *out, struct err *err)
     *out = (struct compared){0};
     if (source_open_patiently(c->database, PATIENCE, &out->source, err) != SOURCE_OK)
         return -EIO;
-    int rc = source_query_int(out->source, "PRAGMA schema_version", &out->schema_version);
+    int rc = source_schema_version(out->source, &out->schema_version);
     if (rc != SQLITE_OK)
         return compared_failed(out, rc, "reading the schema", err);
     rc = plan_list_make(c, &out->plans, err);
@@ -133,9 +133,9 @@ int compared_begin(struct compared *x, struct err *err)
     int64_t version = 0;
 
     await_pause(x->source);
-    int rc = source_exec(x->source, "BEGIN");
+    int rc = source_begin(x->source);
     if (rc == SQLITE_OK)
-        rc = source_query_int(x->source, "PRAGMA schema_version", &version);
+        rc = source_schema_version(x->source, &version);
     if (rc == SQLITE_OK && version == x->schema_version)
         return 0;
     if (rc == SQLITE_OK)

@@ -80,7 +80,7 @@ static int open_database(struct import_job *j, struct err *err)
                                &j->run.version);
     j->run.mirrored = j->run.version > 0;
     if (sql == SQLITE_OK)
-        sql = source_query_int(j->run.source, "PRAGMA data_version", &j->run.version);
+        sql = source_data_version(j->run.source, &j->run.version);
     if (sql != SQLITE_OK) {
         source_problem_of(j->run.source, sql, "opening it", err);
         return -EIO;

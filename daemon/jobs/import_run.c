@@ -46,7 +46,7 @@ static int begin(struct import_run *run, struct err *err)
     run->source->waited = 0;
     int rc = source_exec(run->source, "BEGIN IMMEDIATE");
     if (rc == SQLITE_OK)
-        rc = source_query_int(run->source, "PRAGMA data_version", &version);
+        rc = source_data_version(run->source, &version);
     if (rc != SQLITE_OK)
         return problem(run, rc, "importing into it", err);
     run->began = clock_monotonic();

@@ -358,7 +358,7 @@ static int read_table(struct table_pass *tp)
         return table_failed(tp, 0, rc);
     while (!end) {
         int failed = 0;
-        rc = source_exec(x->source, "BEGIN");
+        rc = source_begin(x->source);
         if (rc == SQLITE_OK)
             failed = read_slice(tp, &end, &rc);
         if (failed < 0 || rc != SQLITE_OK)
