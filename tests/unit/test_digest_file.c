@@ -58,7 +58,7 @@ static void damage_is_told(void **state)
         const char *key = i == 8 ? "\xff" : "kb";
         size_t n = i == 8 ? 1 : 2;
         assert_int_equal(store_digest_owner(b->store, 1, key, n, &table, &row_key), -EIO);
-        assert_non_null(strstr(store_error(b->store), "its digests are damaged"));
+        assert_non_null(strstr(store_error(b->store), "are damaged; stop syncd"));
         assert_false(store_digest_get(b->store, 1, key, n, got, &table));
         assert_int_equal(store_digest_match(b->store, 1, key, n, digest, 1, NULL, 0), DIGEST_OTHER);
         assert_int_equal(store_digest_page(b->store, 1, &start, 9, never, NULL), -EIO);
@@ -104,13 +104,14 @@ static void blocks_are_full_and_gone_when_empty(void **state)
             assert_int_equal(store_commit(b->store, NULL), 0);
     }
     assert_int_equal(store_commit(b->store, NULL), 0);
-    assert_in_range(blocks(b), 20000 / 52, 20000 / 44);
+    const int64_t least = 20000 * 19 / DIGEST_BLOCK_FULL; /* of 19 bytes each */
+    assert_in_range(blocks(b), least, least * 5 / 4);
     assert_int_equal(store_digest_count(b->store, 1), 20000);
     for (int i = 0; i < 20000; i++) {
         int n = snprintf(key, sizeof key, "N  %06d", (int)(i * 7919ll % 20000));
         if (i == 19500) { /* few are left, and they do not each keep a block */
             assert_int_equal(store_commit(b->store, NULL), 0);
-            assert_true(blocks(b) < 390);
+            assert_true(blocks(b) < least * 3 / 4);
         }
         assert_int_equal(store_digest_delete(b->store, 1, key, (size_t)n), 0);
     }
@@ -147,7 +148,7 @@ static void a_page_goes_past_a_block_that_has_gone(void **state)
         assert_int_equal(store_digest_delete(b->store, 1, key, (size_t)n), 0);
     }
     assert_int_equal(store_commit(b->store, NULL), 0);
-    assert_int_equal(blocks(b), before - 1);
+    assert_true(blocks(b) < before);
     met = 0;
     assert_int_equal(store_digest_page(b->store, 1, &start, 1000, count_one, &met), 109);
     assert_int_equal(met, 109);
