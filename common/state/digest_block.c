@@ -53,21 +53,45 @@ static inline int order(const uint8_t *rest, size_t n, const struct wanted *w)
     return digest_key_order(rest, n, w->rest, w->len);
 }
 
+/* The place behind the entry at `p`, NULL when it is not whole; its rest. */
+static inline const uint8_t *pass_entry(const uint8_t *p, const uint8_t *end, const uint8_t **rest,
+                                        size_t *len)
+{
+    struct entry e;
+
+    /* What nearly all are: a short rest, a low table, and no row key. */
+    if (end - p > UINT8_MAX && *p < 0x80 && !(*p & 1) && p[1 + (*p >> 1) + DIGEST_BYTES] < 0x80) {
+        *rest = p + 1;
+        *len = *p >> 1;
+        return p + 1 + *len + DIGEST_BYTES + 1;
+    }
+    p = read_entry(p, end, &e);
+    *rest = e.rest;
+    *len = e.rest_len;
+    return p;
+}
+
 /* The entries' places; false when they are not whole, or not in their order. */
 static bool find_entries(struct digest_block *b, const uint8_t *p, const uint8_t *end)
 {
-    struct wanted last = {0};
-    struct entry e;
+    const uint8_t *bytes = bytes_of(b), *rest, *last = NULL;
+    size_t count = 0, room = b->room, len, last_len = 0;
+    uint32_t *at = b->at;
+    uint64_t last_head = 0;
 
-    for (size_t i = 0; i < b->room && p < end; i++, b->count++) {
-        b->at[i] = (uint32_t)(p - bytes_of(b));
-        if (!(p = read_entry(p, end, &e)))
+    for (; p < end && count < room; count++) {
+        at[count] = (uint32_t)(p - bytes);
+        if (!(p = pass_entry(p, end, &rest, &len)))
             return false;
-        const struct wanted w = {e.rest, e.rest_len, head_of(e.rest, e.rest_len)};
-        if (i && order(last.rest, last.len, &w) >= 0)
+        uint64_t head = head_of(rest, len);
+        if (count && (last_head > head ||
+                      (last_head == head && digest_key_order(last, last_len, rest, len) >= 0)))
             return false;
-        last = w;
+        last = rest;
+        last_len = len;
+        last_head = head;
     }
+    b->count = count;
     return p == end;
 }
 
@@ -75,29 +99,28 @@ int digest_block_read(struct digest_block *b, const void *bytes, size_t n, int64
 {
     uint32_t prefix_len;
 
-    digest_block_free(b);
+    b->count = 0;
+    buf_clear(&b->bytes);
     /* An entry has a byte for the rest's length, and one for the table, at least. */
-    if (n > INT32_MAX || count <= 0 || (uint64_t)count > n / (DIGEST_BYTES + 2))
-        return -EBADMSG;
-    buf_append(&b->bytes, bytes, n);
-    b->room = (size_t)count < ROOM_FIRST ? ROOM_FIRST : (size_t)count;
-    b->at = malloc(b->room * sizeof *b->at);
-    if (!b->at || !buf_ok(&b->bytes)) {
+    bool whole = n <= INT32_MAX && count > 0 && (uint64_t)count <= n / (DIGEST_BYTES + 2);
+    if (whole && !digest_block_have_room(b, (size_t)count, n)) {
         digest_block_free(b);
         return -ENOMEM;
     }
-    const uint8_t *p = bytes_of(b), *end = p + n;
-    bool whole = (p = get_varint(p, end, &prefix_len)) && (size_t)(end - p) >= prefix_len;
     if (whole) {
-        b->prefix = (size_t)(p - bytes_of(b));
-        b->prefix_len = prefix_len;
-        whole = find_entries(b, p + prefix_len, end);
+        buf_append(&b->bytes, bytes, n);
+        const uint8_t *p = bytes_of(b), *end = p + n;
+        whole = (p = get_varint(p, end, &prefix_len)) && (size_t)(end - p) >= prefix_len;
+        if (whole) {
+            b->prefix = (size_t)(p - bytes_of(b));
+            b->prefix_len = prefix_len;
+            whole = find_entries(b, p + prefix_len, end) && b->count == (size_t)count;
+        }
     }
-    if (!whole || b->count != (size_t)count) {
-        digest_block_free(b);
-        return -EBADMSG;
-    }
-    return 0;
+    if (whole)
+        return 0;
+    digest_block_free(b);
+    return -EBADMSG;
 }
 
 int digest_block_copy(struct digest_block *b, const struct digest_block *from)

@@ -20,6 +20,8 @@ void digests_void(struct store *s)
 {
     while (s->digests.count)
         slots_drop(&s->digests, s->digests.count - 1);
+    slot_free(s->digests.spare);
+    s->digests.spare = NULL;
 }
 
 void digests_release(struct store *s)
@@ -39,32 +41,31 @@ static int unreadable(struct store *s, int rc)
     return store_errno(rc);
 }
 
-static int damaged(struct store *s, uint32_t target, int64_t id)
+static int damaged(struct store *s, uint32_t target)
 {
     snprintf(s->error, sizeof s->error,
-             "its digests are damaged (block %lld, of target %u); stop syncd and move the file "
-             "away: what DynamoDB holds is then compared anew",
-             (long long)id, target);
+             "its digests of target %u are damaged; stop syncd and move the file away: what "
+             "DynamoDB holds is then compared anew",
+             target);
     return -EIO;
 }
 
-/* The row that the statement stands on: id, k, n, v. */
+/* The row that the statement stands on: k, n, v. */
 static int load(struct store *s, sqlite3_stmt *stmt, uint32_t target, struct digest_slot **out)
 {
-    size_t n = (size_t)sqlite3_column_bytes(stmt, 1);
-    struct digest_slot *slot = slot_new(target, sqlite3_column_blob(stmt, 1), n);
+    size_t n = (size_t)sqlite3_column_bytes(stmt, 0);
+    struct digest_slot *slot = slot_new(&s->digests, target, sqlite3_column_blob(stmt, 0), n);
 
     if (!slot)
         return -ENOMEM;
-    slot->id = sqlite3_column_int64(stmt, 0);
-    slot->stored = sqlite3_column_int64(stmt, 2);
-    int rc = digest_block_read(&slot->block, sqlite3_column_blob(stmt, 3),
-                               (size_t)sqlite3_column_bytes(stmt, 3), slot->stored);
+    slot->stored = sqlite3_column_int64(stmt, 1);
+    int rc = digest_block_read(&slot->block, sqlite3_column_blob(stmt, 2),
+                               (size_t)sqlite3_column_bytes(stmt, 2), slot->stored);
     if (rc == 0 && (slot_exceeds(slot, DIGEST_BLOCK_FULL) ||
                     digest_block_compare(&slot->block, 0, slot->from.data, n) < 0))
         rc = -EBADMSG;
     if (rc < 0) {
-        rc = rc == -EBADMSG ? damaged(s, target, slot->id) : rc;
+        rc = rc == -EBADMSG ? damaged(s, target) : rc;
         slot_free(slot);
         return rc;
     }
@@ -112,8 +113,8 @@ static int find_stored(struct store *s, uint32_t target, const void *key, size_t
     int err = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : unreadable(s, rc);
     bool there = rc == SQLITE_ROW;
     if (there && here &&
-        digest_key_order(here->from.data, here->from.len, sqlite3_column_blob(stmt, 1),
-                         (size_t)sqlite3_column_bytes(stmt, 1)) >= 0)
+        digest_key_order(here->from.data, here->from.len, sqlite3_column_blob(stmt, 0),
+                         (size_t)sqlite3_column_bytes(stmt, 0)) >= 0)
         there = false;
     if (there)
         err = load(s, stmt, target, &slot);
@@ -213,7 +214,7 @@ int digests_find_end(struct store *s, struct digest_slot *slot)
 
 int digests_new(struct store *s, uint32_t target, struct digest_slot **out)
 {
-    struct digest_slot *slot = slot_new(target, NULL, 0);
+    struct digest_slot *slot = slot_new(&s->digests, target, NULL, 0);
 
     if (!slot)
         return -ENOMEM;

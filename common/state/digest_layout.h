@@ -4,7 +4,7 @@
 
 #include "state/digest_block.h"
 
-enum { VARINT_MAX = 5, ROOM_FIRST = 56 };
+enum { VARINT_MAX = 5, ROOM_FIRST = 28 };
 
 /* Of an entry: where its parts are. */
 struct entry {

@@ -39,6 +39,8 @@ void slots_weigh(struct digest_cache *c, struct digest_slot *slot)
 
 void slot_free(struct digest_slot *slot)
 {
+    if (!slot)
+        return;
     buf_free(&slot->from);
     buf_free(&slot->end);
     digest_block_free(&slot->block);
@@ -56,7 +58,10 @@ void slots_drop(struct digest_cache *c, size_t i)
             c->recent[who] = NULL;
     c->count--;
     memmove(c->slots + i, c->slots + i + 1, (c->count - i) * sizeof(struct digest_slot *));
-    slot_free(slot);
+    if (!c->spare && slot->weight <= CACHE_SPARE)
+        c->spare = slot;
+    else
+        slot_free(slot);
 }
 
 void slots_add(struct digest_cache *c, struct digest_slot *slot)
@@ -92,9 +97,27 @@ void slots_make_room(struct digest_cache *c)
         slots_drop(c, slots_index(c, x));
 }
 
-struct digest_slot *slot_new(uint32_t target, const void *from, size_t n)
+/* Memory of the last one that was dropped, or new. */
+static struct digest_slot *take_memory(struct digest_cache *c)
 {
-    struct digest_slot *slot = calloc(1, sizeof *slot);
+    struct digest_slot *slot = c->spare;
+
+    if (!slot)
+        return calloc(1, sizeof *slot);
+    c->spare = NULL;
+    struct buf from = slot->from, end = slot->end;
+    struct digest_block block = slot->block;
+    buf_clear(&from);
+    buf_clear(&end);
+    buf_clear(&block.bytes);
+    block.count = 0;
+    *slot = (struct digest_slot){.from = from, .end = end, .block = block};
+    return slot;
+}
+
+struct digest_slot *slot_new(struct digest_cache *c, uint32_t target, const void *from, size_t n)
+{
+    struct digest_slot *slot = take_memory(c);
 
     if (!slot)
         return NULL;

@@ -6,7 +6,7 @@
 #include "state/digest_cache.h"
 
 /* A block without entries, which the caller adds or frees; NULL: no memory. */
-struct digest_slot *slot_new(uint32_t target, const void *from, size_t n);
+struct digest_slot *slot_new(struct digest_cache *c, uint32_t target, const void *from, size_t n);
 void slot_free(struct digest_slot *slot);
 
 static inline bool slot_exceeds(const struct digest_slot *slot, size_t bytes)
@@ -19,7 +19,7 @@ size_t slots_upto(const struct digest_cache *c, uint32_t target, const void *key
 /* The place of one that is among them. */
 size_t slots_index(const struct digest_cache *c, const struct digest_slot *slot);
 void slots_add(struct digest_cache *c, struct digest_slot *slot);
-/* Also frees it. */
+/* It is gone. */
 void slots_drop(struct digest_cache *c, size_t at);
 /* Its size may have changed. */
 void slots_weigh(struct digest_cache *c, struct digest_slot *slot);

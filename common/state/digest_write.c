@@ -7,27 +7,25 @@
 
 static int write_row(struct store *s, const struct digest_slot *slot)
 {
-    sqlite3_stmt *stmt = store_statement(s, slot->id ? ST_DIGEST_WRITE : ST_DIGEST_ADD);
+    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_WRITE);
 
     if (!stmt)
         return store_run(s, NULL);
-    sqlite3_bind_int64(stmt, 1, (int64_t)slot->block.count);
-    store_bind_blob(stmt, 2, slot->block.bytes.data, slot->block.bytes.len);
-    if (slot->id) {
-        sqlite3_bind_int64(stmt, 3, slot->id);
-    } else {
-        sqlite3_bind_int64(stmt, 3, slot->target);
-        store_bind_blob(stmt, 4, slot->from.data, slot->from.len);
-    }
+    sqlite3_bind_int64(stmt, 1, slot->target);
+    store_bind_blob(stmt, 2, slot->from.data, slot->from.len);
+    sqlite3_bind_int64(stmt, 3, (int64_t)slot->block.count);
+    store_bind_blob(stmt, 4, slot->block.bytes.data, slot->block.bytes.len);
     return store_run(s, stmt);
 }
 
-static int remove_row(struct store *s, int64_t id)
+static int remove_row(struct store *s, const struct digest_slot *slot)
 {
     sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_REMOVE);
 
-    if (stmt)
-        sqlite3_bind_int64(stmt, 1, id);
+    if (!stmt)
+        return store_run(s, NULL);
+    sqlite3_bind_int64(stmt, 1, slot->target);
+    store_bind_blob(stmt, 2, slot->from.data, slot->from.len);
     return store_run(s, stmt);
 }
 
@@ -43,13 +41,15 @@ static int cut_off(struct digest_cache *c, struct digest_slot *left,
 
     if (rc == 0)
         rc = digest_block_border(&left->block, &block, &border);
-    if (rc == 0 && !(right = slot_new(left->target, border.data, border.len)))
+    if (rc == 0 && !(right = slot_new(c, left->target, border.data, border.len)))
         rc = -ENOMEM;
     if (rc < 0) {
         digest_block_free(&block);
         buf_free(&border);
         return rc;
     }
+    digest_block_free(&right->block);
+    buf_free(&right->end);
     right->block = block;
     right->end = left->end;
     right->end_head = left->end_head;
@@ -106,15 +106,13 @@ static int write_piece(struct store *s, struct digest_slot *slot)
     int rc;
 
     if (!slot->block.count) {
-        rc = slot->id ? remove_row(s, slot->id) : 0;
+        rc = slot->stored ? remove_row(s, slot) : 0;
         if (rc == 0)
             slots_drop(c, slots_index(c, slot));
         return rc;
     }
     if ((rc = write_row(s, slot)) < 0)
         return rc;
-    if (!slot->id)
-        slot->id = sqlite3_last_insert_rowid(s->db);
     slot->stored = (int64_t)slot->block.count;
     slot->dirty = false;
     c->dirty--;
@@ -198,9 +196,10 @@ int digests_grown(struct store *s, struct digest_slot *slot, size_t at)
 static int join(struct store *s, struct digest_slot *slot, struct digest_slot *right)
 {
     struct digest_cache *c = &s->digests;
-    int64_t id = right->id;
-    int rc = digest_block_join(&slot->block, &right->block);
+    int rc = right->stored ? remove_row(s, right) : 0;
 
+    if (rc == 0)
+        rc = digest_block_join(&slot->block, &right->block);
     if (rc < 0)
         return rc;
     struct buf end = slot->end;
@@ -211,7 +210,7 @@ static int join(struct store *s, struct digest_slot *slot, struct digest_slot *r
     right->end = end;
     mark(c, slot);
     slots_drop(c, slots_index(c, right));
-    return id ? remove_row(s, id) : 0;
+    return 0;
 }
 
 /* A block that has become small goes together with the one behind it, where both have room. */

@@ -22,8 +22,8 @@
 
 /* digest_cache.h */
 #define DIGESTS                                                                                    \
-    "CREATE TABLE digest_block(id INTEGER PRIMARY KEY, g INTEGER NOT NULL, k BLOB NOT NULL,"       \
-    " n INTEGER NOT NULL, v BLOB NOT NULL, UNIQUE(g, k));"
+    "CREATE TABLE digest_block(g INTEGER, k BLOB, n INTEGER NOT NULL, v BLOB NOT NULL,"            \
+    " PRIMARY KEY(g, k)) WITHOUT ROWID;"
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
@@ -78,11 +78,10 @@ static const char *const sql[ST_COUNT] = {
     [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4, full=full AND ?2<>2 "
                           "WHERE id=?1",
     [ST_DIGEST_BLOCK] =
-        "SELECT id, k, n, v FROM digest_block WHERE g=?1 AND k<=?2 ORDER BY k DESC LIMIT 1",
+        "SELECT k, n, v FROM digest_block WHERE g=?1 AND k<=?2 ORDER BY k DESC LIMIT 1",
     [ST_DIGEST_NEXT] = "SELECT k FROM digest_block WHERE g=?1 AND k>?2 ORDER BY k LIMIT 1",
-    [ST_DIGEST_ADD] = "INSERT INTO digest_block(n, v, g, k) VALUES(?1, ?2, ?3, ?4)",
-    [ST_DIGEST_WRITE] = "UPDATE digest_block SET n=?1, v=?2 WHERE id=?3",
-    [ST_DIGEST_REMOVE] = "DELETE FROM digest_block WHERE id=?1",
+    [ST_DIGEST_WRITE] = "REPLACE INTO digest_block(g, k, n, v) VALUES(?1, ?2, ?3, ?4)",
+    [ST_DIGEST_REMOVE] = "DELETE FROM digest_block WHERE g=?1 AND k=?2",
     [ST_DIGEST_CLEAR] = "DELETE FROM digest_block WHERE g=?1",
     [ST_DIGEST_COUNT] = "SELECT coalesce(sum(n), 0) FROM digest_block WHERE g=?1",
     [ST_DIGEST_TARGET] = "SELECT g FROM digest_block WHERE g>?1 ORDER BY g LIMIT 1",
@@ -375,7 +374,7 @@ static int prepare_database(struct store *s, struct err *err)
         if (checked < 0)
             return checked;
         rc = exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                     "PRAGMA secure_delete=OFF; PRAGMA cache_size=-4000");
+                     "PRAGMA secure_delete=OFF; PRAGMA cache_size=-2000");
     }
     if (rc != SQLITE_OK)
         rc = err_set(err, store_errno(rc), "state file %s cannot be opened: %s", s->path,
