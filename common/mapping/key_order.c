@@ -46,13 +46,13 @@ static struct decimal read_decimal(const struct part *p)
 {
     struct decimal d = {.negative = p->len && p->bytes[0] == '-'};
     size_t at = d.negative;
+    const char *e = memchr(p->bytes + at, 'e', p->len - at);
     long exponent = 0;
     bool minus = false;
 
     d.digits = p->bytes + at;
-    for (; at < p->len && p->bytes[at] != 'e'; at++)
-        d.count++;
-    for (at++; at < p->len; at++) {
+    d.count = e ? (size_t)(e - d.digits) : p->len - at;
+    for (at += d.count + 1; at < p->len; at++) {
         if (p->bytes[at] == '-')
             minus = true;
         else if (exponent < 100000)
