@@ -498,9 +498,12 @@ static struct value any_value(struct rng *r, char *text, size_t size)
     case 5:
         return (struct value){.kind = VALUE_TEXT, .bytes = text, .len = n};
     default:
-        return integer((int64_t)(rng_next(r) >> rng_upto(r, 63)) * (rng_upto(r, 1) ? 1 : -1) *
-                       (rng_upto(r, 3) ? 1 : 1000));
+        break;
     }
+    int64_t v = (int64_t)(rng_next(r) >> (11 + rng_upto(r, 52)));
+    if (rng_upto(r, 40) == 0)
+        return integer(INT64_MIN + v);
+    return integer((rng_upto(r, 1) ? v : -v) * (rng_upto(r, 3) ? 1 : 1000));
 }
 
 static void test_a_key_is_the_same_with_and_without_its_json(void **state)
