@@ -28,12 +28,6 @@ bool buf_reserve(struct buf *b, size_t more)
     return true;
 }
 
-void buf_free(struct buf *b)
-{
-    free(b->data);
-    *b = (struct buf){0};
-}
-
 void buf_wipe(struct buf *b)
 {
     if (b->data)

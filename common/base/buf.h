@@ -23,7 +23,6 @@ struct buf {
 
 /* Make room for `more` bytes past len (and the NUL); false when that failed. */
 bool buf_reserve(struct buf *b, size_t more);
-void buf_free(struct buf *b);
 /* The same for secrets: the bytes are wiped first. Reserve room beforehand, for growing may leave a
  * copy behind. */
 void buf_wipe(struct buf *b);
@@ -34,6 +33,13 @@ size_t text_u64(char to[TEXT_U64], uint64_t v);
 size_t text_i64(char to[TEXT_I64], int64_t v);
 void buf_append_u64(struct buf *b, uint64_t v);
 void buf_append_i64(struct buf *b, int64_t v);
+
+static inline void buf_free(struct buf *b)
+{
+    if (b->data) /* most that go out of scope are empty */
+        free(b->data);
+    *b = (struct buf){0};
+}
 
 static inline bool buf_ok(const struct buf *b)
 {

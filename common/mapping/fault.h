@@ -15,6 +15,13 @@ struct item_fault {
                            value, which is nobody's business */
 };
 
+/* None so far. Its text is large, and is left as it is. */
+static inline void fault_none(struct item_fault *f)
+{
+    f->column = f->code = NULL;
+    f->text[0] = '\0';
+}
+
 /* Returns -EINVAL. */
 __attribute__((format(printf, 4, 5))) static inline int
 fault_set(struct item_fault *f, const char *column, const char *code, const char *fmt, ...)

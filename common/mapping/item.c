@@ -1,7 +1,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <openssl/evp.h>
+/* The functions of the algorithm itself: EVP_DigestInit_ex2() allocates a state for each item,
+ * which costs more than the hash of a small one. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 #include "base/text.h"
 #include "mapping/item_internal.h"
@@ -233,30 +236,12 @@ int item_encode(const struct table_plan *p, const struct value *row, struct buf 
     return rc;
 }
 
-/* Of SHA-256, to be begun without naming it again. */
-static EVP_MD_CTX *digest_context(void)
-{
-    EVP_MD *sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    EVP_MD_CTX *ctx = sha256 ? EVP_MD_CTX_new() : NULL;
-
-    if (ctx && !EVP_DigestInit_ex2(ctx, sha256, NULL)) {
-        EVP_MD_CTX_free(ctx);
-        ctx = NULL;
-    }
-    EVP_MD_free(sha256); /* the context has it too */
-    return ctx;
-}
-
 int item_digest(const void *json, size_t n, uint8_t out[DIGEST_SIZE])
 {
-    /* Made once: to make it for every item would cost more than the hash. */
-    static EVP_MD_CTX *ctx;
-    unsigned char full[EVP_MAX_MD_SIZE];
+    unsigned char full[SHA256_DIGEST_LENGTH];
+    SHA256_CTX ctx;
 
-    if (!ctx && !(ctx = digest_context()))
-        return -EIO;
-    if (!EVP_DigestInit_ex2(ctx, NULL, NULL) || !EVP_DigestUpdate(ctx, json, n) ||
-        !EVP_DigestFinal_ex(ctx, full, NULL))
+    if (!SHA256_Init(&ctx) || !SHA256_Update(&ctx, json, n) || !SHA256_Final(full, &ctx))
         return -EIO;
     memcpy(out, full, DIGEST_SIZE);
     return 0;

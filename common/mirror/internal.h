@@ -332,6 +332,9 @@ struct mirror {
 
     /* scratch, reused */
     struct buf key, row_key, entry, json;
+    struct buf found_key, found_row; /* of the row at hand: see offer.c */
+    struct map met;                  /* of the slice that is being read: see reader.c */
+    struct blocks idle_met;
 
     uint64_t changes, items_put, items_deleted, spared, refused, discarded;
     usec converged_at;
@@ -466,6 +469,7 @@ void room_is_level(struct table_slot *t);
 unsigned reread_slice(struct mirror *m, usec now, unsigned reader);
 
 /* reader.c */
+void reader_begin(struct mirror *m);
 unsigned reader_slice(struct mirror *m, usec now);
 /* Is the database as it was attached, and its journal ours? Inside a transaction; an SQLite result
  * code. Where not, the reader's next slice sees to it. */

@@ -358,6 +358,7 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
     actions_begin(m);
     payload_blocks_init(&m->payloads);
     records_begin(m);
+    reader_begin(m);
     m->ack_locks =
         (struct histogram){.bounds = mirror_ack_bounds, .bound_count = MIRROR_ACK_BOUNDS};
     m->adopt_at = m->first_record = m->idle_since = USEC_NEVER;
@@ -443,10 +444,14 @@ void mirror_free(struct mirror *m)
     actions_free(&m->actions);
     payload_blocks_clear(&m->payloads);
     blocks_clear(&m->idle_records);
+    map_free(&m->met);
+    blocks_clear(&m->idle_met);
     buf_free(&m->key);
     buf_free(&m->row_key);
     buf_free(&m->entry);
     buf_free(&m->json);
+    buf_free(&m->found_key);
+    buf_free(&m->found_row);
     buf_free(&m->suspects.after_key);
     buf_free(&m->orphans.after);
     buf_free(&m->judged.key);

@@ -131,14 +131,14 @@ static int put_large(const struct offer *o, size_t size, struct item_fault *faul
     return rc < 0 ? -ENOMEM : 0;
 }
 
-/* The row in rows->values, if it refers to one that is not there and its table leaves such rows
- * out: 1, and it is told; 0; or negative. The item that it may have stays as it is. */
+/* Of a table that leaves such rows out: the row in rows->values, if it refers to one that is not
+ * there: 1, and it is told; 0; or negative. The item that it may have stays as it is. */
 static int set_aside(const struct offer *o)
 {
     struct mirror *m = o->m;
     struct item_fault fault = {0};
     _cleanup_buf_ struct buf awaits = {0}, key = {0};
-    int rc = o->t->plan->guarded ? orphans_judge(m, o->t, &fault, &awaits) : 0;
+    int rc = orphans_judge(m, o->t, &fault, &awaits);
 
     if (rc <= 0)
         return rc;
@@ -159,12 +159,13 @@ static int set_aside(const struct offer *o)
 static int put(const struct offer *o)
 {
     struct mirror *m = o->m;
-    struct item_fault fault = {0};
+    struct item_fault fault;
     size_t size = 0;
 
-    int rc = set_aside(o);
+    int rc = o->t->plan->guarded ? set_aside(o) : 0;
     if (rc != 0)
         return rc < 0 ? rc : 0;
+    fault_none(&fault);
     buf_clear(&m->json);
     rc = item_encode_whole(o->t->plan, o->t->rows->values, &m->json, &size, &fault);
     if (rc == -EINVAL)
@@ -229,17 +230,13 @@ static int wake_owner(const struct offer *o)
     return 0;
 }
 
-/* Put the row that has the key in m->key, unless another row has it already: then this one waits
- * for it, as a dead letter that names both. */
-static int put_if_free(const struct offer *o)
+/* Put the row that has the key in m->key, where rows may meet. */
+static int put_contested(const struct offer *o)
 {
-    struct mirror *m = o->m;
     struct item_fault taken = {.code = "key_taken"};
     _cleanup_buf_ struct buf who = {0};
 
-    if (!m->targets[o->t->target]->contested)
-        return put(o);
-    int rc = owner_in_the_way(m, o->t, &who);
+    int rc = owner_in_the_way(o->m, o->t, &who);
     if (rc < 0)
         return rc;
     if (rc == 0)
@@ -249,6 +246,13 @@ static int put_if_free(const struct offer *o)
     snprintf(taken.text, sizeof taken.text, "%.200s already has the key of this row's item",
              who.data);
     return outcome(o, &taken, true);
+}
+
+/* Put the row that has the key in m->key, unless another row has it already: then this one waits
+ * for it, as a dead letter that names both. */
+static int put_if_free(const struct offer *o)
+{
+    return o->m->targets[o->t->target]->contested ? put_contested(o) : put(o);
 }
 
 /* Put the row if it has the key in `key` (which becomes m->key): 1; 0 when it has not; negative on
@@ -467,16 +471,17 @@ static bool same_bytes(const struct buf *a, const struct buf *b)
     return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
 
-/* The remote key of the row that was found, appended to `key`: 0, -EINVAL with the fault (it
- * has none), -ENOMEM. *same_row: it is the row of m->row_key, and not one that its collation
- * takes for it (a NOCASE key finds 'abc' for 'ABC'). Of a row whose values are too long to read
- * only the key is read. */
-static int found_key(const struct offer *o, int found, const struct value *entry, struct buf *key,
-                     bool *same_row, struct item_fault *fault)
+/* The remote key of the row that was found, in m->found_key: 0, -EINVAL with the fault (it has
+ * none), -ENOMEM. 1: that of its entry, which has nothing but the row key in it. *same_row: it is
+ * the row of m->row_key, and not one that its collation takes for it (a NOCASE key finds 'abc' for
+ * 'ABC'). Of a row whose values are too long to read only the key is read. */
+static int found_key(const struct offer *o, int found, const struct value *entry, bool *same_row,
+                     struct item_fault *fault)
 {
     const struct table_plan *p = o->t->plan;
     const struct value *row = o->t->rows->values;
-    _cleanup_buf_ struct buf bytes = {0}, row_key = {0};
+    struct buf *row_key = &o->m->found_row;
+    _cleanup_buf_ struct buf bytes = {0};
     _cleanup_free_ struct value *values = NULL;
 
     if (found == SQLITE_TOOBIG) {
@@ -487,12 +492,15 @@ static int found_key(const struct offer *o, int found, const struct value *entry
             return -ENOMEM;
         row = values;
     }
+    buf_clear(row_key);
     for (size_t i = 0; i < p->row_key_count; i++)
-        value_encode(&row_key, &row[i]);
-    if (!buf_ok(&row_key))
+        value_encode(row_key, &row[i]);
+    if (!buf_ok(row_key))
         return -ENOMEM;
-    *same_row = same_bytes(&row_key, &o->m->row_key);
-    return item_key(p, row, key, NULL, fault);
+    *same_row = same_bytes(row_key, &o->m->row_key);
+    if (*same_row && p->entry_count == p->row_key_count)
+        return 1;
+    return item_key(p, row, &o->m->found_key, NULL, fault);
 }
 
 int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct value *entry,
@@ -500,9 +508,11 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
 {
     const struct offer o = {
         .m = m, .now = now, .t = t, .force = force, .journal = journal, .load = load};
-    struct item_fault fault = {0}, entry_fault = {0};
-    _cleanup_buf_ struct buf now_at = {0};
+    struct item_fault fault, entry_fault;
     bool there = found != SQLITE_DONE, same_row = false;
+
+    fault_none(&fault);
+    fault_none(&entry_fault);
 
     if (m->state_broken) /* it has just failed: whose the items are cannot be known */
         return -EIO;
@@ -511,19 +521,21 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
         return -ENOMEM;
     buf_clear(&m->key);
     buf_clear(&m->json);
+    buf_clear(&m->found_key);
     /* A row that was met in paging is its own entry. */
     bool itself = found == SQLITE_ROW && entry == t->rows->values;
     int entry_rc = item_key(t->plan, entry, &m->key, NULL, &entry_fault);
-    int rc = there && !itself ? found_key(&o, found, entry, &now_at, &same_row, &fault) : 0;
-    if (itself) {
-        same_row = true;
+    int rc = there && !itself ? found_key(&o, found, entry, &same_row, &fault) : 0;
+    if (itself || rc > 0) {
+        itself = same_row = true;
         rc = entry_rc;
-        fault = entry_fault;
+        if (rc < 0)
+            fault = entry_fault;
     }
     if (entry_rc == -ENOMEM || rc == -ENOMEM)
         return -ENOMEM;
     bool mapped = there && rc == 0;
-    if (entry_rc == 0 && mapped && (itself || same_bytes(&now_at, &m->key))) {
+    if (entry_rc == 0 && mapped && (itself || same_bytes(&m->found_key, &m->key))) {
         if (found != SQLITE_TOOBIG) {
             rc = put_if_free(&o);
             return rc < 0 ? rc : 0;
@@ -537,8 +549,8 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
          */
         if (there && !mapped && same_row && (rc = outcome(&o, &fault, false)) < 0)
             return rc;
-        buf_clear(&now_at);
-        if (item_key(t->plan, entry, &now_at, &m->json, &entry_fault) < 0)
+        buf_clear(&m->found_key);
+        if (item_key(t->plan, entry, &m->found_key, &m->json, &entry_fault) < 0)
             return -ENOMEM; /* it was a key a moment ago */
         return leave(&o, there && same_row);
     }

@@ -14,15 +14,23 @@
 /* A key that was met in this slice; the bytes live behind it. */
 struct met {
     struct map_node node;
+    struct met *before; /* met before it */
     uint32_t table;
     size_t len;
     char key[];
 };
 
+enum { MET_SIZE = 96, MET_ROOM = MET_SIZE - sizeof(struct met) };
+
+void reader_begin(struct mirror *m)
+{
+    m->idle_met = (struct blocks){.size = MET_SIZE, .most = READ_LIMIT};
+}
+
 struct slice {
     struct mirror *m;
     usec now, started;
-    struct map met;
+    struct met *met;         /* the last one */
     struct table_slot *only; /* a table that catches up, or NULL: the main reader */
     bool leaving;            /* or is about to let go of its entries: they are only suspected */
     int64_t last;            /* entry that was dealt with last */
@@ -33,35 +41,46 @@ struct slice {
     struct span *span;
 };
 
+static void met_give(struct mirror *m, struct met *k)
+{
+    if (k->len <= MET_ROOM)
+        blocks_give(&m->idle_met, k);
+    else
+        free(k);
+}
+
 static bool met_before(struct slice *s, uint32_t table, const struct buf *key)
 {
     uint64_t hash = map_hash(key->data, key->len, table);
 
-    for (struct map_node *n = map_find(&s->met, hash); n; n = map_next(n)) {
+    for (struct map_node *n = map_find(&s->m->met, hash); n; n = map_next(n)) {
         struct met *k = container_of(n, struct met, node);
         if (k->table == table && k->len == key->len && memcmp(k->key, key->data, key->len) == 0)
             return true;
     }
-    struct met *k = malloc(sizeof *k + key->len);
+    struct met *k =
+        key->len <= MET_ROOM ? blocks_take(&s->m->idle_met) : malloc(sizeof *k + key->len);
     if (!k)
         return false; /* looking the row up twice is harmless */
+    k->before = s->met;
     k->table = table;
     k->len = key->len;
     memcpy(k->key, key->data, key->len);
-    if (map_insert(&s->met, &k->node, hash) < 0)
-        free(k);
+    if (map_insert(&s->m->met, &k->node, hash) < 0)
+        met_give(s->m, k);
+    else
+        s->met = k;
     return false;
 }
 
 static void met_free(struct slice *s)
 {
-    for (size_t i = 0; s->met.slots && i <= s->met.mask; i++)
-        while (s->met.slots[i]) {
-            struct met *k = container_of(s->met.slots[i], struct met, node);
-            map_remove(&s->met, &k->node);
-            free(k);
-        }
-    map_free(&s->met);
+    while (s->met) {
+        struct met *k = s->met;
+        s->met = k->before;
+        map_remove(&s->m->met, &k->node);
+        met_give(s->m, k);
+    }
 }
 
 /* What was on its way of a table that is gone, under keys that can no longer be told. */
@@ -136,7 +155,10 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
     buf_clear(&m->row_key);
     buf_clear(&m->entry);
     journal_key(entries, (unsigned)t->plan->row_key_count, &m->row_key);
-    journal_key(entries, (unsigned)n, &m->entry);
+    if (n == t->plan->row_key_count)
+        buf_append(&m->entry, m->row_key.data, m->row_key.len);
+    else
+        journal_key(entries, (unsigned)n, &m->entry);
     if (!buf_ok(&m->row_key) || !buf_ok(&m->entry))
         return SQLITE_NOMEM;
     if (met_before(s, e->table, &m->entry))
@@ -145,15 +167,11 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
     int rc = mirror_rows(m, t);
     if (rc != SQLITE_OK)
         return rc;
-    struct value *key = calloc(n, sizeof *key);
-    if (!key)
-        return SQLITE_NOMEM;
+    struct value *key = t->rows->entry;
     rc = values_decode(m->entry.data, m->entry.len, key, n) < 0 ? SQLITE_CORRUPT : SQLITE_OK;
     if (rc == SQLITE_OK && t->skipped && (s->leaving || !s->only)) {
         suspects_entry(m, t, e->seq, key);
-        rc = offer_suspect(m, s->now, t, key, s->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
-        free(key);
-        return rc;
+        return offer_suspect(m, s->now, t, key, s->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
     }
     if (rc == SQLITE_OK)
         rc = rows_lookup(t->rows, key);
@@ -164,7 +182,6 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
         rc = offered == -EIO ? STATE_FAILED : offered < 0 ? SQLITE_NOMEM : SQLITE_OK;
     }
     rows_end(t->rows->lookup);
-    free(key);
     return rc;
 }
 

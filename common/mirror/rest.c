@@ -93,6 +93,8 @@ void mirror_rest(struct mirror *m, usec now)
     rest_close(m);
     payload_blocks_clear(&m->payloads);
     blocks_clear(&m->idle_records);
+    map_free(&m->met);
+    blocks_clear(&m->idle_met);
     FAILPOINT("rest_closed");
     take(m, &s);
     m->resting = stamp_same(&s, &m->stamp);

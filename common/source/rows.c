@@ -9,26 +9,30 @@
 void rows_values(sqlite3_stmt *stmt, int first, size_t n, struct value *out)
 {
     for (size_t i = 0; i < n; i++) {
-        int at = first + (int)i;
+        /* Unprotected, which is fine with a connection that one thread uses: the column is looked
+         * up once, and nothing is locked. */
+        sqlite3_value *column = sqlite3_column_value(stmt, first + (int)i);
         struct value *v = &out[i];
-        switch (sqlite3_column_type(stmt, at)) {
+        switch (sqlite3_value_type(column)) {
         case SQLITE_INTEGER:
             v->kind = VALUE_INTEGER;
-            v->integer = sqlite3_column_int64(stmt, at);
+            v->integer = sqlite3_value_int64(column);
             break;
         case SQLITE_FLOAT:
             v->kind = VALUE_REAL;
-            v->real = sqlite3_column_double(stmt, at);
+            v->real = sqlite3_value_double(column);
             break;
         case SQLITE_TEXT:
             v->kind = VALUE_TEXT;
-            v->bytes = (const char *)sqlite3_column_text(stmt, at);
-            v->len = (size_t)sqlite3_column_bytes(stmt, at);
+            v->bytes = (const char *)sqlite3_value_text(column);
+            if (!v->bytes) /* no memory: this way the statement knows */
+                v->bytes = (const char *)sqlite3_column_text(stmt, first + (int)i);
+            v->len = (size_t)sqlite3_value_bytes(column);
             break;
         case SQLITE_BLOB:
             v->kind = VALUE_BLOB;
-            v->bytes = sqlite3_column_blob(stmt, at);
-            v->len = (size_t)sqlite3_column_bytes(stmt, at);
+            v->bytes = sqlite3_value_blob(column);
+            v->len = (size_t)sqlite3_value_bytes(column);
             break;
         default:
             v->kind = VALUE_NULL;
@@ -242,8 +246,9 @@ int rows_open(struct source *s, const struct table_plan *plan, struct rows **out
         source_allow_values(s, OVERSIZE_MAX_TEXT);
     r->cursor_count = plan->page_by ? 1 : plan->row_key_count;
     r->values = calloc(plan->column_count + r->cursor_count, sizeof *r->values);
+    r->entry = calloc(plan->entry_count, sizeof *r->entry);
     r->collations = calloc(plan->row_key_count, sizeof *r->collations);
-    if (r->values && r->collations)
+    if (r->values && r->entry && r->collations)
         rc = find_collations(r);
     if (rc == SQLITE_OK)
         rc = prepare_lookup(r, plan->column_count, &r->lookup);
@@ -266,6 +271,7 @@ void rows_close(struct rows *r)
         forget_collations(r);
     free(r->collations);
     free(r->values);
+    free(r->entry);
     free(r);
 }
 

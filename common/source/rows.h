@@ -19,6 +19,7 @@ struct rows {
     size_t cursor_count;  /* values of a page cursor: 1 for the rowid, else the row key's */
     bool unbounded;       /* the key or cursor at hand is longer than SOURCE_MAX_VALUE */
     struct value *values; /* plan.column_count, of the row at hand, then the cursor's */
+    struct value *entry;  /* plan.entry_count, for who looks a row up */
 };
 
 /* An SQLite result code. */

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/blocks.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -383,6 +384,91 @@ static void test_err_that_fits_exactly_is_not_cut(void **state)
     assert_string_equal(err.text, text.data);
 }
 
+/* --- digits ----------------------------------------------------------------------------------- */
+
+static void digits_are(uint64_t v)
+{
+    char want[32], got[32];
+
+    memset(got, '?', sizeof got);
+    int n = snprintf(want, sizeof want, "%llu", (unsigned long long)v);
+    assert_int_equal(text_u64(got, v), n);
+    assert_memory_equal(got, want, (size_t)n);
+    assert_int_equal(got[n], '?');
+    n = snprintf(want, sizeof want, "%lld", (long long)v);
+    assert_int_equal(text_i64(got, (int64_t)v), n);
+    assert_memory_equal(got, want, (size_t)n);
+}
+
+static void test_digits_are_those_of_printf(void **state)
+{
+    struct rng r = {9};
+
+    (void)state;
+    for (uint64_t v = 0; v < 20000; v++)
+        digits_are(v);
+    for (uint64_t power = 1; power <= UINT64_MAX / 10; power *= 10)
+        for (uint64_t near = 0; near < 3; near++) {
+            digits_are(power * 10 - near);
+            digits_are(power * 10 + near);
+            digits_are(-(power * 10 + near));
+        }
+    for (int i = 0; i < 200000; i++)
+        digits_are(rng_next(&r) >> rng_upto(&r, 63));
+    digits_are(UINT64_MAX);
+    digits_are((uint64_t)INT64_MAX);
+    digits_are((uint64_t)INT64_MIN);
+}
+
+static void test_buf_printf_at_every_length_around_its_room(void **state)
+{
+    (void)state;
+    for (int before = 0; before < 70; before++)
+        for (int n = 0; n < 200; n++) {
+            _cleanup_buf_ struct buf b = {0};
+            for (int i = 0; i < before; i++)
+                buf_putc(&b, 'x');
+            buf_printf(&b, "%0*d", n, 7);
+            assert_true(buf_ok(&b));
+            assert_int_equal(b.len, before + (n ? n : 1));
+            assert_int_equal(strlen(b.data), b.len);
+            assert_int_equal(b.data[b.len - 1], '7');
+            assert_int_equal(strspn(b.data, "x"), before);
+        }
+}
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+static void test_blocks_are_kept_up_to_the_bound_and_no_two_takers_share_one(void **state)
+{
+    enum { MOST = 10, ALL = 25, SIZE = 40 };
+    struct blocks b = {.size = SIZE, .most = MOST};
+    unsigned char *taken[ALL];
+
+    (void)state;
+    for (int turn = 0; turn < 3; turn++) {
+        for (int i = 0; i < ALL; i++) {
+            taken[i] = blocks_take(&b);
+            assert_non_null(taken[i]);
+            memset(taken[i], i, SIZE);
+        }
+        assert_int_equal(b.count, 0);
+        for (int i = 0; i < ALL; i++)
+            for (int k = 0; k < SIZE; k++)
+                assert_int_equal(taken[i][k], i);
+        for (int i = 0; i < ALL; i++)
+            blocks_give(&b, taken[i]);
+        blocks_give(&b, NULL);
+        assert_true(b.count <= MOST);
+    }
+    blocks_clear(&b);
+    assert_int_equal(b.count, 0);
+    void *one = blocks_take(&b);
+    assert_non_null(one);
+    blocks_give(&b, one);
+    blocks_clear(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +487,9 @@ int main(void)
         cmocka_unit_test(test_err_returns_the_code_and_keeps_the_sentence),
         cmocka_unit_test(test_err_is_cut_between_characters),
         cmocka_unit_test(test_err_that_fits_exactly_is_not_cut),
+        cmocka_unit_test(test_digits_are_those_of_printf),
+        cmocka_unit_test(test_buf_printf_at_every_length_around_its_room),
+        cmocka_unit_test(test_blocks_are_kept_up_to_the_bound_and_no_two_takers_share_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

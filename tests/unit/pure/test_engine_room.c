@@ -232,6 +232,32 @@ static void test_a_large_write_leaves_other_tables_alone(void **state)
     assert_int_equal(m.after, after); /* at once, before any of the first table's */
 }
 
+/* Loads are asked for more when some rounds of the requests in flight are left, changes earlier;
+ * what waits for its own table's sake is not counted. */
+static void test_enough_ahead_is_some_rounds_of_the_requests_in_flight(void **state)
+{
+    _cleanup_world_ struct world w;
+    unsigned n = 0;
+
+    (void)state;
+    world_make(&w, 2, as_in_the_daemon);
+    throttle(&w, 0);
+    fill_up(&w, 0, "a", 100);
+    for (; !engine_ahead(w.engine, w.now, SHARE_LOADS); n++) {
+        char key[32];
+        snprintf(key, sizeof key, "b%u.", n);
+        offer_to(&w, 1, key, 1);
+    }
+    assert_int_equal(n, 4 * 8 * BATCH_MAX_ITEMS);
+    for (; !engine_ahead(w.engine, w.now, SHARE_CHANGES); n++) {
+        char key[32];
+        snprintf(key, sizeof key, "b%u.", n);
+        offer_to(&w, 1, key, 1);
+    }
+    assert_int_equal(n, 8 * 8 * BATCH_MAX_ITEMS);
+    assert_true(engine_room(w.engine, w.now, SHARE_LOADS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_large_rows_leave_room_for_small_ones),
         cmocka_unit_test(test_a_large_write_neither_starves_nor_bursts_under_the_cap),
         cmocka_unit_test(test_a_large_write_leaves_other_tables_alone),
+        cmocka_unit_test(test_enough_ahead_is_some_rounds_of_the_requests_in_flight),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

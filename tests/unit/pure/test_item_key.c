@@ -463,6 +463,69 @@ static void test_keys_for_people(void **state)
     assert_string_equal(b.data, "a='x', b=2");
 }
 
+/* The key of a plain column is made the short way when no JSON is wanted. */
+static void same_either_way(const struct table_plan *p, const struct value *row_key)
+{
+    _cleanup_buf_ struct buf alone = {0}, with_json = {0}, json = {0};
+    struct item_fault fault = {0}, other = {0};
+    int rc = item_key(p, row_key, &alone, NULL, &fault);
+
+    assert_int_equal(item_key(p, row_key, &with_json, &json, &other), rc);
+    if (rc == 0) {
+        assert_true(same_bytes(&alone, &with_json));
+        return;
+    }
+    assert_string_equal(fault.code, other.code);
+    assert_string_equal(fault.text, other.text);
+    assert_ptr_equal(fault.column, other.column);
+}
+
+static struct value any_value(struct rng *r, char *text, size_t size)
+{
+    size_t n = (size_t)rng_upto(r, rng_upto(r, 30) ? 20 : size - 1);
+
+    for (size_t i = 0; i < n; i++)
+        text[i] = (char)(rng_upto(r, 40) ? ' ' + rng_upto(r, 94) : rng_upto(r, 255));
+    switch (rng_upto(r, 9)) {
+    case 0:
+        return (struct value){.kind = VALUE_NULL};
+    case 1:
+        return real((double)rng_upto(r, 100000) / 8);
+    case 2:
+        return blob(text, n);
+    case 3:
+    case 4:
+    case 5:
+        return (struct value){.kind = VALUE_TEXT, .bytes = text, .len = n};
+    default:
+        break;
+    }
+    int64_t v = (int64_t)(rng_next(r) >> (11 + rng_upto(r, 52)));
+    if (rng_upto(r, 40) == 0)
+        return integer(INT64_MIN + v);
+    return integer((rng_upto(r, 1) ? v : -v) * (rng_upto(r, 3) ? 1 : 1000));
+}
+
+static void test_a_key_is_the_same_with_and_without_its_json(void **state)
+{
+    static const enum affinity affinities[] = {AFFINITY_INTEGER, AFFINITY_TEXT, AFFINITY_BLOB,
+                                               AFFINITY_REAL};
+    static char one[3000], two[3000];
+    struct rng r = {14};
+
+    (void)state;
+    for (size_t a = 0; a < 16; a++) {
+        TABLE(t, "things", 2, COLUMN("a", affinities[a / 4]), COLUMN("b", affinities[a % 4]),
+              COLUMN("c", AFFINITY_TEXT));
+        _cleanup_plan_ struct table_plan *p = planned(&t, NULL);
+        for (int i = 0; i < 5000; i++) {
+            struct value row_key[] = {any_value(&r, one, sizeof one),
+                                      any_value(&r, two, sizeof two)};
+            same_either_way(p, row_key);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_only_plain_keys_lead_back),
         cmocka_unit_test(test_damaged_keys_are_refused),
         cmocka_unit_test(test_keys_for_people),
+        cmocka_unit_test(test_a_key_is_the_same_with_and_without_its_json),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

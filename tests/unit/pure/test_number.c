@@ -389,6 +389,41 @@ static void test_sizes_are_dynamodbs(void **state)
                      number_size(cases[i].text, strlen(cases[i].text)), cases[i].size);
 }
 
+/* With an exponent that is ignored, a number's size is counted the long way. */
+static void test_sizes_of_plain_numbers_are_those_counted_at_length(void **state)
+{
+    static const char letters[] = "00000123456789.-+";
+    struct rng r = {12};
+
+    (void)state;
+    for (int i = 0; i < 300000; i++) {
+        char text[24];
+        size_t n = (size_t)rng_upto(&r, 14);
+        for (size_t k = 0; k < n; k++)
+            text[k] = letters[rng_upto(&r, sizeof letters - 2)];
+        size_t plain = number_size(text, n);
+        memcpy(text + n, "e0", 3);
+        if (plain != number_size(text, n + 2))
+            fail_msg("%.*s has %zu bytes, at length %zu", (int)n, text, plain,
+                     number_size(text, n + 2));
+    }
+}
+
+/* Up to where doubles are whole numbers, and halves and quarters just below. */
+static void test_decimals_of_many_digits_read_back_and_are_the_shortest(void **state)
+{
+    static const double powers[] = {1, 10, 100, 1e3, 1e4, 1e5, 1e6};
+    struct rng r = {13};
+
+    (void)state;
+    for (int i = 0; i < 60000; i++) {
+        uint64_t n = rng_next(&r) >> (11 + rng_upto(&r, 6));
+        double d = (double)n / powers[rng_upto(&r, 6)];
+        prints_well(rng_upto(&r, 1) ? d : -d);
+        prints_well((double)(n >> 2) + 0.25 * (double)rng_upto(&r, 3));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +438,8 @@ int main(void)
         cmocka_unit_test(test_what_is_no_number_is_refused_and_nothing_written),
         cmocka_unit_test(test_random_spellings_of_a_value_have_one_text),
         cmocka_unit_test(test_sizes_are_dynamodbs),
+        cmocka_unit_test(test_sizes_of_plain_numbers_are_those_counted_at_length),
+        cmocka_unit_test(test_decimals_of_many_digits_read_back_and_are_the_shortest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

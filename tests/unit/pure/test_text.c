@@ -163,6 +163,60 @@ static void test_json_random_texts_read_back(void **state)
     }
 }
 
+/* In memory of exactly its length, so that the sanitizer sees a byte too many. */
+static void checked_and_written_as_apart(const char *text, size_t n)
+{
+    _cleanup_free_ char *s = malloc(n ? n : 1);
+    _cleanup_buf_ struct buf at_once = {0}, apart = {0};
+
+    assert_non_null(s);
+    memcpy(s, text, n);
+    buf_lit(&at_once, "before");
+    buf_lit(&apart, "before");
+    bool valid = utf8_valid(s, n);
+    assert_int_equal(json_append_utf8(&at_once, s, n), valid);
+    if (valid)
+        json_append_string(&apart, s, n);
+    assert_true(buf_ok(&at_once));
+    assert_int_equal(at_once.len, apart.len);
+    assert_memory_equal(at_once.data, apart.data, apart.len + 1);
+}
+
+static void test_json_checked_and_written_at_once_is_as_apart(void **state)
+{
+    static const char other[] = "\"\\\n\x1f\x7f\x80\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xff\0";
+    struct rng r = {11};
+    char text[100];
+
+    (void)state;
+    /* Any byte at any place of any length, in plain text. */
+    for (size_t n = 0; n <= 50; n++) {
+        memset(text, 'a', sizeof text);
+        checked_and_written_as_apart(text, n);
+        for (size_t at = 0; at < n; at++)
+            for (int c = 0; c < 256; c++) {
+                text[at] = (char)c;
+                checked_and_written_as_apart(text, n);
+                text[at] = 'a';
+            }
+    }
+    for (int i = 0; i < 100000; i++) {
+        size_t n = (size_t)rng_upto(&r, sizeof text), odd = (size_t)rng_upto(&r, 3);
+        for (size_t k = 0; k < n; k++)
+            text[k] = (char)(' ' + rng_upto(&r, 94));
+        for (size_t k = 0; n && k < odd; k++) {
+            size_t at = (size_t)rng_upto(&r, n - 1), from = (size_t)rng_upto(&r, sizeof other - 1);
+            size_t most = sizeof other - from < n - at ? sizeof other - from : n - at;
+            memcpy(text + at, other + from, 1 + (size_t)rng_upto(&r, most - 1));
+        }
+        checked_and_written_as_apart(text, n);
+    }
+    checked_and_written_as_apart("", 0);
+    _cleanup_buf_ struct buf b = {0};
+    assert_true(json_append_utf8(&b, NULL, 0));
+    assert_string_equal(b.data, "\"\"");
+}
+
 static void test_json_of_nothing_is_an_empty_string(void **state)
 {
     _cleanup_buf_ struct buf json = {0};
@@ -351,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_utf8_every_code_point_inside_ascii_at_every_place),
         cmocka_unit_test(test_json_every_character_at_every_place_reads_back),
         cmocka_unit_test(test_json_random_texts_read_back),
+        cmocka_unit_test(test_json_checked_and_written_at_once_is_as_apart),
         cmocka_unit_test(test_json_of_nothing_is_an_empty_string),
         cmocka_unit_test(test_json_lossy_replaces_what_is_not_utf8),
         cmocka_unit_test(test_a_copy_is_cut_between_characters),
