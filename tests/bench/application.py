@@ -16,7 +16,7 @@ import sqlite3
 import statistics
 
 from report import result
-from rig import BenchError, Rig, context_switches, percentile
+from rig import BenchError, Rig, context_switches, eventually, is_quiet, percentile
 
 ROUNDS = 6
 KINDS = {"single": (400, 1), "hundred": (40, 100), "myriad": (3, 10_000)}  # transactions, rows in each
@@ -35,12 +35,21 @@ def one_arm(rig, database, kind, level, first):
     return {"p50": statistics.median(took), "p99": percentile(took, 99), "busy": busy}
 
 
+def entries(database):
+    """Of the journal, one of which stays for its end."""
+    with contextlib.closing(sqlite3.connect(database, timeout=10)) as db:
+        return db.execute("SELECT count(*) FROM _syncd_journal").fetchone()[0]
+
+
 def one_turn(rig, databases, daemon, arm, kind, level, first):
     before = context_switches(daemon.pid)
     found = one_arm(rig, databases[arm], kind, level, first)
     woken = context_switches(daemon.pid) - before
     if arm == "mirrored":
         daemon.wait()
+        # It empties the journal later, in rollback mode by seconds: not in the next arm's time.
+        eventually(lambda: entries(databases[arm]) <= 1, "an empty journal", pause=0.1)
+        eventually(lambda: is_quiet(daemon.pid, 0.2), "a quiet daemon")
     elif woken > STRAY_WAKEUPS:
         raise BenchError(
             "the daemon woke %d times while the database '%s', not its own, was written; the "

@@ -6,17 +6,10 @@ a first load needed is not counted."""
 import time
 
 from report import result
-from rig import Rig, context_switches, eventually, memory_mb, running_seconds
+from rig import Rig, context_switches, eventually, is_quiet, memory_mb, running_seconds
 
 ROWS = 200_000
 SECONDS = 60
-SETTLED = 3  # times that it woke in a second: below, what the load left to do is done
-
-
-def quiet_second(pid):
-    before = context_switches(pid)
-    time.sleep(1)
-    return context_switches(pid) - before < SETTLED
 
 
 def run(programs):
@@ -28,7 +21,7 @@ def run(programs):
         rig.write(database, first=ROWS + 1, transactions=30, gap="1000:2000")
         daemon.wait()
         pid = daemon.pid
-        eventually(lambda: quiet_second(pid), "a quiet daemon")
+        eventually(lambda: is_quiet(pid), "a quiet daemon")
         switches, running, began = context_switches(pid), running_seconds(pid), time.monotonic()
         time.sleep(SECONDS)
         took = time.monotonic() - began

@@ -91,6 +91,13 @@ def context_switches(pid):
     )
 
 
+def is_quiet(pid, seconds=1.0):
+    """Did it wake fewer than three times within that time? What was ordered of it is then done."""
+    before = context_switches(pid)
+    time.sleep(seconds)
+    return context_switches(pid) - before < 3
+
+
 def memory_mb(pid, field):
     """VmRSS (now) or VmHWM (peak), in MB of 10^6 bytes."""
     with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as status:
