@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 
+import peers
 from report import result
-from rig import BUILD, HERE, ROOT, SYNCCTL, BenchError, Rig, Sink
+from rig import HERE, ROOT, SYNCCTL, BenchError, Rig, Sink
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 
@@ -33,15 +34,6 @@ column.amount = numeric
 column.quantity = bigint
 column.created_at = bigint
 """
-
-
-def python_with(*modules):
-    """One that can import them, and is not always the one that runs this; None: there is none."""
-    for python in (os.path.join(BUILD, "venv", "bin", "python"), sys.executable):
-        if subprocess.run([python, "-c", "import " + ", ".join(modules)], check=False,
-                          stderr=subprocess.DEVNULL).returncode == 0:
-            return python
-    return None
 
 
 def timed(rig, what, command):
@@ -135,7 +127,11 @@ def into_postgres(rig, many, one, python):
 
 
 def run(programs):
-    python = python_with("boto3", "psycopg2")
+    try:
+        python = peers.python_with({"boto3": "boto3", "psycopg2": "psycopg2-binary"})
+    except BenchError as error:
+        print("the script is left out: %s" % error, file=sys.stderr)
+        python = None
     with Rig(programs) as rig:
         database = rig.database("export", ROWS)
         many, one = served(rig, database, SEGMENTS), served(rig, database, 1)

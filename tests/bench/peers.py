@@ -30,21 +30,28 @@ def _said(command, **options):
                           stderr=subprocess.PIPE, text=True, check=False, **options)
 
 
+def python_with(packages):
+    """A Python that can import these modules ({module: its package}); made in build/bench if there is
+    none. BenchError when it cannot be had."""
+    ask = "import " + ", ".join(packages)
+    own = os.path.join(CACHE, "venv", "bin", "python")
+    for python in (sys.executable, os.path.join(BUILD, "venv", "bin", "python"), own):
+        if os.access(python, os.X_OK) and _said([python, "-c", ask]).returncode == 0:
+            return python
+    for command in ([sys.executable, "-m", "venv", os.path.dirname(os.path.dirname(own))],
+                    [own, "-m", "pip", "install", "--quiet", *packages.values()]):
+        done = _said(command)
+        if done.returncode != 0:
+            raise BenchError("%s cannot be installed: %s" % (
+                " and ".join(packages), (done.stderr or done.stdout).strip()[-300:]))
+    return own
+
+
 def _boto3():
     """A Python that has boto3, and its version."""
     ask = "import boto3, platform; print('boto3', boto3.__version__, 'Python', platform.python_version())"
-    own = os.path.join(CACHE, "venv", "bin", "python")
-    for python in (sys.executable, os.path.join(BUILD, "venv", "bin", "python"), own):
-        if os.access(python, os.X_OK):
-            found = _said([python, "-c", ask])
-            if found.returncode == 0:
-                return python, found.stdout.strip()
-    for command in ([sys.executable, "-m", "venv", os.path.dirname(os.path.dirname(own))],
-                    [own, "-m", "pip", "install", "--quiet", "boto3"]):
-        done = _said(command)
-        if done.returncode != 0:
-            raise BenchError("boto3 cannot be installed: %s" % (done.stderr or done.stdout).strip()[-300:])
-    return own, _said([own, "-c", ask]).stdout.strip()
+    python = python_with({"boto3": "boto3"})
+    return python, _said([python, "-c", ask]).stdout.strip()
 
 
 def _node():
