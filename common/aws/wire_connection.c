@@ -68,6 +68,7 @@ static void broke(struct wire_connection *x)
     struct wire_call *call = x->call;
     bool started = call->in.started, sent = x->link.handed > 0 || started, used = x->used;
 
+    x->origin->abrupt = x->origin->abrupt || (used && !started);
     if (try_another(x))
         return;
     close_connection(x, false);
@@ -217,7 +218,8 @@ void wire_connection_carry(struct wire_connection *x, struct wire_call *call)
 
 bool wire_connection_alive(struct wire_connection *x)
 {
-    return x->wire->fresh == x || wire_link_quiet(&x->link, x->wire->input, WIRE_INPUT);
+    return (x->wire->fresh == x && !x->origin->abrupt) ||
+           wire_link_quiet(&x->link, x->wire->input, WIRE_INPUT);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */

@@ -80,6 +80,7 @@ struct wire_origin {
     char *text;     /* scheme://host:port of the URLs that lead here, as they are written */
     bool proxied;   /* a proxy may stand before it */
     bool literal;   /* it is an address, not a name */
+    bool abrupt;    /* it has ended a kept connection without a word before */
     unsigned users; /* calls and connections */
     struct wire_addresses addresses;
     usec looked_up; /* 0: there are no addresses */
@@ -170,7 +171,8 @@ struct wire_connection {
 void wire_connection_open(struct wire_call *call);
 /* An IDLE one takes a call that is WAITING, and sends. */
 void wire_connection_carry(struct wire_connection *x, struct wire_call *call);
-/* Of an IDLE one: may it carry a request? */
+/* Of an IDLE one: may it carry a request? One whose reply has just been read is not looked at
+ * again, unless its host is known to end connections right after a reply. */
 bool wire_connection_alive(struct wire_connection *x);
 /* Its host's addresses are known, or not: `problem`. */
 void wire_connection_dial(struct wire_connection *x, const char *problem);

@@ -237,6 +237,63 @@ static void requests_that_wait_go_in_order(void **state)
     end(&f);
 }
 
+/* A call that starts the next when the connection of its own has ended, and before that was seen.
+ */
+struct follower {
+    struct result *next;
+    sem_t *got_reply, *ended;
+};
+
+static void follow(void *arg, const struct http_reply *reply)
+{
+    struct follower *w = arg;
+
+    assert_int_equal(reply->outcome, HTTP_REPLIED);
+    assert_int_equal(sem_post(w->got_reply), 0);
+    assert_int_equal(sem_wait(w->ended), 0);
+    start(w->next->f, w->next, "next");
+}
+
+static void ask_and_follow(struct fixture *f, sem_t *got_reply, sem_t *ended, struct result *next)
+{
+    const struct http_request req = {.method = "GET", .url = f->url};
+    struct follower w = {next, got_reply, ended};
+    struct err err = {""};
+
+    next->f = f;
+    assert_int_equal(http_start(f->client, &req, follow, &w, NULL, &err), 0);
+    run(f);
+}
+
+/* What went to it without a look may have been carried out; from then on it is looked at. */
+static void a_server_that_ends_connections_without_a_word_is_known(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls < 2; tls++) {
+        sem_t got_reply, ended;
+        const struct reaction closing = {
+            .reply = OK_REPLY, .wait_before = &got_reply, .then = THEN_CLOSE, .post_after = &ended};
+        const struct reaction script[] = {closing, closing, {.reply = OK_REPLY}};
+        struct fixture f;
+        struct result lost = {0}, fine = {0};
+
+        assert_int_equal(sem_init(&got_reply, 0, 0), 0);
+        assert_int_equal(sem_init(&ended, 0, 0), 0);
+        if (tls)
+            begin_tls(&f, script, 3);
+        else
+            begin(&f, script);
+        ask_and_follow(&f, &got_reply, &ended, &lost);
+        expect(&lost, HTTP_AMBIGUOUS, 0, "resend_stopped");
+        ask_and_follow(&f, &got_reply, &ended, &fine);
+        expect(&fine, HTTP_REPLIED, 200, "");
+        assert_int_equal(f.server->requests, 3);
+        end(&f);
+        sem_destroy(&got_reply);
+        sem_destroy(&ended);
+    }
+}
+
 static int make_directory(void **state)
 {
     (void)state;
@@ -264,6 +321,7 @@ int main(void)
         cmocka_unit_test(an_early_reply_is_taken),
         cmocka_unit_test(large_bodies_arrive_whole_by_tls),
         cmocka_unit_test(requests_that_wait_go_in_order),
+        cmocka_unit_test(a_server_that_ends_connections_without_a_word_is_known),
     };
     alarm(120); /* a hang ends here */
     own_client = true;
