@@ -36,19 +36,32 @@ static void append_target(sqlite3_str *out, const struct capture_table *t)
     sqlite3_str_appendall(out, ") ");
 }
 
-/* 7,NEW."a",… */
-static void append_columns(sqlite3_str *out, const struct capture_table *t, const char *row)
+/* 7,NEW."a",… A generated column of type REAL that is read of a table (`selected`) is written as an
+ * integer where it is a whole number, by every SQLite that has generated columns (3.31 to 3.51 at
+ * least): the entry would be another than the row's. */
+static void append_columns(sqlite3_str *out, const struct capture_table *t, const char *row,
+                           bool selected)
 {
+    const struct table_plan *p = t->plan;
+
     sqlite3_str_appendf(out, "%u", t->id);
-    for (size_t i = 0; i < t->plan->entry_count; i++)
-        sqlite3_str_appendf(out, ",%s.\"%w\"", row, t->plan->columns[i].name);
+    for (size_t i = 0; i < p->entry_count; i++) {
+        const struct plan_column *c = &p->columns[i];
+        if (selected && i >= p->row_key_count && c->affinity == AFFINITY_REAL)
+            sqlite3_str_appendf(out,
+                                ",CASE typeof(%s.\"%w\") WHEN 'real' THEN CAST(%s.\"%w\" AS REAL) "
+                                "ELSE %s.\"%w\" END",
+                                row, c->name, row, c->name, row, c->name);
+        else
+            sqlite3_str_appendf(out, ",%s.\"%w\"", row, c->name);
+    }
 }
 
 static void append_entry(sqlite3_str *out, const struct capture_table *t, const char *row)
 {
     append_target(out, t);
     sqlite3_str_appendall(out, "VALUES(");
-    append_columns(out, t, row);
+    append_columns(out, t, row, false);
     sqlite3_str_appendall(out, "); ");
 }
 
@@ -95,7 +108,7 @@ static void append_lookup_head(sqlite3_str *out, const struct capture_table *t)
 {
     append_target(out, t);
     sqlite3_str_appendall(out, "SELECT ");
-    append_columns(out, t, "r");
+    append_columns(out, t, "r", true);
     sqlite3_str_appendf(out, " FROM \"%w\" AS r WHERE ", t->plan->table);
 }
 

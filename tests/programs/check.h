@@ -13,7 +13,7 @@ struct checker {
     struct writer *writer;     /* NULL: the system's SQLite */
     struct {
         uint64_t programs, statements, succeeded, entries, refreshed, extra_columns, planted,
-            damaged, any_trigger, refused;
+            damaged, any_trigger, refused, unseen;
     } met;
 };
 

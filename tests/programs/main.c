@@ -47,7 +47,7 @@ struct options {
 /* What a job tells its parent. */
 struct tally {
     uint64_t passed, failed, statements, succeeded, entries, refreshed, extra, planted, damaged,
-        any, refused;
+        any, refused, unseen;
 };
 
 static uint64_t now(void)
@@ -134,6 +134,7 @@ static void run_seeds(struct checker *c, uint64_t job, const struct options *o, 
     t->damaged = c->met.damaged;
     t->any = c->met.any_trigger;
     t->refused = c->met.refused;
+    t->unseen = c->met.unseen;
 }
 
 static void run_job(uint64_t job, const struct options *o, int to)
@@ -187,13 +188,15 @@ static int run_jobs(const struct options *o)
         broken += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
     for (struct tally t; read(pipes[0], &t, sizeof t) == sizeof t;)
         add(&sum, &t);
-    printf("%llu statements, %llu of them succeeded; %llu journal entries; %llu tables taken anew; "
-           "%llu plans with other columns in their entries; %llu programs that look otherwise with "
-           "any trigger; %llu columns not dropped; %llu that SQLite damaged by itself\n",
-           (unsigned long long)sum.statements, (unsigned long long)sum.succeeded,
-           (unsigned long long)sum.entries, (unsigned long long)sum.refreshed,
-           (unsigned long long)sum.extra, (unsigned long long)sum.any,
-           (unsigned long long)sum.refused, (unsigned long long)sum.damaged);
+    printf(
+        "%llu statements, %llu of them succeeded; %llu journal entries; %llu tables taken anew; "
+        "%llu plans with other columns in their entries; %llu programs that look otherwise with "
+        "any trigger; %llu columns not dropped; %llu that SQLite damaged by itself; %llu with rows "
+        "that go unseen, as the plan says\n",
+        (unsigned long long)sum.statements, (unsigned long long)sum.succeeded,
+        (unsigned long long)sum.entries, (unsigned long long)sum.refreshed,
+        (unsigned long long)sum.extra, (unsigned long long)sum.any, (unsigned long long)sum.refused,
+        (unsigned long long)sum.damaged, (unsigned long long)sum.unseen);
     if (broken)
         printf("%d jobs broke\n", broken);
     printf("%llu passed, %llu failed\n", (unsigned long long)sum.passed,

@@ -56,6 +56,7 @@ struct oracle {
     struct buf installed; /* our objects as they were made first, as SQL */
     /* What it met, to see that programs do something. */
     size_t entries, refreshed, extra_columns, planted;
+    size_t unseen; /* rows that went where the plan says that they may */
 };
 
 void oracle_open(struct oracle *o, const char *path);

@@ -362,9 +362,28 @@ static void plain_tables_have_no_lookups(void **state)
     }
 }
 
+/* Read of a table, SQLite has an integer for the whole number of a generated REAL. */
+static void an_entry_of_a_replaced_row_is_the_rows(void **state)
+{
+    struct world *w = *state;
+
+    app(w, "CREATE TABLE t(a INTEGER, c REAL AS (b) VIRTUAL, b, PRIMARY KEY(a)) WITHOUT ROWID");
+    read_schema(w);
+    widen_entry(w, 0, 2);
+    install(w);
+    app(w, "INSERT INTO t(a, b) VALUES(3, 1), (4, 'text'), (5, 2.5)");
+    app(w, "DELETE FROM _syncd_journal WHERE t<>0");
+    app(w, "REPLACE INTO t(a, b) VALUES(3, 2), (4, 3), (5, NULL)");
+    expect(w,
+           "SELECT group_concat(e, ' ') FROM (SELECT DISTINCT quote(k0)||','||quote(k1) AS e FROM "
+           "_syncd_journal WHERE t<>0 ORDER BY seq)",
+           "3,1.0 3,2.0 4,'text' 4,3.0 5,2.5 5,NULL");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        world_test(an_entry_of_a_replaced_row_is_the_rows),
         world_test(plain_tables_have_no_lookups),
         world_test(nothing_escapes_replace),
     };
