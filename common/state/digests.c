@@ -177,8 +177,7 @@ static int walk(struct store *s, uint32_t target, const struct buf *from, visit_
         if (!buf_ok(&next))
             return -ENOMEM;
         /* One that reaches past the end it had a moment ago was there already. */
-        bool seen = !first && (slot->from.len != at.len ||
-                               (at.len && memcmp(slot->from.data, at.data, at.len) != 0));
+        bool seen = !first && digest_key_order(slot->from.data, slot->from.len, at.data, at.len);
         if (!seen && (rc = visit(s, arg, slot)) != 0)
             return rc < 0 ? rc : 0;
         struct buf was = at;
