@@ -21,9 +21,9 @@
 
 enum {
     DIGEST_BYTES = 16,
-    /* What a block of more than one entry has at most in the file: eight of them fill a page of
+    /* What a block of more than one entry has at most in the file: four of them fill a page of
      * 4,096 bytes. */
-    DIGEST_BLOCK_FULL = 480,
+    DIGEST_BLOCK_FULL = 980,
 };
 
 struct digest_block {

@@ -41,31 +41,33 @@ static int unreadable(struct store *s, int rc)
     return store_errno(rc);
 }
 
-static int damaged(struct store *s, uint32_t target)
+static int damaged(struct store *s, uint32_t target, int64_t id)
 {
     snprintf(s->error, sizeof s->error,
-             "its digests of target %u are damaged; stop syncd and move the file away: what "
-             "DynamoDB holds is then compared anew",
-             target);
+             "its digests are damaged (block %lld, of target %u); stop syncd and move the file "
+             "away: what DynamoDB holds is then compared anew",
+             (long long)id, target);
     return -EIO;
 }
 
-/* The row that the statement stands on: k, n, v. */
+/* The row that the statement stands on: id, k, n, v. */
 static int load(struct store *s, sqlite3_stmt *stmt, uint32_t target, struct digest_slot **out)
 {
-    size_t n = (size_t)sqlite3_column_bytes(stmt, 0);
-    struct digest_slot *slot = slot_new(&s->digests, target, sqlite3_column_blob(stmt, 0), n);
+    size_t n = (size_t)sqlite3_column_bytes(stmt, 1);
+    struct digest_slot *slot = slot_new(&s->digests, target, sqlite3_column_blob(stmt, 1), n);
 
     if (!slot)
         return -ENOMEM;
-    slot->stored = sqlite3_column_int64(stmt, 1);
-    int rc = digest_block_read(&slot->block, sqlite3_column_blob(stmt, 2),
-                               (size_t)sqlite3_column_bytes(stmt, 2), slot->stored);
+    slot->id = sqlite3_column_int64(stmt, 0);
+    slot->stored = sqlite3_column_int64(stmt, 2);
+    slot->stored_bytes = (size_t)sqlite3_column_bytes(stmt, 3);
+    int rc = digest_block_read(&slot->block, sqlite3_column_blob(stmt, 3), slot->stored_bytes,
+                               slot->stored);
     if (rc == 0 && (slot_exceeds(slot, DIGEST_BLOCK_FULL) ||
                     digest_block_compare(&slot->block, 0, slot->from.data, n) < 0))
         rc = -EBADMSG;
     if (rc < 0) {
-        rc = rc == -EBADMSG ? damaged(s, target) : rc;
+        rc = rc == -EBADMSG ? damaged(s, target, slot->id) : rc;
         slot_free(slot);
         return rc;
     }
@@ -113,8 +115,8 @@ static int find_stored(struct store *s, uint32_t target, const void *key, size_t
     int err = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : unreadable(s, rc);
     bool there = rc == SQLITE_ROW;
     if (there && here &&
-        digest_key_order(here->from.data, here->from.len, sqlite3_column_blob(stmt, 0),
-                         (size_t)sqlite3_column_bytes(stmt, 0)) >= 0)
+        digest_key_order(here->from.data, here->from.len, sqlite3_column_blob(stmt, 1),
+                         (size_t)sqlite3_column_bytes(stmt, 1)) >= 0)
         there = false;
     if (there)
         err = load(s, stmt, target, &slot);

@@ -2,9 +2,9 @@
  * keys of one target, from its key `k` up to that of the next row, in a packed blob
  * (digest_block.h).
  *
- * A table WITHOUT ROWID, so that neighbours are neighbours in the file, whose pages SQLite fills by
- * moving rows between them; a row is far below the quarter of a page from which it would spill
- * (https://www.sqlite.org/fileformat2.html, 1.6), unless it is one long key alone.
+ * A table with integer ids, whose b-tree carries rows on its leaves alone, and an index of (g, k)
+ * beside it: in a WITHOUT ROWID table blocks would stand on interior pages too, four to a page, and
+ * one that outgrew a quarter of a page would spill (https://www.sqlite.org/fileformat2.html, 1.6).
  *
  * Blocks in use are kept here, changed in memory, and written when there are too many of them and
  * before the transaction is committed. Reading never writes: it drops blocks that were not changed.
@@ -23,12 +23,12 @@
 struct store;
 
 enum {
-    CACHE_SLOTS = 1600,
-    CACHE_DIRTY = 1400, /* so many changed at most: there is always one to drop */
+    CACHE_SLOTS = 1024,
+    CACHE_DIRTY = 900, /* so many changed at most: there is always one to drop */
     CACHE_BYTES = 1792 * 1024,
     /* What a block may grow to before it is cut up, which is done when it is written at the latest:
      * keys come in their order, but the requests that bring them overtake each other. */
-    CACHE_BLOCK = 8 * DIGEST_BLOCK_FULL,
+    CACHE_BLOCK = 4 * DIGEST_BLOCK_FULL,
     CACHE_PIECES = 80,  /* far more than one that is cut up makes */
     CACHE_SPARE = 4096, /* memory of one that was dropped serves the next, up to this size */
 };
@@ -42,7 +42,8 @@ struct digest_slot {
     struct buf from, end; /* the range's first key, empty for a target's first block; and its end */
     uint64_t from_head, end_head; /* digest_key_head() */
     enum upto upto;
-    int64_t stored;         /* entries that it has in the file; 0: it is not there */
+    int64_t id, stored;     /* in the file: its row (0: none), how many entries that has, */
+    size_t stored_bytes;    /* and in how many bytes */
     size_t weight;          /* bytes of memory */
     size_t last;            /* place of the entry that was put last, or SIZE_MAX */
     size_t seen;            /* place of what was looked for last */
@@ -57,6 +58,7 @@ enum digest_recent { DIGEST_LOOKS, DIGEST_PUTS, DIGEST_RECENT };
 struct digest_cache {
     struct digest_slot *slots[CACHE_SLOTS + CACHE_PIECES]; /* by target and range */
     struct digest_slot *spare;
+    struct sqlite3_blob *writer; /* open while many are written */
     size_t count, dirty, hand, bytes;
     struct digest_slot *recent[DIGEST_RECENT]; /* where the next one may well be, or NULL */
 };
@@ -80,6 +82,8 @@ int digests_shrunk(struct store *s, struct digest_slot *slot);
 
 /* Everything that was changed is written. */
 int digests_write(struct store *s);
+/* Before a transaction ends. */
+void digests_end_writing(struct store *s);
 /* What is kept here of a target, or of all, counts no more. */
 void digests_forget(struct store *s, uint32_t target);
 void digests_void(struct store *s);

@@ -4,7 +4,7 @@
 
 #include "state/digest_block.h"
 
-enum { VARINT_MAX = 5, ROOM_FIRST = 28 };
+enum { VARINT_MAX = 5, ROOM_FIRST = 56 };
 
 /* Of an entry: where its parts are. */
 struct entry {
@@ -65,9 +65,10 @@ static inline const uint8_t *read_entry(const uint8_t *p, const uint8_t *end, st
 static inline const uint8_t *rest_at(const struct digest_block *b, size_t at, size_t *len)
 {
     const uint8_t *p = bytes_of(b) + b->at[at];
-    uint32_t head = 0;
+    uint32_t head = *p & 0x7f;
 
-    p = get_varint(p, p + VARINT_MAX, &head);
+    for (unsigned shift = 7; *p++ & 0x80; shift += 7)
+        head |= (uint32_t)(*p & 0x7f) << shift;
     *len = head >> 1;
     return p;
 }

@@ -5,27 +5,57 @@
 #include "state/digest_slots.h"
 #include "state/internal.h"
 
+enum { MANY = 16 };
+
+/* Other bytes, as many as there were, in the row's place: without the cost of a statement, which is
+ * most of it. false: by a statement, then, which also tells what is wrong. */
+static bool write_over(struct store *s, const struct digest_slot *slot)
+{
+    struct digest_cache *c = &s->digests;
+    int n = (int)slot->block.bytes.len;
+
+    if (!slot->id || slot->stored != (int64_t)slot->block.count ||
+        slot->stored_bytes != slot->block.bytes.len || !s->dirty || sqlite3_get_autocommit(s->db))
+        return false;
+    int rc = c->writer
+                 ? sqlite3_blob_reopen(c->writer, slot->id)
+                 : sqlite3_blob_open(s->db, "main", "digest_block", "v", slot->id, 1, &c->writer);
+    if (rc == SQLITE_OK && sqlite3_blob_bytes(c->writer) == n &&
+        sqlite3_blob_write(c->writer, slot->block.bytes.data, n, 0) == SQLITE_OK)
+        return true;
+    digests_end_writing(s);
+    return false;
+}
+
+void digests_end_writing(struct store *s)
+{
+    sqlite3_blob_close(s->digests.writer);
+    s->digests.writer = NULL;
+}
+
 static int write_row(struct store *s, const struct digest_slot *slot)
 {
-    sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_WRITE);
+    sqlite3_stmt *stmt = store_statement(s, slot->id ? ST_DIGEST_WRITE : ST_DIGEST_ADD);
 
     if (!stmt)
         return store_run(s, NULL);
-    sqlite3_bind_int64(stmt, 1, slot->target);
-    store_bind_blob(stmt, 2, slot->from.data, slot->from.len);
-    sqlite3_bind_int64(stmt, 3, (int64_t)slot->block.count);
-    store_bind_blob(stmt, 4, slot->block.bytes.data, slot->block.bytes.len);
+    sqlite3_bind_int64(stmt, 1, (int64_t)slot->block.count);
+    store_bind_blob(stmt, 2, slot->block.bytes.data, slot->block.bytes.len);
+    if (slot->id) {
+        sqlite3_bind_int64(stmt, 3, slot->id);
+    } else {
+        sqlite3_bind_int64(stmt, 3, slot->target);
+        store_bind_blob(stmt, 4, slot->from.data, slot->from.len);
+    }
     return store_run(s, stmt);
 }
 
-static int remove_row(struct store *s, const struct digest_slot *slot)
+static int remove_row(struct store *s, int64_t id)
 {
     sqlite3_stmt *stmt = store_statement(s, ST_DIGEST_REMOVE);
 
-    if (!stmt)
-        return store_run(s, NULL);
-    sqlite3_bind_int64(stmt, 1, slot->target);
-    store_bind_blob(stmt, 2, slot->from.data, slot->from.len);
+    if (stmt)
+        sqlite3_bind_int64(stmt, 1, id);
     return store_run(s, stmt);
 }
 
@@ -43,7 +73,7 @@ static int cut_off(struct digest_cache *c, struct digest_slot *left,
         rc = digest_block_border(&left->block, &block, &border);
     if (rc == 0 && !(right = slot_new(c, left->target, border.data, border.len)))
         rc = -ENOMEM;
-    if (rc < 0) {
+    if (rc < 0 || !right) {
         digest_block_free(&block);
         buf_free(&border);
         return rc;
@@ -106,14 +136,18 @@ static int write_piece(struct store *s, struct digest_slot *slot)
     int rc;
 
     if (!slot->block.count) {
-        rc = slot->stored ? remove_row(s, slot) : 0;
+        rc = slot->id ? remove_row(s, slot->id) : 0;
         if (rc == 0)
             slots_drop(c, slots_index(c, slot));
         return rc;
     }
-    if ((rc = write_row(s, slot)) < 0)
+    bool over = c->dirty >= MANY || c->writer ? write_over(s, slot) : false;
+    if (!over && (rc = write_row(s, slot)) < 0)
         return rc;
+    if (!slot->id)
+        slot->id = sqlite3_last_insert_rowid(s->db);
     slot->stored = (int64_t)slot->block.count;
+    slot->stored_bytes = slot->block.bytes.len;
     slot->dirty = false;
     c->dirty--;
     return 0;
@@ -147,6 +181,7 @@ int digests_write(struct store *s)
         if (c->count != before)
             i = (size_t)-1; /* others have moved */
     }
+    digests_end_writing(s);
     return 0;
 }
 
@@ -196,10 +231,9 @@ int digests_grown(struct store *s, struct digest_slot *slot, size_t at)
 static int join(struct store *s, struct digest_slot *slot, struct digest_slot *right)
 {
     struct digest_cache *c = &s->digests;
-    int rc = right->stored ? remove_row(s, right) : 0;
+    int64_t id = right->id;
+    int rc = digest_block_join(&slot->block, &right->block);
 
-    if (rc == 0)
-        rc = digest_block_join(&slot->block, &right->block);
     if (rc < 0)
         return rc;
     struct buf end = slot->end;
@@ -210,7 +244,7 @@ static int join(struct store *s, struct digest_slot *slot, struct digest_slot *r
     right->end = end;
     mark(c, slot);
     slots_drop(c, slots_index(c, right));
-    return 0;
+    return id ? remove_row(s, id) : 0;
 }
 
 /* A block that has become small goes together with the one behind it, where both have room. */

@@ -177,8 +177,7 @@ static int walk(struct store *s, uint32_t target, const struct buf *from, visit_
         if (!buf_ok(&next))
             return -ENOMEM;
         /* One that reaches past the end it had a moment ago was there already. */
-        bool seen = !first && (slot->from.len != at.len ||
-                               (at.len && memcmp(slot->from.data, at.data, at.len) != 0));
+        bool seen = !first && digest_key_order(slot->from.data, slot->from.len, at.data, at.len);
         if (!seen && (rc = visit(s, arg, slot)) != 0)
             return rc < 0 ? rc : 0;
         struct buf was = at;
@@ -190,8 +189,9 @@ static int walk(struct store *s, uint32_t target, const struct buf *from, visit_
 }
 
 struct page {
-    const struct buf *after, *from, *before; /* or NULL */
-    int limit, count;                        /* limit < 0: none */
+    const struct buf *from, *before; /* before: or NULL */
+    bool behind;                     /* not `from` itself */
+    int limit, count;                /* limit < 0: none */
     store_digest_fn *fn;
     void *arg;
     struct digest_block block; /* its own: `fn` may come back here */
@@ -201,7 +201,6 @@ struct page {
 static int give(struct store *s, void *arg, struct digest_slot *slot)
 {
     struct page *p = arg;
-    const struct buf *first = p->after ? p->after : p->from;
     struct digest_fact f;
     size_t at = 0;
     int rc = digest_block_copy(&p->block, &slot->block);
@@ -209,7 +208,7 @@ static int give(struct store *s, void *arg, struct digest_slot *slot)
     (void)s;
     if (rc < 0)
         return rc;
-    if (digest_block_find(&p->block, first->data, first->len, &at) && p->after)
+    if (digest_block_find(&p->block, p->from->data, p->from->len, &at) && p->behind)
         at++;
     for (; at < p->block.count && p->count != p->limit; at++) {
         if (p->before && digest_block_compare(&p->block, at, p->before->data, p->before->len) >= 0)
@@ -232,7 +231,7 @@ static int give(struct store *s, void *arg, struct digest_slot *slot)
 
 static int give_all(struct store *s, uint32_t target, struct page *p)
 {
-    int rc = walk(s, target, p->after ? p->after : p->from, give, p);
+    int rc = walk(s, target, p->from, give, p);
 
     digest_block_free(&p->block);
     buf_free(&p->key);
@@ -242,7 +241,7 @@ static int give_all(struct store *s, uint32_t target, struct page *p)
 int store_digest_page(struct store *s, uint32_t target, const struct buf *cursor, int limit,
                       store_digest_fn *fn, void *arg)
 {
-    struct page p = {.after = cursor, .limit = limit, .fn = fn, .arg = arg};
+    struct page p = {.from = cursor, .behind = true, .limit = limit, .fn = fn, .arg = arg};
 
     return give_all(s, target, &p);
 }

@@ -25,6 +25,7 @@ enum store_statement {
     ST_TABLE_PROGRESS,
     ST_DIGEST_BLOCK,
     ST_DIGEST_NEXT,
+    ST_DIGEST_ADD,
     ST_DIGEST_WRITE,
     ST_DIGEST_REMOVE,
     ST_DIGEST_CLEAR,

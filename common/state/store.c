@@ -22,8 +22,8 @@
 
 /* digest_cache.h */
 #define DIGESTS                                                                                    \
-    "CREATE TABLE digest_block(g INTEGER, k BLOB, n INTEGER NOT NULL, v BLOB NOT NULL,"            \
-    " PRIMARY KEY(g, k)) WITHOUT ROWID;"
+    "CREATE TABLE digest_block(id INTEGER PRIMARY KEY, g INTEGER NOT NULL, k BLOB NOT NULL,"       \
+    " n INTEGER NOT NULL, v BLOB NOT NULL, UNIQUE(g, k));"
 
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;"
@@ -78,10 +78,11 @@ static const char *const sql[ST_COUNT] = {
     [ST_TABLE_PROGRESS] = "UPDATE captured SET load=?2, cursor=?3, cookie=?4, full=full AND ?2<>2 "
                           "WHERE id=?1",
     [ST_DIGEST_BLOCK] =
-        "SELECT k, n, v FROM digest_block WHERE g=?1 AND k<=?2 ORDER BY k DESC LIMIT 1",
+        "SELECT id, k, n, v FROM digest_block WHERE g=?1 AND k<=?2 ORDER BY k DESC LIMIT 1",
     [ST_DIGEST_NEXT] = "SELECT k FROM digest_block WHERE g=?1 AND k>?2 ORDER BY k LIMIT 1",
-    [ST_DIGEST_WRITE] = "REPLACE INTO digest_block(g, k, n, v) VALUES(?1, ?2, ?3, ?4)",
-    [ST_DIGEST_REMOVE] = "DELETE FROM digest_block WHERE g=?1 AND k=?2",
+    [ST_DIGEST_ADD] = "INSERT INTO digest_block(n, v, g, k) VALUES(?1, ?2, ?3, ?4)",
+    [ST_DIGEST_WRITE] = "UPDATE digest_block SET n=?1, v=?2 WHERE id=?3",
+    [ST_DIGEST_REMOVE] = "DELETE FROM digest_block WHERE id=?1",
     [ST_DIGEST_CLEAR] = "DELETE FROM digest_block WHERE g=?1",
     [ST_DIGEST_COUNT] = "SELECT coalesce(sum(n), 0) FROM digest_block WHERE g=?1",
     [ST_DIGEST_TARGET] = "SELECT g FROM digest_block WHERE g>?1 ORDER BY g LIMIT 1",
@@ -180,6 +181,7 @@ static int exec(struct store *s, const char *text)
 
 void store_rollback(struct store *s)
 {
+    digests_end_writing(s);
     if (!sqlite3_get_autocommit(s->db))
         exec(s, "ROLLBACK");
     s->dirty = false;

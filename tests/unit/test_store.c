@@ -135,13 +135,13 @@ static void an_older_versions_file_is_brought_up_to_date(void **state)
     assert_int_equal(store_dead_letter_put(b->store, &d, NULL), 0);
     closed(b);
     alter(b, VERSION_4_DIGESTS
-             "DROP TABLE suspect; DROP INDEX dead_letter_waiting; DROP INDEX dead_letter_skipped; "
-             "ALTER TABLE dead_letter DROP "
-             "COLUMN serial;"
-             "ALTER TABLE dead_letter DROP COLUMN g; ALTER TABLE dead_letter DROP COLUMN k;"
-             "ALTER TABLE target DROP COLUMN identity;"
-             "ALTER TABLE captured DROP COLUMN target; ALTER TABLE captured DROP COLUMN key; "
-             "PRAGMA user_version=1");
+          "DROP TABLE suspect; DROP INDEX dead_letter_waiting; DROP INDEX dead_letter_skipped; "
+          "ALTER TABLE dead_letter DROP "
+          "COLUMN serial;"
+          "ALTER TABLE dead_letter DROP COLUMN g; ALTER TABLE dead_letter DROP COLUMN k;"
+          "ALTER TABLE target DROP COLUMN identity;"
+          "ALTER TABLE captured DROP COLUMN target; ALTER TABLE captured DROP COLUMN key; "
+          "PRAGMA user_version=1");
     reopened(b);
     assert_int_equal(store_dead_letter_count(b->store, 1), 1); /* what was there stays */
     d.remote_key = "K";
