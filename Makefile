@@ -170,6 +170,11 @@ soak: $(CAPTURE_PROGRAMS) $(SIM) $(BUILD)/tests/test_inject
 	$(Q)$(MAKE) all BUILD=build-chaos FAILPOINTS=1 WERROR=$(WERROR)
 	$(Q)scripts/soak $(if $(filter-out 0,$(DURATION)),$(DURATION),1h)
 
+# Every call that may fail in each scenario fails in turn, once and for good: some 80 minutes of
+# processor time. INJECT names one scenario, INJECT_JOBS how many runs go at once.
+inject: $(BUILD)/tests/test_inject
+	$(Q)INJECT=$(or $(INJECT),all) INJECT_JOBS=$(or $(INJECT_JOBS),$(shell nproc)) $<
+
 tests-build: $(PURE_TESTS) $(UNIT_TESTS) $(CAPTURE_PROGRAMS) $(SIM)
 
 # etc/syncd.conf is the option table's own words; a test holds it to them.
@@ -342,10 +347,10 @@ clean:
 	rm -rf $(BUILD) build-san build-tsan build-fuzz build-chaos
 
 help:
-	@echo 'all check tools systemd-test bench soak chaos asan ubsan tsan fuzz format lint analyze man sbom deb rpm package-test'
+	@echo 'all check tools systemd-test bench soak chaos inject asan ubsan tsan fuzz format lint analyze man sbom deb rpm package-test'
 	@echo 'install uninstall clean'
 	@echo 'PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) BUILD=$(BUILD); V=1 shows commands, WERROR=1 stops at warnings'
 
 -include $(shell find $(foreach d,common daemon etc fuzz planted tests,$(sort $(BUILD)/$(d) $(PLAIN)/$(d))) -type f -name '*.d' 2>/dev/null)
-.PHONY: FORCE all check tools systemd-test bench soak chaos asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
+.PHONY: FORCE all check tools systemd-test bench soak chaos inject asan ubsan tsan fuzz format lint analyze install uninstall clean help tests-build \
         sample-config sample-policies man sbom deb rpm package-test version

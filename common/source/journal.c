@@ -91,6 +91,7 @@ void journal_key(sqlite3_stmt *entries, unsigned n, struct buf *out)
         rows_values(entries, (int)(2 + i), 1, &v);
         value_encode(out, &v);
     }
+    out->failed |= rows_unread(entries);
 }
 
 int journal_head(struct journal *j, struct journal_head *out)

@@ -40,6 +40,12 @@ void rows_values(sqlite3_stmt *stmt, int first, size_t n, struct value *out)
     }
 }
 
+/* A value that SQLite had no memory to hand out looks like an empty one. */
+bool rows_unread(sqlite3_stmt *stmt)
+{
+    return (sqlite3_errcode(sqlite3_db_handle(stmt)) & 0xff) == SQLITE_NOMEM;
+}
+
 int rows_bind(sqlite3_stmt *stmt, int at, const struct value *v)
 {
     switch (v->kind) {
@@ -316,6 +322,8 @@ int rows_next(struct rows *r, sqlite3_stmt *page)
     if (rc != SQLITE_ROW)
         return rc;
     rows_values(page, 0, r->plan->column_count, r->values);
+    if (rows_unread(page))
+        return SQLITE_NOMEM;
     return r->unbounded && too_long(r->values, r->plan->column_count) ? SQLITE_TOOBIG : rc;
 }
 
@@ -333,6 +341,7 @@ static void encode_columns(sqlite3_stmt *stmt, size_t first, size_t n, struct bu
         rows_values(stmt, (int)(first + i), 1, &v);
         value_encode(out, &v);
     }
+    out->failed |= rows_unread(stmt);
 }
 
 int rows_found_key(struct rows *r, const struct value *row_key, struct buf *entry)

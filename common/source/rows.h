@@ -9,6 +9,8 @@
 
 /* Values of a statement's columns, borrowed until its next step or reset. */
 void rows_values(sqlite3_stmt *stmt, int first, size_t n, struct value *out);
+/* After rows_values(): was there no memory for some of them? They are not the row's then. */
+bool rows_unread(sqlite3_stmt *stmt);
 int rows_bind(sqlite3_stmt *stmt, int at, const struct value *v);
 
 struct rows {

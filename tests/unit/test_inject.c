@@ -389,6 +389,42 @@ static void an_outcome_that_cannot_be_kept_comes_again(void **state)
     assert_true(n > 1);
 }
 
+/* A text that SQLite has no memory to hand out is none that is empty. */
+static void a_value_is_read_whole_or_not_at_all(void **state)
+{
+    const struct inject nothing = {.nth = 0};
+    struct world *w = world_new(1, false);
+    uint64_t failed = 0, n = 0, read = 0;
+
+    (void)state;
+    assert_true(w && inject_files() && world_build(w) && begin(w));
+    app_run(w, "UPDATE people SET v=printf('%%.*c',3000,'x')");
+    sim_settle(w);
+    struct table_slot *t = mirror_table_named(w->mirror, "people");
+    assert_true(t && mirror_rows(w->mirror, t) == SQLITE_OK);
+    size_t at = 0;
+    while (strcmp(t->plan->columns[at].name, "v") != 0)
+        at++;
+    do {
+        sqlite3_stmt *page = NULL;
+        int rc = rows_page(t->rows, NULL, -1, &page);
+        inject = (struct inject){.kind = INJECT_SQLITE_MEMORY, .nth = ++n};
+        inject_within = true;
+        while (rc == SQLITE_OK && rows_next(t->rows, page) == SQLITE_ROW) {
+            inject_within = false;
+            assert_int_equal(t->rows->values[at].len, 3000);
+            read++;
+            inject_within = true;
+        }
+        inject_within = false;
+        failed = inject.failed;
+        rows_end(page);
+    } while (failed);
+    inject = nothing;
+    assert_true(n > 1 && read > 1);
+    world_free(w);
+}
+
 static void tell(int signal)
 {
     static const char hung[] = " did not end\n", crashed[] = " crashed\n";
@@ -404,6 +440,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_outcome_that_cannot_be_kept_comes_again),
+        cmocka_unit_test(a_value_is_read_whole_or_not_at_all),
         cmocka_unit_test(whatever_fails_both_sides_are_equal_at_last),
     };
 
