@@ -333,7 +333,7 @@ static int configure(struct source *s)
     /* A column that has gone must be an error, not a string of its name. */
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     if ((rc = source_exec(s, "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
-                             "PRAGMA cache_size=-2000; PRAGMA foreign_keys=OFF")) != SQLITE_OK)
+                             "PRAGMA cache_size=-1000; PRAGMA foreign_keys=OFF")) != SQLITE_OK)
         return rc;
     rc = prepared(s, KEPT_ROLLBACK);
     return rc == SQLITE_OK ? source_refresh_mode(s) : rc;

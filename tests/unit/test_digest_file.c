@@ -111,7 +111,7 @@ static void blocks_are_full_and_gone_when_empty(void **state)
         int n = snprintf(key, sizeof key, "N  %06d", (int)(i * 7919ll % 20000));
         if (i == 19500) { /* few are left, and they do not each keep a block */
             assert_int_equal(store_commit(b->store, NULL), 0);
-            assert_true(blocks(b) < least);
+            assert_in_range(blocks(b), 1, 50); /* 500 keys */
         }
         assert_int_equal(store_digest_delete(b->store, 1, key, (size_t)n), 0);
     }
@@ -148,7 +148,7 @@ static void a_page_goes_past_a_block_that_has_gone(void **state)
         assert_int_equal(store_digest_delete(b->store, 1, key, (size_t)n), 0);
     }
     assert_int_equal(store_commit(b->store, NULL), 0);
-    assert_true(blocks(b) < before);
+    assert_int_equal(blocks(b), before - 1);
     met = 0;
     assert_int_equal(store_digest_page(b->store, 1, &start, 1000, count_one, &met), 109);
     assert_int_equal(met, 109);
