@@ -285,7 +285,7 @@ static int read_back(struct rebuild *r, struct table_rebuild *t)
         rc = sqlite3_step(t->read_back);
     if (rc == SQLITE_ROW)
         rows_values(t->read_back, 0, t->plan->column_count, t->back);
-    return rc;
+    return rc == SQLITE_ROW && rows_unread(t->read_back) ? SQLITE_NOMEM : rc;
 }
 
 static int prove(struct rebuild *r, struct table_rebuild *t, const json_t *item, struct err *err)
