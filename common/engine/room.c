@@ -97,7 +97,7 @@ bool engine_room(struct engine *e, usec now, enum engine_share share)
 bool engine_ahead(struct engine *e, usec now, enum engine_share share)
 {
     size_t carried = e->config.max_in_flight * batch_items(e);
-    size_t rounds = share == SHARE_LOADS ? 4 : 8;
+    size_t rounds = share == SHARE_LOADS ? 3 : 6;
 
     return unlimited(e, now).items >= rounds * (carried > LEAST_CARRIED ? carried : LEAST_CARRIED);
 }

@@ -29,7 +29,7 @@ enum {
     ENGINE_ITEMS = 12000,
     ENGINE_BYTES = 24 * 1024 * 1024,
     SCAN_LIMIT = 50000, /* entries passed over in one slice for those of one table */
-    RECORDS_MAX = 1500, /* outcomes in one store transaction */
+    RECORDS_MAX = 1200, /* outcomes in one store transaction */
     LAG_SAMPLES = 1024,
     MIRROR_ACK_BOUNDS = 10,
 };

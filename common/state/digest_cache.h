@@ -25,7 +25,7 @@ struct store;
 enum {
     CACHE_SLOTS = 1024,
     CACHE_DIRTY = 900, /* so many changed at most: there is always one to drop */
-    CACHE_BYTES = 1792 * 1024,
+    CACHE_BYTES = 1536 * 1024,
     /* What a block may grow to before it is cut up, which is done when it is written at the latest:
      * keys come in their order, but the requests that bring them overtake each other. */
     CACHE_BLOCK = 4 * DIGEST_BLOCK_FULL,

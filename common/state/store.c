@@ -376,7 +376,7 @@ static int prepare_database(struct store *s, struct err *err)
         if (checked < 0)
             return checked;
         rc = exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                     "PRAGMA secure_delete=OFF; PRAGMA cache_size=-2000");
+                     "PRAGMA secure_delete=OFF; PRAGMA cache_size=-1000");
     }
     if (rc != SQLITE_OK)
         rc = err_set(err, store_errno(rc), "state file %s cannot be opened: %s", s->path,

@@ -248,13 +248,13 @@ static void test_enough_ahead_is_some_rounds_of_the_requests_in_flight(void **st
         snprintf(key, sizeof key, "b%u.", n);
         offer_to(&w, 1, key, 1);
     }
-    assert_int_equal(n, 4 * 8 * BATCH_MAX_ITEMS);
+    assert_int_equal(n, 3 * 8 * BATCH_MAX_ITEMS);
     for (; !engine_ahead(w.engine, w.now, SHARE_CHANGES); n++) {
         char key[32];
         snprintf(key, sizeof key, "b%u.", n);
         offer_to(&w, 1, key, 1);
     }
-    assert_int_equal(n, 8 * 8 * BATCH_MAX_ITEMS);
+    assert_int_equal(n, 6 * 8 * BATCH_MAX_ITEMS);
     assert_true(engine_room(w.engine, w.now, SHARE_LOADS));
 }
 
