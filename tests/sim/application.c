@@ -4,14 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "application.h"
 #include "mirror/internal.h"
 #include "vfs.h"
 #include "world.h"
 
 enum { PEOPLE, NOTES, GRID, TAGS, MSGS, SEATS, DESKS };
-
-/* Columns that DynamoDB keys are made of and that are no primary key. */
-#define KEY_COLUMNS "'usr','room','place'"
 
 static const struct {
     const char *name, *create, *keys;
@@ -66,7 +64,7 @@ static void forget_columns(struct world *w, const char *sql)
         w->columns[t].known = false;
 }
 
-static bool app_run(struct world *w, const char *fmt, ...)
+bool app_run(struct world *w, const char *fmt, ...)
 {
     va_list args;
 
@@ -91,8 +89,7 @@ static bool app_run(struct world *w, const char *fmt, ...)
     return rc == SQLITE_OK;
 }
 
-/* First column of the first row as text; NULL when there is none. Free with sqlite3_free(). */
-static char *app_ask(struct world *w, const char *fmt, ...)
+char *app_ask(struct world *w, const char *fmt, ...)
 {
     va_list args;
     sqlite3_stmt *stmt = NULL;
@@ -109,7 +106,7 @@ static char *app_ask(struct world *w, const char *fmt, ...)
     return text;
 }
 
-static bool table_exists(struct world *w, unsigned t)
+bool app_table_exists(struct world *w, unsigned t)
 {
     char *yes = app_ask(w, "SELECT 1 FROM sqlite_schema WHERE name=%Q", sources[t].name);
 
@@ -178,7 +175,7 @@ static char *large_value(struct world *w)
     return sqlite3_mprintf("'%.*s'", (int)n, text);
 }
 
-static char *new_value(struct world *w)
+char *app_new_value(struct world *w)
 {
     if (w->oversize && sim_chance(w, 250))
         return large_value(w);
@@ -217,7 +214,7 @@ static void read_columns(struct world *w, unsigned t, struct sim_columns *c)
 }
 
 /* One of them; NULL when there is none. */
-static char *other_column(struct world *w, unsigned t)
+char *app_other_column(struct world *w, unsigned t)
 {
     struct sim_columns *c = &w->columns[t];
 
@@ -232,7 +229,7 @@ static char *other_column(struct world *w, unsigned t)
 static void insert(struct world *w, unsigned t, const char *column)
 {
     static const char *const policies[] = {"", "OR IGNORE", "OR REPLACE"};
-    char *key = new_key(w, t, sim_pick(w, w->keys)), *value = new_value(w);
+    char *key = new_key(w, t, sim_pick(w, w->keys)), *value = app_new_value(w);
     const char *policy = policies[sim_pick(w, 3)];
 
     if (sim_chance(w, 300))
@@ -291,7 +288,7 @@ static void move(struct world *w, unsigned t)
 
 static void change(struct world *w, unsigned t, const char *column)
 {
-    char *row = where(t, sim_pick(w, w->keys)), *value = new_value(w);
+    char *row = where(t, sim_pick(w, w->keys)), *value = app_new_value(w);
 
     if (sim_chance(w, 30))
         app_run(w, "UPDATE %s SET \"%w\"=%s", sources[t].name, column, value);
@@ -320,10 +317,10 @@ static void many(struct world *w, unsigned t, const char *column)
             n, sources[t].name, sources[t].keys, column, keys[t]);
 }
 
-static void write_row(struct world *w)
+void app_write_row(struct world *w)
 {
     unsigned t = sim_pick(w, SIM_SOURCES);
-    char *column = other_column(w, t);
+    char *column = app_other_column(w, t);
     unsigned dice = sim_pick(w, 1000);
 
     if (!column)
@@ -345,167 +342,18 @@ static void write_row(struct world *w)
     sqlite3_free(column);
 }
 
-/* --- schema ----------------------------------------------------------------------------------- */
-
-/* The CREATE statement of a table under another name. */
-static char *create_as(struct world *w, const char *from, const char *to)
-{
-    char *sql = app_ask(w, "SELECT sql FROM sqlite_schema WHERE name=%Q", from);
-    char *as = sql ? sqlite3_mprintf("CREATE TABLE \"%w\"%s", to, strchr(sql, '(')) : NULL;
-
-    sqlite3_free(sql);
-    return as;
-}
-
-static void copy_table(struct world *w, const char *from, const char *to)
-{
-    char *create = create_as(w, from, to);
-
-    if (create && app_run(w, "%s", create))
-        app_run(w, "INSERT INTO \"%w\" SELECT * FROM \"%w\"", to, from);
-    sqlite3_free(create);
-}
-
-/* One step of a rebuild: a copy beside the table takes its place, or the table makes room for a
- * copy. The kinds differ in the names that are seen meanwhile. */
-static void rebuild_step(struct world *w)
-{
-    const char *name = sources[w->rebuilding].name;
-    char *beside = sqlite3_mprintf(w->rebuild_kind == 0   ? "%s_new"
-                                   : w->rebuild_kind == 1 ? "_alembic_tmp_%s"
-                                                          : "%s_old",
-                                   name);
-    unsigned stage = w->rebuild_stage++;
-
-    if (w->rebuild_kind < 2 && stage == 0)
-        copy_table(w, name, beside);
-    else if (w->rebuild_kind < 2 && stage == 1)
-        app_run(w, "DROP TABLE %s", name);
-    else if (stage == 0 || w->rebuild_kind < 2)
-        app_run(w, "ALTER TABLE \"%w\" RENAME TO \"%w\"", stage == 0 ? name : beside,
-                stage == 0 ? beside : name);
-    else if (stage == 1)
-        copy_table(w, beside, name);
-    else
-        app_run(w, "DROP TABLE \"%w\"", beside);
-    if (stage == 2)
-        w->rebuilding = -1;
-    sqlite3_free(beside);
-}
-
-static void some_writes(struct world *w)
-{
-    for (unsigned n = sim_pick(w, 4); n > 0; n--)
-        write_row(w);
-}
-
-/* A rebuild in one transaction that puts every trigger back, word for word, with rows changed while
- * there were none. */
-static void rebuild_by_the_book(struct world *w, unsigned t)
-{
-    char *triggers =
-        app_ask(w,
-                "SELECT group_concat(sql, ';') FROM sqlite_schema WHERE type='trigger' "
-                "AND tbl_name=%Q",
-                sources[t].name);
-
-    app_run(w, "BEGIN IMMEDIATE");
-    copy_table(w, sources[t].name, "new__table");
-    app_run(w, "DROP TABLE %s", sources[t].name);
-    app_run(w, "ALTER TABLE new__table RENAME TO %s", sources[t].name);
-    some_writes(w);
-    if (triggers)
-        app_run(w, "%s", triggers);
-    app_run(w, "COMMIT");
-    sqlite3_free(triggers);
-}
-
-static void drop_triggers(struct world *w)
-{
-    bool one = sim_chance(w, 500), all = sim_chance(w, 200);
-    const char *table = sources[sim_pick(w, SIM_SOURCES)].name;
-    char *drops = app_ask(w,
-                          "SELECT group_concat('DROP TRIGGER '||name, ';') FROM (SELECT name FROM "
-                          "sqlite_schema WHERE type='trigger' AND name<>'_syncd_cap' AND "
-                          "(%d OR tbl_name=%Q) ORDER BY rowid LIMIT %d)",
-                          all, table, one ? 1 : -1);
-
-    if (drops)
-        app_run(w, "%s", drops);
-    sqlite3_free(drops);
-    some_writes(w);
-}
-
-static void change_columns(struct world *w, unsigned t)
-{
-    char *column = other_column(w, t), *value = new_value(w);
-    char *second = app_ask(w,
-                           "SELECT name FROM pragma_table_info(%Q) WHERE pk=0 AND name NOT IN "
-                           "(" KEY_COLUMNS ") LIMIT 1 OFFSET 1",
-                           sources[t].name);
-    unsigned dice = sim_pick(w, 3);
-
-    if (dice == 0 && column)
-        app_run(w, "ALTER TABLE %s RENAME COLUMN \"%w\" TO x%u", sources[t].name, column,
-                w->column++);
-    else if (dice == 1 && second)
-        app_run(w, "ALTER TABLE %s DROP COLUMN \"%w\"", sources[t].name, column);
-    else if (!strchr(value, '('))
-        app_run(w, "ALTER TABLE %s ADD COLUMN x%u %s DEFAULT %s", sources[t].name, w->column++,
-                sim_chance(w, 500) ? "TEXT" : "", value);
-    sqlite3_free(column);
-    sqlite3_free(second);
-    sqlite3_free(value);
-}
-
-static void change_schema(struct world *w)
-{
-    unsigned t = sim_pick(w, SIM_SOURCES), dice = sim_pick(w, 1000);
-
-    if (w->rebuilding >= 0 && dice < 500)
-        rebuild_step(w);
-    else if (dice < w->faults.triggers_dropped)
-        drop_triggers(w);
-    else if (dice < w->faults.triggers_dropped + w->faults.journal_emptied)
-        app_run(w, "DELETE FROM _syncd_journal");
-    else if (dice < 400 && table_exists(w, t))
-        change_columns(w, t);
-    else if (dice < 600 && w->rebuilding < 0) {
-        w->rebuilding = (int)t;
-        w->rebuild_stage = 0;
-        w->rebuild_kind = sim_pick(w, 3);
-        rebuild_step(w);
-        /* What a dead process had in flight for a table that was gone when its successor looked is
-         * found by comparison with DynamoDB only, not by the state file. */
-        bool at_once =
-            sim_chance(w, 300) || w->faults.crash || w->faults.power || w->faults.restart;
-        while (at_once && w->rebuilding >= 0)
-            rebuild_step(w);
-    } else if (dice < 800 && w->rebuilding < 0)
-        rebuild_by_the_book(w, t);
-    else if (dice < 900)
-        app_run(w, "VACUUM");
-    else if (dice < 950)
-        app_run(w, "CREATE TABLE IF NOT EXISTS passing(x); DROP TABLE passing");
-    else
-        app_run(w,
-                "CREATE TABLE IF NOT EXISTS later(id INTEGER PRIMARY KEY, v); INSERT INTO "
-                "later(v) VALUES('text %u')",
-                sim_pick(w, 1000));
-}
-
 /* --- steps ------------------------------------------------------------------------------------ */
 
 void application_step(struct world *w)
 {
     if (!w->in_transaction && sim_chance(w, w->faults.schema)) {
-        change_schema(w);
+        app_change_schema(w);
         return;
     }
     if (!w->in_transaction && sim_chance(w, 150))
         app_run(w, sim_chance(w, 500) ? "BEGIN" : "BEGIN IMMEDIATE");
     for (unsigned n = 1 + sim_pick(w, w->in_transaction ? 6 : 2); n > 0; n--)
-        write_row(w);
+        app_write_row(w);
     if (w->in_transaction && sim_chance(w, 700))
         app_run(w, sim_chance(w, 250) ? "ROLLBACK" : "COMMIT");
 }
@@ -522,10 +370,10 @@ void application_unseen(struct world *w)
     for (unsigned n = 1 + sim_pick(w, 8); n > 0; n--) {
         unsigned t = sim_pick(w, SIM_SOURCES), k = sim_pick(w, w->keys);
         char *of = sim_chance(w, 200) ? sqlite3_mprintf("1") : where(t, k);
-        if (table_exists(w, t))
+        if (app_table_exists(w, t))
             app_run(w, "DELETE FROM %s WHERE %s", sources[t].name, of);
         sqlite3_free(of);
-        write_row(w);
+        app_write_row(w);
     }
 }
 
@@ -534,7 +382,7 @@ void application_rest(struct world *w)
     if (w->in_transaction)
         app_run(w, "COMMIT");
     while (w->rebuilding >= 0)
-        rebuild_step(w);
+        app_rebuild_step(w);
 }
 
 const char *application_table(unsigned source)
@@ -625,6 +473,6 @@ bool application_create(struct world *w)
     for (unsigned t = 0; t < SIM_SOURCES; t++)
         app_run(w, "%s", w->orphans && t == MSGS ? ROOMED : sources[t].create);
     for (unsigned n = sim_pick(w, 100); n > 0; n--)
-        write_row(w);
+        app_write_row(w);
     return true;
 }

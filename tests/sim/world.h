@@ -2,13 +2,12 @@
  * them and a DynamoDB, all in memory, and a clock that only the world moves. All of it is decided
  * by one seed, so that a failing run can be had again.
  *
- *     application.c  what the application does to its database: statements, schema changes
- *     service.c      the model DynamoDB: tables, requests, the ways in which they fail
- *     disk.c         the files, in memory, and what a power failure leaves of them
- *     vfs.c, libc.c  those files as SQLite and as the rest of the program see them
- *     oracle.c       what must be true: the items that the rows map to, compared with the model's
- *     process.c      life of the mirror: start, turns, crashes, stops
- *     world.c        the clock, chance, the trace
+ *     application.c  what the application does to its database; application_schema.c changes of its
+ * schema service.c      the model DynamoDB: tables, requests, the ways in which they fail disk.c
+ * the files, in memory, and what a power failure leaves of them vfs.c, libc.c  those files as
+ * SQLite and as the rest of the program see them oracle.c       what must be true: the items that
+ * the rows map to, compared with the model's process.c      life of the mirror: start, turns,
+ * crashes, stops world.c        the clock, chance, the trace
  *
  * Nothing here is thread-safe, and one world lives at a time: clock_gettime() and usleep() of the
  * program are answered from its clock. A broken promise is kept as the first sentence of

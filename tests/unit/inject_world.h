@@ -282,6 +282,7 @@ static int in_approve(struct mirror *m)
 #define mirror_approve           in_approve
 
 #include "../sim/application.c"
+#include "../sim/application_schema.c"
 #include "../sim/oracle.c"
 #include "../sim/oracle_letters.c"
 #include "../sim/oracle_schema.c"

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "../sim/application.c"
+#include "../sim/application_schema.c"
 #include "../sim/disk.c"
 #include "../sim/libc.c"
 #include "../sim/oracle.c"
