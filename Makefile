@@ -52,7 +52,9 @@ PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS))
 ALL_CFLAGS = -std=gnu17 $(OPT) $(WARN) $(if $(WERROR),-Werror) $(if $(SAN),,$(HARDEN)) $(SAN) \
              $(PKG_CFLAGS) $(PQ_CFLAGS) -MMD -MP $(CFLAGS)
 ALL_LDFLAGS = $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack $(HARDEN_LINK)) $(LDFLAGS)
-LIBS := $(shell $(PKG_CONFIG) --libs $(DAEMON_PKGS)) -lm
+LIBS := $(shell $(PKG_CONFIG) --libs $(filter-out libcurl,$(DAEMON_PKGS))) -lm
+# For syncctl's talks with the daemon. All else loads libcurl when it needs it: common/aws/libcurl.h.
+CURL_LIBS := $(shell $(PKG_CONFIG) --libs libcurl)
 
 # PURE: decides, encodes and parses; links without libuv, libcurl and SQLite (its tests prove it).
 PURE_SRC := $(wildcard common/base/*.c common/mapping/*.c common/engine/*.c common/dynamodb/*.c \
@@ -99,7 +101,7 @@ $(BUILD)/syncd: $(call obj,$(DAEMON_SRC)) $(COMMON_LIB)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 $(BUILD)/syncctl: $(call obj,$(CTL_SRC)) $(COMMON_LIB)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS) $(PQ_LIBS)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS) $(CURL_LIBS) $(PQ_LIBS)
 
 # Unit tests: one program a file. Those under tests/unit/pure link the pure library, libcrypto,
 # jansson, zstd and cmocka only.

@@ -140,8 +140,18 @@ static unsigned work(struct daemon *d)
     if (bits & MIRROR_MORE)
         daemon_pump(d);
     else if (bits & MIRROR_BUSY && d->watcher)
-        watcher_recheck(d->watcher);
+        watcher_recheck(d->watcher, 0);
     return bits;
+}
+
+/* What happened during a sync may be a commit that cannot be seen even now. */
+static void look_again(struct daemon *d)
+{
+    usec since = clock_monotonic() - d->look_owed;
+
+    d->look_owed = 0;
+    if (d->watcher)
+        watcher_recheck(d->watcher, since);
 }
 
 void daemon_turn(struct daemon *d)
@@ -151,7 +161,9 @@ void daemon_turn(struct daemon *d)
     unsigned bits = work(d);
     settle(d);
     if (bits & MIRROR_LATER && d->watcher)
-        watcher_recheck(d->watcher);
+        watcher_recheck(d->watcher, 0);
+    else if (d->look_owed && !(bits & MIRROR_FOUND) && !mirror_syncing(d->mirror))
+        look_again(d);
     if (!(bits & MIRROR_MORE) && d->pumping && list_empty(&d->unsent))
         pump_done(d);
 }
@@ -167,6 +179,10 @@ static enum watcher_look look(void *arg, bool cheap)
 
     if (d->closing || d->state == DAEMON_STOPPING)
         return LOOK_FOUND;
+    if (mirror_syncing(d->mirror)) {
+        d->look_owed = clock_monotonic();
+        return LOOK_FOUND;
+    }
     if (cheap && !mirror_changed(d->mirror))
         return LOOK_NOTHING;
     /* At rest a stamp of the files says all: no look again for what cannot be seen yet. */

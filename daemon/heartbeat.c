@@ -80,7 +80,7 @@ int heartbeat_start(uv_loop_t *loop, const char *url, usec interval, struct hear
                     struct err *err)
 {
     const struct http_options o = {
-        .max_connections = 1, .timeout = TIMEOUT, .max_reply = REPLY_MAX};
+        .own = true, .max_connections = 1, .timeout = TIMEOUT, .max_reply = REPLY_MAX};
     struct heartbeat *h = calloc(1, sizeof *h);
 
     if (!h || !(h->url = strdup(url))) {

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#include <curl/curl.h>
 #include <sqlite3.h>
 
 #include "daemon.h"
@@ -130,12 +129,7 @@ static int run(struct daemon *d)
     notify_setup();
     /* Nobody asks SQLite how much memory it uses, and counting takes a lock at every allocation. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
-        config_free(d->config);
-        return fail(&(struct err){"libcurl cannot be initialised"}, EXIT_UNREACHABLE);
-    }
     int rc = daemon_run(d, &err);
-    curl_global_cleanup();
     if (rc == 0)
         return 0;
     /* A wrong user or a missing region will not go away by starting again. What a job of syncctl

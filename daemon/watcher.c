@@ -36,9 +36,11 @@ static void arm(struct watcher *w, long us)
     timerfd_settime(w->timer_fd, 0, &t, NULL);
 }
 
-void watcher_recheck(struct watcher *w)
+/* Each waits as long as has passed. */
+void watcher_recheck(struct watcher *w, usec since)
 {
-    arm(w, FIRST_RECHECK_US);
+    arm(w, since < FIRST_RECHECK_US ? FIRST_RECHECK_US
+                                    : (long)(since < LAST_RECHECK_US ? since : LAST_RECHECK_US));
 }
 
 static void on_recheck(uv_poll_t *h, int status, int events)
@@ -71,7 +73,7 @@ static void on_check(uv_check_t *h)
         uv_timer_start(&w->tick, on_tick, TICK_MS, 0);
     }
     if (w->cb.look(w->cb.arg, false) != LOOK_FOUND)
-        watcher_recheck(w);
+        watcher_recheck(w, 0);
 }
 
 static void on_event(uv_fs_event_t *h, const char *name, int events, int status)

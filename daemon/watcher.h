@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 
 struct watcher;
@@ -28,8 +29,9 @@ struct watcher_callbacks {
 
 int watcher_start(uv_loop_t *loop, const char *database, const struct watcher_callbacks *cb,
                   struct watcher **out, struct err *err);
-/* Begin the series of re-checks, as after an event: for a database that was locked. */
-void watcher_recheck(struct watcher *w);
+/* Begin the series of re-checks, as after an event that long ago: for a database that was locked,
+ * or could not be looked at. */
+void watcher_recheck(struct watcher *w, usec since);
 void watcher_stop(struct watcher *w);
 
 #endif

@@ -65,7 +65,8 @@ void credentials_context_free(struct credentials_context *ctx)
 
 struct http_client *credentials_context_http(struct credentials_context *ctx, struct err *err)
 {
-    const struct http_options o = {.ca_file = ctx->ca_file,
+    const struct http_options o = {.own = true,
+                                   .ca_file = ctx->ca_file,
                                    .max_connections = MAX_CONNECTIONS,
                                    .timeout = TIMEOUT,
                                    .connect_timeout = CONNECT_FOR,

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include <curl/curl.h>
-
+#include "aws/libcurl.h"
+#include "aws/wire_url.h"
 #include "base/cleanup.h"
 
 static const struct aws_partition partitions[] = {
@@ -34,37 +34,82 @@ const struct aws_partition *aws_partition_of(const char *region)
     return p;
 }
 
-/* The pieces as libcurl understands them; each NULL when absent. */
+/* Each NULL when absent. Those of a plain URL have the query within the path. */
 struct pieces {
-    CURLU *url;
-    char *scheme, *host, *port, *path, *user, *password, *query, *fragment, *zone;
+    struct wire_url plain;
+    CURLU *url; /* not a plain one: as libcurl understands it */
+    const char *scheme, *host, *port, *path, *user, *password, *query, *fragment, *zone;
 };
 
 static void pieces_free(struct pieces *p)
 {
-    char *parts[] = {p->scheme,   p->host,  p->port,     p->path, p->user,
-                     p->password, p->query, p->fragment, p->zone};
+    if (!p->url)
+        return;
+    const char *parts[] = {p->scheme,   p->host,  p->port,     p->path, p->user,
+                           p->password, p->query, p->fragment, p->zone};
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        curl_free(parts[i]);
-    curl_url_cleanup(p->url);
+        libcurl.free((char *)parts[i]);
+    libcurl.url_cleanup(p->url);
 }
 
-static bool pieces_split(struct pieces *p, const char *text)
+/* A name, or four plain numbers: no form of an address that libcurl would put into another. */
+static bool host_plain(const char *host)
 {
-    p->url = curl_url();
-    if (!p->url || curl_url_set(p->url, CURLUPART_URL, text, 0) != CURLUE_OK ||
-        curl_url_get(p->url, CURLUPART_SCHEME, &p->scheme, 0) != CURLUE_OK ||
-        curl_url_get(p->url, CURLUPART_HOST, &p->host, 0) != CURLUE_OK ||
-        curl_url_get(p->url, CURLUPART_PATH, &p->path, 0) != CURLUE_OK)
+    unsigned char v4[4];
+
+    return isalpha((unsigned char)*host) ? !strchr(host, ':') : inet_pton(AF_INET, host, v4) == 1;
+}
+
+static bool split_plain(struct pieces *p, const char *text)
+{
+    struct wire_url *u = &p->plain;
+
+    if (!wire_url_parse(text, u) || !host_plain(u->host) || *u->port == '0')
         return false;
-    curl_url_get(p->url, CURLUPART_PORT, &p->port, CURLU_NO_DEFAULT_PORT);
-    curl_url_get(p->url, CURLUPART_USER, &p->user, 0);
-    curl_url_get(p->url, CURLUPART_PASSWORD, &p->password, 0);
-    curl_url_get(p->url, CURLUPART_QUERY, &p->query, 0);
-    curl_url_get(p->url, CURLUPART_FRAGMENT, &p->fragment, 0);
-    curl_url_get(p->url, CURLUPART_ZONEID, &p->zone, 0);
+    const char *path = text + u->authority_end;
+    p->scheme = u->tls ? "https" : "http";
+    p->host = u->host;
+    p->port = strchr(u->authority, ':') ? u->port : NULL;
+    p->path = *path ? path : "/";
     return true;
+}
+
+static bool take(struct pieces *p, CURLUPart part, unsigned flags, const char **out)
+{
+    char *text = NULL;
+
+    if (libcurl.url_get(p->url, part, &text, flags) != CURLUE_OK)
+        return false;
+    *out = text;
+    return true;
+}
+
+static bool split_any(struct pieces *p, const char *text)
+{
+    p->url = libcurl.url();
+    if (!p->url || libcurl.url_set(p->url, CURLUPART_URL, text, 0) != CURLUE_OK ||
+        !take(p, CURLUPART_SCHEME, 0, &p->scheme) || !take(p, CURLUPART_HOST, 0, &p->host) ||
+        !take(p, CURLUPART_PATH, 0, &p->path))
+        return false;
+    take(p, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT, &p->port);
+    take(p, CURLUPART_USER, 0, &p->user);
+    take(p, CURLUPART_PASSWORD, 0, &p->password);
+    take(p, CURLUPART_QUERY, 0, &p->query);
+    take(p, CURLUPART_FRAGMENT, 0, &p->fragment);
+    take(p, CURLUPART_ZONEID, 0, &p->zone);
+    return true;
+}
+
+/* 0; -EINVAL: it is no URL, and *err has no sentence yet; -ENOENT, -ENOMEM: libcurl says why. */
+static int pieces_split(struct pieces *p, const char *text, struct err *err)
+{
+    if (split_plain(p, text))
+        return 0;
+    int rc = libcurl_load(err);
+    if (rc < 0)
+        return rc;
+    return split_any(p, text) ? 0 : -EINVAL;
 }
 
 static bool loopback(const char *host)
@@ -137,7 +182,10 @@ int endpoint_url_near(const char *text, const char *where, bool plain_http, stru
 {
     _cleanup_(pieces_free) struct pieces p = {0};
 
-    if (!pieces_split(&p, text) || !host_clean(p.host) || p.zone || p.user || p.password)
+    int r = pieces_split(&p, text, err);
+    if (r < 0 && r != -EINVAL)
+        return r;
+    if (r < 0 || !host_clean(p.host) || p.zone || p.user || p.password)
         return err_set(err, -EINVAL, "%s is not a URL that can be used; write http://HOST/PATH",
                        where);
     if (strcmp(p.scheme, "https") == 0)
@@ -181,16 +229,16 @@ int endpoint_url_parse(const char *text, const char *where, bool allow_plain_htt
     _cleanup_(pieces_free) struct pieces p = {0};
     struct endpoint e = *out;
 
+    int r = pieces_split(&p, text, err);
+    if (r < 0 && r != -EINVAL)
+        return r;
     /* What stands before an "@" may be a password. */
-    if (!pieces_split(&p, text))
+    if (r < 0)
         return err_set(err, -EINVAL,
                        "%s is \"%s\", which is not a URL; write https://HOST or http://HOST:PORT",
                        where, strchr(text, '@') ? "..." : text);
-    int r = check_pieces(&p, text, where, err);
-    if (r < 0)
+    if ((r = check_pieces(&p, text, where, err)) < 0)
         return r;
-    for (char *c = p.host; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
     e.tls = strcmp(p.scheme, "https") == 0;
     if (!e.tls)
         r = judge_plain_http(text, p.host, where, allow_plain_http, err);
@@ -198,6 +246,8 @@ int endpoint_url_parse(const char *text, const char *where, bool allow_plain_htt
         return r;
     int n =
         snprintf(e.host, sizeof e.host, "%s%s%s", p.host, p.port ? ":" : "", p.port ? p.port : "");
+    for (char *c = e.host; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
     int m = snprintf(e.url, sizeof e.url, "%s://%s/", p.scheme, e.host);
     if (n >= (int)sizeof e.host || m >= (int)sizeof e.url)
         return err_set(err, -EINVAL, "%s holds a host name of more than 300 characters; correct it",

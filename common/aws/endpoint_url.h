@@ -1,5 +1,6 @@
-/* Taking an endpoint's URL apart and judging its host. Used by endpoint.c only; libcurl's own URL
- * parser does the work, so that what is judged is what will be connected to. */
+/* Taking an endpoint's URL apart and judging its host. Used by endpoint.c only. Whoever will
+ * connect takes it apart here as well, so that what is judged is what will be connected to: our own
+ * client's parser the plain ones, libcurl's all others. */
 #ifndef SYNCD_AWS_ENDPOINT_URL_H
 #define SYNCD_AWS_ENDPOINT_URL_H
 

@@ -107,7 +107,7 @@ static int before_send(void *arg, char *ip, char *local_ip, int port, int local_
 
 #define SET(option, value)                                                                         \
     do {                                                                                           \
-        if (curl_easy_setopt(call->easy, (option), (value)) != CURLE_OK)                           \
+        if (libcurl.easy_setopt(call->easy, (option), (value)) != CURLE_OK)                        \
             return -ENOMEM;                                                                        \
     } while (0)
 
@@ -147,7 +147,7 @@ static int set_connection_options(struct libcurl_call *call)
 
 int libcurl_call_prepare(struct libcurl_call *call)
 {
-    call->easy = curl_easy_init();
+    call->easy = libcurl.easy_init();
     if (!call->easy)
         return -ENOMEM;
     SET(CURLOPT_PRIVATE, call);
@@ -165,7 +165,7 @@ int libcurl_call_prepare(struct libcurl_call *call)
 
 static bool add_header(struct libcurl_call *call, const char *line)
 {
-    struct curl_slist *more = curl_slist_append(call->headers, line);
+    struct curl_slist *more = libcurl.slist_append(call->headers, line);
 
     if (more)
         call->headers = more;
@@ -183,7 +183,7 @@ static int set_headers(struct libcurl_call *call, const struct http_request *req
     }
     ok = ok && add_header(call, "Accept-Encoding: identity") && add_header(call, "Accept:") &&
          add_header(call, "Expect:") && (has_type || add_header(call, "Content-Type:"));
-    if (!ok || curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) != CURLE_OK)
+    if (!ok || libcurl.easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) != CURLE_OK)
         return err_set(err, -ENOMEM, "out of memory while preparing a request");
     return 0;
 }
@@ -238,12 +238,12 @@ void libcurl_call_forget(struct libcurl_call *call)
 {
     enum { KEEP = 64 * 1024 };
 
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, NULL);
-    curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, "");
-    curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
+    libcurl.easy_setopt(call->easy, CURLOPT_HTTPHEADER, NULL);
+    libcurl.easy_setopt(call->easy, CURLOPT_POSTFIELDS, "");
+    libcurl.easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
     for (struct curl_slist *h = call->headers; h; h = h->next)
         OPENSSL_cleanse(h->data, strlen(h->data));
-    curl_slist_free_all(call->headers);
+    libcurl.slist_free_all(call->headers);
     call->headers = NULL;
     if (call->secret)
         buf_wipe(&call->body);
@@ -308,7 +308,7 @@ void libcurl_call_judge(struct libcurl_call *call, CURLcode result)
     struct http_reply *r = &call->reply;
     long status = 0;
 
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    libcurl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     r->status = (int)status;
     r->body = call->body.data ? call->body.data : "";
     r->body_len = call->body.len;
@@ -320,5 +320,5 @@ void libcurl_call_judge(struct libcurl_call *call, CURLcode result)
     struct verdict v = call->sends ? judge_sent(call, result) : judge_unsent(result);
     snprintf(r->code, sizeof r->code, "%s", v.code);
     snprintf(r->error, sizeof r->error, "%s (%.160s)", v.phrase,
-             call->curl_error[0] ? call->curl_error : curl_easy_strerror(result));
+             call->curl_error[0] ? call->curl_error : libcurl.easy_strerror(result));
 }

@@ -7,8 +7,8 @@
 
 static void call_free(struct libcurl_call *call)
 {
-    curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
+    libcurl.easy_cleanup(call->easy);
+    libcurl.slist_free_all(call->headers);
     buf_free(&call->body);
     free(call);
 }
@@ -60,7 +60,7 @@ static void call_finish(struct libcurl_call *call, CURLcode result)
 {
     struct libcurl_client *c = call->client;
 
-    curl_multi_remove_handle(c->multi, call->easy);
+    libcurl.multi_remove_handle(c->multi, call->easy);
     libcurl_call_judge(call, result);
     call->state = CALL_FINISHED;
     list_remove(&call->node);
@@ -77,9 +77,9 @@ static bool call_restart(struct libcurl_call *call)
         return false;
     call->restarts++;
     call->stale = false;
-    curl_multi_remove_handle(c->multi, call->easy);
+    libcurl.multi_remove_handle(c->multi, call->easy);
     call->curl_error[0] = '\0';
-    return curl_multi_add_handle(c->multi, call->easy) == CURLM_OK;
+    return libcurl.multi_add_handle(c->multi, call->easy) == CURLM_OK;
 }
 
 /* `done` may start and cancel calls and close the client, whose memory outlives this: it is freed
@@ -97,18 +97,18 @@ void libcurl_settle(struct libcurl_client *c, CURLMcode status)
     CURLMsg *msg;
     int left;
 
-    while ((msg = curl_multi_info_read(c->multi, &left))) {
+    while ((msg = libcurl.multi_info_read(c->multi, &left))) {
         struct libcurl_call *call = NULL;
         CURLcode result = msg->data.result; /* gone with the handle's removal */
         if (msg->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call) == CURLE_OK &&
+            libcurl.easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call) == CURLE_OK &&
             !call_restart(call))
             call_finish(call, result);
     }
     if (status != CURLM_OK)
         while (!list_empty(&c->running)) {
             struct libcurl_call *call = list_first(&c->running, struct libcurl_call, node);
-            strncat(call->curl_error, curl_multi_strerror(status), CURL_ERROR_SIZE / 2);
+            strncat(call->curl_error, libcurl.multi_strerror(status), CURL_ERROR_SIZE / 2);
             call_finish(call, CURLE_FAILED_INIT);
         }
     while (!list_empty(&c->finished))
@@ -122,7 +122,6 @@ void libcurl_free(struct libcurl_client *c)
 
     free(c->sockets);
     free(c);
-    curl_global_cleanup();
     if (closed)
         closed(arg);
 }
@@ -133,17 +132,18 @@ static bool set_limits(struct libcurl_client *c)
 
 #if LIBCURL_VERSION_NUM >= 0x081400
     /* Closing must not wait for a name server; CURLOPT_QUICK_EXIT covers the calls only. */
-    if (curl_multi_setopt(c->multi, CURLMOPT_QUICK_EXIT, 1L) != CURLM_OK)
+    if (libcurl.multi_setopt(c->multi, CURLMOPT_QUICK_EXIT, 1L) != CURLM_OK)
         return false;
 #endif
-    return curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections) == CURLM_OK &&
-           curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, connections) == CURLM_OK &&
-           curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK;
+    return libcurl.multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections) ==
+               CURLM_OK &&
+           libcurl.multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, connections) == CURLM_OK &&
+           libcurl.multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK;
 }
 
 static int set_up(struct libcurl_client *c, struct err *err)
 {
-    c->multi = curl_multi_init();
+    c->multi = libcurl.multi_init();
     list_init(&c->running);
     list_init(&c->finished);
     list_init(&c->pool);
@@ -156,17 +156,20 @@ int libcurl_new(const struct http_setup *setup, struct libcurl_client **out, str
 {
     struct libcurl_client *c = calloc(1, sizeof *c);
 
-    if (!c || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (!c)
+        return err_set(err, -ENOMEM, "out of memory while preparing HTTP");
+    int r = libcurl_load(err);
+    if (r < 0) {
         free(c);
-        return err_set(err, -ENOMEM, "libcurl cannot be initialised");
+        return r;
     }
     c->setup = *setup;
-    int r = set_up(c, err);
+    r = set_up(c, err);
     if (r == 0) {
         *out = c;
         return 0;
     }
-    curl_multi_cleanup(c->multi);
+    libcurl.multi_cleanup(c->multi);
     libcurl_free(c);
     return r;
 }
@@ -178,7 +181,7 @@ int libcurl_start(struct libcurl_client *c, const struct http_request *req, http
     if (!call)
         return err_set(err, -ENOMEM, "out of memory while preparing a request");
     int r = libcurl_call_apply(call, req, err);
-    if (r == 0 && curl_multi_add_handle(c->multi, call->easy) != CURLM_OK)
+    if (r == 0 && libcurl.multi_add_handle(c->multi, call->easy) != CURLM_OK)
         r = err_set(err, -ENOMEM, "libcurl cannot take another request");
     if (r < 0) {
         call_release(call);
@@ -199,7 +202,7 @@ static void cancel(struct http_call *base)
 
     assert(call->state != CALL_IDLE);
     if (call->state == CALL_RUNNING)
-        curl_multi_remove_handle(call->client->multi, call->easy);
+        libcurl.multi_remove_handle(call->client->multi, call->easy);
     if (call->state != CALL_DELIVERING) /* its `done` runs right now and releases it */
         call_release(call);
 }
@@ -222,6 +225,6 @@ void libcurl_close(struct libcurl_client *c, void (*closed)(void *arg), void *ar
         list_remove(&call->node);
         call_free(call);
     }
-    curl_multi_cleanup(c->multi);
+    libcurl.multi_cleanup(c->multi);
     libcurl_loop_close(c);
 }

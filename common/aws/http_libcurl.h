@@ -7,7 +7,7 @@
 #ifndef SYNCD_AWS_HTTP_LIBCURL_H
 #define SYNCD_AWS_HTTP_LIBCURL_H
 
-#include <curl/curl.h>
+#include "aws/libcurl.h"
 #include <uv.h>
 
 #include "aws/http_internal.h"

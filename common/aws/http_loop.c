@@ -70,7 +70,7 @@ static void socket_ready(uv_poll_t *poll, int status, int events)
         happened |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
         happened |= CURL_CSELECT_OUT;
-    libcurl_settle(c, curl_multi_socket_action(c->multi, s->fd, happened, &running));
+    libcurl_settle(c, libcurl.multi_socket_action(c->multi, s->fd, happened, &running));
 }
 
 static void apply_wish(struct libcurl_socket *s)
@@ -227,7 +227,7 @@ static void timer_due(uv_timer_t *timer)
     struct libcurl_client *c = timer->data;
     int running;
 
-    libcurl_settle(c, curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running));
+    libcurl_settle(c, libcurl.multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running));
 }
 
 /* A timeout of 0 means "soon", never from within this call. */
@@ -248,10 +248,10 @@ static int timer_wish(CURLM *multi, long timeout_ms, void *client)
 int libcurl_loop_init(struct libcurl_client *c)
 {
     list_init(&c->dirty);
-    if (curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, socket_wish) != CURLM_OK ||
-        curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c) != CURLM_OK ||
-        curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, timer_wish) != CURLM_OK ||
-        curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) != CURLM_OK)
+    if (libcurl.multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, socket_wish) != CURLM_OK ||
+        libcurl.multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c) != CURLM_OK ||
+        libcurl.multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, timer_wish) != CURLM_OK ||
+        libcurl.multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) != CURLM_OK)
         return -ENOMEM;
     uv_timer_init(c->setup.loop, &c->timer);
     uv_prepare_init(c->setup.loop, &c->prepare);

@@ -249,6 +249,23 @@ static enum split_verdict look_at_head(struct mirror *m, uint32_t target, const 
     return rc == 0 && memcmp(digest, known, DIGEST_SIZE) == 0 ? CHUNK_WANTED : CHUNK_UNKNOWN;
 }
 
+/* Nothing is known of the head. A process that was killed may have written it, or it waits for its
+ * row to be one that can be written: as long as the row has that key, what names the chunk is not
+ * for certain gone. */
+static bool row_has_head(struct mirror *m, uint32_t target, const void *key, size_t n,
+                         const struct buf *head)
+{
+    _cleanup_buf_ struct buf row_key = {0};
+    uint32_t table = 0;
+    int rc = store_digest_owner(m->store, m->targets[target]->store_id, key, n, &table, &row_key);
+    struct table_slot *t = rc > 0 ? mirror_table_by_id(m, table) : NULL;
+
+    if (rc < 0)
+        return true;
+    return t && t->target == target && row_key.len &&
+           owner_may_have(m, t, row_key.data, row_key.len, head);
+}
+
 enum split_verdict split_judge(struct mirror *m, uint32_t target, const void *key, size_t n,
                                uint32_t *table, struct buf *row_key)
 {
@@ -269,6 +286,8 @@ enum split_verdict split_judge(struct mirror *m, uint32_t target, const void *ke
         j->target = target;
         j->verdict = look_at_head(m, target, &head, j);
     }
+    if (j->verdict == CHUNK_UNWANTED && row_has_head(m, target, key, n, &head))
+        return CHUNK_UNKNOWN;
     if (j->verdict != CHUNK_WANTED)
         return j->verdict;
     *table = j->table;

@@ -35,7 +35,8 @@ enum {
 };
 #define READ_TIME       (20 * USEC_PER_MSEC)
 #define FLUSH_DELAY     (100 * USEC_PER_MSEC)
-#define ORDER_PATIENCE  (2 * USEC_PER_SEC) /* an operator waits for it */
+#define FLUSH_GAP       (20 * USEC_PER_MSEC) /* between two that nothing waits for */
+#define ORDER_PATIENCE  (2 * USEC_PER_SEC)   /* an operator waits for it */
 #define ATTACH_PATIENCE (20 * USEC_PER_MSEC)
 #define READ_PATIENCE   (2 * USEC_PER_MSEC)
 #define SCHEMA_QUIET    (250 * USEC_PER_MSEC)
@@ -324,7 +325,7 @@ struct mirror {
     struct payload_blocks payloads; /* memory of most payloads, */
     struct blocks idle_records;     /* and of records */
     size_t record_count;
-    usec first_record;
+    usec first_record, last_flush;
     bool sync_pending, state_broken;
     usec state_retry;
     usec now; /* of the call at hand */

@@ -148,6 +148,11 @@ bool mirror_changed(struct mirror *m)
     return true;
 }
 
+bool mirror_syncing(const struct mirror *m)
+{
+    return m->barrier.syncing;
+}
+
 bool mirror_gives_way(const struct mirror *m)
 {
     return m->postponed != 0;

@@ -95,6 +95,10 @@ void mirror_tick(struct mirror *m);
 /* Cheap: is there anything to look for: a commit of another connection, a table whose minute of
  * probation is over? */
 bool mirror_changed(struct mirror *m);
+/* What was read is being made durable, and nothing more is read before that: a look comes to
+ * nothing.
+ */
+bool mirror_syncing(const struct mirror *m);
 /* Rollback mode: writers are at work, and even a glance would refuse them a commit. */
 bool mirror_gives_way(const struct mirror *m);
 /* Once a second, after work: let go of the database when there has been nothing to do for a few

@@ -42,6 +42,9 @@ bool owner_unknown(struct mirror *m, const struct table_slot *t);
 /* The row that the store names as owner of m->key; its row key is appended. 1, 0 when it cannot be
  * told, or negative. */
 int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key);
+/* Has the row of `t` with that row key this remote key, as far as can be told? */
+bool owner_may_have(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
+                    const struct buf *key);
 /* Does that row of `t` have this remote key? 1, 0, or negative when it cannot be known. Its values
  * are then in t->rows->values; rows_end() afterwards in any case. */
 int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,

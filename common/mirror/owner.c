@@ -120,6 +120,17 @@ bool owner_unknown(struct mirror *m, const struct table_slot *t)
     return false;
 }
 
+bool owner_may_have(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
+                    const struct buf *key)
+{
+    _cleanup_buf_ struct buf has = {0};
+    int rc = key_of_row(m, t, row_key, n, &has);
+
+    if (rc != SQLITE_ROW || !buf_ok(&has))
+        return rc != SQLITE_DONE;
+    return has.len == key->len && memcmp(has.data, key->data, has.len) == 0;
+}
+
 int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, size_t n,
                   const struct buf *key)
 {

@@ -261,7 +261,10 @@ usec mirror_flush_due(const struct mirror *m)
         return 0;
     struct engine_stats stats;
     engine_stats(m->engine, &stats);
-    return stats.items == 0 || m->record_count >= RECORDS_MAX ? 0 : m->first_record + FLUSH_DELAY;
+    if (m->record_count >= RECORDS_MAX)
+        return 0;
+    /* The last of a burst is kept at once; of many small ones in a row, several together. */
+    return stats.items == 0 ? m->last_flush + FLUSH_GAP : m->first_record + FLUSH_DELAY;
 }
 
 int mirror_flush(struct mirror *m, usec now, int *fd)
@@ -294,6 +297,7 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
     m->record_count = 0;
     m->first_record = USEC_NEVER;
     m->flushes_begun++;
+    m->last_flush = now;
     *fd = store_wal_fd(m->store);
     if (*fd < 0) {
         mirror_flushed(m, now, true);

@@ -123,12 +123,65 @@ static void a_table_made_anew_waits_for_the_state_file(void **state)
     world_free(w);
 }
 
+/* A head of that table is on its way. */
+static struct sim_flight *head_sent(struct world *w, const struct sim_table *t)
+{
+    for (int turns = 0; turns < TURNS; turns++) {
+        list_for_each(pos, after, &w->flights)
+        {
+            struct sim_flight *f = container_of(pos, struct sim_flight, link);
+            for (unsigned i = 0; i < f->count; i++)
+                if (f->writes[i].table == t && !is_chunk(&f->writes[i]))
+                    return f;
+        }
+        sim_turn(w);
+        assert_string_equal(w->failure, "");
+    }
+    fail_msg("no head is sent");
+    return NULL;
+}
+
+/* A killed process wrote the head, and nobody knows: its chunks stay while the row, which cannot be
+ * written any more, has its key. */
+static void chunks_stay_of_a_head_that_nobody_knows_of(void **state)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct sim_table *t = service_table(w, "grid");
+
+    (void)state;
+    insert_large(w);
+    at_rest_again(w);
+    size_t whole = items_of(w, "grid");
+    sim_crash(w);
+    t->exists = false;
+    w->chunks_lost = true;
+    service_clear(t);
+    assert_true(sim_start(w));
+    apply(w, head_sent(w, t), 0);
+    sim_crash(w);
+    w->chunks_lost = false;
+    assert_int_equal(items_of(w, "grid"), whole);
+    t->throttled = true;
+    assert_true(sim_start(w));
+    live_for(w, 2 * w->config->unconfirmed_horizon);
+    app_run(w, "UPDATE grid SET v=9e999");
+    live_for(w, 5 * USEC_PER_SEC);
+    t->throttled = false;
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), whole);
+    app_run(w, "DELETE FROM grid");
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_go_after_the_head_of_a_dropped_table),
         cmocka_unit_test(chunks_that_come_to_a_table_made_anew_go),
         cmocka_unit_test(a_table_made_anew_waits_for_the_state_file),
+        cmocka_unit_test(chunks_stay_of_a_head_that_nobody_knows_of),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
