@@ -21,9 +21,11 @@
 
 enum {
     DIGEST_BYTES = 16,
-    /* What a block of more than one entry has at most in the file: four of them fill a page of
-     * 4,096 bytes. */
-    DIGEST_BLOCK_FULL = 980,
+    /* What a block of more than one entry has at most in the file: with a first key of up to
+     * DIGEST_KEY_ROOM bytes its row fills a page of 4,096 (a table's leaf holds rows of up to 4,061
+     * bytes without another page: https://www.sqlite.org/fileformat2.html, 1.6). */
+    DIGEST_BLOCK_FULL = 4000,
+    DIGEST_KEY_ROOM = 40,
 };
 
 struct digest_block {

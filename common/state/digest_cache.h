@@ -29,6 +29,7 @@ enum {
     /* What a block may grow to before it is cut up, which is done when it is written at the latest:
      * keys come in their order, but the requests that bring them overtake each other. */
     CACHE_BLOCK = 4 * DIGEST_BLOCK_FULL,
+    CACHE_SHARE = 2,    /* so many blocks share what is too much for one */
     CACHE_PIECES = 80,  /* far more than one that is cut up makes */
     CACHE_SPARE = 4096, /* memory of one that was dropped serves the next, up to this size */
 };

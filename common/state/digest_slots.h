@@ -9,6 +9,20 @@
 struct digest_slot *slot_new(struct digest_cache *c, uint32_t target, const void *from, size_t n);
 void slot_free(struct digest_slot *slot);
 
+/* What its block may have in the file, so that the row fills a page. */
+static inline size_t slot_full(const struct digest_slot *slot)
+{
+    size_t more = slot->from.len > DIGEST_KEY_ROOM ? slot->from.len - DIGEST_KEY_ROOM : 0;
+
+    return DIGEST_BLOCK_FULL - (more < DIGEST_BLOCK_FULL / 2 ? more : DIGEST_BLOCK_FULL / 2);
+}
+
+/* And how full those are left that keys in no order come to. */
+static inline size_t slot_shared(const struct digest_slot *slot)
+{
+    return slot_full(slot) - slot_full(slot) / 32;
+}
+
 static inline bool slot_exceeds(const struct digest_slot *slot, size_t bytes)
 {
     return slot->block.bytes.len > bytes && slot->block.count > 1;

@@ -5,7 +5,10 @@
 #include "state/digest_slots.h"
 #include "state/internal.h"
 
-enum { MANY = 16 };
+enum {
+    MANY = 16,
+    FEW = 4,
+};
 
 /* Other bytes, as many as there were, in the row's place: without the cost of a statement, which is
  * most of it. false: by a statement, then, which also tells what is wrong. */
@@ -33,7 +36,8 @@ void digests_end_writing(struct store *s)
     s->digests.writer = NULL;
 }
 
-static int write_row(struct store *s, const struct digest_slot *slot)
+/* A new one is put at `row`, unless that is 0. */
+static int write_row(struct store *s, const struct digest_slot *slot, int64_t row)
 {
     sqlite3_stmt *stmt = store_statement(s, slot->id ? ST_DIGEST_WRITE : ST_DIGEST_ADD);
 
@@ -43,10 +47,12 @@ static int write_row(struct store *s, const struct digest_slot *slot)
     store_bind_blob(stmt, 2, slot->block.bytes.data, slot->block.bytes.len);
     if (slot->id) {
         sqlite3_bind_int64(stmt, 3, slot->id);
-    } else {
-        sqlite3_bind_int64(stmt, 3, slot->target);
-        store_bind_blob(stmt, 4, slot->from.data, slot->from.len);
+        return store_run(s, stmt);
     }
+    sqlite3_bind_int64(stmt, 3, slot->target);
+    store_bind_blob(stmt, 4, slot->from.data, slot->from.len);
+    if (row)
+        sqlite3_bind_int64(stmt, 5, row);
     return store_run(s, stmt);
 }
 
@@ -98,19 +104,25 @@ static struct digest_slot *next_of(const struct digest_cache *c, const struct di
     return c->slots[slots_index(c, slot) + 1];
 }
 
+/* Does it hold keys that came in no order? */
+static bool is_random(const struct digest_slot *slot)
+{
+    return slot->put < FEW || slot->in_order < slot->put / 2;
+}
+
 /* Into blocks that may be written, which stand side by side: how many, or negative. Keys that came
  * in their order fill one after the other; else all have room for what comes. Nothing is written or
  * dropped. */
 static int cut_up(struct digest_cache *c, struct digest_slot *slot)
 {
     struct digest_block whole = slot->block;
-    size_t bytes = DIGEST_BLOCK_FULL, at;
+    size_t full = slot_full(slot), bytes = full, at;
     int pieces = 1, rc;
 
-    if (slot->in_order < slot->put / 2) {
-        size_t even = whole.bytes.len / (whole.bytes.len / bytes + 1);
+    if (is_random(slot)) {
+        size_t even = whole.bytes.len / (whole.bytes.len / slot_shared(slot) + 1);
         bytes = even + whole.bytes.len / whole.count;
-        bytes = bytes < DIGEST_BLOCK_FULL ? bytes : DIGEST_BLOCK_FULL;
+        bytes = bytes < full ? bytes : full;
     }
     slot->block = (struct digest_block){0};
     slot->put = slot->in_order = 0;
@@ -130,7 +142,7 @@ static int cut_up(struct digest_cache *c, struct digest_slot *slot)
 }
 
 /* An empty block goes, in the file and here. */
-static int write_piece(struct store *s, struct digest_slot *slot)
+static int write_piece(struct store *s, struct digest_slot *slot, int64_t row)
 {
     struct digest_cache *c = &s->digests;
     int rc;
@@ -142,7 +154,7 @@ static int write_piece(struct store *s, struct digest_slot *slot)
         return rc;
     }
     bool over = c->dirty >= MANY || c->writer ? write_over(s, slot) : false;
-    if (!over && (rc = write_row(s, slot)) < 0)
+    if (!over && (rc = write_row(s, slot, row)) < 0)
         return rc;
     if (!slot->id)
         slot->id = sqlite3_last_insert_rowid(s->db);
@@ -153,15 +165,75 @@ static int write_piece(struct store *s, struct digest_slot *slot)
     return 0;
 }
 
+static void mark(struct digest_cache *c, struct digest_slot *slot)
+{
+    slots_weigh(c, slot);
+    c->dirty += !slot->dirty;
+    slot->dirty = true;
+}
+
+/* What `right` holds becomes the slot's. */
+static int join(struct store *s, struct digest_slot *slot, struct digest_slot *right)
+{
+    struct digest_cache *c = &s->digests;
+    int64_t id = right->id;
+    int rc = digest_block_join(&slot->block, &right->block);
+
+    if (rc < 0)
+        return rc;
+    struct buf end = slot->end;
+    slot->end = right->end;
+    slot->end_head = right->end_head;
+    slot->upto = right->upto;
+    slot->last = SIZE_MAX;
+    right->end = end;
+    mark(c, slot);
+    slots_drop(c, slots_index(c, right));
+    return id ? remove_row(s, id) : 0;
+}
+
+/* The block behind is taken in; *row is where it stood. 1; 0 when there is none. That it cannot be
+ * read is told by whoever needs it. */
+static int take_in_next(struct store *s, struct digest_slot *slot, int64_t *row)
+{
+    struct digest_slot *right = NULL;
+
+    if (digests_find_end(s, slot) < 0 || slot->upto != UPTO_KEY ||
+        digests_find(s, DIGEST_LOOKS, slot->target, slot->end.data, slot->end.len, &right) <= 0 ||
+        right == slot || !right->block.count)
+        return 0;
+    *row = right->id;
+    int rc = join(s, slot, right);
+    return rc < 0 ? rc : 1;
+}
+
+/* Cut in two, blocks would be half empty for long where keys come in no order. So those behind are
+ * taken in first, until all have room in as many blocks as there were, or in one more that is not
+ * half empty either. */
+static int share(struct store *s, struct digest_slot *slot, int64_t rows[CACHE_SHARE])
+{
+    int rc = 1;
+
+    for (size_t n = 0; rc > 0 && n < CACHE_SHARE && is_random(slot) &&
+                       slot->block.bytes.len > (n + 1) * slot_shared(slot);
+         n++)
+        rc = take_in_next(s, slot, &rows[n]);
+    return rc < 0 ? rc : 0;
+}
+
 static int write_slot(struct store *s, struct digest_slot *slot)
 {
     struct digest_cache *c = &s->digests;
-    size_t at = slots_index(c, slot);
-    int pieces = slot_exceeds(slot, DIGEST_BLOCK_FULL) ? cut_up(c, slot) : 1;
-    int rc = pieces < 0 ? pieces : 0;
+    int64_t rows[CACHE_SHARE] = {0}; /* those that are free again, near their neighbours */
+    int pieces = 1, rc = 0;
 
+    if (slot_exceeds(slot, slot_full(slot)) && (rc = share(s, slot, rows)) == 0)
+        pieces = cut_up(c, slot);
+    if (rc < 0 || pieces < 0)
+        return rc < 0 ? rc : pieces;
+    size_t at = slots_index(c, slot);
     for (int i = 0; rc == 0 && i < pieces; i++)
-        rc = write_piece(s, c->slots[at + (size_t)i]);
+        rc = write_piece(s, c->slots[at + (size_t)i], i && i <= CACHE_SHARE ? rows[i - 1] : 0);
     return rc;
 }
 
@@ -170,26 +242,18 @@ int digests_write(struct store *s)
 {
     struct digest_cache *c = &s->digests;
 
-    for (size_t i = 0; c->dirty && i < c->count; i++) {
+    for (size_t i = 0; c->dirty; i++) {
+        if (i >= c->count)
+            i = 0; /* some have moved */
         if (!c->slots[i]->dirty)
             continue;
-        size_t before = c->count;
         int rc = write_slot(s, c->slots[i]);
         if (rc < 0)
             return rc;
         slots_make_room(c);
-        if (c->count != before)
-            i = (size_t)-1; /* others have moved */
     }
     digests_end_writing(s);
     return 0;
-}
-
-static void mark(struct digest_cache *c, struct digest_slot *slot)
-{
-    slots_weigh(c, slot);
-    c->dirty += !slot->dirty;
-    slot->dirty = true;
 }
 
 /* Back to what may be kept. */
@@ -226,25 +290,6 @@ int digests_grown(struct store *s, struct digest_slot *slot, size_t at)
     if (slot_exceeds(slot, CACHE_BLOCK))
         rc = cut_up(c, slot);
     return rc < 0 ? rc : relieve(s);
-}
-
-static int join(struct store *s, struct digest_slot *slot, struct digest_slot *right)
-{
-    struct digest_cache *c = &s->digests;
-    int64_t id = right->id;
-    int rc = digest_block_join(&slot->block, &right->block);
-
-    if (rc < 0)
-        return rc;
-    struct buf end = slot->end;
-    slot->end = right->end;
-    slot->end_head = right->end_head;
-    slot->upto = right->upto;
-    slot->last = SIZE_MAX;
-    right->end = end;
-    mark(c, slot);
-    slots_drop(c, slots_index(c, right));
-    return id ? remove_row(s, id) : 0;
 }
 
 /* A block that has become small goes together with the one behind it, where both have room. */

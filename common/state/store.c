@@ -80,7 +80,7 @@ static const char *const sql[ST_COUNT] = {
     [ST_DIGEST_BLOCK] =
         "SELECT id, k, n, v FROM digest_block WHERE g=?1 AND k<=?2 ORDER BY k DESC LIMIT 1",
     [ST_DIGEST_NEXT] = "SELECT k FROM digest_block WHERE g=?1 AND k>?2 ORDER BY k LIMIT 1",
-    [ST_DIGEST_ADD] = "INSERT INTO digest_block(n, v, g, k) VALUES(?1, ?2, ?3, ?4)",
+    [ST_DIGEST_ADD] = "INSERT INTO digest_block(id, n, v, g, k) VALUES(?5, ?1, ?2, ?3, ?4)",
     [ST_DIGEST_WRITE] = "UPDATE digest_block SET n=?1, v=?2 WHERE id=?3",
     [ST_DIGEST_REMOVE] = "DELETE FROM digest_block WHERE id=?1",
     [ST_DIGEST_CLEAR] = "DELETE FROM digest_block WHERE g=?1",
