@@ -295,13 +295,14 @@ struct mirror {
 
     /* the journal */
     struct track track;
-    int64_t watermark;    /* read up to here */
-    usec postponed;       /* rollback mode: since when reading gives way to writers; 0: no more */
-    usec unwritten;       /* and since when none was seen; 0: one was */
-    int64_t acked;        /* the sentinel stands here */
-    bool sentinel;        /* and is a sentinel of ours */
-    int64_t force_upto;   /* entries found at the start are sent whatever the digests say */
-    int64_t doubt_upto;   /* the last process was killed: they may have been on their way */
+    int64_t watermark;  /* read up to here */
+    usec postponed;     /* rollback mode: since when reading gives way to writers; 0: no more */
+    usec unwritten;     /* and since when none was seen; 0: one was */
+    int64_t acked;      /* the sentinel stands here */
+    bool sentinel;      /* and is a sentinel of ours */
+    int64_t force_upto; /* entries found at the start, or when what a killed process had sent could
+                           come no more, are sent whatever the digests say */
+    int64_t doubt_upto; /* the last process was killed: they may have been on their way */
     uint32_t doubted[16]; /* ids whose digests were put in doubt, a ring */
     unsigned doubted_count;
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];

@@ -249,12 +249,21 @@ void suspects_flushed(struct mirror *m)
         m->suspects.reserved = m->suspects.reserve_syncing;
 }
 
-/* The windows of a killed process close. */
+/* The windows of a killed process close. A row that was changed before may have been sent by a load
+ * and then overwritten, while its entry is still to be read: what that one finds is sent whatever
+ * its digest says. */
 void suspects_close_window(struct mirror *m)
 {
-    if (m->suspects.begun && m->suspects.window_until && !suspects_shaky(m)) {
-        records_kept(m, forget_window(m));
-        if (m->first_record == USEC_NEVER)
-            m->first_record = m->now;
-    }
+    int64_t max = 0;
+
+    if (!m->suspects.begun || !m->suspects.window_until || suspects_shaky(m) || !m->journal)
+        return;
+    int rc = journal_max(m->journal, &max);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return; /* at the next look */
+    if (max > m->force_upto)
+        m->force_upto = max;
+    records_kept(m, forget_window(m));
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
 }
