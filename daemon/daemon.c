@@ -110,6 +110,7 @@ static void settle(struct daemon *d)
 
     sender_turn(d);
     targets_turn(d, now);
+    mirror_await(d->mirror, !list_empty(&d->waiters));
     state_sync_flush(d, now);
     ack_due = mirror_ack(d->mirror, now, false);
     look_ready(d);

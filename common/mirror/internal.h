@@ -327,6 +327,7 @@ struct mirror {
     struct blocks idle_records;     /* and of records */
     size_t record_count;
     usec first_record, last_flush;
+    bool awaited; /* somebody waits for what was written to be kept */
     bool sync_pending, state_broken;
     usec state_retry;
     usec now; /* of the call at hand */

@@ -205,6 +205,8 @@ void mirror_identity(const struct mirror *m, struct mirror_identity *out);
 /* At a clean stop, after the last acknowledgement: remember where the journal stands, so that an
  * older copy of the database in its place is told from it at the next start. */
 void mirror_farewell(struct mirror *m);
+/* Somebody waits for outcomes to be kept: they are not gathered for long. */
+void mirror_await(struct mirror *m, bool yes);
 /* When mirror_flush() is due, or USEC_NEVER. */
 usec mirror_flush_due(const struct mirror *m);
 /* Commit outcomes to the store. 1: `*fd` must be fdatasync'ed, then mirror_flushed(); 0: nothing to

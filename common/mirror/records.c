@@ -263,8 +263,15 @@ usec mirror_flush_due(const struct mirror *m)
     engine_stats(m->engine, &stats);
     if (m->record_count >= RECORDS_MAX)
         return 0;
+    if (stats.items)
+        return m->first_record + FLUSH_DELAY;
     /* The last of a burst is kept at once; of many small ones in a row, several together. */
-    return stats.items == 0 ? m->last_flush + FLUSH_GAP : m->first_record + FLUSH_DELAY;
+    return m->awaited ? 0 : m->last_flush + FLUSH_GAP;
+}
+
+void mirror_await(struct mirror *m, bool yes)
+{
+    m->awaited = yes;
 }
 
 int mirror_flush(struct mirror *m, usec now, int *fd)
