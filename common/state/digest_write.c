@@ -5,10 +5,7 @@
 #include "state/digest_slots.h"
 #include "state/internal.h"
 
-enum {
-    MANY = 16,
-    FEW = 4,
-};
+enum { MANY = 16 };
 
 /* Other bytes, as many as there were, in the row's place: without the cost of a statement, which is
  * most of it. false: by a statement, then, which also tells what is wrong. */
@@ -107,7 +104,7 @@ static struct digest_slot *next_of(const struct digest_cache *c, const struct di
 /* Does it hold keys that came in no order? */
 static bool is_random(const struct digest_slot *slot)
 {
-    return slot->put < FEW || slot->in_order < slot->put / 2;
+    return 2 * slot->in_order < slot->put;
 }
 
 /* Into blocks that may be written, which stand side by side: how many, or negative. Keys that came
