@@ -228,9 +228,15 @@ static int write_slot(struct store *s, struct digest_slot *slot)
         pieces = cut_up(c, slot);
     if (rc < 0 || pieces < 0)
         return rc < 0 ? rc : pieces;
-    size_t at = slots_index(c, slot);
-    for (int i = 0; rc == 0 && i < pieces; i++)
-        rc = write_piece(s, c->slots[at + (size_t)i], i && i <= CACHE_SHARE ? rows[i - 1] : 0);
+    size_t at = slots_index(c, slot), next = 0;
+    for (int i = 0; rc == 0 && i < pieces; i++) {
+        struct digest_slot *piece = c->slots[at + (size_t)i];
+        int64_t row = 0;
+        /* All of them before SQLite chooses one, which might be one of them. */
+        while (!piece->id && !row && next < CACHE_SHARE)
+            row = rows[next++];
+        rc = write_piece(s, piece, row);
+    }
     return rc;
 }
 
