@@ -240,7 +240,8 @@ static int write_slot(struct store *s, struct digest_slot *slot)
     return rc;
 }
 
-/* In the order of their keys, so that neighbours become neighbours in the file. */
+/* In the order of their keys, all but those that moved meanwhile, so that neighbours become
+ * neighbours in the file. */
 int digests_write(struct store *s)
 {
     struct digest_cache *c = &s->digests;

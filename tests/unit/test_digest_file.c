@@ -150,6 +150,45 @@ static void blocks_of_random_keys_share_their_room(void **state)
     }
 }
 
+/* In one commit. */
+static void put_keys(struct box *b, uint32_t target, char first, int from, int to)
+{
+    const uint8_t digest[STORE_DIGEST_SIZE] = "0123456789abcde";
+    char key[20];
+
+    for (int i = from; i != to; i += from < to ? 1 : -1) {
+        int n = snprintf(key, sizeof key, "S%c%06d", first, i);
+        assert_int_equal(store_digest_put(b->store, target, key, (size_t)n, digest, 1, NULL, 0), 0);
+    }
+    assert_int_equal(store_commit(b->store, NULL), 0);
+}
+
+/* The room of a block that has gone is shared: by one that has no row yet with the one behind it,
+ * whose row is the highest. That row is free then, and given out once: not also by SQLite, which
+ * goes on from the highest that there is. */
+static void a_row_that_is_free_again_is_given_out_once(void **state)
+{
+    struct box *b = *state;
+    char key[20];
+    int gone = 0;
+
+    put_keys(b, 1, 'm', 0, 100);
+    put_keys(b, 2, 'm', 0, 1);
+    put_keys(b, 1, 'm', 100, 365);
+    assert_int_equal(blocks(b), 3);
+    for (; blocks(b) == 3; gone++) {
+        assert_in_range(gone, 0, 300);
+        int n = snprintf(key, sizeof key, "Sm%06d", gone);
+        assert_int_equal(store_digest_delete(b->store, 1, key, (size_t)n), 0);
+        assert_int_equal(store_commit(b->store, NULL), 0);
+    }
+    put_keys(b, 1, 'a', 200, 0); /* downwards: in no order that fills one block after the other */
+    closed(b);
+    reopened(b);
+    assert_int_equal(store_digest_count(b->store, 1), 200 + 365 - gone);
+    assert_int_equal(store_digest_count(b->store, 2), 1);
+}
+
 static bool count_one(void *arg, const struct store_digest *d)
 {
     (void)d;
@@ -286,6 +325,7 @@ int main(void)
         box_test(damage_is_told),
         box_test(blocks_are_full_and_gone_when_empty),
         box_test(blocks_of_random_keys_share_their_room),
+        box_test(a_row_that_is_free_again_is_given_out_once),
         box_test(a_page_goes_past_a_block_that_has_gone),
         box_test(version_4_is_converted),
         box_test(version_4_stays_where_there_is_no_room),
