@@ -47,8 +47,9 @@ static void count_outcome(struct mirror *m, usec now, const struct action *a)
         t->items_deleted++;
 }
 
-/* Another row has the key by now, its own has gone to another key, or has other chunks: what
- * becomes of the row is told elsewhere. */
+/* Another row has the key by now, its own is gone or at another key, or has other chunks: what
+ * becomes of the row is told elsewhere. (The delete of one that is gone cannot be relied on for
+ * that: another row's put may yet take its place.) */
 static bool outdated(const struct mirror *m, const struct payload *p)
 {
     const struct payload *newest = split_newest(m, p->target, p->key, p->key_len);
@@ -56,9 +57,9 @@ static bool outdated(const struct mirror *m, const struct payload *p)
     if (p->part)
         return !split_is_awaited(m, p);
 
-    return newest &&
-           (newest->left || newest->table != p->table || newest->row_key_len != p->row_key_len ||
-            memcmp(newest->row_key, p->row_key, p->row_key_len) != 0);
+    return newest && (newest->op == WRITE_DELETE || newest->table != p->table ||
+                      newest->row_key_len != p->row_key_len ||
+                      memcmp(newest->row_key, p->row_key, p->row_key_len) != 0);
 }
 
 static void keep_outcome(struct mirror *m, usec now, const struct action *a)

@@ -88,12 +88,41 @@ static void a_late_refusal_under_a_key_that_was_left(void **state)
     world_free(w);
 }
 
+/* Nor one that comes when its row is gone, though another row's write takes the place of the
+ * delete. */
+static void a_late_refusal_of_a_row_that_is_gone(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','" SIM_POISON "')");
+    turn_until_sent(w);
+    struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
+    assert_int_equal(f->count, 1);
+    f->arrived = false;
+    f->due = w->now + 5 * USEC_PER_SEC;
+    app_run(w, "DELETE FROM seats");
+    w->pumping = true;
+    live_for(w, 4 * USEC_PER_SEC);
+    sim_pause(w, true);
+    live_for(w, 2 * USEC_PER_SEC);
+    assert_true(list_empty(&w->flights));
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'p1','well')");
+    w->pumping = true;
+    live_for(w, 2 * USEC_PER_SEC);
+    at_rest_again(w);
+    assert_true(has_item(w, "well"));
+    assert_int_equal(seen(w).dead_letters, 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_owner_that_waits_is_told_by_who_waits_for_it),
         cmocka_unit_test(an_owner_that_waits_is_told_by_who_leaves),
         cmocka_unit_test(a_late_refusal_under_a_key_that_was_left),
+        cmocka_unit_test(a_late_refusal_of_a_row_that_is_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
