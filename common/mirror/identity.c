@@ -41,6 +41,10 @@ int mirror_load_again(struct mirror *m, struct table_slot *t, bool full)
 
     if (rc < 0)
         return rc;
+    if ((rc = suspects_unseen(m, t->target)) < 0) {
+        store_table_clear(&known);
+        return rc;
+    }
     load_track_reset(m, t);
     t->load = LOAD_ROWS;
     /* One that must send every row is not over: what made it so may still be on its way. */

@@ -88,6 +88,7 @@ struct target_slot {
     bool split;     /* rows of some table may become several items: see split.h */
     bool waiting;   /* to be opened once the state file can be written */
     enum shaken shaken;
+    uint64_t unseen; /* offers before it may be of rows that changed unseen; 0: none: windows.c */
     /* whose it is: survey.c */
     unsigned owned; /* OWNED_ bits, as in the store */
     bool made;      /* just now, by us: nothing is in it */

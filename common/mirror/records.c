@@ -231,6 +231,8 @@ static int rewrite(struct mirror *m)
         if (t->view.open && !t->fresh && t->identity[0] &&
             store_target_identify(m->store, t->store_id, t->identity) < 0)
             return -EIO;
+        if (suspects_keep_unseen(m, t) < 0)
+            return -EIO;
     }
     for (size_t i = 0; i < m->table_count; i++) {
         const struct table_slot *t = &m->tables[i];

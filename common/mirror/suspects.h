@@ -23,6 +23,10 @@ int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how);
 /* The journal is not the one that was left: while writes of a killed process may be on their way,
  * every row may be other than they have it. */
 int suspects_shake_all(struct mirror *m);
+/* A comparison of one of the target's tables begins: what is on its way may be of rows as they were
+ * before changes that no entry tells of. And when the state file could not be written. */
+int suspects_unseen(struct mirror *m, uint32_t target);
+int suspects_keep_unseen(struct mirror *m, const struct target_slot *t);
 /* Before an offer of no entry and no load. 0 or -EIO. */
 int suspects_loose(struct mirror *m);
 /* The main reader is about to read behind `after`: see that it may. An SQLite result code. */

@@ -5,6 +5,10 @@
  * every entry of such a target makes a suspect; where triggers were missing, every row and item
  * met;
  * - writes of neither (dead letters tried again), announced by `loose`, likewise;
+ * - any of these, where a comparison began while they were on their way: rows may have changed of
+ * which no entry tells (a column was renamed, triggers were missing, the journal was emptied), and
+ * the comparison may have noticed all of it before the kill: until they are settled, `unseen` says
+ * so, and then every row and item met makes a suspect;
  * - suspects that were being sent again: none of them ends before the horizon is over. */
 #include <errno.h>
 #include <stdio.h>
@@ -30,6 +34,11 @@ static usec horizon_from_now(const struct mirror *m)
 static void shaken_name(const struct target_slot *t, char name[32])
 {
     snprintf(name, 32, "shaken:%u", t->store_id);
+}
+
+static void unseen_name(const struct target_slot *t, char name[32])
+{
+    snprintf(name, 32, "unseen:%u", t->store_id);
 }
 
 static int get_int(struct mirror *m, const char *name, int64_t *out)
@@ -68,14 +77,19 @@ int suspects_recall(struct mirror *m)
 void suspects_recall_target(struct mirror *m, struct target_slot *t)
 {
     char name[32];
-    int64_t how = 0;
+    int64_t how = 0, unseen = 0;
 
     shaken_name(t, name);
     if (get_int(m, name, &how) < 0)
         how = SHAKEN_ROWS;
     t->shaken = (enum shaken)how;
-    if (m->suspects.was_loose)
-        suspects_shake(m, t, SHAKEN_ENTRIES);
+    unseen_name(t, name);
+    if (get_int(m, name, &unseen) < 0)
+        unseen = 1;
+    if (m->suspects.was_loose || unseen)
+        suspects_shake(m, t, unseen ? SHAKEN_ROWS : SHAKEN_ENTRIES);
+    if (unseen)
+        records_kept(m, store_put_int(m->store, name, 0));
 }
 
 /* May anything that a killed process sent still be carried out? */
@@ -199,6 +213,39 @@ int suspects_loose(struct mirror *m)
     return rc;
 }
 
+int suspects_unseen(struct mirror *m, uint32_t target)
+{
+    struct target_slot *t = m->targets[target];
+
+    if (split_oldest(m, target) == UINT64_MAX)
+        return 0; /* nothing is on its way */
+    t->unseen = engine_serial(m->engine);
+    return suspects_keep_unseen(m, t);
+}
+
+int suspects_keep_unseen(struct mirror *m, const struct target_slot *t)
+{
+    char name[32];
+
+    unseen_name(t, name);
+    return store_put_int(m->store, name, t->unseen != 0);
+}
+
+/* Of which targets is all of that settled, as this commit has it? */
+static int settle_unseen(struct mirror *m)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
+        struct target_slot *t = m->targets[i];
+        if (!t->unseen || split_oldest(m, i) < t->unseen)
+            continue;
+        t->unseen = 0;
+        rc = suspects_keep_unseen(m, t);
+    }
+    return rc;
+}
+
 /* --- what may be read ------------------------------------------------------------------------- */
 
 int suspects_reserve(struct mirror *m, int64_t after)
@@ -234,6 +281,7 @@ int suspects_flush(struct mirror *m)
     if (x->reserve_wanted > x->reserved)
         rc = store_put_int(m->store, "reserved", x->reserve_wanted);
     x->reserve_syncing = x->reserve_wanted;
+    rc = rc < 0 ? rc : settle_unseen(m);
     if (!x->loose || rc < 0)
         return rc;
     engine_stats(m->engine, &stats);

@@ -126,4 +126,54 @@ __attribute__((unused)) static void turn_until_sent(struct world *w)
         sim_turn(w);
 }
 
+enum { TURNS_TO_SETTLE = 5000 };
+
+__attribute__((unused)) static bool every_target_open(struct world *w)
+{
+    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
+        if (!mirror_target(w->mirror, i)->open)
+            return false;
+    return true;
+}
+
+/* Turns until everything read is settled, which waits for no suspect. */
+__attribute__((unused)) static void settled(struct world *w)
+{
+    struct mirror_view v;
+    int turns = 0;
+
+    do {
+        sim_turn(w);
+        mirror_view(w->mirror, w->now, &v);
+        assert_true(++turns < TURNS_TO_SETTLE);
+    } while (v.journal_entries || !mirror_settled(w->mirror, v.journal_max) || v.engine.items ||
+             !every_target_open(w));
+}
+
+/* What a write does that was left open and is carried out after all. */
+__attribute__((unused)) static void come_late(struct world *w, const char *table,
+                                              const struct buf *key, const char *json)
+{
+    struct buf text = {0};
+
+    buf_append(&text, json, strlen(json));
+    service_put(service_table(w, table), key, &text);
+    buf_free(&text);
+}
+
+/* The key of the item with that in it. */
+__attribute__((unused)) static void key_of(struct world *w, const char *table, const char *part,
+                                           struct buf *key)
+{
+    const struct sim_table *t = service_table(w, table);
+
+    for (size_t i = 0; t->items.slots && i <= t->items.mask; i++)
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
+            const struct sim_item *item = container_of(n, struct sim_item, node);
+            if (memmem(item->bytes, item->key_len + item->json_len, part, strlen(part)))
+                buf_append(key, item->bytes, item->key_len);
+        }
+    assert_true(key->len > 0);
+}
+
 #endif

@@ -41,28 +41,6 @@ static int64_t only_until(struct world *w)
     return until;
 }
 
-static bool every_target_open(struct world *w)
-{
-    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
-        if (!mirror_target(w->mirror, i)->open)
-            return false;
-    return true;
-}
-
-/* Turns until everything read is settled, which waits for no suspect. */
-static void settled(struct world *w)
-{
-    struct mirror_view v;
-    int turns = 0;
-
-    do {
-        sim_turn(w);
-        mirror_view(w->mirror, w->now, &v);
-        assert_true(++turns < TURNS);
-    } while (v.journal_entries || !mirror_settled(w->mirror, v.journal_max) || v.engine.items ||
-             !every_target_open(w));
-}
-
 /* The application's statement, whose write is sent and left open: none of it is carried out. */
 static void leave_open(struct world *w, const char *sql)
 {
@@ -108,36 +86,12 @@ static void item_is(struct world *w, const char *table, const char *part)
     assert_non_null(memmem(item->bytes + item->key_len, item->json_len, part, strlen(part)));
 }
 
-/* What a write does that was left open and is carried out after all. */
-static void come_late(struct world *w, const char *table, const struct buf *key, const char *json)
-{
-    struct buf text = {0};
-
-    buf_append(&text, json, strlen(json));
-    service_put(service_table(w, table), key, &text);
-    buf_free(&text);
-}
-
 static void key_of_only_item(struct world *w, const char *table, struct buf *key)
 {
     const struct sim_item *item = only_item(w, table);
 
     assert_non_null(item);
     buf_append(key, item->bytes, item->key_len);
-}
-
-/* The key of the item with that in it. */
-static void key_of(struct world *w, const char *table, const char *part, struct buf *key)
-{
-    const struct sim_table *t = service_table(w, table);
-
-    for (size_t i = 0; t->items.slots && i <= t->items.mask; i++)
-        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
-            const struct sim_item *item = container_of(n, struct sim_item, node);
-            if (memmem(item->bytes, item->key_len + item->json_len, part, strlen(part)))
-                buf_append(key, item->bytes, item->key_len);
-        }
-    assert_true(key->len > 0);
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */

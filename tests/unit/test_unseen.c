@@ -112,11 +112,50 @@ static void what_a_marker_tells_outlives_an_unwritable_state_file(void **state)
     world_free(w);
 }
 
+/* A killed process had sent rows as they were before a change that no entry tells of; it had
+ * noticed the change and begun to send all of them anew, so that its successor finds nothing new.
+ * What it had sent first may come last. */
+static void written_before_a_comparison(struct world *w, const char *change)
+{
+    _cleanup_buf_ struct buf key = {0};
+
+    app_run(w, "UPDATE people SET name='one' WHERE id=1");
+    at_rest_again(w);
+    key_of(w, "people", "\"one\"", &key);
+    assert_int_equal(mirror_resync(w->mirror, "people", true, NULL), 1);
+    turn_until_sent(w);
+    for (struct list *l = w->flights.next; l != &w->flights; l = l->next)
+        container_of(l, struct sim_flight, link)->due = USEC_NEVER;
+    app_run(w, "%s", change);
+    live_for(w, 2 * USEC_PER_SEC);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    settled(w);
+    come_late(w, "people", &key, "{\"stale\":{\"BOOL\":true}}");
+    at_rest_again(w);
+    world_free(w);
+}
+
+static void a_change_of_form_outlives_the_process_that_noticed_it(void **state)
+{
+    (void)state;
+    written_before_a_comparison(world_of_people(), "ALTER TABLE people RENAME COLUMN v TO called");
+}
+
+static void an_emptied_journal_outlives_the_process_that_noticed_it(void **state)
+{
+    (void)state;
+    written_before_a_comparison(world_of_people(), "UPDATE people SET name='two' WHERE id=1;"
+                                                   "DELETE FROM _syncd_journal");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_rebuilt_twice_is_compared_twice),
         cmocka_unit_test(a_journal_emptied_twice_is_noticed_twice),
+        cmocka_unit_test(a_change_of_form_outlives_the_process_that_noticed_it),
+        cmocka_unit_test(an_emptied_journal_outlives_the_process_that_noticed_it),
         cmocka_unit_test(an_item_whose_row_went_with_the_state_file_is_found),
         cmocka_unit_test(what_a_marker_tells_outlives_an_unwritable_state_file),
     };
