@@ -6,6 +6,7 @@
 #include "base/plant.h"
 #include "mirror/internal.h"
 #include "mirror/offer.h"
+#include "mirror/suspects.h"
 
 /* --- those that the state file names of a row --------------------------------------------------
  */
@@ -51,20 +52,27 @@ struct cleaning {
     const struct payload *head;
 };
 
+/* 1 or 0; -ENOMEM. */
+static int is_named(const struct payload *head, const struct buf *key)
+{
+    struct oversize_key k;
+    int rc = oversize_parse_key(key->data, key->len, &k);
+
+    if (rc < 0)
+        return rc;
+    buf_free(&k.head);
+    return head->head && memcmp(k.version, head->version, DIGEST_SIZE) == 0;
+}
+
 static int clean_chunk(struct mirror *m, void *arg, const struct buf *key)
 {
     const struct cleaning *c = arg;
     const struct payload *h = c->head;
     _cleanup_buf_ struct buf json = {0};
-    struct oversize_key k;
+    int rc = is_named(h, key);
 
-    int rc = oversize_parse_key(key->data, key->len, &k);
-    if (rc < 0)
-        return rc;
-    bool named = h->head && memcmp(k.version, h->version, DIGEST_SIZE) == 0;
-    buf_free(&k.head);
-    if (named)
-        return 0;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     rc = item_key_json(&m->targets[h->target]->schema, key->data, key->len, &json);
     if (rc < 0)
         return rc == -EINVAL ? 0 : rc; /* of another key layout: the comparison's business */
@@ -94,6 +102,32 @@ int split_clean(struct mirror *m, usec now, const struct payload *head)
     if (PLANTED(CHUNKS_LEFT) || is_for_another(m, head))
         return 0;
     return split_chunks(m, head->target, &key, clean_chunk, &c);
+}
+
+static int suspect_chunk(struct mirror *m, void *arg, const struct buf *key)
+{
+    const struct payload *h = arg;
+    int rc = is_named(h, key);
+
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    return store_suspect_put(m->store,
+                             &(struct store_suspect){.target = m->targets[h->target]->store_id,
+                                                     .key = key->data,
+                                                     .key_len = key->len,
+                                                     .table = h->table,
+                                                     .row_key = h->row_key,
+                                                     .row_key_len = h->row_key_len,
+                                                     .until = suspects_time(m, false)});
+}
+
+int split_remember(struct mirror *m, const struct payload *p)
+{
+    const struct buf key = {.data = (char *)p->key, .len = p->key_len};
+
+    if (p->part || p->journal || p->load || (!p->head && !m->targets[p->target]->split))
+        return 0;
+    return split_chunks(m, p->target, &key, suspect_chunk, (void *)p);
 }
 
 /* --- outcomes --------------------------------------------------------------------------------- */

@@ -147,6 +147,8 @@ static int write_record(struct mirror *m, const struct record *r)
         return put_dead_letter(m, r);
     if (r->kind == RECORD_WRITTEN || (r->kind == RECORD_SPARED && !p->recorded))
         rc = put_digest(m, p);
+    if (rc == 0 && (r->kind == RECORD_WRITTEN || r->kind == RECORD_SPARED))
+        rc = split_remember(m, p);
     if (rc == 0 && !p->left && !p->part)
         rc = store_dead_letter_clear(m->store, p->table, p->row_key, p->row_key_len, p->serial);
     if (rc > 0)

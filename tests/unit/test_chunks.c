@@ -175,6 +175,49 @@ static void chunks_stay_of_a_head_that_nobody_knows_of(void **state)
     world_free(w);
 }
 
+/* A head that was left open is sent again, and written, just before the process ends: no entry
+ * stands for it any more, and the chunks of what the row was before go all the same. */
+static void chunks_go_after_a_head_that_was_suspect(bool killed)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    const struct sim_table *t = service_table(w, "grid");
+
+    insert_large(w);
+    at_rest_again(w);
+    app_run(w, "UPDATE grid SET v='small'");
+    struct sim_flight *f = head_sent(w, t);
+    f->arrived = true;
+    answer(f, REPLY_AMBIGUOUS, 0, "timeout");
+    settled(w);
+    assert_true(items_of(w, "grid") > 1);
+    w->now += w->config->unconfirmed_horizon;
+    head_sent(w, t);
+    sim_pause(w, true);
+    live_for(w, 2 * USEC_PER_SEC);
+    assert_true(list_empty(&w->flights));
+    if (killed)
+        sim_crash(w);
+    else
+        sim_stop(w);
+    assert_true(sim_start(w));
+    sim_pause(w, false);
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 1);
+    world_free(w);
+}
+
+static void chunks_go_after_a_stop(void **state)
+{
+    (void)state;
+    chunks_go_after_a_head_that_was_suspect(false);
+}
+
+static void chunks_go_after_a_kill(void **state)
+{
+    (void)state;
+    chunks_go_after_a_head_that_was_suspect(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +225,8 @@ int main(void)
         cmocka_unit_test(chunks_that_come_to_a_table_made_anew_go),
         cmocka_unit_test(a_table_made_anew_waits_for_the_state_file),
         cmocka_unit_test(chunks_stay_of_a_head_that_nobody_knows_of),
+        cmocka_unit_test(chunks_go_after_a_stop),
+        cmocka_unit_test(chunks_go_after_a_kill),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
