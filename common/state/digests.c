@@ -152,9 +152,10 @@ int store_digest_delete(struct store *s, uint32_t target, const void *key, size_
 /* Told of one block. 0; 1: enough; negative: failed. */
 typedef int visit_fn(struct store *s, void *arg, struct digest_slot *slot);
 
-/* Each block of the target from that of `from` on, in key order. */
-static int walk(struct store *s, uint32_t target, const struct buf *from, visit_fn *visit,
-                void *arg)
+/* Each block of the target from that of `from` on, in key order. One whose visits change it may be
+ * told of once more, with what it took over from the next one meanwhile. */
+static int walk(struct store *s, uint32_t target, const struct buf *from, bool changes,
+                visit_fn *visit, void *arg)
 {
     _cleanup_buf_ struct buf at = {0}, next = {0};
     struct digest_slot *slot = NULL;
@@ -177,7 +178,8 @@ static int walk(struct store *s, uint32_t target, const struct buf *from, visit_
         if (!buf_ok(&next))
             return -ENOMEM;
         /* One that reaches past the end it had a moment ago was there already. */
-        bool seen = !first && digest_key_order(slot->from.data, slot->from.len, at.data, at.len);
+        bool seen = !changes && !first &&
+                    digest_key_order(slot->from.data, slot->from.len, at.data, at.len);
         if (!seen && (rc = visit(s, arg, slot)) != 0)
             return rc < 0 ? rc : 0;
         struct buf was = at;
@@ -231,7 +233,7 @@ static int give(struct store *s, void *arg, struct digest_slot *slot)
 
 static int give_all(struct store *s, uint32_t target, struct page *p)
 {
-    int rc = walk(s, target, p->from, give, p);
+    int rc = walk(s, target, p->from, false, give, p);
 
     digest_block_free(&p->block);
     buf_free(&p->key);
@@ -304,7 +306,7 @@ int store_digest_clear_but(struct store *s, uint32_t target, size_t from_end, co
 
     if (rc < 0)
         return rc;
-    rc = walk(s, target, NULL, clear_but, &k);
+    rc = walk(s, target, NULL, true, clear_but, &k);
     buf_free(&k.key);
     return rc < 0 ? store_failed(s, rc) : 0;
 }
@@ -355,7 +357,7 @@ int store_digest_doubt(struct store *s, uint32_t table)
     if (rc < 0)
         return rc;
     while ((rc = next_target(s, target, &target)) > 0)
-        if ((rc = walk(s, (uint32_t)target, NULL, doubt, &table)) < 0)
+        if ((rc = walk(s, (uint32_t)target, NULL, true, doubt, &table)) < 0)
             break;
     return rc < 0 ? store_failed(s, rc) : 0;
 }
@@ -400,7 +402,7 @@ static int tally(struct store *s, void *arg, struct digest_slot *slot)
 int64_t store_digest_count_of(struct store *s, uint32_t target, uint32_t table)
 {
     struct tally t = {.table = table};
-    int rc = walk(s, target, NULL, tally, &t);
+    int rc = walk(s, target, NULL, false, tally, &t);
 
     return rc < 0 ? -EIO : t.count;
 }
