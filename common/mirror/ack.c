@@ -95,8 +95,9 @@ void mirror_farewell(struct mirror *m)
 
     if (m->attached && (!m->journal || journal_max(m->journal, &max) == SQLITE_ROW) &&
         barrier_sync_now(m) == 0) {
-        store_put_int(m->store, "acked", m->acked);
-        store_put_int(m->store, "seen", max);
+        /* One that fails takes back what is not committed: then it is no clean end. */
+        if (records_kept(m, store_put_int(m->store, "acked", m->acked)) == 0)
+            records_kept(m, store_put_int(m->store, "seen", max));
     }
     mirror_abandon(m);
     suspects_end(m);

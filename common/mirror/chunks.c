@@ -82,6 +82,7 @@ static int clean_chunk(struct mirror *m, void *arg, const struct buf *key)
     p->left = true;
     p->force = false;
     p->units = item_write_units(oversize_chunk_size);
+    suspects_chunk(m, h, key);
     if ((rc = split_offer(m, c->now, p)) < 0)
         payload_free(p);
     return rc;

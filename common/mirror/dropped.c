@@ -89,8 +89,7 @@ static int add(struct look *l, const struct store_table *t)
     *d = (struct dropped){.due = known ? known->due : l->now + ADOPT_DELAY,
                           .deleting = known && known->deleting,
                           .lingering = known && known->lingering,
-                          .waiting = known && known->waiting,
-                          .is_new = !known};
+                          .waiting = known && known->waiting};
     d->table.id = t->id;
     d->table.plan = calloc(1, sizeof *d->table.plan);
     d->table.name = strdup(t->name);
@@ -142,8 +141,7 @@ int dropped_find(struct mirror *m, usec now, const struct catalog *c)
         rc = store_table_progress(m->store, l.canary, LOAD_GONE, &none, 0);
     for (size_t i = 0; rc >= 0 && i < l.count; i++) {
         struct dropped *d = &l.found[i];
-        if (d->is_new)
-            rc = remember(m, d, LOAD_ROWS);
+        rc = remember(m, d, LOAD_ROWS); /* once more: an attempt before may have been taken back */
         if (!d->deleting && d->due < m->adopt_at)
             m->adopt_at = d->due;
     }
@@ -158,10 +156,26 @@ int dropped_find(struct mirror *m, usec now, const struct catalog *c)
 /* --- what becomes of their items
  * ------------------------------------------------------------------ */
 
+/* Rows of other tables may wait for keys that its rows had, with an item or without. */
+static int wake_waiting(struct mirror *m, uint32_t target)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->plan || t->target != target)
+            continue;
+        t->recheck = true;
+        rc = loader_remember(m, t);
+    }
+    return rc;
+}
+
 static int forget(struct mirror *m, size_t at)
 {
     int rc = remember(m, &m->dropped[at], LOAD_GONE);
 
+    rc = rc < 0 ? rc : wake_waiting(m, m->dropped[at].table.target);
     if (m->first_record == USEC_NEVER)
         m->first_record = m->now;
     if (rc < 0)

@@ -95,7 +95,8 @@ struct target_slot {
     bool ahead;     /* its marker is of a later life than the state file */
     unsigned told;  /* OWNED_ bits by its marker, of which the state file does not know yet */
     bool marking, marked;
-    bool found; /* in the survey under way: items of ours that were not known */
+    bool found;                /* in the survey under way: items of ours that were not known */
+    uint64_t survey_rollbacks; /* of the state file, when it began */
     usec held_at, survey_retry;
     char example[80]; /* key of the first foreign item */
 };
@@ -117,6 +118,7 @@ struct table_slot {
     enum { SWEEP_START, SWEEP_COUNT, SWEEP_DELETE } sweep;
     uint64_t load_serial; /* offers before it were read before the load began */
     bool recheck;         /* its dead letters are to be looked at again */
+    uint64_t rechecked;   /* they were: offers before it may be of them; 0: all is settled */
     bool referred_to;     /* some table's rows are left out while a row of this one is missing */
     bool had_items; /* the load began with items known to be there: extra ones are looked for */
     bool held;      /* the sweep would delete more than hold_deletes allows */
@@ -147,7 +149,7 @@ struct table_slot {
 struct dropped {
     struct table_slot table; /* id, name, target, a plan with no more than names and key, cursor */
     usec due;                /* when it is decided what becomes of its items */
-    bool is_new, deleting;
+    bool deleting;
     bool lingering;       /* all are deleted; a write may yet put one back */
     bool waiting;         /* some are chunks that stay until no head of theirs can come */
     size_t found;         /* other items met in this pass over them */
@@ -331,7 +333,8 @@ struct mirror {
     bool awaited; /* somebody waits for what was written to be kept */
     bool sync_pending, state_broken;
     usec state_retry;
-    usec now; /* of the call at hand */
+    uint64_t rollbacks; /* of the state file */
+    usec now;           /* of the call at hand */
     struct err state_error;
 
     /* scratch, reused */
@@ -493,6 +496,15 @@ int loader_sweep_later(struct mirror *m, struct table_slot *t);
 /* What a process before this one left to be done after the load of a table. */
 void loader_recall(struct mirror *m, struct table_slot *t);
 int loader_remember(struct mirror *m, const struct table_slot *t);
+/* That it is being loaded, should a rollback have taken that back. */
+int loader_order(struct mirror *m, const struct table_slot *t);
+/* Dead letters of it were just offered, which nothing durable stands for: until all of that is
+ * settled the state file has them looked at again after a kill or a stop. */
+int loader_rechecked(struct mirror *m, struct table_slot *t);
+/* Of which tables is it, as this commit has it? */
+int loader_settle_rechecked(struct mirror *m);
+/* What is on its way to the target is forgotten. */
+void loader_recheck_parked(struct mirror *m, uint32_t target);
 
 /* targets.c */
 /* It can be written, as far as the edge knows. */

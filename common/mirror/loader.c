@@ -40,7 +40,58 @@ int loader_remember(struct mirror *m, const struct table_slot *t)
     char name[32];
 
     recheck_name(t, name);
-    return store_put_int(m->store, name, t->recheck);
+    return store_put_int(m->store, name, t->recheck || t->rechecked);
+}
+
+int loader_order(struct mirror *m, const struct table_slot *t)
+{
+    struct store_table known = {0};
+    int rc = t->load == LOAD_DONE ? 0 : store_table_by_id(m->store, t->id, &known);
+
+    if (rc == 0 && t->load != LOAD_DONE && (known.load > t->load || t->full > known.full)) {
+        known.load = t->load;
+        known.full = t->full;
+        known.cookie = t->cookie;
+        buf_clear(&known.cursor);
+        rc = store_table_save(m->store, &known);
+    }
+    store_table_clear(&known);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+int loader_rechecked(struct mirror *m, struct table_slot *t)
+{
+    bool known = t->recheck || t->rechecked;
+
+    t->rechecked = engine_serial(m->engine);
+    if (known)
+        return 0; /* to the state file, too */
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+    return records_kept(m, loader_remember(m, t));
+}
+
+int loader_settle_rechecked(struct mirror *m)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->plan || !t->rechecked || split_oldest(m, t->target) < t->rechecked)
+            continue;
+        t->rechecked = 0;
+        rc = loader_remember(m, t);
+    }
+    return rc;
+}
+
+void loader_recheck_parked(struct mirror *m, uint32_t target)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].target == target && m->tables[i].rechecked) {
+            m->tables[i].rechecked = 0;
+            m->tables[i].recheck = true;
+        }
 }
 
 static void finish_phase(struct mirror *m, struct table_slot *t)
@@ -509,7 +560,8 @@ static bool wants_page(struct mirror *m, usec now, const struct table_slot *t, b
 unsigned loader_slice(struct mirror *m, usec now)
 {
     for (size_t i = 0; i < m->table_count; i++)
-        if (m->tables[i].plan && m->tables[i].recheck) {
+        if (m->tables[i].plan && m->tables[i].recheck && !m->tables[i].skipped &&
+            m->targets[m->tables[i].target]->view.open) {
             if (orders_recheck_letters(m, now, m->tables[i].id) < 0)
                 continue; /* once more with the next slice */
             m->tables[i].recheck = false;

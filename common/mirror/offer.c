@@ -108,7 +108,7 @@ static int offer(const struct offer *o, enum write_op op, const struct buf *json
     return rc;
 }
 
-/* The item in m->json is too large. */
+/* The item in m->json is too large: as put(). */
 static int put_large(const struct offer *o, size_t size, struct item_fault *fault)
 {
     struct mirror *m = o->m;
@@ -121,14 +121,16 @@ static int put_large(const struct offer *o, size_t size, struct item_fault *faul
         return unholdable(o, fault);
     if (rc < 0)
         return -ENOMEM;
-    if (!packed.count)
-        return offer(o, WRITE_PUT, &packed.head, packed.size, false);
+    if (!packed.count) {
+        rc = offer(o, WRITE_PUT, &packed.head, packed.size, false);
+        return rc < 0 ? rc : 1;
+    }
     struct payload *head = make_payload(o, WRITE_PUT, &packed.head, packed.size);
     if (!head)
         return -ENOMEM;
     if ((rc = split_begin(m, o->now, head, &packed)) < 0)
         payload_free(head);
-    return rc < 0 ? -ENOMEM : 0;
+    return rc < 0 ? -ENOMEM : 1;
 }
 
 /* Of a table that leaves such rows out: the row in rows->values, if it refers to one that is not
@@ -171,8 +173,8 @@ static int put(const struct offer *o)
     if (rc == -EINVAL)
         return unholdable(o, &fault);
     if (rc == 0 && size > oversize_limit(o->t->plan))
-        rc = put_large(o, size, &fault);
-    else if (rc == 0)
+        return put_large(o, size, &fault);
+    if (rc == 0)
         rc = offer(o, WRITE_PUT, &m->json, size, false);
     return rc < 0 ? rc : 1;
 }
@@ -542,7 +544,11 @@ int offer_row(struct mirror *m, usec now, struct table_slot *t, const struct val
         }
         fault = (struct item_fault){.code = "item_too_large",
                                     .text = "a value of the row is longer than an item can be"};
-        return unholdable(&o, &fault);
+        _cleanup_buf_ struct buf who = {0};
+        rc = m->targets[t->target]->contested ? owner_in_the_way(m, t, &who) : 0;
+        if (rc < 0)
+            return rc;
+        return rc > 0 ? outcome(&o, &fault, false) : unholdable(&o, &fault);
     }
     if (entry_rc == 0) {
         /* A row that comes to have no key is told of here as well, whichever entry came of it.

@@ -47,6 +47,18 @@ int owned_put(struct mirror *m, struct target_slot *t, unsigned owned)
     return rc;
 }
 
+int owned_keep(struct mirror *m, const struct target_slot *t)
+{
+    char name[32];
+    int64_t owned = 0;
+
+    if (!(t->owned & OWNED_AGAIN))
+        return 0;
+    owned_name(t, name);
+    int rc = store_get_int(m->store, name, &owned);
+    return rc < 0 && rc != -ENOENT ? rc : store_put_int(m->store, name, owned | OWNED_AGAIN);
+}
+
 void owned_recall(struct mirror *m, struct target_slot *t)
 {
     char name[32];

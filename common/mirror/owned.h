@@ -18,6 +18,8 @@ enum {
 /* What the store knows of a target, when it is first known here. */
 void owned_recall(struct mirror *m, struct target_slot *t);
 int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
+/* That it is to be looked at again, should a rollback have taken that back. */
+int owned_keep(struct mirror *m, const struct target_slot *t);
 /* What is known of the items of every target is not all: the state file was lost, or is an older
  * one. 0 or negative; durable. */
 int owned_all_anew(struct mirror *m);

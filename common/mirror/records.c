@@ -9,6 +9,7 @@
 #include "base/plant.h"
 #include "mirror/internal.h"
 #include "mirror/orphans.h"
+#include "mirror/owned.h"
 #include "mirror/suspects.h"
 
 static void record_free(struct mirror *m, struct record *r)
@@ -167,6 +168,7 @@ void records_store_failed(struct mirror *m, usec now)
     err_set(&m->state_error, -EIO, "state file %s cannot be written: %s", store_path(m->store),
             store_error(m->store));
     store_rollback(m->store);
+    m->rollbacks++;
     m->seen_kept = -1;
     m->state_broken = true;
     m->state_retry = now + STORE_RETRY;
@@ -222,8 +224,8 @@ int records_sync(struct mirror *m, struct err *err)
     return rc < 0 ? rc : store_sync(m->store, err);
 }
 
-/* After the store failed: everything since the last commit once more, how far the loads are, and
- * which tables it speaks of. */
+/* After the store failed: everything since the last commit once more, how far the loads are, which
+ * tables it speaks of, and what is known of them: what was noted once is not noted again. */
 static int rewrite(struct mirror *m)
 {
     if (store_put_int(m->store, "paused_until", m->paused_until) < 0)
@@ -233,16 +235,20 @@ static int rewrite(struct mirror *m)
         if (t->view.open && !t->fresh && t->identity[0] &&
             store_target_identify(m->store, t->store_id, t->identity) < 0)
             return -EIO;
-        if (suspects_keep_unseen(m, t) < 0)
+        if (suspects_keep(m, t) < 0 || owned_keep(m, t) < 0)
             return -EIO;
     }
+    for (unsigned i = 0; i < m->doubted_count && i < sizeof m->doubted / sizeof *m->doubted; i++)
+        if (store_digest_doubt(m->store, m->doubted[i]) < 0)
+            return -EIO;
     for (size_t i = 0; i < m->table_count; i++) {
         const struct table_slot *t = &m->tables[i];
         static const struct buf none;
         /* Unless attached, there may be orders to compare that these tables do not know of. */
         if (t->plan && t->load == LOAD_DONE && m->attached &&
-            (store_table_progress(m->store, t->id, LOAD_DONE, &none, t->cookie) < 0 ||
-             loader_remember(m, t) < 0))
+            store_table_progress(m->store, t->id, LOAD_DONE, &none, t->cookie) < 0)
+            return -EIO;
+        if (t->plan && ((m->attached && loader_order(m, t) < 0) || loader_remember(m, t) < 0))
             return -EIO;
     }
     list_for_each(pos, after, &m->records)
@@ -251,6 +257,8 @@ static int rewrite(struct mirror *m)
         if (rc < 0)
             return rc;
     }
+    if (m->attached && orders_forget_letters(m) < 0)
+        return -EIO;
     /* A row that came meanwhile was awaited by nobody whom the store knew of. */
     return orphans_all_due(m);
 }
@@ -294,7 +302,9 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
         }
     }
     FAILPOINT("store_committing");
-    if (ack_remember_seen(m) < 0 || suspects_flush(m) < 0 || store_commit(m->store, NULL) < 0) {
+    /* What had to be durable before anything of it is sent is written anew among the rest. */
+    int (*keep)(struct store * s, struct err * err) = m->state_broken ? store_sync : store_commit;
+    if (ack_remember_seen(m) < 0 || suspects_flush(m) < 0 || keep(m->store, NULL) < 0) {
         records_store_failed(m, now);
         return -EIO;
     }

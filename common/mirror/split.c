@@ -85,11 +85,37 @@ void split_supersede(struct mirror *m, struct payload *p)
     split_free(m, s);
 }
 
+/* Another row, which is gone or has left the key, has a write on its way there that this head was
+ * to take the place of: it is that row's no more, whatever becomes of it. */
+static void leave_key(struct mirror *m, const struct split *s)
+{
+    const struct payload *h = s->head;
+    const struct payload *p = engine_newest(m->engine, s->target, h->key, h->key_len);
+    const struct buf key = {.data = (char *)h->key, .len = h->key_len};
+    _cleanup_buf_ struct buf json = {0};
+
+    if (!p || p->op == WRITE_DELETE ||
+        (p->table == h->table && p->row_key_len == h->row_key_len &&
+         memcmp(p->row_key, h->row_key, p->row_key_len) == 0))
+        return;
+    int rc = item_key_json(&m->targets[s->target]->schema, key.data, key.len, &json);
+    struct payload *gone = rc < 0 ? NULL : split_beside(h, WRITE_DELETE, &key, &json);
+    if (!gone)
+        abort(); /* systemd starts us anew; the journal still has the change */
+    gone->part = gone->force = false;
+    gone->left = true;
+    gone->units = 1;
+    if (split_offer(m, m->now, gone) < 0)
+        abort();
+}
+
 /* Its places are let go of with the next commit, which what took the place of the writes is in. */
 void split_end(struct mirror *m, struct split *s)
 {
     struct span **spans[] = {&s->head->journal, &s->head->load};
 
+    if (s->stage != SPLIT_CLEANS)
+        leave_key(m, s);
     for (size_t i = 0; i < 2; i++) {
         if (*spans[i] &&
             record_add(m, m->now, RECORD_SETTLED, NULL, *spans[i], NULL, NULL, NULL) < 0)

@@ -33,7 +33,6 @@ static void broken_off(struct mirror *m, usec now, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
 
-    records_kept(m, -EIO);
     t->view.surveying = false;
     t->survey_retry = now + STORE_RETRY;
     if (!t->view.open) {
@@ -83,6 +82,7 @@ static void begin(struct mirror *m, uint32_t i)
     t->view.surveying = true;
     t->view.foreign = 0;
     t->found = false;
+    t->survey_rollbacks = m->rollbacks;
     t->example[0] = '\0';
     mirror_note(m, LOG_EV_DEBUG, "survey_begun", "the items of %s are being looked at", t->name);
     m->edge.survey(m->edge.arg, i);
@@ -108,7 +108,7 @@ bool survey_gate(struct mirror *m, usec now, uint32_t i)
                 begin(m, i);
             return false;
         }
-        if (m->state_broken || owned_put(m, t, t->owned | OWNED_SEEN) < 0)
+        if (m->state_broken || records_kept(m, owned_put(m, t, t->owned | OWNED_SEEN)) < 0)
             broken_off(m, now, i);
         return !t->opening && survey_gate(m, now, i);
     }
@@ -278,6 +278,9 @@ static int keep(struct mirror *m, uint32_t i, unsigned owned)
     struct target_slot *t = m->targets[i];
     int rc = t->found ? sweep_later(m, i) : 0;
 
+    /* What was found comes first: should the rest fail, it is looked for once more in vain. */
+    if (rc == 0 && t->found)
+        rc = records_sync(m, NULL);
     rc = rc < 0 ? rc : owned_put(m, t, owned);
     return records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
 }
@@ -317,20 +320,22 @@ bool mirror_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf
 {
     struct target_slot *t = m->targets[i];
     size_t count = 0, at = 0;
-    int rc = m->state_broken ? -EIO : 0;
+    /* With what a rollback took back went what was found so far. */
+    bool lost = m->state_broken || t->survey_rollbacks != m->rollbacks;
+    int rc = 0;
 
     m->now = now;
     if (!t->view.surveying)
         return false;
     _cleanup_free_ const struct table_plan **plans = plans_of(m, i, &count);
     const struct claim_facts f = {.alone = owned_alone(m, i), .plans = plans, .count = count};
-    while (plans && rc == 0 && at < keys->len) {
+    while (plans && !lost && rc == 0 && at < keys->len) {
         size_t n;
         memcpy(&n, keys->data + at, sizeof n);
-        rc = look_at(m, i, &f, keys->data + at + sizeof n, n);
+        rc = records_kept(m, look_at(m, i, &f, keys->data + at + sizeof n, n));
         at += sizeof n + n;
     }
-    if (!plans || rc < 0) {
+    if (!plans || lost || rc < 0) {
         broken_off(m, now, i);
         return false;
     }

@@ -111,6 +111,14 @@ void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,
         add_entry(m, t, entry);
 }
 
+void suspects_chunk(struct mirror *m, const struct payload *head, const struct buf *key)
+{
+    const struct buf row_key = {.data = (char *)head->row_key, .len = head->row_key_len};
+
+    if (suspects_shaky(m))
+        add(m, WRITE_DELETE, key, &row_key, head->table, head->target, windows_over(m));
+}
+
 void suspects_row(struct mirror *m, const struct table_slot *t, const struct value *entry)
 {
     if (m->targets[t->target]->shaken == SHAKEN_ROWS && suspects_shaky(m))

@@ -24,9 +24,10 @@ int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how);
  * every row may be other than they have it. */
 int suspects_shake_all(struct mirror *m);
 /* A comparison of one of the target's tables begins: what is on its way may be of rows as they were
- * before changes that no entry tells of. And when the state file could not be written. */
+ * before changes that no entry tells of. */
 int suspects_unseen(struct mirror *m, uint32_t target);
-int suspects_keep_unseen(struct mirror *m, const struct target_slot *t);
+/* All that is known of the target, when the state file could not be written. */
+int suspects_keep(struct mirror *m, const struct target_slot *t);
 /* Before an offer of no entry and no load. 0 or -EIO. */
 int suspects_loose(struct mirror *m);
 /* The main reader is about to read behind `after`: see that it may. An SQLite result code. */
@@ -54,6 +55,9 @@ void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,
                     const struct value *entry);
 void suspects_row(struct mirror *m, const struct table_slot *t, const struct value *entry);
 void suspects_key(struct mirror *m, const struct table_slot *t, enum shaken at_least);
+/* A chunk is about to be deleted after its head was written, and with that its name is lost: a
+ * killed process may have been sending it for a row that came to the key before. */
+void suspects_chunk(struct mirror *m, const struct payload *head, const struct buf *key);
 /* Is the time of one over? */
 bool suspects_due(const struct mirror *m);
 /* How long the time of the first is over; 0: it is not. */

@@ -86,9 +86,10 @@ void suspects_recall_target(struct mirror *m, struct target_slot *t)
     unseen_name(t, name);
     if (get_int(m, name, &unseen) < 0)
         unseen = 1;
+    int rc = 0;
     if (m->suspects.was_loose || unseen)
-        suspects_shake(m, t, unseen ? SHAKEN_ROWS : SHAKEN_ENTRIES);
-    if (unseen)
+        rc = suspects_shake(m, t, unseen ? SHAKEN_ROWS : SHAKEN_ENTRIES);
+    if (unseen && rc == 0)
         records_kept(m, store_put_int(m->store, name, 0));
 }
 
@@ -213,6 +214,14 @@ int suspects_loose(struct mirror *m)
     return rc;
 }
 
+static int suspects_keep_unseen(struct mirror *m, const struct target_slot *t)
+{
+    char name[32];
+
+    unseen_name(t, name);
+    return store_put_int(m->store, name, t->unseen != 0);
+}
+
 int suspects_unseen(struct mirror *m, uint32_t target)
 {
     struct target_slot *t = m->targets[target];
@@ -223,12 +232,13 @@ int suspects_unseen(struct mirror *m, uint32_t target)
     return suspects_keep_unseen(m, t);
 }
 
-int suspects_keep_unseen(struct mirror *m, const struct target_slot *t)
+int suspects_keep(struct mirror *m, const struct target_slot *t)
 {
     char name[32];
 
-    unseen_name(t, name);
-    return store_put_int(m->store, name, t->unseen != 0);
+    shaken_name(t, name);
+    int rc = store_put_int(m->store, name, t->shaken);
+    return rc < 0 ? rc : suspects_keep_unseen(m, t);
 }
 
 /* Of which targets is all of that settled, as this commit has it? */
@@ -282,6 +292,7 @@ int suspects_flush(struct mirror *m)
         rc = store_put_int(m->store, "reserved", x->reserve_wanted);
     x->reserve_syncing = x->reserve_wanted;
     rc = rc < 0 ? rc : settle_unseen(m);
+    rc = rc < 0 ? rc : loader_settle_rechecked(m);
     if (!x->loose || rc < 0)
         return rc;
     engine_stats(m->engine, &stats);

@@ -67,6 +67,61 @@ static void an_owner_that_waits_is_told_by_who_leaves(void **state)
     world_free(w);
 }
 
+/* The owner that waits is offered its key again, by no entry of the journal, and the process ends
+ * before that is sent. */
+static void an_owner_is_told_again(bool killed)
+{
+    struct world *w = world_of_a_waiting_owner();
+
+    sim_pause(w, true);
+    app_run(w, "UPDATE seats SET v='mended' WHERE id=2");
+    w->pumping = true;
+    live_for(w, 5 * USEC_PER_SEC);
+    if (killed)
+        sim_crash(w);
+    else
+        sim_stop(w);
+    assert_true(sim_start(w));
+    sim_pause(w, false);
+    at_rest_again(w);
+    assert_true(has_item(w, "again"));
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    world_free(w);
+}
+
+static void an_owner_that_waits_is_told_again_after_a_kill(void **state)
+{
+    (void)state;
+    an_owner_is_told_again(true);
+}
+
+static void an_owner_that_waits_is_told_again_after_a_stop(void **state)
+{
+    (void)state;
+    an_owner_is_told_again(false);
+}
+
+/* Nor does it help that its DynamoDB table comes back soon. */
+static void an_owner_that_waits_is_told_again_after_a_park(void **state)
+{
+    struct world *w = world_of_a_waiting_owner();
+
+    (void)state;
+    sim_pause(w, true);
+    app_run(w, "UPDATE seats SET v='mended' WHERE id=2");
+    w->pumping = true;
+    live_for(w, 5 * USEC_PER_SEC);
+    service_table(w, "single")->denied = true;
+    service_table(w, "single")->shown = true;
+    sim_pause(w, false);
+    live_for(w, 5 * USEC_PER_SEC);
+    service_table(w, "single")->denied = false;
+    at_rest_again(w);
+    assert_true(has_item(w, "again"));
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    world_free(w);
+}
+
 /* A refusal that comes when its row is well under another key is none of the row's any more. */
 static void a_late_refusal_under_a_key_that_was_left(void **state)
 {
@@ -116,13 +171,178 @@ static void a_late_refusal_of_a_row_that_is_gone(void **state)
     world_free(w);
 }
 
+static bool seats_meet_and_are_not_packed(const struct world *w)
+{
+    const struct table_config *seats = config_table(w->config, "seats");
+
+    return seats_meet(w) && seats->oversize == OVERSIZE_DEAD_LETTER;
+}
+
+/* One that waits for a key, and cannot be written, leaves it to the next that waits, or to nobody.
+ */
+static void a_row_that_is_too_large_takes_no_key(void **state)
+{
+    struct world *w =
+        world_that(seats_meet_and_are_not_packed, "DELETE FROM seats; DELETE FROM desks");
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','first')");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'here',hex(zeroblob(250000)))");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(3,'here','third')");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 2);
+    app_run(w, "DELETE FROM seats WHERE id=1");
+    at_rest_again(w);
+    assert_false(has_item(w, "first"));
+    assert_true(has_item(w, "third"));
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    world_free(w);
+}
+
+static bool desks_meet_seats(const struct world *w)
+{
+    const struct table_config *desks = config_table(w->config, "desks");
+
+    return seats_meet(w) && desks && desks->target && strcmp(desks->target, "single") == 0;
+}
+
+static bool desks_meet_seats_and_stay(const struct world *w)
+{
+    return desks_meet_seats(w) && !w->dropped_items_go;
+}
+
+static bool desks_meet_seats_and_go(const struct world *w)
+{
+    return desks_meet_seats(w) && w->dropped_items_go;
+}
+
+/* A seat waits for the key of a desk with that in it, which goes with all others. */
+static void drop_what_is_waited_for(bool (*fits)(const struct world *w), const char *v)
+{
+    struct world *w = world_that(fits, "DELETE FROM seats; DELETE FROM desks");
+
+    app_run(w, "INSERT INTO desks(code,place,v) VALUES('d1','here','%s')", v);
+    sim_work(w);
+    read_at_once(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','waits')");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    app_run(w, "DROP TABLE desks");
+    live_for(w, 150 * USEC_PER_SEC);
+    at_rest_again(w);
+    assert_true(has_item(w, "waits"));
+    assert_int_equal(table_named(w, "seats").dead_letters, 0);
+    world_free(w);
+}
+
+static void a_row_that_waits_for_a_table_that_is_dropped(void **state)
+{
+    (void)state;
+    drop_what_is_waited_for(desks_meet_seats_and_stay, "first");
+    drop_what_is_waited_for(desks_meet_seats_and_stay, SIM_POISON);
+    drop_what_is_waited_for(desks_meet_seats_and_go, "first");
+    drop_what_is_waited_for(desks_meet_seats_and_go, SIM_POISON);
+}
+
+static bool seats_meet_and_are_split(const struct world *w)
+{
+    const struct table_config *seats = config_table(w->config, "seats");
+
+    return seats_meet(w) && w->oversize && seats->oversize == OVERSIZE_SPLIT;
+}
+
+static void turn_with_replies_held(struct world *w)
+{
+    list_for_each(pos, after, &w->flights)
+    {
+        struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        f->due = w->now + 5 * USEC_PER_SEC;
+    }
+    sim_turn(w);
+    assert_string_equal(w->failure, "");
+}
+
+/* Nor one that comes when its row is gone, and who was to have the key then cannot be written. */
+static void a_late_refusal_of_a_row_that_is_gone_for_nobody(void **state)
+{
+    struct world *w = world_that(seats_meet_and_are_split, "DELETE FROM seats; DELETE FROM desks");
+    enum { LENGTH = 900 * 1000 };
+    char *text = calloc(1, LENGTH + 1);
+
+    (void)state;
+    assert_non_null(text);
+    for (size_t i = 0; i < LENGTH; i++)
+        text[i] = (char)('0' + sim_pick(w, 75));
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','" SIM_POISON "')");
+    turn_until_sent(w);
+    struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
+    assert_int_equal(f->count, 1);
+    f->arrived = false;
+    f->due = w->now + 5 * USEC_PER_SEC;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'p1','%s')", text);
+    free(text);
+    sim_work(w);
+    w->pumping = true;
+    for (int i = 0; i < 200 && table_named(w, "seats").dead_letters == 0; i++)
+        turn_with_replies_held(w);
+    app_run(w, "DELETE FROM seats WHERE id=1");
+    w->pumping = true;
+    for (int i = 0; i < 200 && list_empty(&w->mirror->splits); i++)
+        turn_with_replies_held(w);
+    app_run(w, "UPDATE seats SET v=9e999 WHERE id=2");
+    w->pumping = true;
+    for (int i = 0; i < 200 && !list_empty(&w->mirror->splits); i++)
+        turn_with_replies_held(w);
+    assert_true(list_first(&w->flights, struct sim_flight, link) == f);
+    live_for(w, 6 * USEC_PER_SEC);
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    world_free(w);
+}
+
+/* A row that is too long to be read takes nothing from the one that is to have its key. */
+static void a_row_too_long_to_be_read_ends_no_other_rows_write(void **state)
+{
+    struct world *w = world_that(seats_meet_and_are_split, "DELETE FROM seats; DELETE FROM desks");
+    enum { LENGTH = 900 * 1000 };
+    char *text = calloc(1, LENGTH + 1);
+
+    (void)state;
+    assert_non_null(text);
+    for (size_t i = 0; i < LENGTH; i++)
+        text[i] = (char)('0' + sim_pick(w, 75));
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','%s')", text);
+    free(text);
+    w->pumping = true;
+    for (int i = 0; i < 200 && list_empty(&w->mirror->splits); i++)
+        turn_with_replies_held(w);
+    assert_false(list_empty(&w->mirror->splits));
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'p1',hex(zeroblob(9000000)))");
+    w->pumping = true;
+    for (int i = 0; i < 200 && table_named(w, "seats").dead_letters == 0; i++)
+        turn_with_replies_held(w);
+    app_run(w, "DELETE FROM seats WHERE id=2");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_owner_that_waits_is_told_by_who_waits_for_it),
         cmocka_unit_test(an_owner_that_waits_is_told_by_who_leaves),
+        cmocka_unit_test(an_owner_that_waits_is_told_again_after_a_kill),
+        cmocka_unit_test(an_owner_that_waits_is_told_again_after_a_stop),
+        cmocka_unit_test(an_owner_that_waits_is_told_again_after_a_park),
         cmocka_unit_test(a_late_refusal_under_a_key_that_was_left),
         cmocka_unit_test(a_late_refusal_of_a_row_that_is_gone),
+        cmocka_unit_test(a_late_refusal_of_a_row_that_is_gone_for_nobody),
+        cmocka_unit_test(a_row_too_long_to_be_read_ends_no_other_rows_write),
+        cmocka_unit_test(a_row_that_is_too_large_takes_no_key),
+        cmocka_unit_test(a_row_that_waits_for_a_table_that_is_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,187 @@ static void an_emptied_journal_outlives_the_process_that_noticed_it(void **state
                                                    "DELETE FROM _syncd_journal");
 }
 
+/* Writes of the rows as they are, which are never answered. */
+static void leave_load_open(struct world *w, struct buf *key)
+{
+    app_run(w, "UPDATE people SET name='one' WHERE id=1");
+    at_rest_again(w);
+    key_of(w, "people", "\"one\"", key);
+    assert_int_equal(mirror_resync(w->mirror, "people", true, NULL), 1);
+    turn_until_sent(w);
+    sim_crash(w);
+}
+
+/* What a killed process left is noticed to be of rows that changed unseen when nothing can be kept
+ * just then; and the process that has noticed it is killed later. */
+static void a_change_of_form_outlives_an_unwritable_state_file(void **state)
+{
+    struct world *w = world_of_people();
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    leave_load_open(w, &key);
+    assert_true(sim_start(w));
+    sim_state_unwritable(w, true);
+    app_run(w, "ALTER TABLE people RENAME COLUMN v TO called");
+    mirror_attach(w->mirror, w->now);
+    assert_true(w->mirror->state_broken);
+    sim_state_unwritable(w, false);
+    w->now += 2 * USEC_PER_SEC;
+    sim_flush(w);
+    if (w->syncing)
+        sim_flushed(w, true);
+    mirror_attach(w->mirror, w->now);
+    assert_true(w->mirror->attached);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    settled(w);
+    come_late(w, "people", &key, "{\"stale\":{\"BOOL\":true}}");
+    at_rest_again(w);
+    world_free(w);
+}
+
+/* A comparison that was refused for want of a state file is made all the same. */
+static void a_refused_comparison_outlives_a_kill(void **state)
+{
+    struct world *w = world_of_people();
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    app_run(w, "UPDATE people SET name='one' WHERE id=1");
+    at_rest_again(w);
+    key_of(w, "people", "\"one\"", &key);
+    sim_state_unwritable(w, true);
+    assert_int_equal(mirror_resync(w->mirror, "people", true, NULL), -EIO);
+    sim_state_unwritable(w, false);
+    live_for(w, 500 * USEC_PER_MSEC);
+    uint64_t before = w->requests;
+    w->pumping = true;
+    for (int i = 0; i < 1000 && w->requests == before; i++)
+        sim_turn(w);
+    bool sent = w->requests != before;
+    sim_crash(w);
+    assert_true(sim_start(w));
+    settled(w);
+    app_run(w, "UPDATE people SET name='two' WHERE id=1");
+    w->pumping = true;
+    live_for(w, 3 * USEC_PER_SEC);
+    settled(w);
+    if (sent)
+        come_late(w, "people", &key, "{\"stale\":{\"BOOL\":true}}");
+    at_rest_again(w);
+    world_free(w);
+}
+
+static bool survey_under_way(const struct world *w)
+{
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        if (w->surveys[i].active && w->surveys[i].after.len &&
+            strcmp(mirror_target(w->mirror, i)->name, "people") == 0)
+            return true;
+    return false;
+}
+
+/* What a survey has found so far is taken back when the state file fails for a moment: it begins
+ * anew. */
+static void a_survey_outlives_an_unwritable_state_file(void **state)
+{
+    struct world *w = world_of_people();
+    usec until;
+    int fd, broken = 0;
+
+    (void)state;
+    w->config->hold_deletes = 100;
+    sim_stop(w);
+    app_run(w, "DELETE FROM people WHERE id<30");
+    app_run(w, "DELETE FROM _syncd_journal WHERE t<>0");
+    sim_lose_state(w);
+    assert_true(sim_start(w));
+    until = w->now + 2 * w->config->unconfirmed_horizon;
+    while (w->now < until) {
+        sim_turn(w);
+        if (broken == 2 || !survey_under_way(w) || w->syncing || w->source_syncing ||
+            !store_dirty(mirror_store(w->mirror)))
+            continue;
+        for (uint32_t i = 0; i < w->probe_count; i++)
+            w->surveys[i].due = w->now + 5 * USEC_PER_SEC;
+        sim_state_unwritable(w, true);
+        mirror_flush_now(w->mirror, w->now, &fd);
+        sim_state_unwritable(w, false);
+        if (!w->mirror->state_broken)
+            continue;
+        broken++;
+        live_for(w, 4 * USEC_PER_SEC);
+        assert_false(w->mirror->state_broken);
+        live_for(w, 4 * USEC_PER_SEC);
+        while (survey_under_way(w) && broken == 1)
+            sim_turn(w);
+    }
+    assert_true(broken > 0);
+    at_rest_again(w);
+    world_free(w);
+}
+
+/* Change what the item of the row with that id holds, as a killed process' write does. */
+static void write_behind(struct world *w, int id)
+{
+    char part[40];
+    struct buf key = {0}, text = {0};
+
+    snprintf(part, sizeof part, "{\"N\":\"%d\"}", id);
+    key_of(w, "people", part, &key);
+    struct sim_item *item = service_item(service_table(w, "people"), key.data, key.len);
+    assert_non_null(item);
+    buf_append(&text, item->bytes + item->key_len, item->json_len);
+    buf_putc(&text, 0);
+    char *at = strstr(text.data, "first");
+    assert_non_null(at);
+    memcpy(at, "other", 5);
+    come_late(w, "people", &key, text.data);
+    buf_free(&key);
+    buf_free(&text);
+}
+
+static bool dropped_items_stay(const struct world *w)
+{
+    return !w->dropped_items_go;
+}
+
+/* What a killed process may have written of a table that is gone is in doubt, also when the state
+ * file could not be written just then. */
+static void a_doubt_outlives_an_unwritable_state_file(void **state)
+{
+    struct world *w = world_that(
+        dropped_items_stay, "DELETE FROM people; INSERT INTO people(id,name) VALUES(7,'first')");
+
+    (void)state;
+    char *create = app_ask(w, "SELECT sql FROM sqlite_schema WHERE name='people'");
+    app_run(w, "UPDATE people SET name='other' WHERE id=7");
+    sim_work(w);
+    sim_crash(w);
+    write_behind(w, 7);
+    app_run(w, "DROP TABLE people");
+    assert_true(sim_start(w));
+    for (int turns = 0; turns < 300 && !w->mirror->doubted_count; turns++) {
+        sim_turn(w);
+        if (!w->mirror->doubted_count)
+            sim_work(w);
+    }
+    assert_true(w->mirror->doubted_count && store_dirty(mirror_store(w->mirror)));
+    sim_state_unwritable(w, true);
+    live_for(w, 5 * USEC_PER_SEC);
+    sim_state_unwritable(w, false);
+    live_for(w, 200 * USEC_PER_SEC);
+    sim_settle(w);
+    sim_stop(w);
+    app_run(w, "%s", create);
+    app_run(w, "INSERT INTO people(id,name) VALUES(7,'first')");
+    sqlite3_free(create);
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,8 +337,12 @@ int main(void)
         cmocka_unit_test(a_journal_emptied_twice_is_noticed_twice),
         cmocka_unit_test(a_change_of_form_outlives_the_process_that_noticed_it),
         cmocka_unit_test(an_emptied_journal_outlives_the_process_that_noticed_it),
+        cmocka_unit_test(a_change_of_form_outlives_an_unwritable_state_file),
+        cmocka_unit_test(a_refused_comparison_outlives_a_kill),
+        cmocka_unit_test(a_survey_outlives_an_unwritable_state_file),
         cmocka_unit_test(an_item_whose_row_went_with_the_state_file_is_found),
         cmocka_unit_test(what_a_marker_tells_outlives_an_unwritable_state_file),
+        cmocka_unit_test(a_doubt_outlives_an_unwritable_state_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

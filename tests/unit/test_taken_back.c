@@ -1,0 +1,255 @@
+/* What was written into the state file and not yet kept is taken back when it cannot be written;
+ * all of it is written again. */
+#include "sim_world.h"
+
+enum { PEOPLE_COUNT = 1500 };
+
+static struct world *world_of_people(int count)
+{
+    struct world *w = world_new(1, false);
+
+    assert_non_null(w);
+    assert_true(world_build(w));
+    app_run(w, "DELETE FROM people");
+    app_run(w,
+            "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) "
+            "INSERT INTO people(id,name) SELECT i,'first' FROM n",
+            count);
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    return w;
+}
+
+static bool is_on_its_way(struct world *w, const struct buf *key)
+{
+    list_for_each(pos, after, &w->flights)
+    {
+        const struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        for (unsigned i = 0; i < f->count; i++)
+            if (f->writes[i].key.len == key->len &&
+                memcmp(f->writes[i].key.data, key->data, key->len) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* A process was killed while it sent all rows. Its successor notices that rows have changed of
+ * which no entry tells, while nothing can be kept; and is killed, too, before it has met all of
+ * them. What the first had sent comes last. */
+static void killed_twice(bool unwritable)
+{
+    _cleanup_buf_ struct buf key = {0};
+    struct world *w = world_of_people(PEOPLE_COUNT);
+
+    app_run(w, "UPDATE people SET name='last' WHERE id=%d", PEOPLE_COUNT);
+    at_rest_again(w);
+    key_of(w, "people", "\"last\"", &key);
+    assert_int_equal(mirror_resync(w->mirror, "people", true, NULL), 1);
+    while (!is_on_its_way(w, &key))
+        sim_turn(w);
+    usec sent = w->now;
+    sim_crash(w);
+    assert_true(sim_start(w));
+    settled(w);
+    if (unwritable)
+        sim_state_unwritable(w, true);
+    app_run(w, "ALTER TABLE people RENAME COLUMN v TO called");
+    live_for(w, 3 * USEC_PER_SEC / 2);
+    if (unwritable) {
+        assert_false(w->mirror->attached);
+        sim_state_unwritable(w, false);
+    }
+    while (!w->mirror->attached)
+        sim_turn(w);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    settled(w);
+    assert_true(w->now < sent + w->lateness);
+    come_late(w, "people", &key, "{\"stale\":{\"BOOL\":true}}");
+    at_rest_again(w);
+    world_free(w);
+}
+
+static void a_change_that_nobody_saw(void **state)
+{
+    (void)state;
+    killed_twice(false);
+}
+
+static void a_change_that_nobody_saw_while_nothing_could_be_kept(void **state)
+{
+    (void)state;
+    killed_twice(true);
+}
+
+/* --- a survey ----------------------------------------------------------------------------------
+ */
+
+static int takes_nothing(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+/* The disk is full: what was written into the state file comes to nothing at the commit. */
+static void disk_is_full(struct world *w, bool yes)
+{
+    sqlite3_commit_hook(mirror_store(w->mirror)->db, yes ? takes_nothing : NULL, NULL);
+}
+
+static uint32_t target_of_people(struct world *w)
+{
+    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
+        if (strcmp(mirror_target(w->mirror, i)->name, "people") == 0)
+            return i;
+    fail_msg("nobody writes people");
+    return 0;
+}
+
+static bool is_found(struct world *w, const struct buf *key)
+{
+    struct store *s = mirror_store(w->mirror);
+    uint32_t id;
+
+    return store_target(s, "people", &id) == 0 && is_known(s, id, key->data, key->len);
+}
+
+/* A row goes while no state file knows of it, and a killed process's write of it comes after the
+ * first survey; the second, which is to find it, has begun. */
+static struct world *survey_begun(struct buf *key, uint32_t *target)
+{
+    struct world *w = world_of_people(60);
+
+    app_run(w, "UPDATE people SET name='gone' WHERE id=7");
+    at_rest_again(w);
+    key_of(w, "people", "\"gone\"", key);
+    sim_crash(w);
+    app_run(w, "DELETE FROM people WHERE id=7");
+    app_run(w, "DELETE FROM _syncd_journal WHERE t<>0");
+    struct sim_table *t = service_table(w, "people");
+    item_remove(t, service_item(t, key->data, key->len));
+    sim_lose_state(w);
+    assert_true(sim_start(w));
+    *target = target_of_people(w);
+    settled(w);
+    come_late(w, "people", key, "{\"late\":{\"BOOL\":true}}");
+    while (!w->surveys[*target].active)
+        sim_turn(w);
+    return w;
+}
+
+static void next_page(struct world *w, uint32_t target)
+{
+    w->now = w->surveys[target].due;
+    survey_page(w, target);
+}
+
+static void what_a_survey_found_when_the_disk_was_full_at_its_end(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+    uint32_t target;
+    struct world *w = survey_begun(&key, &target);
+
+    (void)state;
+    assert_int_equal(mirror_resync(w->mirror, "people", false, NULL), 1);
+    disk_is_full(w, true);
+    while (w->surveys[target].active)
+        next_page(w, target);
+    disk_is_full(w, false);
+    at_rest_again(w);
+    world_free(w);
+}
+
+static void what_a_survey_had_found_when_the_disk_was_full(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+    uint32_t target;
+    struct world *w = survey_begun(&key, &target);
+
+    (void)state;
+    while (!is_found(w, &key) && w->surveys[target].active)
+        next_page(w, target);
+    assert_true(w->surveys[target].active);
+    disk_is_full(w, true);
+    assert_int_equal(mirror_flush_now(w->mirror, w->now, &(int){0}), -EIO);
+    disk_is_full(w, false);
+    w->now += STORE_RETRY;
+    sim_flush(w);
+    assert_false(w->mirror->state_broken);
+    at_rest_again(w);
+    world_free(w);
+}
+
+/* A process was killed in its first load; its successor finds rows gone of which no entry tells,
+ * while the disk is full, and is killed as well. An item that nobody knows of comes last. */
+static void rows_gone(bool full)
+{
+    _cleanup_buf_ struct buf key = {0};
+    struct world *w = world_of_people(1);
+
+    app_run(w, "UPDATE people SET name='last'");
+    at_rest_again(w);
+    key_of(w, "people", "\"last\"", &key);
+    world_free(w);
+
+    w = world_new(1, false);
+    assert_true(world_build(w));
+    app_run(w, "DELETE FROM people");
+    app_run(w, "INSERT INTO people(id,name) VALUES(1,'last')");
+    assert_true(sim_start(w));
+    while (!is_on_its_way(w, &key))
+        sim_turn(w);
+    usec sent = w->now;
+    list_for_each(pos, after, &w->flights) flight_free(container_of(pos, struct sim_flight, link));
+    sim_crash(w);
+    service_table(w, "people")->denied = true;
+    assert_true(sim_start(w));
+    live_for(w, 10 * USEC_PER_SEC);
+    int64_t version = w->mirror->schema_version;
+    disk_is_full(w, full);
+    char *drops = app_ask(w, "SELECT group_concat('DROP TRIGGER '||name, ';') FROM sqlite_schema "
+                             "WHERE type='trigger' AND tbl_name='people'");
+    app_run(w, "%s; DELETE FROM people", drops);
+    sqlite3_free(drops);
+    if (full)
+        live_for(w, 3 * USEC_PER_SEC / 2);
+    disk_is_full(w, false);
+    w->pumping = true;
+    while (!w->mirror->attached || w->mirror->schema_version == version)
+        sim_turn(w);
+    sim_crash(w);
+    service_table(w, "people")->denied = false;
+    assert_true(sim_start(w));
+    settled(w);
+    assert_true(w->now < sent + w->lateness);
+    come_late(w, "people", &key, "{\"late\":{\"BOOL\":true}}");
+    at_rest_again(w);
+    assert_int_equal(service_table(w, "people")->items.count, 0);
+    world_free(w);
+}
+
+static void a_row_that_nobody_saw_go(void **state)
+{
+    (void)state;
+    rows_gone(false);
+}
+
+static void a_row_that_nobody_saw_go_while_the_disk_was_full(void **state)
+{
+    (void)state;
+    rows_gone(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_change_that_nobody_saw),
+        cmocka_unit_test(a_change_that_nobody_saw_while_nothing_could_be_kept),
+        cmocka_unit_test(what_a_survey_found_when_the_disk_was_full_at_its_end),
+        cmocka_unit_test(what_a_survey_had_found_when_the_disk_was_full),
+        cmocka_unit_test(a_row_that_nobody_saw_go),
+        cmocka_unit_test(a_row_that_nobody_saw_go_while_the_disk_was_full),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
