@@ -166,7 +166,7 @@ static int wake_waiting(struct mirror *m, uint32_t target)
         if (!t->plan || t->target != target)
             continue;
         t->recheck = true;
-        rc = loader_remember(m, t);
+        rc = recheck_remember(m, t);
     }
     return rc;
 }

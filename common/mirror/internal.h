@@ -493,18 +493,21 @@ bool loader_pending(const struct mirror *m);
 /* An item of the table is suspected to be there: whatever the table's load comes to, its items are
  * looked at once more at its end. 0 or -EIO. */
 int loader_sweep_later(struct mirror *m, struct table_slot *t);
-/* What a process before this one left to be done after the load of a table. */
-void loader_recall(struct mirror *m, struct table_slot *t);
-int loader_remember(struct mirror *m, const struct table_slot *t);
 /* That it is being loaded, should a rollback have taken that back. */
 int loader_order(struct mirror *m, const struct table_slot *t);
-/* Dead letters of it were just offered, which nothing durable stands for: until all of that is
- * settled the state file has them looked at again after a kill or a stop. */
-int loader_rechecked(struct mirror *m, struct table_slot *t);
-/* Of which tables is it, as this commit has it? */
-int loader_settle_rechecked(struct mirror *m);
+
+/* recheck.c */
+/* What a process before this one left to be looked at. */
+void recheck_recall(struct mirror *m, struct table_slot *t);
+/* Into the state file: 0 or negative. */
+int recheck_remember(struct mirror *m, const struct table_slot *t);
+void recheck_turn(struct mirror *m, usec now);
+/* Dead letters of the table were just offered. 0 or negative. */
+int recheck_offered(struct mirror *m, struct table_slot *t);
+/* Of which tables is that settled, as this commit has it? */
+int recheck_settle(struct mirror *m);
 /* What is on its way to the target is forgotten. */
-void loader_recheck_parked(struct mirror *m, uint32_t target);
+void recheck_parked(struct mirror *m, uint32_t target);
 
 /* targets.c */
 /* It can be written, as far as the edge knows. */

@@ -19,30 +19,6 @@ bool loader_pending(const struct mirror *m)
     return dropped_pending(m);
 }
 
-/* Over a restart, too: whether the table's dead letters are to be looked at again. */
-static void recheck_name(const struct table_slot *t, char name[32])
-{
-    snprintf(name, 32, "recheck:%u", t->id);
-}
-
-void loader_recall(struct mirror *m, struct table_slot *t)
-{
-    char name[32];
-    int64_t due = 0;
-
-    recheck_name(t, name);
-    int rc = store_get_int(m->store, name, &due);
-    t->recheck = due != 0 || (rc < 0 && rc != -ENOENT);
-}
-
-int loader_remember(struct mirror *m, const struct table_slot *t)
-{
-    char name[32];
-
-    recheck_name(t, name);
-    return store_put_int(m->store, name, t->recheck || t->rechecked);
-}
-
 int loader_order(struct mirror *m, const struct table_slot *t)
 {
     struct store_table known = {0};
@@ -57,41 +33,6 @@ int loader_order(struct mirror *m, const struct table_slot *t)
     }
     store_table_clear(&known);
     return rc == -ENOENT ? 0 : rc;
-}
-
-int loader_rechecked(struct mirror *m, struct table_slot *t)
-{
-    bool known = t->recheck || t->rechecked;
-
-    t->rechecked = engine_serial(m->engine);
-    if (known)
-        return 0; /* to the state file, too */
-    if (m->first_record == USEC_NEVER)
-        m->first_record = m->now;
-    return records_kept(m, loader_remember(m, t));
-}
-
-int loader_settle_rechecked(struct mirror *m)
-{
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < m->table_count; i++) {
-        struct table_slot *t = &m->tables[i];
-        if (!t->plan || !t->rechecked || split_oldest(m, t->target) < t->rechecked)
-            continue;
-        t->rechecked = 0;
-        rc = loader_remember(m, t);
-    }
-    return rc;
-}
-
-void loader_recheck_parked(struct mirror *m, uint32_t target)
-{
-    for (size_t i = 0; i < m->table_count; i++)
-        if (m->tables[i].plan && m->tables[i].target == target && m->tables[i].rechecked) {
-            m->tables[i].rechecked = 0;
-            m->tables[i].recheck = true;
-        }
 }
 
 static void finish_phase(struct mirror *m, struct table_slot *t)
@@ -150,7 +91,7 @@ void loader_advanced(void *arg, const struct span *s)
         records_kept(m, store_table_progress(m->store, t->id, t->load,
                                              s->end ? &t->cursor : &s->cursor, t->cookie));
         if (t->load == LOAD_DONE && t->recheck)
-            records_kept(m, loader_remember(m, t));
+            records_kept(m, recheck_remember(m, t));
         FAILPOINT("load_advanced");
         if (m->first_record == USEC_NEVER)
             m->first_record = m->now;
@@ -559,17 +500,7 @@ static bool wants_page(struct mirror *m, usec now, const struct table_slot *t, b
 
 unsigned loader_slice(struct mirror *m, usec now)
 {
-    for (size_t i = 0; i < m->table_count; i++)
-        if (m->tables[i].plan && m->tables[i].recheck && !m->tables[i].skipped &&
-            m->targets[m->tables[i].target]->view.open) {
-            if (orders_recheck_letters(m, now, m->tables[i].id) < 0)
-                continue; /* once more with the next slice */
-            m->tables[i].recheck = false;
-            FAILPOINT("letters_rechecked");
-            records_kept(m, loader_remember(m, &m->tables[i]));
-            if (m->first_record == USEC_NEVER)
-                m->first_record = now;
-        }
+    recheck_turn(m, now);
     bool common = mirror_room(m, now, SHARE_LOADS);
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[(m->next_load + i) % m->table_count];

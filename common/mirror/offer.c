@@ -225,7 +225,7 @@ static int wake_owner(const struct offer *o)
             memcmp(at, row_key.data, row_key.len) == 0) {
             t->recheck = true;
             m->first_record = m->first_record == USEC_NEVER ? o->now : m->first_record;
-            return records_kept(m, loader_remember(m, t));
+            return records_kept(m, recheck_remember(m, t));
         }
         at += head[1];
     }

@@ -284,7 +284,7 @@ static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table,
         at += sizeof head;
         int rc = orders_retry_row(m, now, head[0], at, head[1], true);
         struct table_slot *t = rc > 0 ? mirror_table_by_id(m, head[0]) : NULL;
-        if (t && loader_rechecked(m, t) < 0)
+        if (t && recheck_offered(m, t) < 0)
             rc = -EIO;
         *failed |= rc < 0;
         done += rc > 0;

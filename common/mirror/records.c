@@ -248,7 +248,7 @@ static int rewrite(struct mirror *m)
         if (t->plan && t->load == LOAD_DONE && m->attached &&
             store_table_progress(m->store, t->id, LOAD_DONE, &none, t->cookie) < 0)
             return -EIO;
-        if (t->plan && ((m->attached && loader_order(m, t) < 0) || loader_remember(m, t) < 0))
+        if (t->plan && ((m->attached && loader_order(m, t) < 0) || recheck_remember(m, t) < 0))
             return -EIO;
     }
     list_for_each(pos, after, &m->records)

@@ -111,7 +111,7 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
     bool differ;
 
     t->id = known->id;
-    loader_recall(m, t);
+    recheck_recall(m, t);
     char *mark = capture_mark(st, t->name);
     if (!mark)
         return -EBUSY;

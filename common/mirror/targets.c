@@ -227,7 +227,7 @@ static void shut(struct mirror *m, usec now, uint32_t i, const char *code, const
         if (m->tables[k].plan && m->tables[k].target == i && (was_open || !m->tables[k].skipped))
             skip_table(m, now, &m->tables[k]);
     split_forget(m, i);
-    loader_recheck_parked(m, i);
+    recheck_parked(m, i);
     mirror_act(m, now, &(struct event){.kind = EVENT_PARK, .target = i});
 }
 

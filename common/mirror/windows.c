@@ -292,7 +292,7 @@ int suspects_flush(struct mirror *m)
         rc = store_put_int(m->store, "reserved", x->reserve_wanted);
     x->reserve_syncing = x->reserve_wanted;
     rc = rc < 0 ? rc : settle_unseen(m);
-    rc = rc < 0 ? rc : loader_settle_rechecked(m);
+    rc = rc < 0 ? rc : recheck_settle(m);
     if (!x->loose || rc < 0)
         return rc;
     engine_stats(m->engine, &stats);
