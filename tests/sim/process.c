@@ -117,7 +117,7 @@ bool sim_start(struct world *w)
     w->starts++;
     w->probe_count = 0;
     service_survey_end(w);
-    w->stopping = w->syncing = w->state_unwritable = false;
+    w->stopping = w->syncing = w->state_unwritable = w->state_full = false;
     w->source_syncing = false;
     w->credentials_due = w->recheck_due = w->ack_due = USEC_NEVER;
     w->tick_due = w->now + TICK;
@@ -303,6 +303,19 @@ void sim_state_unwritable(struct world *w, bool yes)
                  NULL, NULL, NULL);
 }
 
+static int takes_nothing(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+void sim_state_full(struct world *w, bool yes)
+{
+    sim_trace(w, "state full: %d", yes);
+    w->state_full = yes;
+    sqlite3_commit_hook(mirror_store(w->mirror)->db, yes ? takes_nothing : NULL, NULL);
+}
+
 static usec earlier(usec a, usec b)
 {
     return a < b ? a : b;
@@ -445,6 +458,8 @@ void sim_settle(struct world *w)
         sim_pause(w, false);
     if (w->state_unwritable)
         sim_state_unwritable(w, false);
+    if (w->state_full)
+        sim_state_full(w, false);
     while (!w->failure[0] && !at_rest(w)) {
         if (w->now > until || ++turns > SETTLE_TURNS) {
             describe_unrest(w);

@@ -37,6 +37,7 @@ static void choose_faults(struct world *w)
         .sync_failed = trouble(w, 200),
         .source_sync_failed = trouble(w, 200),
         .state_unwritable = trouble(w, 30),
+        .state_full = trouble(w, 30),
         .state_lost = trouble(w, 600),
         .foreign = trouble(w, 700),
         .survey_denied = trouble(w, 300),
@@ -76,33 +77,54 @@ static void start_again(struct world *w)
     sim_start(w);
 }
 
-/* Rare things; true when one was done. */
-static bool disturb(struct world *w)
+/* One that ends comes often enough. */
+static bool rare(struct world *w, bool ends, unsigned chance)
+{
+    if (ends)
+        return sim_chance(w, 100);
+    return sim_chance(w, w->burst ? 5 * chance : chance);
+}
+
+static bool disturb_once(struct world *w)
 {
     const struct sim_faults *f = &w->faults;
 
-    if (sim_chance(w, f->crash)) {
+    if (rare(w, false, f->crash)) {
         sim_crash(w);
         start_again(w);
-    } else if (sim_chance(w, f->power)) {
+    } else if (rare(w, false, f->power)) {
         sim_power_failure(w);
         start_again(w);
-    } else if (sim_chance(w, f->restart)) {
+    } else if (rare(w, false, f->restart)) {
         sim_stop(w);
         start_again(w);
-    } else if (sim_chance(w, f->resync)) {
+    } else if (rare(w, false, f->resync)) {
         resync(w);
-    } else if (sim_chance(w, w->paused ? 100 : f->pause)) {
+    } else if (rare(w, w->paused, f->pause)) {
         sim_pause(w, !w->paused);
-    } else if (sim_chance(w, w->state_unwritable ? 100 : f->state_unwritable)) {
+    } else if (rare(w, w->state_unwritable, f->state_unwritable)) {
         sim_state_unwritable(w, !w->state_unwritable);
-    } else if (sim_chance(w, f->retry_letters)) {
+    } else if (rare(w, w->state_full, f->state_full)) {
+        sim_state_full(w, !w->state_full);
+    } else if (rare(w, false, f->retry_letters)) {
         sim_trace(w, "retry: %d", mirror_dead_letters_retry(w->mirror, w->now, 0));
         w->pumping = true;
     } else {
         return false;
     }
     return true;
+}
+
+/* Rare things, of which one often brings others; true when one was done. */
+static bool disturb(struct world *w)
+{
+    bool done = disturb_once(w);
+
+    if (w->burst)
+        w->burst--;
+    if (done && sim_chance(w, 200))
+        w->burst = 4 + sim_pick(w, 12);
+    return done;
 }
 
 static void pass_time(struct world *w)
@@ -247,6 +269,7 @@ static const char *const fault_names[] = {
     "sync_failed",
     "source_sync_failed",
     "state_unwritable",
+    "state_full",
     "state_lost",
     "foreign",
     "survey_denied",

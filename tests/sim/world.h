@@ -39,7 +39,7 @@ struct sim_faults {
     unsigned schema;          /* of the application's steps */
     unsigned triggers_dropped, journal_emptied;
     unsigned crash, power, restart, resync, pause, retry_letters;
-    unsigned sync_failed, source_sync_failed, state_unwritable;
+    unsigned sync_failed, source_sync_failed, state_unwritable, state_full;
     unsigned state_lost; /* of the ends of a process: the state file goes with it */
     unsigned foreign;    /* of looks at tables that nobody has written yet: others have */
     unsigned survey_denied;
@@ -146,7 +146,8 @@ struct world {
 
     /* mirror */
     struct mirror *mirror;
-    bool pumping, syncing, stopping, paused, state_unwritable;
+    bool pumping, syncing, stopping, paused, state_unwritable, state_full;
+    unsigned burst; /* so many more looks for rare things find them more often */
     bool source_syncing, source_synced; /* asked for; and on the disk already */
     uint64_t source_serial;
     int state_fd;
@@ -220,6 +221,8 @@ void sim_rest(struct world *w);
 void sim_pause(struct world *w, bool paused);
 void sim_approve(struct world *w);
 void sim_state_unwritable(struct world *w, bool yes);
+/* Nothing that is written there outlives its commit. */
+void sim_state_full(struct world *w, bool yes);
 /* Whatever is due now, in the daemon's order; else on to the moment when something is. */
 void sim_turn(struct world *w);
 /* End the troubles and the application's writing, and take turns until all is at rest. */

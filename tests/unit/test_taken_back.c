@@ -85,18 +85,6 @@ static void a_change_that_nobody_saw_while_nothing_could_be_kept(void **state)
 /* --- a survey ----------------------------------------------------------------------------------
  */
 
-static int takes_nothing(void *arg)
-{
-    (void)arg;
-    return 1;
-}
-
-/* The disk is full: what was written into the state file comes to nothing at the commit. */
-static void disk_is_full(struct world *w, bool yes)
-{
-    sqlite3_commit_hook(mirror_store(w->mirror)->db, yes ? takes_nothing : NULL, NULL);
-}
-
 static uint32_t target_of_people(struct world *w)
 {
     for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
@@ -152,10 +140,10 @@ static void what_a_survey_found_when_the_disk_was_full_at_its_end(void **state)
 
     (void)state;
     assert_int_equal(mirror_resync(w->mirror, "people", false, NULL), 1);
-    disk_is_full(w, true);
+    sim_state_full(w, true);
     while (w->surveys[target].active)
         next_page(w, target);
-    disk_is_full(w, false);
+    sim_state_full(w, false);
     at_rest_again(w);
     world_free(w);
 }
@@ -170,9 +158,9 @@ static void what_a_survey_had_found_when_the_disk_was_full(void **state)
     while (!is_found(w, &key) && w->surveys[target].active)
         next_page(w, target);
     assert_true(w->surveys[target].active);
-    disk_is_full(w, true);
+    sim_state_full(w, true);
     assert_int_equal(mirror_flush_now(w->mirror, w->now, &(int){0}), -EIO);
-    disk_is_full(w, false);
+    sim_state_full(w, false);
     w->now += STORE_RETRY;
     sim_flush(w);
     assert_false(w->mirror->state_broken);
@@ -206,14 +194,14 @@ static void rows_gone(bool full)
     assert_true(sim_start(w));
     live_for(w, 10 * USEC_PER_SEC);
     int64_t version = w->mirror->schema_version;
-    disk_is_full(w, full);
+    sim_state_full(w, full);
     char *drops = app_ask(w, "SELECT group_concat('DROP TRIGGER '||name, ';') FROM sqlite_schema "
                              "WHERE type='trigger' AND tbl_name='people'");
     app_run(w, "%s; DELETE FROM people", drops);
     sqlite3_free(drops);
     if (full)
         live_for(w, 3 * USEC_PER_SEC / 2);
-    disk_is_full(w, false);
+    sim_state_full(w, false);
     w->pumping = true;
     while (!w->mirror->attached || w->mirror->schema_version == version)
         sim_turn(w);
