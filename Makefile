@@ -346,7 +346,7 @@ $(BUILD)/man/%: etc/man/%.in $(BUILD)/man/settings.mdoc $(BUILD)/man/commands.md
 	  -e '/^@COMMANDS@$$/{r $(BUILD)/man/commands.mdoc' -e 'd}' $< > $@.new && mv $@.new $@
 
 clean:
-	rm -rf $(BUILD) build-san build-tsan build-fuzz build-chaos
+	rm -rf $(BUILD) build-san build-tsan build-fuzz build-chaos build-clang
 
 help:
 	@echo 'all check tools systemd-test bench soak chaos inject asan ubsan tsan fuzz format lint analyze man sbom deb rpm package-test'

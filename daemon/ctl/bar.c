@@ -228,8 +228,9 @@ void bar_end(struct bar *b)
 
 /* --- questions -------------------------------------------------------------------------------- */
 
-static bool ask(const struct ctl *ctl, bool yes, int *exit_code, const char *word, const char *fmt,
-                va_list args)
+__attribute__((format(printf, 5, 0))) static bool ask(const struct ctl *ctl, bool yes,
+                                                      int *exit_code, const char *word,
+                                                      const char *fmt, va_list args)
 {
     _cleanup_free_ char *question = NULL;
     _cleanup_free_ char *line = NULL;

@@ -363,9 +363,11 @@ static int try_again(struct import_run *run, struct record *fields, bool last, b
         if ((rc = begin(run, err)) < 0)
             return rc;
         run->rows++;
-        if (!t || (rc = put(t, fields, &r, &outcome, &why)) < 0) {
+        if (!t)
+            return err_set(err, -EIO, "the import's state names an unknown table");
+        if ((rc = put(t, fields, &r, &outcome, &why)) < 0) {
             *err = why;
-            return t ? rc : err_set(err, -EIO, "the import's state names an unknown table");
+            return rc;
         }
         if (outcome != ROW_ORPHAN || last) {
             *any = *any || outcome != ROW_REFUSED;

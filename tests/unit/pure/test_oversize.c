@@ -209,7 +209,7 @@ static void test_the_header_is_as_described(void **state)
     bytes_of(x.head, OVERSIZE_PACKED, &b);
     assert_memory_equal(b.data, "\1\1\0\0\0\0\0\0", 8);
     const unsigned char *u = (const unsigned char *)b.data;
-    assert_int_equal((size_t)u[9] << 16 | u[10] << 8 | u[11], d.text.len);
+    assert_int_equal((size_t)u[9] << 16 | (size_t)u[10] << 8 | u[11], d.text.len);
     assert_int_equal((size_t)u[18] << 8 | u[19], b.len - 36);
     assert_int_equal(item_digest(b.data + 36, b.len - 36, version), 0);
     assert_memory_equal(b.data + 20, version, DIGEST_SIZE);
