@@ -68,18 +68,23 @@ static int sync_journal(const char *path)
 int durable_sync(struct durable *d, const char *database, bool wal)
 {
     _cleanup_free_ char *real = realpath(database, NULL);
-    _cleanup_free_ char *beside = NULL;
+    _cleanup_free_ char *beside = NULL, *log = NULL;
 
     if (!real) /* gone, and what it held with it */
         return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-    if (asprintf(&beside, "%s%s", real, wal ? "-wal" : "-journal") < 0) {
-        beside = NULL;
+    if (asprintf(&log, "%s-wal", real) < 0) {
+        log = NULL;
         return -ENOMEM;
     }
     if (wal)
-        return sync_wal(d, beside);
+        return sync_wal(d, log);
+    if (asprintf(&beside, "%s-journal", real) < 0) {
+        beside = NULL;
+        return -ENOMEM;
+    }
     int rc = sync_journal(beside);
-    return rc < 0 ? rc : sync_directory(real);
+    rc = rc < 0 ? rc : sync_directory(real);
+    return rc < 0 ? rc : sync_wal(d, log); /* it may have changed to WAL mode just now */
 }
 
 void durable_close(struct durable *d)

@@ -13,7 +13,9 @@
  * are on the database and -shm, never on -wal or -journal: descriptors of our own do no harm there.
  *
  * In rollback mode it is the directory (journal_mode DELETE) and the -journal, if there is one
- * (TRUNCATE, PERSIST); which of them an application uses cannot be seen either. */
+ * (TRUNCATE, PERSIST); which of them an application uses cannot be seen either.
+ * And a -wal that stands there: an application may go over to WAL mode at any moment, of which the
+ * caller need not know yet. The other way it cannot go while anybody is connected. */
 #ifndef SYNCD_SOURCE_DURABLE_H
 #define SYNCD_SOURCE_DURABLE_H
 

@@ -265,6 +265,42 @@ void source_forget_questions(struct source *s)
         sqlite3_finalize(take_ptr(s->kept[i]));
 }
 
+/* What stands at the paths of -wal and -shm. */
+static bool look_beside(const struct source *s, struct source_beside out[2])
+{
+    static const char *const suffixes[] = {"-wal", "-shm"};
+    const char *database = sqlite3_db_filename(s->db, "main"); /* symbolic links followed */
+    struct stat st;
+
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_free_ char *path = NULL;
+        if (!database || asprintf(&path, "%s%s", database, suffixes[i]) < 0) {
+            path = NULL;
+            return false;
+        }
+        if (stat(path, &st) < 0)
+            return false;
+        out[i] = (struct source_beside){st.st_dev, st.st_ino};
+    }
+    return true;
+}
+
+/* As long as this connection has them open, SQLite neither removes nor replaces them. When somebody
+ * else does, connections that come later commit where this one cannot see it. */
+static bool beside_same(const struct source *s)
+{
+    struct source_beside now[2];
+
+    if (!s->beside_known)
+        return true;
+    if (!look_beside(s, now))
+        return false;
+    for (size_t i = 0; i < 2; i++)
+        if (now[i].dev != s->beside[i].dev || now[i].ino != s->beside[i].ino)
+            return false;
+    return true;
+}
+
 int source_refresh_mode(struct source *s)
 {
     sqlite3_stmt *stmt;
@@ -284,6 +320,7 @@ int source_refresh_mode(struct source *s)
     if (rc != SQLITE_ROW)
         return rc;
     s->wal = strcmp(s->journal_mode, "wal") == 0;
+    s->beside_known = s->wal && (s->beside_known || look_beside(s, s->beside));
     return source_exec(s, s->wal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
 }
 
@@ -390,6 +427,9 @@ void source_close(struct source *s)
     if (!s)
         return;
     source_forget_questions(s);
+    /* Else the last to leave moves its -wal into the database and removes the other's. */
+    if (!beside_same(s))
+        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close_v2(s->db);
     free(s->path);
     free(s);
@@ -403,6 +443,9 @@ enum source_problem source_check_file(const struct source *s, struct err *err)
         return problem(SOURCE_MISSING, err, "database %s is gone: %s", s->path, strerror(errno));
     if (st.st_dev != s->dev || st.st_ino != s->ino)
         return problem(SOURCE_MISSING, err, "database %s was replaced by another file", s->path);
+    if (!beside_same(s))
+        return problem(SOURCE_MISSING, err,
+                       "the -wal or -shm of database %s was removed while it was open", s->path);
     return SOURCE_OK;
 }
 

@@ -47,6 +47,11 @@ struct source {
     dev_t dev;
     ino_t ino;
     bool wal; /* journal_mode is WAL */
+    struct source_beside {
+        dev_t dev;
+        ino_t ino;
+    } beside[2];       /* -wal and -shm, as they are open; nobody may remove them meanwhile */
+    bool beside_known; /* not in rollback mode */
     char journal_mode[12];
     int max_value; /* longest value that is read: source_allow_values() */
     usec patience; /* how long a statement may wait for a lock; 0 (the rule): not at all */

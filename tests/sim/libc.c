@@ -144,7 +144,7 @@ int durable_sync(struct durable *d, const char *database, bool wal)
     if (n)
         node_sync(n);
     sync_directory_entries();
-    return 0;
+    return wal ? 0 : durable_sync(d, database, true);
 }
 
 void durable_close(struct durable *d)

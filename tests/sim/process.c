@@ -26,7 +26,7 @@ static void sync_source(struct world *w)
     struct durable d = DURABLE_INIT;
 
     if (!w->disk_lies)
-        durable_sync(&d, w->database, strcmp(w->journal_mode, "WAL") == 0);
+        durable_sync(&d, w->database, w->source_wal);
 }
 
 static void edge_sync_source(void *arg, uint64_t serial, bool wal)
@@ -38,6 +38,7 @@ static void edge_sync_source(void *arg, uint64_t serial, bool wal)
         sim_fail(w, "two syncs of the database at once");
     w->source_syncing = true;
     w->source_serial = serial;
+    w->source_wal = wal; /* as the mirror takes it, which may not be so any more */
     w->source_synced = sim_chance(w, 500); /* what is committed from now on is not covered */
     if (w->source_synced)
         sync_source(w);

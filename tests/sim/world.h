@@ -150,6 +150,7 @@ struct world {
     unsigned burst; /* so many more looks for rare things find them more often */
     bool source_syncing, source_synced; /* asked for; and on the disk already */
     uint64_t source_serial;
+    bool source_wal;
     int state_fd;
     usec tick_due, credentials_due, recheck_due, ack_due;
     uint64_t starts; /* of a process */

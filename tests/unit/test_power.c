@@ -59,9 +59,44 @@ static void a_pause_keeps_no_dead_letter_of_a_row_that_was_taken_back(void **sta
     try_order(pause_sending);
 }
 
+static bool rolls_back(const struct world *w)
+{
+    return strcmp(w->journal_mode, "WAL") != 0;
+}
+
+/* The application goes over to WAL mode while the mirror is connected, which it looks for once a
+ * second: what is read until then is in a -wal, too. The oracle knows whether a write that is sent
+ * may be taken back. */
+static void a_change_to_wal_mode_is_synced_at_once(void **state)
+{
+    struct world *w = world_that(rolls_back, "");
+    unsigned turns = 0;
+
+    (void)state;
+    app_run(w, "INSERT INTO people(id,name) VALUES(77,'before')");
+    settled(w);
+    assert_non_null(w->mirror->source);
+    w->tick_due = w->now + USEC_PER_SEC;
+    app_run(w, "PRAGMA journal_mode=WAL");
+    app_run(w, "PRAGMA synchronous=NORMAL");
+    w->journal_mode = "WAL";
+    w->synchronous = "NORMAL";
+    app_run(w, "INSERT INTO people(id,name) VALUES(78,'after')");
+    uint64_t requests = w->requests;
+    while (w->requests == requests && !w->failure[0]) {
+        w->pumping = true;
+        sim_turn(w);
+        assert_true(++turns < 1000);
+    }
+    assert_string_equal(w->failure, "");
+    at_rest_again(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_change_to_wal_mode_is_synced_at_once),
         cmocka_unit_test(a_retry_keeps_no_dead_letter_of_a_row_that_was_taken_back),
         cmocka_unit_test(a_pause_keeps_no_dead_letter_of_a_row_that_was_taken_back),
     };

@@ -221,6 +221,56 @@ static void the_file_at_the_path_may_be_another(void **state)
     assert_int_equal(source_check_file(w->source, &err), SOURCE_OK);
 }
 
+/* Somebody removes what stands beside a database that is open (a backup put back by the book of
+ * rm), and another process, which came later, commits to a -wal of its own. */
+static void the_files_beside_it_may_be_others(void **state)
+{
+    static const char *const suffixes[] = {"-wal", "-shm"};
+    struct world *w = *state;
+    struct err err = {.text = ""};
+    int go[2], status;
+    char path[128];
+
+    app(w, "CREATE TABLE t(id INTEGER PRIMARY KEY); INSERT INTO t VALUES(1)");
+    sqlite3_close(w->app);
+    w->app = NULL;
+    assert_int_equal(pipe(go), 0);
+    pid_t other = fork(); /* now: of SQLite's locks it must not know what we hold */
+    if (other == 0) {
+        char byte;
+        sqlite3 *db = NULL;
+        bool well = read(go[0], &byte, 1) == 1 && sqlite3_open(w->path, &db) == SQLITE_OK &&
+                    sqlite3_exec(db, "INSERT INTO t VALUES(2)", NULL, NULL, NULL) == SQLITE_OK;
+        sqlite3_close(db);
+        _exit(!well);
+    }
+    open_source(w);
+    assert_true(w->source->wal);
+    assert_int_equal(sql_int(w->source->db, "SELECT count(*) FROM t"), 1);
+    assert_int_equal(source_check_file(w->source, &err), SOURCE_OK);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s%s", w->path, suffixes[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(write(go[1], "x", 1), 1);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_int_equal(status, 0);
+    assert_int_equal(sql_int(w->source->db, "SELECT count(*) FROM t"), 1); /* blind */
+    enum source_problem found = source_check_file(w->source, &err);
+
+    /* Letting go must not take the other's commits along. */
+    source_close(w->source);
+    w->source = NULL;
+    assert_int_equal(sqlite3_open(w->path, &w->app), SQLITE_OK);
+    int64_t left = sql_int(w->app, "SELECT count(*) FROM t");
+    if (found != SOURCE_MISSING || left != 2)
+        fail_msg("it is said to be %s (%s), and %lld rows of 2 are left",
+                 source_problem_code(found), err.text, (long long)left);
+    assert_non_null(strstr(err.text, "-wal"));
+    close(go[0]);
+    close(go[1]);
+}
+
 static void every_result_code_has_a_meaning(void **state)
 {
     static const struct {
@@ -398,6 +448,7 @@ int main(void)
         world_test(locks_are_told_and_not_waited_for),
         world_test(a_writer_is_seen_without_a_lock),
         world_test(the_file_at_the_path_may_be_another),
+        world_test(the_files_beside_it_may_be_others),
         world_test(every_result_code_has_a_meaning),
         world_test(a_rollback_does_not_hide_what_went_wrong),
         world_test(only_the_owner_or_root_opens),
