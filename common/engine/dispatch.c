@@ -186,6 +186,14 @@ static void take_retry(struct engine *e, struct batch *b)
 
 static int launch(struct engine *e, struct batch *b, usec now, struct actions *out)
 {
+    int rc = action_push(out, &(struct action){.kind = ACTION_SEND, .request = &b->request});
+
+    if (rc < 0) { /* nobody would be told of it */
+        for (unsigned i = b->request.count; i-- > 0;)
+            entry_ready(e, b->entries[i], true);
+        free(b);
+        return rc;
+    }
     b->request.id = e->next_request++;
     b->epoch = e->epoch;
     b->credentials = e->credentials;
@@ -202,7 +210,7 @@ static int launch(struct engine *e, struct batch *b, usec now, struct actions *o
     list_push_back(&e->flying, &b->link);
     e->in_flight++;
     e->stats.requests++;
-    return action_push(out, &(struct action){.kind = ACTION_SEND, .request = &b->request});
+    return 0;
 }
 
 static bool batch_open(struct engine *e, const struct batch *b, usec now)

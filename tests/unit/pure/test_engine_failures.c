@@ -9,6 +9,35 @@
 #include "base/rng.h"
 #include "engine_fixture.h"
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* What cannot be had is refused, and does not end the program, also under the address sanitizer. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+/* A request of which nobody could be told is none. */
+static void test_a_request_that_finds_no_memory_is_made_again(void **state)
+{
+    _cleanup_world_ struct world w;
+    struct actions full = {.count = SIZE_MAX / 256, .cap = SIZE_MAX / 256};
+
+    (void)state;
+    world_make(&w, 1, NULL);
+    offer(&w, "a", 1);
+    offer(&w, "b", 1);
+    engine_step(w.engine, w.now, &(struct event){.kind = EVENT_TIMER}, &full);
+    assert_int_equal(stats(&w).in_flight, 0);
+    assert_true(engine_deadline(w.engine) <= w.now + 100 * MS);
+    wait_deadline(&w);
+    did(&w, "send#1[a1 b1]");
+    answer(&w, 1, REPLY_OK);
+    did(&w, "written a1 written b1");
+    is_empty(&w);
+}
+
 /* --- unprocessed ------------------------------------------------------------------------------ */
 
 static void test_unprocessed_writes_wait_and_go_again(void **state)
@@ -382,6 +411,7 @@ static void test_write_units_are_the_services_or_our_estimate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_request_that_finds_no_memory_is_made_again),
         cmocka_unit_test(test_unprocessed_writes_wait_and_go_again),
         cmocka_unit_test(test_unprocessed_waits_grow_to_the_cap),
         cmocka_unit_test(test_a_throttled_table_does_not_stop_the_others),
