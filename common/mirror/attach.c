@@ -233,17 +233,20 @@ static int mark_contested(struct mirror *m)
 
 /* --- putting it together ---------------------------------------------------------------------- */
 
-/* Runtime state of tables that stay: loads and lags go on where they are when nothing changed. */
+/* Runtime state of tables that stay: loads and lags go on where they are when nothing changed. A
+ * table is its id: it may have another's name by now, and another its own. */
 static void carry_over(struct mirror *m, struct draft *d)
 {
     for (size_t i = 0; i < d->count; i++) {
         struct table_slot *to = &d->slots[i];
         struct table_slot *from = mirror_table_named(m, to->name);
-        if (!from || !to->plan)
+        if (!to->plan)
             continue;
-        to->items_put = from->items_put;
-        to->items_deleted = from->items_deleted;
-        if (from->id == to->id && from->plan) {
+        if (from) {
+            to->items_put = from->items_put;
+            to->items_deleted = from->items_deleted;
+        }
+        if ((from = mirror_table_by_id(m, to->id))) {
             to->skipped = from->skipped;
             to->behind = from->behind;
             to->lag_seq = from->lag_seq;

@@ -165,7 +165,9 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     memcpy(m->old_nonce, head.nonce, CAPTURE_NONCE_SIZE);
     track_clear(&m->track);
     track_init(&m->track, (uint64_t)m->acked);
-    journal_max(m->journal, &m->force_upto);
+    int last = journal_max(m->journal, &m->force_upto);
+    if (last != SQLITE_ROW && last != SQLITE_DONE)
+        return last;
     suspects_narrow(m, m->force_upto);
     const char *why = m->stranger;
     if (!why && behind)

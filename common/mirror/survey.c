@@ -5,8 +5,9 @@
  *     state file lost, or an older one: surveyed as at first, but for holding; and again later
  *     a kill that left rows unseen:     again, once no write of before can come any more
  *
- * A survey's progress is not kept: one that was broken off begins anew, and finds again what it has
- * found. What is found is on disk before the survey counts as done. */
+ * A survey's progress is not kept: one that was broken off begins anew. What it had found is known
+ * by then, but for what is in it, and counts as found again. What is found is on disk before the
+ * survey counts as done. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,6 +224,18 @@ static void note_foreign(struct target_slot *t, const void *key, size_t n)
     spell_out(t->example, sizeof t->example);
 }
 
+/* Nothing is known of the item but that it may be there: perhaps from a look that was broken off.
+ */
+static bool known_by_key(struct mirror *m, const struct target_slot *t, const void *key, size_t n)
+{
+    static const uint8_t unknown[STORE_DIGEST_SIZE];
+    uint8_t digest[STORE_DIGEST_SIZE];
+    uint32_t table;
+
+    return store_digest_get(m->store, t->store_id, key, n, digest, &table) &&
+           memcmp(digest, unknown, sizeof unknown) == 0;
+}
+
 /* 0 or negative. */
 static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts, const void *key,
                    size_t n)
@@ -245,8 +258,10 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
         return piece;
     enum item_claim claim =
         piece ? item_claim(&f, head.data, head.len, &plan) : item_claim(&f, key, n, &plan);
-    if (claim == ITEM_OURS_KNOWN)
+    if (claim == ITEM_OURS_KNOWN) {
+        t->found |= known > 0 && known_by_key(m, t, key, n);
         return 0;
+    }
     const struct table_slot *s = plan || !t->shared ? slot_of(m, i, plan) : NULL;
     if ((claim == ITEM_FOREIGN && !PLANTED(FOREIGN_TAKEN)) || !s) {
         note_foreign(t, key, n);

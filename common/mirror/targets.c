@@ -148,6 +148,13 @@ static bool is_another(struct mirror *m, const struct target_slot *t)
            strlen(t->identity) != known.len || memcmp(t->identity, known.data, known.len) != 0;
 }
 
+/* Does the state file say that nothing of it can be on its way? It may also where letting go of the
+ * journal has failed. */
+static bool marked_parked(const struct table_slot *t)
+{
+    return t->let_go || t->cookie == COOKIE_PARKED || t->cookie == COOKIE_PARKED_UNSURE;
+}
+
 /* Tables that had let go of the journal are loaded from now on: on disk before anything of them is
  * sent. Their entries so far need not be read, and what was offered before is older than the load.
  */
@@ -158,7 +165,7 @@ static int take_up(struct mirror *m, uint32_t i)
     int rc = 0;
 
     for (size_t k = 0; rc == 0 && k < m->table_count; k++)
-        if (m->tables[k].plan && m->tables[k].target == i && m->tables[k].let_go) {
+        if (m->tables[k].plan && m->tables[k].target == i && marked_parked(&m->tables[k])) {
             any = true;
             rc = m->state_broken
                      ? -EIO
@@ -166,11 +173,16 @@ static int take_up(struct mirror *m, uint32_t i)
         }
     if (any && records_kept(m, rc < 0 ? rc : records_sync(m, NULL)) < 0)
         return -EIO;
-    for (size_t k = 0; any && k < m->table_count; k++)
-        if (m->tables[k].plan && m->tables[k].target == i && m->tables[k].let_go) {
-            m->tables[k].let_go = m->tables[k].skipped = false;
-            load_track_reset(m, &m->tables[k]);
-        }
+    for (size_t k = 0; any && k < m->table_count; k++) {
+        struct table_slot *t = &m->tables[k];
+        if (!t->plan || t->target != i || !marked_parked(t))
+            continue;
+        t->cookie = 0;
+        if (!t->let_go) /* its entries are still there */
+            continue;
+        t->let_go = t->skipped = false;
+        load_track_reset(m, t);
+    }
     return 0;
 }
 
@@ -267,7 +279,8 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *iden
 
     m->now = now;
     t->view.looked = true;
-    t->marking = false;
+    /* What was begun before may have been with the table that was there then. */
+    t->view.surveying = t->marking = false;
     snprintf(t->identity, sizeof t->identity, "%s", identity);
     t->made |= made;
     t->fresh |= made || is_another(m, t);

@@ -160,7 +160,10 @@ void service_surveys(struct world *w)
         if (!s->active || s->due > w->now)
             continue;
         w->pumping = true;
-        if (s->denied && !w->quiet) {
+        if (!service_table(w, mirror_target(w->mirror, i)->name)->exists) {
+            s->active = false; /* lost since: the next look says so */
+            w->probes[i].due = w->now;
+        } else if (s->denied && !w->quiet) {
             s->active = false;
             sim_trace(w, "survey denied");
             mirror_survey_failed(w->mirror, w->now, i, "AccessDeniedException", "simulated");

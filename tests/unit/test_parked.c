@@ -32,6 +32,42 @@ static void all_is_equal_again(struct world *w)
     world_free(w);
 }
 
+static bool desks_meet_seats(const struct world *w)
+{
+    const struct table_config *seats = config_table(w->config, "seats");
+    const struct table_config *desks = config_table(w->config, "desks");
+
+    return w->templates && strcmp(seats->target, desks->target) == 0 && !w->oversize;
+}
+
+/* Two tables of one DynamoDB table change names, and with each go its triggers, its id and what is
+ * to be read of it yet. */
+static void tables_that_change_names_keep_what_they_are_behind(void **state)
+{
+    struct world *w =
+        world_that(desks_meet_seats, "DELETE FROM seats; DELETE FROM desks;"
+                                     "INSERT INTO seats(id,place,v) VALUES(901,'s1','first')");
+
+    (void)state;
+    service_table(w, "single")->denied = true;
+    app_run(w, "UPDATE seats SET v='second' WHERE id=901");
+    w->pumping = true;
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "seats").state, "parked");
+    assert_true(seen(w).journal_entries > 0);
+    app_run(w, "BEGIN IMMEDIATE;"
+               "ALTER TABLE seats RENAME TO x__;"
+               "ALTER TABLE desks RENAME TO seats;"
+               "ALTER TABLE x__ RENAME TO desks;"
+               "COMMIT");
+    w->pumping = true;
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_true(seen(w).journal_entries > 0);
+    service_table(w, "single")->denied = false;
+    at_rest_again(w);
+    world_free(w);
+}
+
 /* Only for so long; then it is compared when it can be written again, over a crash and a clean stop
  * as well, and only what differs is sent. */
 static void a_table_parked_for_long_does_not_hold_the_journal(void **state)
@@ -317,6 +353,40 @@ static void arrives_late(struct world *w, struct sim_flight *f, usec due)
     f->arrived = true;
 }
 
+/* To let go of it fails, for want of a state file, and it can be written again before the next try:
+ * then what is sent of it may be on its way at a kill, whatever was ordered before. */
+static void what_a_crash_left_open_is_found_though_letting_go_had_failed(void **state)
+{
+    struct world *w = two_tables();
+
+    (void)state;
+    service_table(w, "mine")->denied = true;
+    app_run(w, "UPDATE mine SET v='second' WHERE id=1");
+    live_for(w, 50 * USEC_PER_SEC);
+    sim_state_full(w, true);
+    live_for(w, 15 * USEC_PER_SEC);
+    assert_true(seen(w).state_broken);
+    assert_true(seen(w).journal_entries > 0);
+    service_table(w, "mine")->denied = false;
+    live_for(w, 15 * USEC_PER_SEC);
+    sim_state_full(w, false);
+    turn_until_sent(w);
+    while (!list_empty(&w->flights)) {
+        struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
+        arrives_late(w, f, w->now);
+        list_remove(&f->link);
+        flight_free(f);
+    }
+    service_late(w);
+    sim_crash(w);
+    service_table(w, "mine")->denied = true;
+    app_run(w, "UPDATE mine SET v='first' WHERE id=1");
+    assert_true(sim_start(w));
+    live_for(w, 80 * USEC_PER_SEC);
+    assert_int_equal(seen(w).journal_entries, 0);
+    all_is_equal_again(w);
+}
+
 /* The entries of a table that is parked for long are not read; but a write of a killed process may
  * come after the comparison. Of a load: the change of its row alone would have told. */
 static void a_late_write_does_not_outlive_a_long_time_parked(void **state)
@@ -397,6 +467,7 @@ static void a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped(void 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_that_change_names_keep_what_they_are_behind),
         cmocka_unit_test(a_table_parked_for_long_does_not_hold_the_journal),
         cmocka_unit_test(a_table_parked_with_many_changes_does_not_hold_the_journal),
         cmocka_unit_test(a_table_parked_before_it_was_loaded_holds_nothing),
@@ -405,6 +476,7 @@ int main(void)
         cmocka_unit_test(what_nobody_noted_is_looked_for_where_rows_went_unseen),
         cmocka_unit_test(a_doubt_outlives_a_long_time_parked_and_a_crash),
         cmocka_unit_test(a_late_write_does_not_outlive_a_long_time_parked),
+        cmocka_unit_test(what_a_crash_left_open_is_found_though_letting_go_had_failed),
         cmocka_unit_test(a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped),
         cmocka_unit_test(what_a_crash_left_open_is_found_after_a_long_time_parked),
         cmocka_unit_test(what_a_crash_left_open_may_come_after_the_comparison),

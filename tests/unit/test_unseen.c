@@ -112,6 +112,75 @@ static void what_a_marker_tells_outlives_an_unwritable_state_file(void **state)
     world_free(w);
 }
 
+/* Whoever looks through the items finds no table any more; one is made in its place before anything
+ * is sent there. */
+static void a_table_lost_while_its_items_are_looked_at_is_filled(void **state)
+{
+    (void)state;
+    for (uint64_t tries = 0; tries < 8; tries++) {
+        struct world *w = lose_state_and_a_row();
+        struct sim_table *people = service_table(w, "people");
+        uint32_t i = 0;
+        assert_true(sim_start(w));
+        w->rng.state = tries;
+        while (strcmp(mirror_target(w->mirror, i)->name, "people") != 0)
+            i++;
+        while (!mirror_target(w->mirror, i)->surveying)
+            sim_turn(w);
+        people->exists = false;
+        service_clear(people);
+        while (w->surveys[i].active)
+            sim_turn(w);
+        at_rest_again(w);
+        world_free(w);
+    }
+}
+
+/* Of an item that was found in a look at a table that flows already, and that was broken off: by a
+ * kill, a stop, or because the table could not be written for a moment. */
+static void what_a_look_has_found_that_was_broken_off_goes(void **state)
+{
+    (void)state;
+    for (uint64_t tries = 0; tries < 24; tries++) {
+        struct world *w = world_of_people();
+        _cleanup_buf_ struct buf key = {0};
+        uint32_t i = 0;
+        app_run(w, "INSERT INTO people(id,name) VALUES(0,'nobody')");
+        at_rest_again(w);
+        key_of(w, "people", "nobody", &key);
+        app_run(w, "DELETE FROM people WHERE id=0");
+        at_rest_again(w);
+        sim_stop(w);
+        sim_lose_state(w);
+        assert_true(sim_start(w));
+        w->rng.state = tries;
+        while (strcmp(mirror_target(w->mirror, i)->name, "people") != 0)
+            i++;
+        settled(w);
+        come_late(w, "people", &key, "{\"stale\":{\"BOOL\":true}}");
+        while (!mirror_target(w->mirror, i)->surveying)
+            sim_turn(w);
+        assert_true(mirror_target(w->mirror, i)->open);
+        while (mirror_target(w->mirror, i)->surveying && !w->mirror->targets[i]->found)
+            sim_turn(w);
+        if (mirror_target(w->mirror, i)->surveying && tries % 3 == 0) {
+            mirror_target_parked(w->mirror, w->now, i, "AccessDeniedException", "simulated");
+            w->probes[i].due = w->now + USEC_PER_SEC;
+        } else if (mirror_target(w->mirror, i)->surveying) {
+            sim_flush(w);
+            if (w->syncing)
+                sim_flushed(w, true);
+            if (tries % 3 == 1)
+                sim_crash(w);
+            else
+                sim_stop(w);
+            assert_true(sim_start(w));
+        }
+        at_rest_again(w);
+        world_free(w);
+    }
+}
+
 /* A killed process had sent rows as they were before a change that no entry tells of; it had
  * noticed the change and begun to send all of them anew, so that its successor finds nothing new.
  * What it had sent first may come last. */
@@ -342,6 +411,8 @@ int main(void)
         cmocka_unit_test(a_survey_outlives_an_unwritable_state_file),
         cmocka_unit_test(an_item_whose_row_went_with_the_state_file_is_found),
         cmocka_unit_test(what_a_marker_tells_outlives_an_unwritable_state_file),
+        cmocka_unit_test(what_a_look_has_found_that_was_broken_off_goes),
+        cmocka_unit_test(a_table_lost_while_its_items_are_looked_at_is_filled),
         cmocka_unit_test(a_doubt_outlives_an_unwritable_state_file),
     };
 
