@@ -176,4 +176,30 @@ __attribute__((unused)) static void key_of(struct world *w, const char *table, c
     assert_true(key->len > 0);
 }
 
+/* A world at rest with so many people. */
+__attribute__((unused)) static struct world *world_of_people(int count)
+{
+    struct world *w = world_new(1, false);
+
+    assert_non_null(w);
+    assert_true(world_build(w));
+    app_run(w, "DELETE FROM people");
+    app_run(w,
+            "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) "
+            "INSERT INTO people(id,name) SELECT i,'first' FROM n",
+            count);
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    return w;
+}
+
+__attribute__((unused)) static uint32_t target_named(struct world *w, const char *name)
+{
+    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
+        if (strcmp(mirror_target(w->mirror, i)->name, name) == 0)
+            return i;
+    fail_msg("nobody writes %s", name);
+    return 0;
+}
+
 #endif

@@ -96,11 +96,9 @@ static void a_table_made_anew_waits_for_the_state_file(void **state)
 {
     struct world *w = world_that(splits, "DELETE FROM grid");
     struct sim_table *t = service_table(w, "grid");
-    uint32_t target = 0;
+    uint32_t target = target_named(w, "grid");
 
     (void)state;
-    while (strcmp(mirror_target(w->mirror, target)->name, "grid") != 0)
-        target++;
     t->throttled = true;
     insert_large(w);
     sent(w);

@@ -122,18 +122,25 @@ static void an_owner_that_waits_is_told_again_after_a_park(void **state)
     world_free(w);
 }
 
-/* A refusal that comes when its row is well under another key is none of the row's any more. */
-static void a_late_refusal_under_a_key_that_was_left(void **state)
+/* Seat 1 cannot be written at p1, which is told in five seconds. */
+static struct sim_flight *poison_on_its_way(struct world *w)
 {
-    struct world *w = meeting_world();
-
-    (void)state;
     app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','" SIM_POISON "')");
     turn_until_sent(w);
     struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
     assert_int_equal(f->count, 1);
     f->arrived = false;
     f->due = w->now + 5 * USEC_PER_SEC;
+    return f;
+}
+
+/* A refusal that comes when its row is well under another key is none of the row's any more. */
+static void a_late_refusal_under_a_key_that_was_left(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    struct sim_flight *f = poison_on_its_way(w);
     app_run(w, "UPDATE seats SET place='p2', v='well' WHERE id=1");
     w->pumping = true;
     live_for(w, 4 * USEC_PER_SEC);
@@ -150,12 +157,7 @@ static void a_late_refusal_of_a_row_that_is_gone(void **state)
     struct world *w = meeting_world();
 
     (void)state;
-    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','" SIM_POISON "')");
-    turn_until_sent(w);
-    struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
-    assert_int_equal(f->count, 1);
-    f->arrived = false;
-    f->due = w->now + 5 * USEC_PER_SEC;
+    poison_on_its_way(w);
     app_run(w, "DELETE FROM seats");
     w->pumping = true;
     live_for(w, 4 * USEC_PER_SEC);
@@ -275,12 +277,7 @@ static void a_late_refusal_of_a_row_that_is_gone_for_nobody(void **state)
     assert_non_null(text);
     for (size_t i = 0; i < LENGTH; i++)
         text[i] = (char)('0' + sim_pick(w, 75));
-    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','" SIM_POISON "')");
-    turn_until_sent(w);
-    struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
-    assert_int_equal(f->count, 1);
-    f->arrived = false;
-    f->due = w->now + 5 * USEC_PER_SEC;
+    struct sim_flight *f = poison_on_its_way(w);
     app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'p1','%s')", text);
     free(text);
     sim_work(w);

@@ -4,22 +4,6 @@
 
 enum { PEOPLE_COUNT = 1500 };
 
-static struct world *world_of_people(int count)
-{
-    struct world *w = world_new(1, false);
-
-    assert_non_null(w);
-    assert_true(world_build(w));
-    app_run(w, "DELETE FROM people");
-    app_run(w,
-            "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) "
-            "INSERT INTO people(id,name) SELECT i,'first' FROM n",
-            count);
-    assert_true(sim_start(w));
-    at_rest_again(w);
-    return w;
-}
-
 static bool is_on_its_way(struct world *w, const struct buf *key)
 {
     list_for_each(pos, after, &w->flights)
@@ -85,15 +69,6 @@ static void a_change_that_nobody_saw_while_nothing_could_be_kept(void **state)
 /* --- a survey ----------------------------------------------------------------------------------
  */
 
-static uint32_t target_of_people(struct world *w)
-{
-    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
-        if (strcmp(mirror_target(w->mirror, i)->name, "people") == 0)
-            return i;
-    fail_msg("nobody writes people");
-    return 0;
-}
-
 static bool is_found(struct world *w, const struct buf *key)
 {
     struct store *s = mirror_store(w->mirror);
@@ -118,7 +93,7 @@ static struct world *survey_begun(struct buf *key, uint32_t *target)
     item_remove(t, service_item(t, key->data, key->len));
     sim_lose_state(w);
     assert_true(sim_start(w));
-    *target = target_of_people(w);
+    *target = target_named(w, "people");
     settled(w);
     come_late(w, "people", key, "{\"late\":{\"BOOL\":true}}");
     while (!w->surveys[*target].active)

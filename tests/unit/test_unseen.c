@@ -2,20 +2,7 @@
  * also where it comes to look again as it looked before. */
 #include "sim_world.h"
 
-/* A world at rest whose people are thirty. */
-static struct world *world_of_people(void)
-{
-    struct world *w = world_new(1, false);
-
-    assert_non_null(w);
-    assert_true(world_build(w));
-    app_run(w, "DELETE FROM people");
-    app_run(w, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<30) "
-               "INSERT INTO people(id,name) SELECT i,'first' FROM n");
-    assert_true(sim_start(w));
-    at_rest_again(w);
-    return w;
-}
+enum { PEOPLE_COUNT = 30 };
 
 /* As a tool does that copies a table, and puts back the triggers that it found, word for word. */
 static void rebuild(struct world *w, const char *meanwhile)
@@ -39,7 +26,7 @@ static void rebuild(struct world *w, const char *meanwhile)
 /* VACUUM numbers the schema's entries anew: the second rebuild leaves them as the first did. */
 static void a_table_rebuilt_twice_is_compared_twice(void **state)
 {
-    struct world *w = world_of_people();
+    struct world *w = world_of_people(PEOPLE_COUNT);
 
     (void)state;
     rebuild(w, "UPDATE people SET name='once' WHERE id=1");
@@ -58,7 +45,7 @@ static void change_some(struct world *w, int from, int count)
 /* Emptied, the journal counts from one again, and again after the second time. */
 static void a_journal_emptied_twice_is_noticed_twice(void **state)
 {
-    struct world *w = world_of_people();
+    struct world *w = world_of_people(PEOPLE_COUNT);
 
     (void)state;
     sim_pause(w, true); /* nothing is acknowledged */
@@ -76,7 +63,7 @@ static void a_journal_emptied_twice_is_noticed_twice(void **state)
 /* A row goes while no state file knows of its item, and no entry speaks of it. */
 static struct world *lose_state_and_a_row(void)
 {
-    struct world *w = world_of_people();
+    struct world *w = world_of_people(PEOPLE_COUNT);
 
     sim_stop(w);
     app_run(w, "DELETE FROM people WHERE id=30");
@@ -120,11 +107,9 @@ static void a_table_lost_while_its_items_are_looked_at_is_filled(void **state)
     for (uint64_t tries = 0; tries < 8; tries++) {
         struct world *w = lose_state_and_a_row();
         struct sim_table *people = service_table(w, "people");
-        uint32_t i = 0;
         assert_true(sim_start(w));
         w->rng.state = tries;
-        while (strcmp(mirror_target(w->mirror, i)->name, "people") != 0)
-            i++;
+        uint32_t i = target_named(w, "people");
         while (!mirror_target(w->mirror, i)->surveying)
             sim_turn(w);
         people->exists = false;
@@ -142,9 +127,8 @@ static void what_a_look_has_found_that_was_broken_off_goes(void **state)
 {
     (void)state;
     for (uint64_t tries = 0; tries < 24; tries++) {
-        struct world *w = world_of_people();
+        struct world *w = world_of_people(PEOPLE_COUNT);
         _cleanup_buf_ struct buf key = {0};
-        uint32_t i = 0;
         app_run(w, "INSERT INTO people(id,name) VALUES(0,'nobody')");
         at_rest_again(w);
         key_of(w, "people", "nobody", &key);
@@ -154,8 +138,7 @@ static void what_a_look_has_found_that_was_broken_off_goes(void **state)
         sim_lose_state(w);
         assert_true(sim_start(w));
         w->rng.state = tries;
-        while (strcmp(mirror_target(w->mirror, i)->name, "people") != 0)
-            i++;
+        uint32_t i = target_named(w, "people");
         settled(w);
         come_late(w, "people", &key, "{\"stale\":{\"BOOL\":true}}");
         while (!mirror_target(w->mirror, i)->surveying)
@@ -208,14 +191,16 @@ static void written_before_a_comparison(struct world *w, const char *change)
 static void a_change_of_form_outlives_the_process_that_noticed_it(void **state)
 {
     (void)state;
-    written_before_a_comparison(world_of_people(), "ALTER TABLE people RENAME COLUMN v TO called");
+    written_before_a_comparison(world_of_people(PEOPLE_COUNT),
+                                "ALTER TABLE people RENAME COLUMN v TO called");
 }
 
 static void an_emptied_journal_outlives_the_process_that_noticed_it(void **state)
 {
     (void)state;
-    written_before_a_comparison(world_of_people(), "UPDATE people SET name='two' WHERE id=1;"
-                                                   "DELETE FROM _syncd_journal");
+    written_before_a_comparison(world_of_people(PEOPLE_COUNT),
+                                "UPDATE people SET name='two' WHERE id=1;"
+                                "DELETE FROM _syncd_journal");
 }
 
 /* Writes of the rows as they are, which are never answered. */
@@ -233,7 +218,7 @@ static void leave_load_open(struct world *w, struct buf *key)
  * just then; and the process that has noticed it is killed later. */
 static void a_change_of_form_outlives_an_unwritable_state_file(void **state)
 {
-    struct world *w = world_of_people();
+    struct world *w = world_of_people(PEOPLE_COUNT);
     _cleanup_buf_ struct buf key = {0};
 
     (void)state;
@@ -261,7 +246,7 @@ static void a_change_of_form_outlives_an_unwritable_state_file(void **state)
 /* A comparison that was refused for want of a state file is made all the same. */
 static void a_refused_comparison_outlives_a_kill(void **state)
 {
-    struct world *w = world_of_people();
+    struct world *w = world_of_people(PEOPLE_COUNT);
     _cleanup_buf_ struct buf key = {0};
 
     (void)state;
@@ -303,7 +288,7 @@ static bool survey_under_way(const struct world *w)
  * anew. */
 static void a_survey_outlives_an_unwritable_state_file(void **state)
 {
-    struct world *w = world_of_people();
+    struct world *w = world_of_people(PEOPLE_COUNT);
     usec until;
     int fd, broken = 0;
 
