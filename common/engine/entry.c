@@ -409,10 +409,8 @@ static bool answers_the_same(const struct entry *n, const struct payload *p)
     const struct payload *old = n->pending;
 
     return n->state == ENTRY_ASKED && !p->journal && !p->load && p->op == old->op &&
-           p->table == old->table && p->left == old->left && p->force <= old->force &&
-           p->row_key_len == old->row_key_len && p->json_len == old->json_len &&
-           memcmp(p->row_key, old->row_key, p->row_key_len) == 0 &&
-           memcmp(p->json, old->json, p->json_len) == 0;
+           p->left == old->left && p->force <= old->force && p->json_len == old->json_len &&
+           payload_same_row(p, old) && memcmp(p->json, old->json, p->json_len) == 0;
 }
 
 int entry_offer(struct engine *e, struct payload *p)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/blocks.h"
 #include "base/clock.h"
@@ -39,6 +40,13 @@ struct payload {
     struct blocks *home; /* where its memory came from; NULL: malloc() */
     size_t memory;       /* that it takes */
 };
+
+/* Are both of the same row? */
+static inline bool payload_same_row(const struct payload *a, const struct payload *b)
+{
+    return a->table == b->table && a->row_key_len == b->row_key_len &&
+           memcmp(a->row_key, b->row_key, a->row_key_len) == 0;
+}
 
 /* Memory for payloads of the usual sizes. Outlives them. */
 enum { PAYLOAD_SMALL = 512, PAYLOAD_LARGE = 2048 };

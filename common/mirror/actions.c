@@ -57,9 +57,7 @@ static bool outdated(const struct mirror *m, const struct payload *p)
     if (p->part)
         return !split_is_awaited(m, p);
 
-    return newest && (newest->op == WRITE_DELETE || newest->table != p->table ||
-                      newest->row_key_len != p->row_key_len ||
-                      memcmp(newest->row_key, p->row_key, p->row_key_len) != 0);
+    return newest && (newest->op == WRITE_DELETE || !payload_same_row(newest, p));
 }
 
 static void keep_outcome(struct mirror *m, usec now, const struct action *a)

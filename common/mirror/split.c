@@ -94,9 +94,7 @@ static void leave_key(struct mirror *m, const struct split *s)
     const struct buf key = {.data = (char *)h->key, .len = h->key_len};
     _cleanup_buf_ struct buf json = {0};
 
-    if (!p || p->op == WRITE_DELETE ||
-        (p->table == h->table && p->row_key_len == h->row_key_len &&
-         memcmp(p->row_key, h->row_key, p->row_key_len) == 0))
+    if (!p || p->op == WRITE_DELETE || payload_same_row(p, h))
         return;
     int rc = item_key_json(&m->targets[s->target]->schema, key.data, key.len, &json);
     struct payload *gone = rc < 0 ? NULL : split_beside(h, WRITE_DELETE, &key, &json);
