@@ -187,19 +187,14 @@ uint32_t capture_max_id(const struct capture_state *st)
     return st->max_id;
 }
 
-static int by_entry(const void *a, const void *b)
+static void put_entry(sqlite3_str *mark, int64_t entry, int64_t root)
 {
-    const struct capture_entry *x = a, *y = b;
-
-    return x->entry < y->entry ? -1 : x->entry > y->entry;
+    sqlite3_str_appendf(mark, "%s%lld:%lld", sqlite3_str_length(mark) ? " " : "", (long long)entry,
+                        (long long)root);
 }
 
-static struct capture_entry entry_of(const struct capture_found *f)
-{
-    return (struct capture_entry){.entry = f->entry, .root = f->root};
-}
-
-/* The table, its triggers and the cap, in the order of the schema. */
+/* The table, its triggers in the order of the schema, the cap. Each has its place: a VACUUM may
+ * give the numbers of triggers and cap to the same ones in another order. */
 char *capture_mark(const struct capture_state *st, const char *table)
 {
     const struct capture_entry sought = {.name = (char *)table};
@@ -207,24 +202,15 @@ char *capture_mark(const struct capture_state *st, const char *table)
                                                               sizeof *st->tables, by_entry_name)
                                                     : NULL;
     const struct capture_found *cap = capture_find(st, "_syncd_cap");
-    size_t count = 0, first = first_of(st, table);
-    struct capture_entry *all;
 
-    while (is_of(st, first + count, table))
-        count++;
-    if (!t || !(all = malloc((count + 2) * sizeof *all)))
+    if (!t)
         return NULL;
-    for (size_t i = 0; i < count; i++)
-        all[i] = entry_of(st->by_table[first + i]);
-    all[count++] = *t;
-    if (cap)
-        all[count++] = entry_of(cap);
-    qsort(all, count, sizeof *all, by_entry);
     sqlite3_str *mark = sqlite3_str_new(NULL);
-    for (size_t i = 0; i < count; i++)
-        sqlite3_str_appendf(mark, "%s%lld:%lld", i ? " " : "", (long long)all[i].entry,
-                            (long long)all[i].root);
-    free(all);
+    put_entry(mark, t->entry, t->root);
+    for (size_t i = first_of(st, table); is_of(st, i, table); i++)
+        put_entry(mark, st->by_table[i]->entry, st->by_table[i]->root);
+    if (cap)
+        put_entry(mark, cap->entry, cap->root);
     return sqlite3_str_finish(mark);
 }
 
