@@ -23,6 +23,7 @@ struct copy {
     sqlite3 *to;
     const char *file;
     struct buf part; /* where it is written until it is whole */
+    int64_t version; /* see version_of() */
     backup_progress_fn *progress;
     void *arg;
     struct backup_result *out;
@@ -88,6 +89,15 @@ static int copy_slice(sqlite3_backup *b)
     return rc;
 }
 
+/* Of a database that is not in WAL mode: of which of its versions the copy is, if it is of that
+ * which stood before its last slice. -1: nobody knows. */
+static int64_t version_of(struct copy *c)
+{
+    int64_t version = -1;
+
+    return source_data_version(c->from, &version) == SQLITE_OK ? version : -1;
+}
+
 static int copy_pages(struct copy *c)
 {
     sqlite3_backup *b = sqlite3_backup_init(c->to, "main", c->from->db, "main");
@@ -96,6 +106,8 @@ static int copy_pages(struct copy *c)
     if (!b)
         return failed(c, sqlite3_errcode(c->to));
     while (rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED) {
+        if (!c->from->wal)
+            c->version = version_of(c);
         rc = copy_slice(b);
         int total = sqlite3_backup_pagecount(b), done = total - sqlite3_backup_remaining(b);
         restarts += done < last;
@@ -162,7 +174,14 @@ static int64_t count_rows(sqlite3 *db, const char *table)
     return n;
 }
 
-static int check_table(struct copy *c, const char *table, bool same_moment)
+/* What was counted on both sides is of one moment: in WAL mode by the snapshot that is held, else
+ * where nobody has written from before the copy's last slice until after this count. */
+static bool same_moment(struct copy *c)
+{
+    return c->from->wal || (c->version >= 0 && version_of(c) == c->version);
+}
+
+static int check_table(struct copy *c, const char *table)
 {
     int64_t there = count_rows(c->to, table);
 
@@ -171,26 +190,21 @@ static int check_table(struct copy *c, const char *table, bool same_moment)
     c->out->tables++;
     c->out->rows += there;
     usec deadline = c->from->wal ? USEC_NEVER : clock_monotonic() + COUNT_TIME;
-    if (!same_moment)
+    if (!same_moment(c))
         return 0;
     sqlite3_progress_handler(c->from->db, 10000, too_long, &deadline);
     int64_t here = count_rows(c->from->db, table);
     sqlite3_progress_handler(c->from->db, 0, NULL, NULL);
-    if (here < 0 || here == there)
+    if (here < 0 || here == there || !same_moment(c))
         return 0;
     return err_set(c->err, -EIO, "the copy has %lld rows of table \"%s\", the database %lld: %s",
                    (long long)there, table, (long long)here, "it was thrown away; try again");
 }
 
-/* What was counted on both sides is of one moment: in WAL mode by the snapshot that is held, else
- * where nobody has written since. */
-static int check_counts(struct copy *c, int64_t version)
+static int check_counts(struct copy *c)
 {
     sqlite3_stmt *s;
-    int64_t now = 0;
     int result = 0;
-    bool same_moment =
-        c->from->wal || (source_data_version(c->from, &now) == SQLITE_OK && now == version);
     int rc = sqlite3_prepare_v2(c->to,
                                 "SELECT name FROM pragma_table_list WHERE schema = 'main' AND "
                                 "type = 'table' AND name NOT GLOB 'sqlite_*'",
@@ -199,7 +213,7 @@ static int check_counts(struct copy *c, int64_t version)
     if (rc != SQLITE_OK)
         return failed(c, rc);
     while (result == 0 && sqlite3_step(s) == SQLITE_ROW)
-        result = check_table(c, (const char *)sqlite3_column_text(s, 0), same_moment);
+        result = check_table(c, (const char *)sqlite3_column_text(s, 0));
     sqlite3_finalize(s);
     return result;
 }
@@ -229,15 +243,12 @@ static int put_in_place(struct copy *c)
 
 static int make(struct copy *c)
 {
-    int64_t version = 0;
     int rc = copy_pages(c);
 
-    if (rc == 0 && !c->from->wal && source_data_version(c->from, &version) != SQLITE_OK)
-        version = -1;
     if (rc == 0)
         rc = check_integrity(c);
     if (rc == 0)
-        rc = check_counts(c, version);
+        rc = check_counts(c);
     if (rc < 0)
         return rc;
     if (sqlite3_close(take_ptr(c->to)) != SQLITE_OK)
