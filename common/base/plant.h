@@ -32,6 +32,7 @@
     X(CHUNKS_LEFT, "chunks of what a row was before stay")                                         \
     X(CHUNKS_UNNOTED, "chunks are sent though no state file names them")                           \
     X(ORPHANS_FORGOTTEN, "a row that was left out is not read again when the one it names comes")  \
+    X(MARKS_TRUSTED, "triggers that all came back as they were are taken for untouched")           \
     X(RESTART_SEQUENCE, "the journal's sequence begins anew when it is emptied")
 
 enum plant {

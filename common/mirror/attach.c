@@ -165,9 +165,11 @@ static int draft_all(struct mirror *m, const struct catalog *c, const struct cap
 static int install(struct mirror *m, const struct capture_state *st, struct draft *d,
                    bool *installed)
 {
+    int64_t marked_at = m->schema_version;
     struct capture c = {.journal_limit = m->config->journal_limit,
                         .canary = m->config->canary > 0,
-                        .schema_version = m->schema_version};
+                        .schema_version = m->schema_version,
+                        .marked_at = &marked_at};
 
     memcpy(c.id, m->id, sizeof c.id);
     memcpy(c.place, m->place, sizeof c.place);
@@ -191,14 +193,14 @@ static int install(struct mirror *m, const struct capture_state *st, struct draf
             FAILPOINT("triggers_installed");
         for (size_t i = 0; rc == SQLITE_OK && i < c.count; i++)
             rebuilt += c.tables[i].rebuilt && !canary_is_table(c.tables[i].plan->table);
-        if (rc == SQLITE_OK && resolve_save_marks(m, &c) < 0)
-            rc = STATE_FAILED;
         if (rc == SQLITE_OK && m->ever_attached && rebuilt)
             mirror_note(m, LOG_EV_WARNING, "triggers_repaired",
                         "triggers of %zu table%s were missing or altered; they are back and the "
                         "tables are being compared",
                         rebuilt, rebuilt == 1 ? "" : "s");
     }
+    if (rc == SQLITE_OK && resolve_save_marks(m, &c) < 0)
+        rc = STATE_FAILED;
     for (size_t i = 0; i < c.count; i++)
         sqlite3_free(c.marks[i]);
     free(c.marks);

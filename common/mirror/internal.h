@@ -439,7 +439,7 @@ int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *o
 /* Id, target and load of a drafted table. 0; -EBUSY: ask again; other negative: the store failed or
  * memory is short. */
 int resolve_table(struct mirror *m, const struct capture_state *st, struct table_slot *t);
-/* After the triggers stand: remember the schema entries they are. */
+/* After the triggers stand: remember the schema entries they are, and as of which schema. */
 int resolve_save_marks(struct mirror *m, const struct capture *c);
 
 /* dropped.c */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/plant.h"
 #include "base/text.h"
 #include "mirror/internal.h"
 #include "mirror/owned.h"
@@ -103,6 +104,15 @@ static int save_table(struct mirror *m, const struct table_slot *t, struct store
     return store_table_save(m->store, known);
 }
 
+/* Of the schema. A version that went back, as one may set it, is as good as many. */
+static uint32_t changes_since_marked(struct mirror *m)
+{
+    int64_t marked_at = 0;
+
+    store_get_int(m->store, "marked_at", &marked_at);
+    return (uint32_t)m->schema_version - (uint32_t)marked_at;
+}
+
 /* Take over what the store knows, and decide whether the table's items may differ from the plan. */
 static int take_over(struct mirror *m, const struct capture_state *st, struct table_slot *t,
                      struct store_table *known, const char *layout, const char *fingerprint)
@@ -120,6 +130,8 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
     bool journal = st->journal && st->first_seq >= 0;
     t->intact = capture_intact(st, &ct, &differ);
     bool same = t->intact && journal && strcmp(known->mark, mark) == 0 &&
+                (!capture_mark_deceives(st, t->name, changes_since_marked(m)) ||
+                 PLANTED(MARKS_TRUSTED)) &&
                 strcmp(known->fingerprint, fingerprint) == 0 && known->load != LOAD_GONE;
     t->load = same ? known->load : LOAD_ROWS;
     t->let_go = t->load == LOAD_ROWS &&
@@ -160,10 +172,15 @@ int resolve_table(struct mirror *m, const struct capture_state *st, struct table
 
 int resolve_save_marks(struct mirror *m, const struct capture *c)
 {
-    int rc = 0;
+    int64_t before = 0;
+    int rc = store_get_int(m->store, "marked_at", &before);
 
+    if (rc == -ENOENT || (rc == 0 && before != *c->marked_at))
+        rc = store_put_int(m->store, "marked_at", *c->marked_at);
     for (size_t i = 0; rc == 0 && i < c->count; i++) {
         struct store_table known = {0};
+        if (!c->marks[i]) /* nothing was made */
+            continue;
         rc = store_table_by_id(m->store, c->tables[i].id, &known);
         if (rc == 0 && strcmp(c->marks[i], known.mark) != 0) {
             free(known.mark);

@@ -267,6 +267,8 @@ static int take_marks(struct source *s, const struct capture *c)
     struct capture_state *st = NULL;
     int rc = capture_look(s, &st);
 
+    if (rc == SQLITE_OK)
+        rc = source_schema_version(s, c->marked_at);
     for (size_t i = 0; rc == SQLITE_OK && i < c->count; i++)
         if (!(c->marks[i] = capture_mark(st, c->tables[i].plan->table)))
             rc = SQLITE_NOMEM;

@@ -45,6 +45,7 @@ struct capture {
     int64_t schema_version; /* of which the plans were made; 0: of any */
     bool canary;            /* the canary's table is to be there (canary.h) */
     char **marks;           /* out: capture_mark() of each table as it was left; NULL: not asked */
+    int64_t *marked_at;     /* out with these: the schema version then */
 };
 
 /* One trigger of ours in the database. */
@@ -117,5 +118,10 @@ int capture_remove(struct source *s, bool journal_too);
  * word for word: root page and schema rowids. Free with sqlite3_free(); NULL: no memory, or no such
  * table. */
 char *capture_mark(const struct capture_state *st, const char *table);
+/* The exception: whoever drops every trigger of ours that is behind the table's first, that one and
+ * the cap included, and makes them again in the same order, leaves each number as it was. That takes
+ * more changes of the schema (each moves its version by one) than there are such triggers. May
+ * `changes` have been that? */
+bool capture_mark_deceives(const struct capture_state *st, const char *table, uint32_t changes);
 
 #endif

@@ -214,6 +214,14 @@ char *capture_mark(const struct capture_state *st, const char *table)
     return sqlite3_str_finish(mark);
 }
 
+bool capture_mark_deceives(const struct capture_state *st, const char *table, uint32_t changes)
+{
+    size_t first = first_of(st, table);
+
+    return is_of(st, first, table) &&
+           changes > st->count - (size_t)(st->by_table[first] - st->triggers);
+}
+
 /* --- looking ---------------------------------------------------------------------------------- */
 
 static int look_journal(struct source *s, struct capture_state *st)

@@ -139,6 +139,7 @@ static void a_schema_that_moved_on_is_not_installed_into(void **state)
 {
     struct world *w = *state;
     char *marks[3] = {0};
+    int64_t marked_at = 0, version = 0;
 
     app(w, THREE_TABLES);
     attach(w);
@@ -146,6 +147,7 @@ static void a_schema_that_moved_on_is_not_installed_into(void **state)
         source_query_int(w->source, "PRAGMA schema_version", &w->capture.schema_version),
         SQLITE_OK);
     w->capture.marks = marks;
+    w->capture.marked_at = &marked_at;
     app(w, "BEGIN; CREATE TABLE new_b(k TEXT PRIMARY KEY, v) WITHOUT ROWID; DROP TABLE b;"
            "ALTER TABLE new_b RENAME TO b; INSERT INTO b VALUES('missed',1); COMMIT");
     char *before = sql_text(w->app, SCHEMA);
@@ -157,6 +159,8 @@ static void a_schema_that_moved_on_is_not_installed_into(void **state)
     w->capture.schema_version = 0;
     assert_int_equal(capture_install(w->source, &w->capture, test_nonce), SQLITE_OK);
     assert_string_equal(rebuilt(w), "1");
+    assert_int_equal(source_query_int(w->source, "PRAGMA schema_version", &version), SQLITE_OK);
+    assert_int_equal(marked_at, version);
     for (size_t i = 0; i < 3; i++) {
         char *mark = mark_of(w, w->capture.tables[i].plan->table);
         assert_string_equal(marks[i], mark);

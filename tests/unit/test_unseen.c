@@ -52,6 +52,29 @@ static void a_rebuilt_table_is_compared_though_all_numbers_are_as_before(void **
     world_free(w);
 }
 
+/* Every trigger goes while rows are changed, and comes back: each entry of the schema is as it was. */
+static void triggers_that_all_came_back_are_noticed(void **state)
+{
+    struct world *w = world_of_people(PEOPLE_COUNT);
+    const char *each = "SELECT group_concat(%s, ';') FROM (SELECT name, sql FROM sqlite_schema "
+                       "WHERE type='trigger' ORDER BY rowid)";
+    char *drops = app_ask(w, each, "'DROP TRIGGER '||name"), *creates = app_ask(w, each, "sql");
+
+    (void)state;
+    assert_true(drops && creates);
+    for (int i = 0; i < 2; i++) {
+        app_run(w, "BEGIN IMMEDIATE");
+        app_run(w, "%s", drops);
+        app_run(w, "UPDATE people SET name='unseen' WHERE id=%d", 1 + i);
+        app_run(w, "%s", creates);
+        app_run(w, "COMMIT");
+        at_rest_again(w);
+    }
+    sqlite3_free(drops);
+    sqlite3_free(creates);
+    world_free(w);
+}
+
 static void change_some(struct world *w, int from, int count)
 {
     for (int i = 0; i < count; i++)
@@ -405,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_rebuilt_twice_is_compared_twice),
         cmocka_unit_test(a_rebuilt_table_is_compared_though_all_numbers_are_as_before),
+        cmocka_unit_test(triggers_that_all_came_back_are_noticed),
         cmocka_unit_test(a_journal_emptied_twice_is_noticed_twice),
         cmocka_unit_test(a_change_of_form_outlives_the_process_that_noticed_it),
         cmocka_unit_test(an_emptied_journal_outlives_the_process_that_noticed_it),
