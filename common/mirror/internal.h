@@ -90,10 +90,11 @@ struct target_slot {
     enum shaken shaken;
     uint64_t unseen; /* offers before it may be of rows that changed unseen; 0: none: windows.c */
     /* whose it is: survey.c */
-    unsigned owned; /* OWNED_ bits, as in the store */
-    bool made;      /* just now, by us: nothing is in it */
-    bool ahead;     /* its marker is of a later life than the state file */
-    unsigned told;  /* OWNED_ bits by its marker, of which the state file does not know yet */
+    unsigned owned;        /* OWNED_ bits, as in the store */
+    unsigned owned_before; /* an order, should that fail */
+    bool made;             /* just now, by us: nothing is in it */
+    bool ahead;            /* its marker is of a later life than the state file */
+    unsigned told; /* OWNED_ bits by its marker, of which the state file does not know yet */
     bool marking, marked;
     bool found; /* in the survey under way: items of ours of which no more is known */
     uint64_t survey_rollbacks; /* of the state file, when it began */
@@ -529,6 +530,8 @@ int orders_retry_row(struct mirror *m, usec now, uint32_t table, const void *row
 int orders_need_source(struct mirror *m, struct err *err);
 /* Where taking the triggers out failed, the store's word for it goes too. 0 or negative. */
 int orders_withdraw(struct mirror *m);
+/* The same, with what is written again of a state file that could not be written. */
+int orders_keep(struct mirror *m);
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */
 int orders_forget_letters(struct mirror *m);
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */

@@ -34,6 +34,11 @@ static int put_order(struct mirror *m, int64_t order, struct err *err)
     return records_kept(m, records_sync(m, err));
 }
 
+int orders_keep(struct mirror *m)
+{
+    return m->order_failed ? store_put_int(m->store, "detached", ORDER_NONE) : 0;
+}
+
 int orders_withdraw(struct mirror *m)
 {
     if (!m->order_failed)
@@ -49,8 +54,11 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
 {
     int rc = orders_need_source(m, err);
 
-    if (rc == 0)
-        rc = put_order(m, order, err);
+    if (rc < 0)
+        return rc;
+    rc = put_order(m, order, err);
+    /* What could not be made durable may stand in the file all the same. */
+    m->order_failed = rc < 0;
     if (rc < 0)
         return rc;
     FAILPOINT("detach_ordered");
@@ -129,7 +137,10 @@ int mirror_hand_over(struct mirror *m, struct err *err)
     if (owned_hand_over(m) < 0)
         return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                        store_error(m->store));
-    return take_out(m, ORDER_HAND_OVER, err);
+    int rc = take_out(m, ORDER_HAND_OVER, err);
+    if (rc < 0)
+        owned_hand_back(m);
+    return rc;
 }
 
 int mirror_take_back(struct mirror *m, struct err *err)

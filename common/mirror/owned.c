@@ -40,11 +40,28 @@ int owned_put(struct mirror *m, struct target_slot *t, unsigned owned)
     char name[32];
 
     owned_name(t, name);
-    int rc = owned == t->owned ? 0 : store_put_int(m->store, name, owned);
+    /* While the state file is behind it may not have what is known here. */
+    bool kept = owned == t->owned && !m->state_broken;
+    int rc = kept ? 0 : store_put_int(m->store, name, owned);
     if (rc == 0)
         t->owned = owned;
     show(t);
     return rc;
+}
+
+void owned_done(struct mirror *m, struct target_slot *t, unsigned orders)
+{
+    char name[32];
+
+    if (!(t->owned & orders))
+        return;
+    owned_name(t, name);
+    t->owned &= ~orders;
+    show(t);
+    if (!m->state_broken)
+        records_kept(m, store_put_int(m->store, name, t->owned));
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
 }
 
 int owned_keep(struct mirror *m, const struct target_slot *t)
@@ -52,11 +69,11 @@ int owned_keep(struct mirror *m, const struct target_slot *t)
     char name[32];
     int64_t owned = 0;
 
-    if (!(t->owned & OWNED_AGAIN))
-        return 0;
     owned_name(t, name);
-    int rc = store_get_int(m->store, name, &owned);
-    return rc < 0 && rc != -ENOENT ? rc : store_put_int(m->store, name, owned | OWNED_AGAIN);
+    /* That nothing stands there tells something, too: owned_recall(). */
+    if (!t->owned && store_get_int(m->store, name, &owned) == -ENOENT)
+        return 0;
+    return store_put_int(m->store, name, t->owned);
 }
 
 void owned_recall(struct mirror *m, struct target_slot *t)
@@ -177,7 +194,7 @@ int owned_approve(struct mirror *m)
             records_kept(m, owned_put(m, t, t->owned | OWNED_ADOPTED | OWNED_TAKE)) < 0 ||
             records_kept(m, records_sync(m, NULL)) < 0)
             continue;
-        t->view.held = t->view.parked = false;
+        t->view.held = t->view.parked = t->marked = false;
         t->held_at = 0;
         count++;
     }
@@ -190,7 +207,7 @@ int owned_adopt_all(struct mirror *m)
 
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
-        t->view.held = t->view.parked = false;
+        t->view.held = t->view.parked = t->marked = false;
         t->held_at = 0;
         rc = owned_put(m, t, t->owned | OWNED_ADOPTED | OWNED_TAKE);
     }
@@ -208,14 +225,38 @@ void owned_hold_handed(struct mirror *m, usec now, uint32_t i)
     hold(m, now, i, why);
 }
 
+void owned_hand_back(struct mirror *m)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        struct target_slot *t = m->targets[i];
+        char name[32];
+        if (owned_is_canarys(m, i))
+            continue;
+        owned_name(t, name);
+        t->owned = t->owned_before;
+        t->view.held = false; /* the next look opens it, or finds what else holds it */
+        show(t);
+        rc = rc < 0 || m->state_broken ? rc : store_put_int(m->store, name, t->owned);
+    }
+    /* Where it cannot be kept, it is written again with all else. */
+    if (!m->state_broken)
+        records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+}
+
 int owned_hand_over(struct mirror *m)
 {
     int rc = 0;
 
+    for (uint32_t i = 0; i < m->target_count; i++)
+        m->targets[i]->owned_before = m->targets[i]->owned;
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
         if (!owned_is_canarys(m, i))
             rc = owned_put(m, m->targets[i], m->targets[i]->owned | OWNED_HANDED);
     rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+    if (rc < 0)
+        owned_hand_back(m);
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
         if (!owned_is_canarys(m, i))
             owned_hold_handed(m, clock_monotonic(), i);
@@ -230,7 +271,7 @@ int owned_take_back(struct mirror *m)
         struct target_slot *t = m->targets[i];
         if (owned_is_canarys(m, i))
             continue;
-        t->view.held = t->view.parked = false;
+        t->view.held = t->view.parked = t->marked = false;
         rc = owned_put(m, t, (t->owned | OWNED_TAKE | OWNED_BACK) & ~(unsigned)OWNED_HANDED);
         rc = rc < 0 ? rc : owned_behind(m, i);
     }

@@ -18,7 +18,9 @@ enum {
 /* What the store knows of a target, when it is first known here. */
 void owned_recall(struct mirror *m, struct target_slot *t);
 int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
-/* That it is to be looked at again, should a rollback have taken that back. */
+/* These are carried out: also where the state file cannot be told so just now. */
+void owned_done(struct mirror *m, struct target_slot *t, unsigned orders);
+/* What is known of it once more, should a rollback have taken that back. */
 int owned_keep(struct mirror *m, const struct target_slot *t);
 /* What is known of the items of every target is not all: the state file was lost, or is an older
  * one. 0 or negative; durable. */
@@ -42,6 +44,8 @@ bool owned_any_held(const struct mirror *m);
 /* Nothing is to be written any more; or again, whatever others wrote meanwhile. 0 or negative;
  * durable. */
 int owned_hand_over(struct mirror *m);
+/* Handing over has failed: all is as before it. */
+void owned_hand_back(struct mirror *m);
 int owned_take_back(struct mirror *m);
 
 /* survey.c */

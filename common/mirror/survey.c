@@ -154,8 +154,7 @@ void mirror_target_marked(struct mirror *m, usec now, uint32_t i)
         return;
     t->marking = false;
     t->marked = true;
-    if (t->owned & (OWNED_TAKE | OWNED_BACK) && !m->state_broken)
-        records_kept(m, owned_put(m, t, t->owned & ~(unsigned)(OWNED_TAKE | OWNED_BACK)));
+    owned_done(m, t, OWNED_TAKE | OWNED_BACK);
     targets_open(m, now, i);
 }
 

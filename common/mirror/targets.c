@@ -125,11 +125,13 @@ static int forget_items(struct mirror *m, uint32_t i)
     int64_t count = store_digest_count(m->store, t->store_id);
     if (count < 0)
         return records_kept(m, -EIO);
+    /* What the table of before took may yet be answered, and then be noted as of the new one. */
+    const bool on_the_way = split_oldest(m, i) != UINT64_MAX;
     rc = count ? clear_digests(m, i) : 0;
     for (size_t k = 0; rc == 0 && k < m->table_count; k++) {
         const struct table_slot *s = &m->tables[k];
         /* Items without a digest may have been there too, unless none was sent yet. */
-        bool begun = count || s->load != LOAD_ROWS || s->cursor.len;
+        bool begun = count || on_the_way || s->load != LOAD_ROWS || s->cursor.len;
         if (s->plan && s->target == i && begun)
             rc = mirror_load_again(m, &m->tables[k], true);
     }
@@ -284,6 +286,7 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *iden
     snprintf(t->identity, sizeof t->identity, "%s", identity);
     t->made |= made;
     t->fresh |= made || is_another(m, t);
+    t->marked = t->marked && !t->fresh; /* its marker is of the table that was there before */
     targets_open(m, now, i);
 }
 

@@ -464,6 +464,42 @@ static void a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped(void 
     }
 }
 
+/* The reply to the first writes of a load comes when the table that took them is gone, and another
+ * was made in its place. */
+static void what_the_table_of_before_took_is_not_known_of_the_one_made_anew(void **state)
+{
+    struct world *w = two_tables();
+    struct sim_flight *f = NULL;
+
+    (void)state;
+    sim_stop(w);
+    app_run(w, "CREATE TABLE new(id INTEGER PRIMARY KEY, v)");
+    app_run(w, "INSERT INTO new SELECT * FROM mine");
+    assert_true(sim_start(w));
+    struct sim_table *t = service_table(w, "new");
+    for (int i = 0; i < TURNS_TO_SETTLE && !f; i++) {
+        sim_turn(w);
+        list_for_each(pos, after, &w->flights)
+        {
+            struct sim_flight *x = container_of(pos, struct sim_flight, link);
+            x->arrived = false; /* the others find no table */
+            f = x->writes[0].table == t ? x : f;
+        }
+    }
+    assert_non_null(f);
+    arrive(w, f);
+    assert_int_equal(f->reply.class, REPLY_OK);
+    f->due = w->now + 60 * USEC_PER_SEC;
+    t->exists = false;
+    service_clear(t);
+    live_for(w, 30 * USEC_PER_SEC);
+    sim_pause(w, true);
+    live_for(w, 60 * USEC_PER_SEC);
+    sim_pause(w, false);
+    at_rest_again(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +517,7 @@ int main(void)
         cmocka_unit_test(what_a_crash_left_open_is_found_after_a_long_time_parked),
         cmocka_unit_test(what_a_crash_left_open_may_come_after_the_comparison),
         cmocka_unit_test(a_table_made_anew_before_the_database_is_attached_is_filled),
+        cmocka_unit_test(what_the_table_of_before_took_is_not_known_of_the_one_made_anew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

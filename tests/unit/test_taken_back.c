@@ -203,6 +203,97 @@ static void a_row_that_nobody_saw_go_while_the_disk_was_full(void **state)
     rows_gone(true);
 }
 
+/* --- whose a table is --------------------------------------------------------------------------
+ */
+
+static bool is_held(struct world *w)
+{
+    return mirror_target(w->mirror, target_named(w, "people"))->held;
+}
+
+/* Somebody deletes the DynamoDB table and makes another of that name, in which an item of theirs
+ * has the key of a row. The disk is full just when that is noticed: it is held, and still is after
+ * a restart. */
+static void another_table_that_came_while_the_disk_was_full(void **state)
+{
+    _cleanup_buf_ struct buf key = {0}, json = {0};
+    struct world *w = world_of_people(3);
+    struct sim_table *t = service_table(w, "people");
+    uint32_t target = target_named(w, "people");
+
+    (void)state;
+    app_run(w, "UPDATE people SET name='mine' WHERE id=1");
+    at_rest_again(w);
+    key_of(w, "people", "\"mine\"", &key);
+    service_clear(t);
+    t->made++;
+    t->marker = (struct sim_marker){0};
+    buf_lit(&json, "{\"alien\":{\"BOOL\":true}}");
+    service_put(t, &key, &json)->foreign = true;
+    t->foreign++;
+    sim_state_full(w, true);
+    mirror_target_parked(w->mirror, w->now, target, "ResourceNotFoundException", "simulated");
+    w->probes[target].due = w->now;
+    while (!w->mirror->state_broken)
+        sim_turn(w);
+    sim_state_full(w, false);
+    while (!is_held(w))
+        sim_turn(w);
+    live_for(w, 2 * USEC_PER_SEC);
+    sim_stop(w);
+    assert_true(sim_start(w));
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_true(is_held(w));
+    world_free(w);
+}
+
+/* The operator was told that it came to nothing. */
+static void a_handover_while_the_disk_was_full(void **state)
+{
+    struct world *w = world_of_people(3);
+    uint32_t target = target_named(w, "people");
+    struct err err = {0};
+
+    (void)state;
+    sim_state_full(w, true);
+    assert_true(mirror_hand_over(w->mirror, &err) < 0);
+    sim_state_full(w, false);
+    live_for(w, 2 * USEC_PER_SEC);
+    assert_false(mirror_target(w->mirror, target)->handed_over);
+    mirror_target_parked(w->mirror, w->now, target, "AccessDeniedException", "simulated");
+    w->probes[target].due = w->now;
+    app_run(w, "UPDATE people SET name='later' WHERE id=1");
+    at_rest_again(w);
+    /* And by the next order it is, also to a later process. */
+    assert_int_equal(mirror_hand_over(w->mirror, &err), 0);
+    world_free(w);
+}
+
+/* The operator was told that it came to nothing, and so it is, also to the next process: what was
+ * written may have been kept although nobody could say so. */
+static void a_detach_that_could_not_be_made_durable(void **state)
+{
+    struct world *w = world_of_people(3);
+    struct store *s = mirror_store(w->mirror);
+    struct err err = {0};
+    int pipes[2], fd = store_wal_fd(s);
+
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    s->wal_fd = pipes[0]; /* which cannot be synced */
+    assert_true(mirror_detach(w->mirror, &err) < 0);
+    s->wal_fd = fd;
+    app_run(w, "UPDATE people SET name='later' WHERE id=1");
+    at_rest_again(w);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    app_run(w, "UPDATE people SET name='last' WHERE id=1");
+    at_rest_again(w);
+    close(pipes[0]);
+    close(pipes[1]);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +303,9 @@ int main(void)
         cmocka_unit_test(what_a_survey_had_found_when_the_disk_was_full),
         cmocka_unit_test(a_row_that_nobody_saw_go),
         cmocka_unit_test(a_row_that_nobody_saw_go_while_the_disk_was_full),
+        cmocka_unit_test(another_table_that_came_while_the_disk_was_full),
+        cmocka_unit_test(a_handover_while_the_disk_was_full),
+        cmocka_unit_test(a_detach_that_could_not_be_made_durable),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

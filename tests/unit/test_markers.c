@@ -1,0 +1,113 @@
+/* A target's marker is written whenever what it has to say has changed, by whatever process. */
+#include "sim_world.h"
+
+static void nothing_is_owed(struct world *w)
+{
+    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++) {
+        assert_false(mirror_target(w->mirror, i)->taken_back);
+        assert_false(mirror_target(w->mirror, i)->take_over);
+    }
+}
+
+static void look_at_all(struct world *w)
+{
+    for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
+        w->probes[i].due = w->now;
+}
+
+static void one_that_is_taken_back(void **state)
+{
+    struct world *w = world_of_people(3);
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(mirror_hand_over(w->mirror, &err), 0);
+    assert_int_equal(mirror_take_back(w->mirror, &err), 0);
+    look_at_all(w);
+    at_rest_again(w);
+    nothing_is_owed(w);
+    world_free(w);
+}
+
+static void one_whose_table_was_made_anew(void **state)
+{
+    struct world *w = world_of_people(3);
+    struct sim_table *t = service_table(w, "people");
+    uint32_t target = target_named(w, "people");
+
+    (void)state;
+    assert_true(t->marker.there && t->marker.alone);
+    t->exists = false;
+    service_clear(t);
+    mirror_target_parked(w->mirror, w->now, target, "ResourceNotFoundException", "simulated");
+    w->probes[target].due = w->now;
+    at_rest_again(w);
+    assert_true(t->marker.there && t->marker.alone);
+    world_free(w);
+}
+
+/* What was ordered once is not to be done again by a later process, when another database may have
+ * the table. */
+static void one_that_is_written_while_the_disk_is_full(void **state)
+{
+    struct world *w = world_of_people(3);
+    uint32_t target = target_named(w, "people");
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(mirror_hand_over(w->mirror, &err), 0);
+    assert_int_equal(mirror_take_back(w->mirror, &err), 0);
+    look_at_all(w);
+    while (!w->mirror->targets[target]->marking)
+        sim_turn(w);
+    w->surveys[target].marked_due = USEC_NEVER;
+    sim_state_full(w, true);
+    while (!w->mirror->state_broken) {
+        app_run(w, "UPDATE people SET name=name||'.'");
+        live_for(w, USEC_PER_SEC / 10);
+    }
+    mirror_target_marked(w->mirror, w->now, target);
+    sim_state_full(w, false);
+    at_rest_again(w);
+    nothing_is_owed(w);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    while (!w->mirror->attached)
+        sim_turn(w);
+    nothing_is_owed(w);
+    world_free(w);
+}
+
+/* The operator was told that it came to nothing: then all goes on. */
+static void a_handover_that_a_writer_was_in_the_way_of(void **state)
+{
+    struct world *w = world_of_people(3);
+    uint32_t target = target_named(w, "people");
+    struct err err = {0};
+
+    (void)state;
+    app_run(w, "BEGIN IMMEDIATE");
+    assert_true(mirror_hand_over(w->mirror, &err) < 0);
+    app_run(w, "UPDATE people SET name='later' WHERE id=1");
+    app_run(w, "COMMIT");
+    look_at_all(w);
+    at_rest_again(w);
+    assert_false(mirror_target(w->mirror, target)->handed_over);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    app_run(w, "UPDATE people SET name='last' WHERE id=1");
+    at_rest_again(w);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_that_is_taken_back),
+        cmocka_unit_test(one_whose_table_was_made_anew),
+        cmocka_unit_test(one_that_is_written_while_the_disk_is_full),
+        cmocka_unit_test(a_handover_that_a_writer_was_in_the_way_of),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
