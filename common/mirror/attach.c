@@ -267,6 +267,40 @@ static void carry_over(struct mirror *m, struct draft *d)
     }
 }
 
+/* Will its entries still be read, for the same items? */
+static bool goes_on(const struct draft *d, const struct table_slot *t)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (d->slots[i].plan && d->slots[i].id == t->id)
+            return d->slots[i].target == t->target;
+    return false;
+}
+
+/* Tables that are mirrored no more, or under another id. What a killed process had on its way of
+ * them, and what it may have changed, was to be learnt from their entries: those that were passed
+ * over, or not reached yet, are nobody's from now on. The table may be back before all of that has
+ * been carried out, and be compared with what is known of its items. */
+static int leave_behind(struct mirror *m, const struct draft *d)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc >= 0 && i < m->table_count; i++) {
+        const struct table_slot *t = &m->tables[i];
+        int64_t read = t->lag_tracked ? (int64_t)t->lag_track.low
+                       : t->skipped   ? t->lag_seq
+                                      : m->watermark;
+        if (!t->plan || t->let_go || goes_on(d, t))
+            continue;
+        if (read < m->force_upto)
+            rc = store_digest_doubt(m->store, t->id);
+        if (rc >= 0 && read < m->doubt_upto)
+            rc = owned_again(m, m->targets[t->target]);
+        if (rc >= 0 && read < m->suspects.window)
+            rc = suspects_shake(m, m->targets[t->target], SHAKEN_ROWS);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 static int open_rows(struct mirror *m, struct draft *d)
 {
     for (size_t i = 0; i < d->count; i++) {
@@ -298,6 +332,8 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
             int resolved = resolve_table(m, st, &d->slots[i]);
             rc = resolved == -EBUSY ? SQLITE_BUSY : resolved < 0 ? STATE_FAILED : SQLITE_OK;
         }
+    if (rc == SQLITE_OK && leave_behind(m, d) < 0)
+        rc = STATE_FAILED;
     FAILPOINT("tables_resolved");
     /* The order to compare must be on disk before the triggers are whole again, so that a crash in
      * between cannot forget it. */

@@ -3,6 +3,7 @@
  * what becomes of the items. Should the table come back it is compared. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "mirror/internal.h"
@@ -40,8 +41,7 @@ static int decode_key(const struct buf *key, struct key_schema *out)
     return out->count && at == key->len ? 0 : -EINVAL;
 }
 
-/* --- which tables
- * --------------------------------------------------------------------------------- */
+/* --- which tables ----------------------------------------------------------------------------- */
 
 void dropped_clear(struct dropped *d)
 {
@@ -72,6 +72,7 @@ struct look {
     usec now;
     struct dropped *found;
     size_t count;
+    struct buf open; /* ids of those of which writes may be on their way that no entry tells of */
     uint32_t canary; /* id of the canary's table, which is wanted no more; 0: there is none */
     int rc;
 };
@@ -99,10 +100,69 @@ static int add(struct look *l, const struct store_table *t)
         return -ENOMEM;
     int rc = decode_key(&t->key, &p->schema);
     rc = rc < 0 ? rc : mirror_find_target(m, p, &d->table.target);
-    /* Its load, or the deletion of its items, was under way at a kill. */
-    if (rc == 0 && m->unclean && m->suspects.killed && t->load != LOAD_DONE)
-        rc = suspects_shake(m, m->targets[d->table.target], SHAKEN_ENTRIES);
     return rc;
+}
+
+/* Its load, the deletion of its items or a try of its dead letters may have been under way at a
+ * kill. */
+static bool left_open(const struct mirror *m, const struct store_table *t)
+{
+    return m->unclean && m->suspects.killed && !canary_is_table(t->name) &&
+           (t->load != LOAD_DONE || m->suspects.was_loose);
+}
+
+/* When it comes back nothing that is known of its items counts; what it sends may be overtaken. */
+static int remember_open(struct mirror *m, uint32_t id)
+{
+    struct store_table known = {0};
+    int rc = suspects_shake_table(m, id);
+
+    rc = rc < 0 ? rc : store_table_by_id(m->store, id, &known);
+    if (rc == 0) {
+        known.load = LOAD_ROWS;
+        known.full = true;
+        buf_clear(&known.cursor);
+        rc = store_table_save(m->store, &known);
+    }
+    store_table_clear(&known);
+    return rc;
+}
+
+struct others {
+    struct mirror *m;
+    struct buf ids;
+};
+
+static void collect_other(void *arg, const struct store_table *t)
+{
+    struct others *o = arg;
+
+    if (t->target[0] && t->key.len && !canary_is_table(t->name) && !mirror_table_by_id(o->m, t->id))
+        buf_append(&o->ids, &t->id, sizeof t->id);
+}
+
+static int remember_all_open(struct mirror *m, const struct buf *ids)
+{
+    int rc = buf_ok(ids) ? 0 : -ENOMEM;
+
+    for (size_t at = 0; rc >= 0 && at < ids->len; at += sizeof(uint32_t)) {
+        uint32_t id;
+        memcpy(&id, ids->data + at, sizeof id);
+        rc = remember_open(m, id);
+    }
+    return rc;
+}
+
+int dropped_entries_lost(struct mirror *m)
+{
+    struct others o = {.m = m};
+
+    if (!suspects_shaky(m))
+        return 0;
+    int rc = store_tables(m->store, collect_other, &o);
+    rc = rc < 0 ? rc : remember_all_open(m, &o.ids);
+    buf_free(&o.ids);
+    return rc < 0 ? rc : 0;
 }
 
 static void look_at(void *arg, const struct store_table *t)
@@ -110,11 +170,15 @@ static void look_at(void *arg, const struct store_table *t)
     struct look *l = arg;
     const struct mirror *m = l->m;
 
-    if (l->rc < 0 || !t->target[0] || !t->key.len || in_catalog(l->catalog, t->name))
+    if (l->rc < 0 || !t->target[0] || !t->key.len)
         return;
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].plan && m->tables[i].id == t->id)
-            return; /* it has another name by now, and the same items */
+            return; /* it may have another name by now, and the same items */
+    if (left_open(m, t))
+        buf_append(&l->open, &t->id, sizeof t->id);
+    if (in_catalog(l->catalog, t->name))
+        return; /* it is only not mirrored, or not under this id */
     if (canary_is_table(t->name)) {
         l->canary = m->config->canary ? 0 : t->id;
         return;
@@ -136,7 +200,8 @@ int dropped_find(struct mirror *m, usec now, const struct catalog *c)
     struct look l = {.m = m, .catalog = c, .now = now};
     int rc = store_tables(m->store, look_at, &l);
 
-    rc = rc < 0 ? rc : l.rc;
+    rc = rc < 0 ? rc : l.rc < 0 ? l.rc : remember_all_open(m, &l.open);
+    buf_free(&l.open);
     if (rc >= 0 && l.canary) /* at once, and its item stays */
         rc = store_table_progress(m->store, l.canary, LOAD_GONE, &none, 0);
     for (size_t i = 0; rc >= 0 && i < l.count; i++) {

@@ -72,7 +72,7 @@ static int compare_all(struct mirror *m, const char *why, bool full)
     if (rc == SQLITE_ROW)
         journal_max(m->journal, &max);
     /* The orders first: until they are on disk the journal looks as strange as before. */
-    if (suspects_shake_all(m) < 0)
+    if (suspects_shake_all(m) < 0 || dropped_entries_lost(m) < 0)
         return STATE_FAILED;
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];

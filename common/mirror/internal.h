@@ -448,6 +448,9 @@ int dropped_encode_key(const struct key_schema *s, struct buf *out);
 /* After attaching: the tables that the store knows and the database no longer has. 0, or negative
  * when the store failed or memory is short. */
 int dropped_find(struct mirror *m, usec now, const struct catalog *c);
+/* The journal is another: what a killed process may have on its way of tables that are not mirrored
+ * can be learnt from no entry. 0 or negative, likewise. */
+int dropped_entries_lost(struct mirror *m);
 /* Those that are due: keep their items, or begin to delete them. 0 or negative, likewise. */
 int dropped_decide(struct mirror *m, usec now);
 /* Delete some more. True when there is more to do at once. */

@@ -83,19 +83,6 @@ static void met_free(struct slice *s)
     }
 }
 
-/* What was on its way of a table that is gone, under keys that can no longer be told. */
-static int shake_target_of(struct mirror *m, uint32_t id)
-{
-    struct store_table known = {0};
-    int rc = store_table_by_id(m->store, id, &known);
-
-    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
-        if (strcmp(m->targets[i]->name, known.target) == 0)
-            rc = suspects_shake(m, m->targets[i], SHAKEN_ENTRIES);
-    store_table_clear(&known);
-    return rc == -ENOENT ? 0 : rc;
-}
-
 /* An entry of an id that is nobody's any more: the table was dropped, or its key changed and it is
  * being compared under its new id. One from before the start may have been on its way at a crash,
  * and its item may come to be another table's. */
@@ -105,7 +92,7 @@ static int nobodys_entry(struct mirror *m, usec now, const struct journal_entry 
 
     if (e->seq > m->force_upto)
         return SQLITE_OK;
-    if (e->seq <= m->suspects.window && shake_target_of(m, e->table) < 0)
+    if (e->seq <= m->suspects.window && suspects_shake_table(m, e->table) < 0)
         return STATE_FAILED;
     for (unsigned i = 0; i < n && i < m->doubted_count; i++)
         if (m->doubted[i] == e->table)

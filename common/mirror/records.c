@@ -239,7 +239,8 @@ static int rewrite(struct mirror *m)
             return -EIO;
     }
     for (unsigned i = 0; i < m->doubted_count && i < sizeof m->doubted / sizeof *m->doubted; i++)
-        if (store_digest_doubt(m->store, m->doubted[i]) < 0)
+        if (store_digest_doubt(m->store, m->doubted[i]) < 0 ||
+            suspects_shake_table(m, m->doubted[i]) < 0)
             return -EIO;
     for (size_t i = 0; i < m->table_count; i++) {
         const struct table_slot *t = &m->tables[i];

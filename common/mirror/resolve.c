@@ -129,13 +129,17 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
      * next one was made. */
     bool journal = st->journal && st->first_seq >= 0;
     t->intact = capture_intact(st, &ct, &differ);
-    bool same = t->intact && journal && strcmp(known->mark, mark) == 0 &&
-                (!capture_mark_deceives(st, t->name, changes_since_marked(m)) ||
-                 PLANTED(MARKS_TRUSTED)) &&
-                strcmp(known->fingerprint, fingerprint) == 0 && known->load != LOAD_GONE;
+    bool same =
+        t->intact && journal && strcmp(known->mark, mark) == 0 &&
+        (!capture_mark_deceives(st, t->name, changes_since_marked(m)) || PLANTED(MARKS_TRUSTED)) &&
+        strcmp(known->fingerprint, fingerprint) == 0 && known->load != LOAD_GONE;
     t->load = same ? known->load : LOAD_ROWS;
-    t->let_go = t->load == LOAD_ROWS &&
-                (known->cookie == COOKIE_PARKED || known->cookie == COOKIE_PARKED_UNSURE);
+    bool parked = known->cookie == COOKIE_PARKED || known->cookie == COOKIE_PARKED_UNSURE;
+    /* It was not mirrored when its target was opened, and nobody has taken it up. */
+    bool opened = parked && m->targets[t->target]->view.open;
+    if (opened)
+        known->cookie = 0;
+    t->let_go = t->load == LOAD_ROWS && parked && !opened;
     t->unsure = t->let_go && known->cookie == COOKIE_PARKED_UNSURE;
     /* Writes of an unfinished load were on their way when the daemon was killed, and may have been
      * carried out: nothing of it is spared. */
@@ -148,7 +152,7 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
     if (same)
         buf_append(&t->cursor, known->cursor.data, known->cursor.len);
     int rc = 0;
-    if (!same || t->full != known->full || strcmp(known->name, t->name) != 0 ||
+    if (!same || opened || t->full != known->full || strcmp(known->name, t->name) != 0 ||
         strcmp(known->target, t->plan->target) != 0 || !known->key.len)
         rc = save_table(m, t, known, layout, fingerprint, mark);
     sqlite3_free(mark);

@@ -20,6 +20,8 @@ void suspects_narrow(struct mirror *m, int64_t max);
 /* The state file is new, the journal (up to `max`) is not. */
 int suspects_unknown(struct mirror *m, int64_t max);
 int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how);
+/* What was on its way of a table that is mirrored no more, under keys that nobody can tell. */
+int suspects_shake_table(struct mirror *m, uint32_t id);
 /* The journal is not the one that was left: while writes of a killed process may be on their way,
  * every row may be other than they have it. */
 int suspects_shake_all(struct mirror *m);

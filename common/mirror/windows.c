@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/plant.h"
 #include "mirror/internal.h"
@@ -112,6 +113,36 @@ int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how)
     int rc = records_kept(m, store_put_int(m->store, name, how));
     /* What was on its way for the first time is known to nobody, should its row be gone. */
     return rc == 0 && how == SHAKEN_ROWS ? owned_again(m, t) : rc;
+}
+
+/* The target of a table that is not mirrored now is known to the store alone. */
+static int shake_stored(struct mirror *m, const char *target)
+{
+    struct target_slot t = {0};
+    char name[32];
+    int64_t how = SHAKEN_NOT;
+    int rc = store_target(m->store, target, &t.store_id);
+
+    shaken_name(&t, name);
+    rc = rc < 0 ? rc : get_int(m, name, &how);
+    return rc < 0 || how != SHAKEN_NOT ? rc : store_put_int(m->store, name, SHAKEN_ENTRIES);
+}
+
+int suspects_shake_table(struct mirror *m, uint32_t id)
+{
+    struct store_table known = {0};
+    bool found = false;
+    int rc = store_table_by_id(m->store, id, &known);
+
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        if (strcmp(m->targets[i]->name, known.target) == 0) {
+            found = true;
+            rc = suspects_shake(m, m->targets[i], SHAKEN_ENTRIES);
+        }
+    if (rc == 0 && !found && known.target[0] && suspects_shaky(m))
+        rc = shake_stored(m, known.target);
+    store_table_clear(&known);
+    return rc == -ENOENT ? 0 : rc;
 }
 
 int suspects_shake_all(struct mirror *m)

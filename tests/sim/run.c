@@ -41,6 +41,7 @@ static void choose_faults(struct world *w)
         .state_lost = trouble(w, 600),
         .foreign = trouble(w, 700),
         .survey_denied = trouble(w, 300),
+        .left_out = trouble(w, 30),
     };
     /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
      * dead process had in flight. */
@@ -74,6 +75,8 @@ static void start_again(struct world *w)
             application_unseen(w);
         sim_lose_state(w);
     }
+    if (sim_chance(w, 10 * w->faults.left_out))
+        world_leave_out(w, !w->left_out);
     sim_start(w);
 }
 
@@ -106,6 +109,8 @@ static bool disturb_once(struct world *w)
         sim_state_unwritable(w, !w->state_unwritable);
     } else if (rare(w, w->state_full, f->state_full)) {
         sim_state_full(w, !w->state_full);
+    } else if (rare(w, w->left_out, f->left_out)) {
+        world_leave_out(w, !w->left_out);
     } else if (rare(w, false, f->retry_letters)) {
         sim_trace(w, "retry: %d", mirror_dead_letters_retry(w->mirror, w->now, 0));
         w->pumping = true;
@@ -273,6 +278,7 @@ static const char *const fault_names[] = {
     "state_lost",
     "foreign",
     "survey_denied",
+    "left_out",
 };
 enum { FAULTS = sizeof fault_names / sizeof *fault_names };
 _Static_assert(sizeof(struct sim_faults) == FAULTS * sizeof(unsigned), "a name for each trouble");
@@ -302,6 +308,7 @@ static void go(struct world *w, unsigned most)
         steps = most;
     for (; w->step < steps && !w->failure[0]; w->step++)
         step(w);
+    world_leave_out(w, false);
     if (!w->failure[0])
         sim_settle(w);
     if (!w->failure[0])

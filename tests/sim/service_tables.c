@@ -175,18 +175,6 @@ void service_surveys(struct world *w)
 
 /* --- tables come and go ----------------------------------------------------------------------- */
 
-static bool touched(struct world *w, const struct sim_table *t)
-{
-    list_for_each(pos, after, &w->flights)
-    {
-        struct sim_flight *f = container_of(pos, struct sim_flight, link);
-        for (unsigned i = 0; f->arrived && i < f->count; i++)
-            if (f->writes[i].table == t)
-                return true;
-    }
-    return false;
-}
-
 void service_trouble(struct world *w)
 {
     if (!w->table_count)
@@ -206,7 +194,7 @@ void service_trouble(struct world *w)
     } else if (t->throttled || sim_chance(w, w->faults.table_throttled)) {
         t->throttled = !t->throttled;
         sim_trace(w, "table %s is %s", t->name, t->throttled ? "throttled" : "throttled no more");
-    } else if (t->exists && sim_chance(w, w->faults.table_lost) && !touched(w, t)) {
+    } else if (t->exists && sim_chance(w, w->faults.table_lost)) {
         t->exists = false;
         w->chunks_lost = true;
         service_clear(t);

@@ -161,6 +161,31 @@ static bool write_config(struct world *w)
     return rc == 0;
 }
 
+void world_leave_out(struct world *w, bool out)
+{
+    static char *names[SIM_SOURCES];
+
+    if (out == w->left_out)
+        return;
+    if (out) {
+        unsigned t = sim_pick(w, SIM_SOURCES);
+        names[t] = (char *)application_table(t);
+        w->configured = w->config->exclude_tables;
+        w->config->exclude_tables = (struct strlist){.items = &names[t], .count = 1};
+        sim_trace(w, "table %s is left out", names[t]);
+    } else {
+        w->config->exclude_tables = w->configured;
+        sim_trace(w, "no table is left out");
+    }
+    w->left_out = out;
+    w->compared = (struct sim_compared){0};
+    oracle_forget(w);
+    if (w->mirror) {
+        mirror_remap(w->mirror, w->config);
+        w->pumping = true;
+    }
+}
+
 struct world *world_new(uint64_t seed, bool tracing)
 {
     struct world *w = calloc(1, sizeof *w);
@@ -193,6 +218,8 @@ void world_free(struct world *w)
     service_free(w);
     application_close(w);
     vfs_end();
+    if (w->left_out)
+        w->config->exclude_tables = w->configured;
     config_free(w->config);
     alive = NULL;
     free(w);

@@ -43,6 +43,7 @@ struct sim_faults {
     unsigned state_lost; /* of the ends of a process: the state file goes with it */
     unsigned foreign;    /* of looks at tables that nobody has written yet: others have */
     unsigned survey_denied;
+    unsigned left_out; /* a table is mirrored no more, by configuration, and later it is again */
 };
 
 #define SIM_POISON "poison"
@@ -112,6 +113,8 @@ struct world {
 
     char database[32], state[32];
     struct config *config;
+    struct strlist configured; /* what it leaves out, while `left_out` */
+    bool left_out;
     struct sim_faults faults;
 
     /* application */
@@ -180,6 +183,9 @@ struct world {
 
 /* An empty world, whose faults are to be chosen next; NULL: no memory. */
 struct world *world_new(uint64_t seed, bool tracing);
+/* One table more is left out by the configuration, or none again. A process that is there is told
+ * so. */
+void world_leave_out(struct world *w, bool out);
 /* Its configuration and database. */
 bool world_build(struct world *w);
 void world_free(struct world *w);
