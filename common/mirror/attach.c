@@ -357,6 +357,8 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
             m->canary = i;
     if ((rc = orphans_attach(m, c)) != SQLITE_OK)
         return rc;
+    for (uint32_t i = 0; i < m->target_count; i++)
+        m->fresh_waiting |= m->targets[i]->opening;
     int contested = mark_contested(m);
     for (size_t i = 0; i < m->table_count; i++)
         load_track_reset(m, &m->tables[i]);

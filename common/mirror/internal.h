@@ -96,7 +96,9 @@ struct target_slot {
     bool ahead;            /* its marker is of a later life than the state file */
     unsigned told; /* OWNED_ bits by its marker, of which the state file does not know yet */
     bool marking, marked;
-    bool found; /* in the survey under way: items of ours of which no more is known */
+    bool found;  /* in the survey under way: items of ours of which no more is known, */
+    bool others; /* and such as no table's keys tell */
+    bool joined; /* a table came amid it */
     uint64_t survey_rollbacks; /* of the state file, when it began */
     usec held_at, survey_retry;
     char example[80]; /* key of the first foreign item */

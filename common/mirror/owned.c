@@ -133,10 +133,22 @@ int owned_behind(struct mirror *m, uint32_t i)
     return 0;
 }
 
+bool owned_has_tables(const struct mirror *m, uint32_t i)
+{
+    for (size_t k = 0; k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i)
+            return true;
+    for (size_t k = 0; k < m->dropped_count; k++)
+        if (m->dropped[k].table.target == i)
+            return true;
+    return false;
+}
+
 bool owned_to_see(const struct mirror *m)
 {
     for (uint32_t i = 0; m->edge.survey && i < m->target_count; i++)
-        if (m->targets[i]->owned & OWNED_AGAIN || m->targets[i]->view.surveying)
+        if (owned_has_tables(m, i) &&
+            (m->targets[i]->owned & OWNED_AGAIN || m->targets[i]->view.surveying))
             return true;
     return false;
 }

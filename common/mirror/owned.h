@@ -14,6 +14,7 @@ enum {
     OWNED_TAKE = 16,   /* whoever its marker names */
     OWNED_HANDED = 32, /* handed over: nothing is to be written there */
     OWNED_BACK = 64,   /* taken back, which its marker does not say yet */
+    OWNED_OTHERS = 128 /* items were there that are of no table as it was mirrored then */
 };
 /* What the store knows of a target, when it is first known here. */
 void owned_recall(struct mirror *m, struct target_slot *t);
@@ -48,7 +49,14 @@ int owned_hand_over(struct mirror *m);
 void owned_hand_back(struct mirror *m);
 int owned_take_back(struct mirror *m);
 
+/* Is a table mirrored into it, or the deletion of one's items under way? Else, of one that the
+ * configuration leaves out just now, nobody could tell whose an item is. */
+bool owned_has_tables(const struct mirror *m, uint32_t i);
+
 /* survey.c */
+/* A table is mirrored into its target that was not when the target was last looked at: of whom an
+ * item is may be known better now. `known`: what the store has of it. 0 or negative. */
+int survey_joined(struct mirror *m, const struct table_slot *t, const struct store_table *known);
 /* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
 bool survey_gate(struct mirror *m, usec now, uint32_t i);
 /* Once a second: begin what is due. */

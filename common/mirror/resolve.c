@@ -145,7 +145,8 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
      * carried out: nothing of it is spared. */
     t->full = known->full || (m->unclean && t->load != LOAD_DONE && !t->let_go);
     t->cookie = known->cookie;
-    if (shake(m, t, known, same) < 0 || (!same && suspects_unseen(m, t->target) < 0)) {
+    if (shake(m, t, known, same) < 0 || survey_joined(m, t, known) < 0 ||
+        (!same && suspects_unseen(m, t->target) < 0)) {
         sqlite3_free(mark);
         return -EIO;
     }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/failpoint.h"
 #include "base/plant.h"
@@ -82,7 +83,7 @@ static void begin(struct mirror *m, uint32_t i)
 
     t->view.surveying = true;
     t->view.foreign = 0;
-    t->found = false;
+    t->found = t->others = t->joined = false;
     t->survey_rollbacks = m->rollbacks;
     t->example[0] = '\0';
     mirror_note(m, LOG_EV_DEBUG, "survey_begun", "the items of %s are being looked at", t->name);
@@ -97,6 +98,10 @@ bool survey_gate(struct mirror *m, usec now, uint32_t i)
         return true;
     if (t->owned & OWNED_HANDED) {
         owned_hold_handed(m, now, i);
+        return false;
+    }
+    if (!(t->owned & OWNED_SEEN) && !owned_has_tables(m, i)) {
+        t->opening = true; /* once one is */
         return false;
     }
     if (!(t->owned & OWNED_SEEN)) {
@@ -261,6 +266,7 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
         t->found |= known > 0 && known_by_key(m, t, key, n);
         return 0;
     }
+    t->others |= !plan;
     const struct table_slot *s = plan || !t->shared ? slot_of(m, i, plan) : NULL;
     if ((claim == ITEM_FOREIGN && !PLANTED(FOREIGN_TAKEN)) || !s) {
         note_foreign(t, key, n);
@@ -287,11 +293,68 @@ static int sweep_later(struct mirror *m, uint32_t i)
     return rc;
 }
 
+static void away_name(uint32_t table, char name[32])
+{
+    snprintf(name, 32, "away:%u", table);
+}
+
+struct absence {
+    struct mirror *m;
+    uint32_t target;
+    struct buf ids;
+};
+
+static void collect_absent(void *arg, const struct store_table *t)
+{
+    struct absence *a = arg;
+
+    if (strcmp(t->target, a->m->targets[a->target]->name) == 0 && !mirror_table_by_id(a->m, t->id))
+        buf_append(&a->ids, &t->id, sizeof t->id);
+}
+
+/* The tables whose items were seen by nobody who knew that they are theirs. */
+static int note_absent(struct mirror *m, uint32_t i)
+{
+    struct absence a = {.m = m, .target = i};
+    int rc = store_tables(m->store, collect_absent, &a);
+
+    if (rc >= 0 && !buf_ok(&a.ids))
+        rc = -ENOMEM;
+    for (size_t at = 0; rc >= 0 && at < a.ids.len; at += sizeof(uint32_t)) {
+        uint32_t id;
+        char name[32];
+        memcpy(&id, a.ids.data + at, sizeof id);
+        away_name(id, name);
+        rc = store_put_int(m->store, name, 1);
+    }
+    buf_free(&a.ids);
+    return rc < 0 ? rc : 0;
+}
+
+int survey_joined(struct mirror *m, const struct table_slot *t, const struct store_table *known)
+{
+    struct target_slot *target = m->targets[t->target];
+    char name[32];
+    int64_t away = 0;
+
+    away_name(t->id, name);
+    int rc = store_get_int(m->store, name, &away);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    rc = away ? store_put_int(m->store, name, 0) : 0;
+    bool joined = away || strcmp(known->target, t->plan->target) != 0;
+    target->joined |= target->view.surveying && !mirror_table_by_id(m, t->id);
+    return rc == 0 && joined && target->owned & OWNED_OTHERS ? owned_again(m, target) : rc;
+}
+
 static int keep(struct mirror *m, uint32_t i, unsigned owned)
 {
     struct target_slot *t = m->targets[i];
     int rc = t->found ? sweep_later(m, i) : 0;
 
+    owned = t->others ? owned | OWNED_OTHERS : owned & ~(unsigned)OWNED_OTHERS;
+    if (rc == 0 && t->others)
+        rc = note_absent(m, i);
     /* What was found comes first: should the rest fail, it is looked for once more in vain. */
     if (rc == 0 && t->found)
         rc = records_sync(m, NULL);
@@ -335,7 +398,7 @@ bool mirror_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf
     struct target_slot *t = m->targets[i];
     size_t count = 0, at = 0;
     /* With what a rollback took back went what was found so far. */
-    bool lost = m->state_broken || t->survey_rollbacks != m->rollbacks;
+    bool lost = m->state_broken || t->survey_rollbacks != m->rollbacks || t->joined;
     int rc = 0;
 
     m->now = now;
@@ -349,7 +412,7 @@ bool mirror_survey_page(struct mirror *m, usec now, uint32_t i, const struct buf
         rc = records_kept(m, look_at(m, i, &f, keys->data + at + sizeof n, n));
         at += sizeof n + n;
     }
-    if (!plans || lost || rc < 0) {
+    if (!plans || lost || rc < 0 || !owned_has_tables(m, i)) {
         broken_off(m, now, i);
         return false;
     }
@@ -404,7 +467,7 @@ void survey_turn(struct mirror *m)
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
         if (!(t->owned & OWNED_AGAIN) || !t->view.open || t->view.surveying ||
-            now < t->survey_retry)
+            now < t->survey_retry || !owned_has_tables(m, i))
             continue;
         if (learns_nothing(m, i) || owned_is_canarys(m, i))
             let_be(m, t);

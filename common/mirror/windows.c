@@ -78,7 +78,7 @@ int suspects_recall(struct mirror *m)
 void suspects_recall_target(struct mirror *m, struct target_slot *t)
 {
     char name[32];
-    int64_t how = 0, unseen = 0;
+    int64_t how = 0, unseen = 0, unknown = 0;
 
     shaken_name(t, name);
     if (get_int(m, name, &how) < 0)
@@ -87,9 +87,11 @@ void suspects_recall_target(struct mirror *m, struct target_slot *t)
     unseen_name(t, name);
     if (get_int(m, name, &unseen) < 0)
         unseen = 1;
+    if (get_int(m, "unknown", &unknown) < 0)
+        unknown = 1;
     int rc = 0;
-    if (m->suspects.was_loose || unseen)
-        rc = suspects_shake(m, t, unseen ? SHAKEN_ROWS : SHAKEN_ENTRIES);
+    if (m->suspects.was_loose || unseen || unknown)
+        rc = suspects_shake(m, t, unseen || unknown ? SHAKEN_ROWS : SHAKEN_ENTRIES);
     if (unseen && rc == 0)
         records_kept(m, store_put_int(m->store, name, 0));
 }
@@ -179,6 +181,8 @@ int suspects_unknown(struct mirror *m, int64_t max)
     m->suspects.window_until = m->suspects.begun ? horizon_from_now(m) : USEC_NEVER;
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
         rc = suspects_shake(m, m->targets[i], SHAKEN_ROWS);
+    /* Tables that come later may have been mirrored, too. */
+    rc = rc < 0 ? rc : store_put_int(m->store, "unknown", 1);
     return rc < 0 ? rc : keep_window(m);
 }
 
@@ -196,6 +200,7 @@ static int forget_window(struct mirror *m)
         shaken_name(m->targets[i], name);
         rc = store_put_int(m->store, name, SHAKEN_NOT);
     }
+    rc = rc < 0 ? rc : store_put_int(m->store, "unknown", 0);
     return rc < 0 ? rc : keep_window(m);
 }
 

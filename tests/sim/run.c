@@ -67,6 +67,11 @@ static void resync(struct world *w)
     w->pumping = true;
 }
 
+static void leave_out_another(struct world *w)
+{
+    world_leave_out(w, w->left_out ? NULL : application_table(sim_pick(w, SIM_SOURCES)));
+}
+
 static void start_again(struct world *w)
 {
     if (sim_chance(w, w->faults.state_lost)) {
@@ -76,7 +81,7 @@ static void start_again(struct world *w)
         sim_lose_state(w);
     }
     if (sim_chance(w, 10 * w->faults.left_out))
-        world_leave_out(w, !w->left_out);
+        leave_out_another(w);
     sim_start(w);
 }
 
@@ -110,7 +115,7 @@ static bool disturb_once(struct world *w)
     } else if (rare(w, w->state_full, f->state_full)) {
         sim_state_full(w, !w->state_full);
     } else if (rare(w, w->left_out, f->left_out)) {
-        world_leave_out(w, !w->left_out);
+        leave_out_another(w);
     } else if (rare(w, false, f->retry_letters)) {
         sim_trace(w, "retry: %d", mirror_dead_letters_retry(w->mirror, w->now, 0));
         w->pumping = true;
@@ -308,7 +313,7 @@ static void go(struct world *w, unsigned most)
         steps = most;
     for (; w->step < steps && !w->failure[0]; w->step++)
         step(w);
-    world_leave_out(w, false);
+    world_leave_out(w, NULL);
     if (!w->failure[0])
         sim_settle(w);
     if (!w->failure[0])

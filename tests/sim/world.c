@@ -161,23 +161,16 @@ static bool write_config(struct world *w)
     return rc == 0;
 }
 
-void world_leave_out(struct world *w, bool out)
+void world_leave_out(struct world *w, const char *table)
 {
-    static char *names[SIM_SOURCES];
-
-    if (out == w->left_out)
+    if (!table == !w->left_out)
         return;
-    if (out) {
-        unsigned t = sim_pick(w, SIM_SOURCES);
-        names[t] = (char *)application_table(t);
+    if (table)
         w->configured = w->config->exclude_tables;
-        w->config->exclude_tables = (struct strlist){.items = &names[t], .count = 1};
-        sim_trace(w, "table %s is left out", names[t]);
-    } else {
-        w->config->exclude_tables = w->configured;
-        sim_trace(w, "no table is left out");
-    }
-    w->left_out = out;
+    w->left_out = (char *)table;
+    w->config->exclude_tables =
+        table ? (struct strlist){.items = &w->left_out, .count = 1} : w->configured;
+    sim_trace(w, "table %s is left out", table ? table : "(none)");
     w->compared = (struct sim_compared){0};
     oracle_forget(w);
     if (w->mirror) {

@@ -113,8 +113,8 @@ struct world {
 
     char database[32], state[32];
     struct config *config;
-    struct strlist configured; /* what it leaves out, while `left_out` */
-    bool left_out;
+    struct strlist configured; /* what it leaves out, while `left_out` is */
+    char *left_out;
     struct sim_faults faults;
 
     /* application */
@@ -183,9 +183,9 @@ struct world {
 
 /* An empty world, whose faults are to be chosen next; NULL: no memory. */
 struct world *world_new(uint64_t seed, bool tracing);
-/* One table more is left out by the configuration, or none again. A process that is there is told
- * so. */
-void world_leave_out(struct world *w, bool out);
+/* This table is left out by the configuration (NULL: none again). A process that is there is told
+ * so. The name is to stay. */
+void world_leave_out(struct world *w, const char *table);
 /* Its configuration and database. */
 bool world_build(struct world *w);
 void world_free(struct world *w);

@@ -9,20 +9,6 @@ static struct world *two_tables(void)
     return world_of_two_tables(1, ROWS);
 }
 
-/* What the application has written is on its way: after the syncs that come before it. */
-static void until_sent(struct world *w)
-{
-    for (unsigned i = 0; i < 10 && list_empty(&w->flights); i++) {
-        sim_work(w);
-        if (w->source_syncing)
-            sim_source_synced(w, true);
-        sim_flush(w);
-        if (w->syncing)
-            sim_flushed(w, true);
-    }
-    assert_false(list_empty(&w->flights));
-}
-
 static void all_is_equal_again(struct world *w)
 {
     sim_settle(w);
@@ -345,14 +331,6 @@ static void a_doubt_outlives_a_long_time_parked_and_a_crash(void **state)
     }
 }
 
-/* A write of a killed process that the service carries out only now. */
-static void arrives_late(struct world *w, struct sim_flight *f, usec due)
-{
-    for (unsigned i = 0; i < f->count; i++)
-        service_leave(w, &f->writes[i], due);
-    f->arrived = true;
-}
-
 /* To let go of it fails, for want of a state file, and it can be written again before the next try:
  * then what is sent of it may be on its way at a kill, whatever was ordered before. */
 static void what_a_crash_left_open_is_found_though_letting_go_had_failed(void **state)
@@ -371,12 +349,7 @@ static void what_a_crash_left_open_is_found_though_letting_go_had_failed(void **
     live_for(w, 15 * USEC_PER_SEC);
     sim_state_full(w, false);
     turn_until_sent(w);
-    while (!list_empty(&w->flights)) {
-        struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
-        arrives_late(w, f, w->now);
-        list_remove(&f->link);
-        flight_free(f);
-    }
+    leave_late(w, w->now);
     service_late(w);
     sim_crash(w);
     service_table(w, "mine")->denied = true;
@@ -403,12 +376,7 @@ static void a_late_write_does_not_outlive_a_long_time_parked(void **state)
         if (load)
             assert_true(mirror_resync(w->mirror, "mine", load == 1, &err) > 0);
         until_sent(w);
-        while (!list_empty(&w->flights)) {
-            struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
-            arrives_late(w, f, late);
-            list_remove(&f->link);
-            flight_free(f);
-        }
+        leave_late(w, late);
         sim_crash(w);
         service_table(w, "mine")->denied = true;
         sim_start(w);
@@ -418,17 +386,6 @@ static void a_late_write_does_not_outlive_a_long_time_parked(void **state)
         assert_int_equal(seen(w).journal_entries, 0);
         assert_true(w->now < late);
         all_is_equal_again(w);
-    }
-}
-
-/* All that is on its way. */
-static void leave_late(struct world *w, usec due)
-{
-    while (!list_empty(&w->flights)) {
-        struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
-        arrives_late(w, f, due);
-        list_remove(&f->link);
-        flight_free(f);
     }
 }
 
@@ -468,126 +425,6 @@ static void what_comes_late_of_a_table_that_goes_while_parked_does_not_stay(void
 {
     (void)state;
     all_is_equal_again(gone_while_parked(true));
-}
-
-static void in_flight_by_its_entry(struct world *w)
-{
-    app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
-}
-
-static void in_flight_by_a_load(struct world *w)
-{
-    in_flight_by_its_entry(w);
-    at_rest_again(w);
-    assert_int_equal(mirror_resync(w->mirror, "mine", true, NULL), 1);
-}
-
-/* A dead letter that is tried again by hand. */
-static void in_flight_as_a_letter(struct world *w)
-{
-    app_run(w, "UPDATE mine SET v='" SIM_POISON "' WHERE id=1");
-    w->faults.poison = 1;
-    at_rest_again(w);
-    assert_int_equal(table_named(w, "mine").dead_letters, 1);
-    sqlite3_db_config(w->app, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
-    app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
-    sqlite3_db_config(w->app, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, NULL);
-    assert_int_equal(mirror_dead_letters_retry(w->mirror, w->now, 0), 1);
-}
-
-/* What a killed process had on its way of a table that its successor does not mirror, and that is
- * mirrored again before that can come no more. */
-static void left_out_for_a_while(void (*send)(struct world *w), usec late, const char *then)
-{
-    static char mine[] = "mine", *left_out[] = {mine};
-
-    for (int restart = 0; restart < 2; restart++) {
-        struct world *w = two_tables();
-        const struct strlist all = w->config->exclude_tables;
-        w->lateness = 900 * USEC_PER_SEC;
-        w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
-        send(w);
-        until_sent(w);
-        leave_late(w, w->now + late);
-        service_late(w);
-        sim_crash(w);
-        app_run(w, "%s", then);
-        w->config->exclude_tables = (struct strlist){.items = left_out, .count = 1};
-        assert_true(sim_start(w));
-        live_for(w, 10 * USEC_PER_SEC);
-        assert_int_equal(seen(w).journal_entries, 0);
-        app_run(w, "UPDATE mine SET v='first' WHERE id=1");
-        if (restart)
-            sim_stop(w);
-        w->config->exclude_tables = all;
-        if (restart)
-            assert_true(sim_start(w));
-        else
-            mirror_remap(w->mirror, w->config);
-        all_is_equal_again(w);
-    }
-}
-
-static void what_comes_late_of_a_table_that_was_left_out_does_not_stay(void **state)
-{
-    (void)state;
-    left_out_for_a_while(in_flight_by_its_entry, 0, "");
-    left_out_for_a_while(in_flight_by_its_entry, 300 * USEC_PER_SEC, "");
-}
-
-static void nor_where_its_entries_are_lost(void **state)
-{
-    static const char then[] = "DELETE FROM _syncd_journal";
-
-    (void)state;
-    left_out_for_a_while(in_flight_by_its_entry, 0, then);
-    left_out_for_a_while(in_flight_by_its_entry, 300 * USEC_PER_SEC, then);
-}
-
-static void nor_does_what_comes_late_of_its_load(void **state)
-{
-    (void)state;
-    left_out_for_a_while(in_flight_by_a_load, 0, "");
-    left_out_for_a_while(in_flight_by_a_load, 300 * USEC_PER_SEC, "");
-}
-
-static void nor_does_what_comes_late_of_its_dead_letters(void **state)
-{
-    (void)state;
-    left_out_for_a_while(in_flight_as_a_letter, 0, "");
-    left_out_for_a_while(in_flight_as_a_letter, 300 * USEC_PER_SEC, "");
-}
-
-/* It is mirrored again when its DynamoDB table is open already: nobody takes it up, but from then
- * on what is sent of it may be on its way. */
-static void what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found(void **state)
-{
-    static char mine[] = "mine", *left_out[] = {mine};
-    struct world *w = two_tables();
-    const struct strlist all = w->config->exclude_tables;
-
-    (void)state;
-    service_table(w, "mine")->denied = true;
-    app_run(w, "UPDATE mine SET v='second' WHERE id=1");
-    live_for(w, 80 * USEC_PER_SEC);
-    assert_int_equal(seen(w).journal_entries, 0);
-    w->config->exclude_tables = (struct strlist){.items = left_out, .count = 1};
-    mirror_remap(w->mirror, w->config);
-    live_for(w, 2 * USEC_PER_SEC);
-    service_table(w, "mine")->denied = false;
-    while (!mirror_target(w->mirror, target_named(w, "mine"))->open)
-        live_for(w, USEC_PER_SEC);
-    w->config->exclude_tables = all;
-    mirror_remap(w->mirror, w->config);
-    turn_until_sent(w);
-    leave_late(w, w->now);
-    service_late(w);
-    sim_crash(w);
-    service_table(w, "mine")->denied = true;
-    app_run(w, "UPDATE mine SET v='first' WHERE id=1");
-    assert_true(sim_start(w));
-    live_for(w, 80 * USEC_PER_SEC);
-    all_is_equal_again(w);
 }
 
 /* The first world in which several tables share a DynamoDB table, and no row awaits another. */
@@ -684,11 +521,6 @@ int main(void)
         cmocka_unit_test(what_a_crash_left_open_is_found_though_letting_go_had_failed),
         cmocka_unit_test(what_a_crash_left_open_of_a_table_that_goes_while_parked_is_found),
         cmocka_unit_test(what_comes_late_of_a_table_that_goes_while_parked_does_not_stay),
-        cmocka_unit_test(what_comes_late_of_a_table_that_was_left_out_does_not_stay),
-        cmocka_unit_test(what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found),
-        cmocka_unit_test(nor_where_its_entries_are_lost),
-        cmocka_unit_test(nor_does_what_comes_late_of_its_load),
-        cmocka_unit_test(nor_does_what_comes_late_of_its_dead_letters),
         cmocka_unit_test(a_row_that_waits_for_a_key_gets_it_though_its_retry_is_dropped),
         cmocka_unit_test(what_a_crash_left_open_is_found_after_a_long_time_parked),
         cmocka_unit_test(what_a_crash_left_open_may_come_after_the_comparison),

@@ -1,0 +1,240 @@
+/* Tables that the configuration leaves out for a while: what was on its way of them, and what is
+ * there of them, is nobody's meanwhile. */
+#include "sim_world.h"
+
+enum { ROWS = 100 };
+
+static struct world *two_tables(void)
+{
+    return world_of_two_tables(1, ROWS);
+}
+
+static void all_is_equal_again(struct world *w)
+{
+    at_rest_again(w);
+    service_check_late(w, "at rest");
+    assert_string_equal(w->failure, "");
+    world_free(w);
+}
+
+static void in_flight_by_its_entry(struct world *w)
+{
+    app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
+}
+
+static void in_flight_by_a_load(struct world *w)
+{
+    in_flight_by_its_entry(w);
+    at_rest_again(w);
+    assert_int_equal(mirror_resync(w->mirror, "mine", true, NULL), 1);
+}
+
+/* A dead letter that is tried again by hand. */
+static void in_flight_as_a_letter(struct world *w)
+{
+    app_run(w, "UPDATE mine SET v='" SIM_POISON "' WHERE id=1");
+    w->faults.poison = 1;
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "mine").dead_letters, 1);
+    sqlite3_db_config(w->app, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
+    sqlite3_db_config(w->app, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, NULL);
+    assert_int_equal(mirror_dead_letters_retry(w->mirror, w->now, 0), 1);
+}
+
+/* What a killed process had on its way of a table that its successor does not mirror, and that is
+ * mirrored again before that can come no more. */
+static void left_out_for_a_while(void (*send)(struct world *w), usec late, const char *then)
+{
+    for (int restart = 0; restart < 2; restart++) {
+        struct world *w = two_tables();
+        w->lateness = 900 * USEC_PER_SEC;
+        w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
+        send(w);
+        until_sent(w);
+        leave_late(w, w->now + late);
+        service_late(w);
+        sim_crash(w);
+        app_run(w, "%s", then);
+        world_leave_out(w, "mine");
+        assert_true(sim_start(w));
+        live_for(w, 10 * USEC_PER_SEC);
+        assert_int_equal(seen(w).journal_entries, 0);
+        app_run(w, "UPDATE mine SET v='first' WHERE id=1");
+        if (restart)
+            sim_stop(w);
+        world_leave_out(w, NULL);
+        if (restart)
+            assert_true(sim_start(w));
+        all_is_equal_again(w);
+    }
+}
+
+static void what_comes_late_of_a_table_that_was_left_out_does_not_stay(void **state)
+{
+    (void)state;
+    left_out_for_a_while(in_flight_by_its_entry, 0, "");
+    left_out_for_a_while(in_flight_by_its_entry, 300 * USEC_PER_SEC, "");
+}
+
+static void nor_where_its_entries_are_lost(void **state)
+{
+    static const char then[] = "DELETE FROM _syncd_journal";
+
+    (void)state;
+    left_out_for_a_while(in_flight_by_its_entry, 0, then);
+    left_out_for_a_while(in_flight_by_its_entry, 300 * USEC_PER_SEC, then);
+}
+
+static void nor_does_what_comes_late_of_its_load(void **state)
+{
+    (void)state;
+    left_out_for_a_while(in_flight_by_a_load, 0, "");
+    left_out_for_a_while(in_flight_by_a_load, 300 * USEC_PER_SEC, "");
+}
+
+static void nor_does_what_comes_late_of_its_dead_letters(void **state)
+{
+    (void)state;
+    left_out_for_a_while(in_flight_as_a_letter, 0, "");
+    left_out_for_a_while(in_flight_as_a_letter, 300 * USEC_PER_SEC, "");
+}
+
+/* It is mirrored again when its DynamoDB table is open already: nobody takes it up, but from then
+ * on what is sent of it may be on its way. */
+static void what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found(void **state)
+{
+    struct world *w = two_tables();
+
+    (void)state;
+    service_table(w, "mine")->denied = true;
+    app_run(w, "UPDATE mine SET v='second' WHERE id=1");
+    live_for(w, 80 * USEC_PER_SEC);
+    assert_int_equal(seen(w).journal_entries, 0);
+    world_leave_out(w, "mine");
+    live_for(w, 2 * USEC_PER_SEC);
+    service_table(w, "mine")->denied = false;
+    while (!mirror_target(w->mirror, target_named(w, "mine"))->open)
+        live_for(w, USEC_PER_SEC);
+    world_leave_out(w, NULL);
+    turn_until_sent(w);
+    leave_late(w, w->now);
+    service_late(w);
+    sim_crash(w);
+    service_table(w, "mine")->denied = true;
+    app_run(w, "UPDATE mine SET v='first' WHERE id=1");
+    assert_true(sim_start(w));
+    live_for(w, 80 * USEC_PER_SEC);
+    all_is_equal_again(w);
+}
+
+/* --- with a state file that was lost ---------------------------------------------------------- */
+
+/* Rows go while no state file knows of their items, and no entry speaks of them. */
+static void lose_state_and(struct world *w, const char *rows)
+{
+    sim_stop(w);
+    app_run(w, "DELETE FROM %s", rows);
+    app_run(w, "DELETE FROM _syncd_journal WHERE t<>0");
+    sim_lose_state(w);
+}
+
+/* Whose the items are that are found then, only its plan tells. */
+static void a_look_at_the_items_of_a_table_left_out_is_none(void **state)
+{
+    (void)state;
+    for (uint64_t tries = 0; tries < 8; tries++) {
+        struct world *w = world_of_people(ROWS);
+        lose_state_and(w, "people WHERE id=7");
+        assert_true(sim_start(w));
+        w->rng.state = tries;
+        uint32_t i = target_named(w, "people");
+        while (!mirror_target(w->mirror, i)->surveying)
+            sim_turn(w);
+        world_leave_out(w, "people");
+        live_for(w, 5 * USEC_PER_SEC);
+        world_leave_out(w, NULL);
+        all_is_equal_again(w);
+    }
+}
+
+static bool three_tables_in_one(const struct world *w)
+{
+    const struct table_config *desks = config_table(w->config, "desks");
+
+    return w->templates && strcmp(desks->target, "single") == 0 && !w->oversize && !w->orphans;
+}
+
+/* The others of its DynamoDB table are mirrored all the time. */
+static void items_of_a_table_left_out_are_looked_for_when_it_is_back(void **state)
+{
+    (void)state;
+    for (int restart = 0; restart < 2; restart++) {
+        struct world *w =
+            world_that(three_tables_in_one, "INSERT INTO msgs(id,usr,room) VALUES(901,'u1',1)");
+        lose_state_and(w, "msgs WHERE id=901");
+        world_leave_out(w, "msgs");
+        assert_true(sim_start(w));
+        live_for(w, 2000 * USEC_PER_SEC);
+        if (restart)
+            sim_stop(w);
+        world_leave_out(w, NULL);
+        if (restart)
+            assert_true(sim_start(w));
+        all_is_equal_again(w);
+    }
+}
+
+/* It is not known that the table was mirrored by a process whose writes may yet come. */
+static void late_writes_of_a_table_left_out_do_not_stay(void **state)
+{
+    struct world *w = two_tables();
+
+    (void)state;
+    w->lateness = 900 * USEC_PER_SEC;
+    w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
+    in_flight_by_its_entry(w);
+    until_sent(w);
+    leave_late(w, w->now + 300 * USEC_PER_SEC);
+    sim_crash(w);
+    sim_lose_state(w);
+    world_leave_out(w, "mine");
+    assert_true(sim_start(w));
+    live_for(w, 5 * USEC_PER_SEC);
+    world_leave_out(w, NULL);
+    app_run(w, "UPDATE mine SET v='second' WHERE id=1");
+    all_is_equal_again(w);
+}
+
+/* What was to be looked at of a table that is dropped keeps nobody waiting. */
+static void a_look_that_was_due_is_not_when_the_table_is_dropped(void **state)
+{
+    struct world *w = world_of_people(ROWS);
+
+    (void)state;
+    lose_state_and(w, "people WHERE id=7");
+    assert_true(sim_start(w));
+    while (!mirror_target(w->mirror, target_named(w, "people"))->open)
+        sim_turn(w);
+    assert_true(mirror_target(w->mirror, target_named(w, "people"))->owing);
+    app_run(w, "DROP TABLE people");
+    at_rest_again(w);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_comes_late_of_a_table_that_was_left_out_does_not_stay),
+        cmocka_unit_test(nor_where_its_entries_are_lost),
+        cmocka_unit_test(nor_does_what_comes_late_of_its_load),
+        cmocka_unit_test(nor_does_what_comes_late_of_its_dead_letters),
+        cmocka_unit_test(what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found),
+        cmocka_unit_test(a_look_at_the_items_of_a_table_left_out_is_none),
+        cmocka_unit_test(items_of_a_table_left_out_are_looked_for_when_it_is_back),
+        cmocka_unit_test(late_writes_of_a_table_left_out_do_not_stay),
+        cmocka_unit_test(a_look_that_was_due_is_not_when_the_table_is_dropped),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
