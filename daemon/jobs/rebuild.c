@@ -169,10 +169,41 @@ int rebuild_progress(struct rebuild *r, const char *target, rebuild_progress_fn 
 
 /* --- plans ------------------------------------------------------------------------------------ */
 
+/* A table of this name could be one that the virtual table keeps its data in. */
+static bool may_be_shadow(const char *name, const char *virtual_table)
+{
+    size_t n = strlen(virtual_table);
+
+    return strncasecmp(name, virtual_table, n) == 0 && name[n] == '_';
+}
+
+/* A virtual table makes the tables that it keeps its data in, and is none where they are there
+ * already: VACUUM writes it behind them. */
+static void make_virtual(sqlite3 *db, const struct schema_dump *d, const struct schema_object *v)
+{
+    if (sqlite3_exec(db, v->sql, NULL, NULL, NULL) == SQLITE_OK)
+        return;
+    for (size_t i = 0; i < d->object_count; i++) {
+        const struct schema_object *o = &d->objects[i];
+        char *sql = strcmp(o->type, "table") == 0 && may_be_shadow(o->name, v->name)
+                        ? sqlite3_mprintf("DROP TABLE \"%w\"", o->name)
+                        : NULL;
+        if (sql)
+            sqlite3_exec(db, sql, NULL, NULL, NULL);
+        sqlite3_free(sql);
+    }
+    sqlite3_exec(db, v->sql, NULL, NULL, NULL);
+    for (size_t i = 0; i < d->object_count; i++)
+        if (may_be_shadow(d->objects[i].table, v->name) &&
+            (strcmp(d->objects[i].type, "table") == 0 || strcmp(d->objects[i].type, "index") == 0))
+            sqlite3_exec(db, d->objects[i].sql, NULL, NULL, NULL);
+}
+
 /* The whole schema in memory, for a configured key may be a unique index that the file gets last.
  * What cannot be made here cannot be made there either, and is told there. */
 static int read_catalog(struct rebuild *r, struct err *err)
 {
+    static const char is_virtual[] = "CREATE VIRTUAL TABLE ";
     struct source memory = {.path = (char *)"the schema"};
     int rc = sqlite3_open_v2(":memory:", &memory.db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, NULL);
@@ -181,7 +212,9 @@ static int read_catalog(struct rebuild *r, struct err *err)
         sqlite3_db_config(memory.db, SQLITE_DBCONFIG_DQS_DDL, 1, NULL);
     for (size_t i = 0; rc == SQLITE_OK && i < r->dump->object_count; i++) {
         const struct schema_object *o = &r->dump->objects[i];
-        if (strcmp(o->type, "table") == 0 || strcmp(o->type, "index") == 0)
+        if (strncmp(o->sql, is_virtual, sizeof is_virtual - 1) == 0)
+            make_virtual(memory.db, r->dump, o);
+        else if (strcmp(o->type, "table") == 0 || strcmp(o->type, "index") == 0)
             sqlite3_exec(memory.db, o->sql, NULL, NULL, NULL);
     }
     if (rc == SQLITE_OK && catalog_read(&memory, &r->catalog, err) != SOURCE_OK)
@@ -313,7 +346,7 @@ static int open_file(struct rebuild *r, struct err *err)
     sqlite3_extended_result_codes(r->db, 1);
     sqlite3_db_config(r->db, SQLITE_DBCONFIG_DQS_DDL, 1, NULL);
     sqlite3_db_config(r->db, SQLITE_DBCONFIG_ENABLE_FKEY, 0, NULL);
-    return 0;
+    return rebuild_exec(r, "PRAGMA locking_mode=EXCLUSIVE", err); /* one of us at a time */
 }
 
 static int set_pragmas(struct rebuild *r, struct err *err)
@@ -339,19 +372,36 @@ static int describe(const struct rebuild *r, const struct rebuild_options *o, st
     return buf_ok(out) ? 0 : -ENOMEM;
 }
 
-static bool begun_before(struct rebuild *r, const char *what)
+/* 1, 0, or negative where that cannot be told, and nothing may be taken away. */
+static int begun_before(struct rebuild *r, const char *what, struct err *err)
 {
     sqlite3_stmt *stmt = NULL;
     bool same = false;
+    int rc = sqlite3_prepare_v2(r->db, "SELECT value FROM _syncd_restore WHERE name = 'what'", -1,
+                                &stmt, NULL);
 
-    if (sqlite3_prepare_v2(r->db, "SELECT value FROM _syncd_restore WHERE name = 'what'", -1, &stmt,
-                           NULL) == SQLITE_OK &&
-        sqlite3_step(stmt) == SQLITE_ROW) {
+    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(stmt, 0);
         same = text && strcmp(text, what) == 0;
     }
     sqlite3_finalize(stmt);
-    return same;
+    switch (rc & 0xff) {
+    case SQLITE_ROW:
+        return same;
+    case SQLITE_DONE:
+    case SQLITE_ERROR: /* it has no such table */
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        return 0;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return err_set(err, -EBUSY,
+                       "%s is in use: another restore is making it; wait until that is over, or "
+                       "name another file",
+                       r->path);
+    default:
+        return rebuild_sqlite_failed(r, rc, "looking whether it was begun", err);
+    }
 }
 
 static bool made_last(const struct rebuild *r, const struct schema_object *o)
@@ -416,7 +466,10 @@ static int take_up(struct rebuild *r, const struct rebuild_options *o, bool *res
     int rc =
         describe(r, o, &what) == 0 ? open_file(r, err) : err_set(err, -ENOMEM, "out of memory");
 
-    *resumed = rc == 0 && there && begun_before(r, what.data);
+    int begun = rc == 0 && there ? begun_before(r, what.data, err) : 0;
+    if (begun < 0)
+        return begun;
+    *resumed = begun > 0 && !o->anew;
     if (rc == 0 && there && !*resumed) {
         sqlite3_close(take_ptr(r->db));
         remove_file(r->path);

@@ -53,6 +53,7 @@ struct rebuild_options {
     const char *version;            /* of the dump */
     const char *const *tables;      /* whose rows are wanted; none: all */
     size_t table_count;
+    bool anew; /* takes up nothing */
 };
 
 /* Makes the file, or takes up one that was begun of the same dump for the same tables (*resumed);

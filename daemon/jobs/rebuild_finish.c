@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -24,6 +25,15 @@ static bool is_there(struct rebuild *r, const struct schema_object *o)
     return there;
 }
 
+/* What a virtual table keeps its data in, which comes with it. */
+static bool is_shadow(const struct rebuild *r, const struct schema_object *o)
+{
+    for (size_t i = 0; i < r->catalog->count; i++)
+        if (strcasecmp(r->catalog->tables[i].name, o->table) == 0)
+            return r->catalog->tables[i].kind == TABLE_SHADOW;
+    return false;
+}
+
 /* In the order in which they were made; each is durable by itself, so that a killed process goes on
  * with the next. */
 static int make_objects(struct rebuild *r, struct rebuild_check *out, rebuild_unmade_fn *unmade,
@@ -32,7 +42,7 @@ static int make_objects(struct rebuild *r, struct rebuild_check *out, rebuild_un
     for (size_t i = 0; i < r->dump->object_count; i++) {
         const struct schema_object *o = &r->dump->objects[i];
         struct err text;
-        if (is_there(r, o))
+        if (is_there(r, o) || is_shadow(r, o))
             continue;
         int rc = sqlite3_exec(r->db, o->sql, NULL, NULL, NULL);
         if (rc == SQLITE_OK)

@@ -293,7 +293,9 @@ static int find(struct restore *x)
 
 static int take_up(struct restore *x)
 {
+    /* What a drill that was killed had read says nothing of what is in DynamoDB by now. */
     const struct rebuild_options o = {.path = x->partial,
+                                      .anew = x->q->drill,
                                       .dump = x->kept.dump,
                                       .version = x->kept.version,
                                       .tables = x->q->tables,
@@ -365,7 +367,8 @@ int job_restore(const struct config *c, const struct restore_request *q, json_t 
     if (rc == 0 && !(*report = make_report(&x)))
         rc = err_set(err, -ENOMEM, "out of memory");
     rebuild_close(x.rebuild);
-    remove_drill(&x);
+    if (rc != -EBUSY || x.directory) /* else it is another's */
+        remove_drill(&x);
     schema_dump_free(x.kept.dump);
     json_decref(x.problems);
     json_decref(x.unmade);

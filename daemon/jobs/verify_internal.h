@@ -38,6 +38,12 @@ static inline bool verify_is_here(const struct verify *v, size_t table)
 int verify_find(struct verify *v, const struct buf *key, const json_t *item,
                 const struct work_key *hint, size_t *table);
 
+/* Of two rows at one key one has the item, and the other waits for it as a dead letter. Could rows
+ * of this table meet others'? Is this row (its entry columns) one that waits, as the daemon knows?
+ */
+bool verify_may_meet(const struct verify *v, size_t table);
+int verify_waits_for_key(struct verify *v, size_t table, const struct value *entry, bool *waits);
+
 /* Is this item past its time to live? */
 bool verify_expired(const struct verify *v, size_t table, const json_t *item);
 

@@ -134,6 +134,20 @@ static int take_items(struct sample *s, int64_t rows)
 
 /* --- a table ---------------------------------------------------------------------------------- */
 
+/* Does it wait for a key that another row has? */
+static int waits(struct sample *s, const struct sampled *r, bool *yes)
+{
+    struct verify *v = s->verify;
+    const struct table_plan *p = v->compared.tables[s->table].plan;
+
+    *yes = false;
+    if (!r->key.len || !verify_may_meet(v, s->table))
+        return 0;
+    if (values_decode(r->row.data, r->row.len, v->compared.values, p->row_key_count) < 0)
+        return err_set(v->err, -ENOMEM, "out of memory");
+    return verify_waits_for_key(v, s->table, v->compared.values, yes);
+}
+
 /* The rows are compared as keys that are looked at again. */
 static int judge_rows(struct sample *s, int64_t rows)
 {
@@ -147,8 +161,12 @@ static int judge_rows(struct sample *s, int64_t rows)
                                    .row = r->row.data,
                                    .row_len = r->row.len,
                                    .table = (unsigned)s->table};
+        bool dead = false;
         v->figures[s->table].rows++;
-        if (!k.key_len)
+        rc = waits(s, r, &dead);
+        if (rc < 0)
+            break;
+        if (!k.key_len || dead)
             v->figures[s->table].dead_letters++;
         else if (work_suspect(v->work, &k, true) < 0)
             rc = verify_work_failed(v);

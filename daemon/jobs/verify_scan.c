@@ -62,6 +62,27 @@ bool verify_expired(const struct verify *v, size_t table, const json_t *item)
     return row_expired(v->compared.tables[table].plan, item, clock_wall() / USEC_PER_SEC);
 }
 
+bool verify_may_meet(const struct verify *v, size_t table)
+{
+    bool may = v->compared.tables[table].plan->meeting;
+
+    for (size_t i = 0; i < v->compared.count && !may; i++)
+        may = i != table && verify_is_here(v, i);
+    return may;
+}
+
+int verify_waits_for_key(struct verify *v, size_t table, const struct value *entry, bool *waits)
+{
+    _cleanup_buf_ struct buf text = {0};
+
+    item_describe_key(v->compared.tables[table].plan, entry, &text);
+    if (!buf_ok(&text))
+        return err_set(v->err, -ENOMEM, "out of memory");
+    *waits = v->edge->dead &&
+             v->edge->dead(v->edge->arg, v->figures[table].name, text.data ? text.data : "");
+    return 0;
+}
+
 /* --- items ------------------------------------------------------------------------------------ */
 
 struct scan {
@@ -261,6 +282,21 @@ static int look_for_chunks(struct row_pass *r)
     return 0;
 }
 
+/* Another row came with the same key: *skip when this one has no item by that. */
+static int look_at_claim(struct row_pass *r, const struct value *entry, bool *skip)
+{
+    struct verify *v = r->verify;
+    bool again = false;
+
+    *skip = false;
+    if (!verify_may_meet(v, r->table))
+        return 0;
+    if (work_claim(v->work, r->key.data, r->key.len, &again) < 0)
+        return verify_work_failed(v);
+    v->figures[r->table].dead_letters += again; /* it or the other */
+    return again ? verify_waits_for_key(v, r->table, entry, skip) : 0;
+}
+
 /* A row by its entry columns; `readable`: all of it could be read. */
 static int look_at_row(struct row_pass *r, const struct value *entry, bool readable)
 {
@@ -268,7 +304,7 @@ static int look_at_row(struct row_pass *r, const struct value *entry, bool reada
     const struct table_plan *p = v->compared.tables[r->table].plan;
     struct verify_table *f = &v->figures[r->table];
     struct item_fault fault;
-    bool met = false;
+    bool met = false, skip = false;
 
     f->rows++;
     buf_clear(&r->key);
@@ -279,6 +315,8 @@ static int look_at_row(struct row_pass *r, const struct value *entry, bool reada
         f->dead_letters++;
         return 0;
     }
+    if ((rc = look_at_claim(r, entry, &skip)) < 0 || skip)
+        return rc;
     if (work_met(v->work, r->key.data, r->key.len, &met) < 0)
         return verify_work_failed(v);
     if (!readable) {

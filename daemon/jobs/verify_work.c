@@ -11,6 +11,7 @@
 enum statement {
     MEET,
     MET,
+    CLAIM,
     SUSPECT,
     SUSPECT_SURE,
     CLEAR,
@@ -29,6 +30,7 @@ static const char mends[] = "SELECT key,t,row,serial FROM mend WHERE t=?1 AND ex
 static const char *const texts[STATEMENTS] = {
     [MEET] = "INSERT INTO met(h) VALUES(?1)",
     [MET] = "SELECT 1 FROM met WHERE h=?1",
+    [CLAIM] = "INSERT OR IGNORE INTO claimed(h) VALUES(?1)",
     [SUSPECT] = "INSERT OR IGNORE INTO suspect(key,t,row) VALUES(?1,?2,?3)",
     [SUSPECT_SURE] = "INSERT OR REPLACE INTO suspect(key,t,row) VALUES(?1,?2,?3)",
     [CLEAR] = "DELETE FROM suspect WHERE key=?1",
@@ -50,6 +52,7 @@ struct work {
 static const char schema[] =
     "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-16384;"
     "CREATE TABLE met(h INTEGER);"
+    "CREATE TABLE claimed(h INTEGER PRIMARY KEY);"
     "CREATE TABLE suspect(key BLOB PRIMARY KEY, t INTEGER, row BLOB) WITHOUT ROWID;"
     "CREATE TABLE waiting(h INTEGER PRIMARY KEY);"
     "CREATE TABLE mend(serial INTEGER PRIMARY KEY, key BLOB, t INTEGER, row BLOB, extra INTEGER);"
@@ -101,8 +104,8 @@ static int run(struct work *w, const char *sql)
 int work_reset(struct work *w)
 {
     w->asked = false;
-    return run(w, "DROP INDEX IF EXISTS met_h; DELETE FROM met; DELETE FROM suspect;"
-                  "DELETE FROM waiting");
+    return run(w, "DROP INDEX IF EXISTS met_h; DELETE FROM met; DELETE FROM claimed;"
+                  "DELETE FROM suspect; DELETE FROM waiting");
 }
 
 /* 1: a row; 0: none; -EIO. The statement is reset by the next use of it, or by done(). */
@@ -165,6 +168,14 @@ int work_met(struct work *w, const void *key, size_t n, bool *yes)
         return -EIO;
     w->asked = true;
     return with_digest(w, MET, key, n, yes);
+}
+
+int work_claim(struct work *w, const void *key, size_t n, bool *yes)
+{
+    int rc = with_digest(w, CLAIM, key, n, NULL);
+
+    *yes = rc == 0 && sqlite3_changes(w->db) == 0;
+    return rc;
 }
 
 int work_wait_for(struct work *w, const void *key, size_t n)

@@ -26,6 +26,8 @@ const char *work_error(const struct work *w);
  * they are asked for. */
 int work_meet(struct work *w, const void *key, size_t n);
 int work_met(struct work *w, const void *key, size_t n, bool *yes);
+/* Canonical keys of rows that may meet at one: *yes when another row came with it before. */
+int work_claim(struct work *w, const void *key, size_t n, bool *yes);
 
 /* A key to look at again, once each. A later `row` (encoded row key; may be empty) of a `sure` one
  * takes the place of an earlier. */

@@ -511,3 +511,26 @@ def test_rows_too_large_for_one_item(mirror, tmp_path):
     )
     done = restored(mirror, tmp_path / "back.db", code=1)
     assert '"b":{"S":"%s"}' % chunk["b"].split("~")[0] in done.stdout
+
+
+def test_a_drill_takes_up_nothing_of_an_earlier_one(faulty, fault, tmp_path):
+    """What a killed one had read says nothing of what is in DynamoDB now."""
+    faulty.sql("CREATE TABLE aaa(id INTEGER PRIMARY KEY)", "CREATE TABLE bbb(id INTEGER PRIMARY KEY)")
+    faulty.sql("INSERT INTO aaa VALUES(1), (2)", "INSERT INTO bbb VALUES(1)")
+    faulty.start().settle()
+    is_kept(faulty)
+    drill = ["restore", "--drill", "--to", str(tmp_path / "back.db"), "--meta-table", faulty.target("meta")]
+    fault.faults.add(Fault("hold", op="Scan", table=faulty.target("bbb"), times=None))
+    process = subprocess.Popen(
+        [SYNCCTL, "--config", faulty.config, "--socket", faulty.socket, *drill],
+        env=faulty.environment, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    eventually(fault.held, "a scan being under way")
+    process.kill()
+    process.wait()
+    fault.faults.clear()
+    fault.release()
+    fault.tables.remove(faulty.target("aaa"), {"id": {"N": "2"}})
+    done = faulty.ctl(*drill)
+    assert done.returncode == 1 and "1 missing" in done.stdout, done.stdout + done.stderr
+    assert os.listdir(tmp_path) == []

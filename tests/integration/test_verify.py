@@ -465,6 +465,25 @@ def test_dead_letters_are_known(faulty):
     assert report["equal"] and report["tables"][0]["dead_letters"] == 3
 
 
+def test_a_row_that_waits_for_its_key_hides_no_other(faulty, fault):
+    """Of two rows at one key one has the item; the other, a dead letter, says nothing of it."""
+    faulty.configure({"table seats": {"partition_key": "place"}})
+    faulty.sql(
+        "CREATE TABLE seats(id INTEGER PRIMARY KEY, place TEXT, guest TEXT)",
+        "INSERT INTO seats VALUES(1, 'window', 'Ada'), (2, 'aisle', 'Bo')",
+    )
+    faulty.start().wait()
+    faulty.sql("INSERT INTO seats VALUES(3, 'window', 'Cy')")
+    faulty.wait()
+    assert [letter["reason"] for letter in faulty.dead_letters()] == ["key_taken"]
+    for arguments in (), ("--sample", "10"):
+        report = verify(faulty, *arguments)
+        assert report["equal"] and report["tables"][0]["dead_letters"] == 1, report
+    fault.tables.remove(faulty.target("seats"), {"place": {"S": "window"}})
+    for arguments in (), ("--sample", "10"):
+        assert found(verify(faulty, *arguments, code=1)) == [("missing", "seats", "id=1")]
+
+
 def test_a_row_that_the_service_refused_is_a_dead_letter(faulty, fault):
     faulty.sql(SCHEMA)
     faulty.start().wait()

@@ -416,9 +416,98 @@ static void databases_come_back_value_for_value(void **state)
     assert_true(one || rows > count); /* else nothing was tried */
 }
 
+/* VACUUM writes virtual tables behind the tables that they keep their data in. */
+static void a_full_text_index_that_was_vacuumed_comes_back(void **state)
+{
+    static struct trip t;
+    char dir[] = "/tmp/syncd-unit-XXXXXX";
+    struct told told = {.trip = &t};
+    struct rebuild_check check;
+    struct err err;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    begin(&t, 1, dir);
+    run_sql(&t, "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT);"
+                "CREATE VIRTUAL TABLE found USING fts5(body);"
+                "CREATE TABLE found_by(id INTEGER PRIMARY KEY, who TEXT);"
+                "CREATE INDEX by_who ON found_by(who);"
+                "CREATE TRIGGER noted AFTER INSERT ON notes BEGIN"
+                "  INSERT INTO found(rowid, body) VALUES(new.id, new.body); END;"
+                "INSERT INTO notes VALUES(1, 'a'); VACUUM");
+    make_mapping(&t);
+    take_dump(&t);
+    struct rebuild *r = open_rebuild(&t, false);
+    for (size_t i = 0; i < 2; i++) /* what the index keeps for itself has no items */
+        assert_true(strcmp(rebuild_target(r, i), "notes") == 0 ||
+                    strcmp(rebuild_target(r, i), "found_by") == 0);
+    assert_null(rebuild_target(r, 2));
+    assert_int_equal(rebuild_finish(r, &check, print_unmade, &told, &err), 0);
+    assert_int_equal(check.unmade, 0);
+    assert_string_equal(check.integrity, "ok");
+    rebuild_close(r);
+    sqlite3 *back = NULL;
+    assert_int_equal(sqlite3_open_v2(t.path, &back, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    same_text(&t, back, "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name");
+    if (sqlite3_exec(back, "INSERT INTO notes VALUES(2, 'words')", NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s", sqlite3_errmsg(back));
+    sqlite3_close(back);
+    end(&t);
+    rmdir(dir);
+}
+
+/* Whoever repeats a restore that still runs takes nothing from it. */
+static void a_second_one_leaves_the_first_alone(void **state)
+{
+    static struct trip t;
+    char dir[] = "/tmp/syncd-unit-XXXXXX";
+    const char *const other[] = {"second"};
+    struct rebuild *second = NULL;
+    struct rebuild_check check;
+    struct told told = {.trip = &t};
+    struct err err;
+    bool resumed;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    begin(&t, 1, dir);
+    run_sql(&t, "CREATE TABLE first(id INTEGER PRIMARY KEY);"
+                "CREATE TABLE second(id INTEGER PRIMARY KEY)");
+    make_mapping(&t);
+    take_dump(&t);
+    struct rebuild *r = open_rebuild(&t, false);
+    for (size_t i = 0; i < 2; i++) {
+        const struct rebuild_options o = {.path = t.path,
+                                          .dump = t.dump,
+                                          .version = t.version,
+                                          .tables = other,
+                                          .table_count = i};
+        assert_int_equal(rebuild_open(&o, &second, &resumed, &err), -EBUSY);
+        assert_non_null(strstr(err.text, "another restore is making it"));
+    }
+    json_t *item = json_pack("{s:{s:s}}", "id", "N", "7");
+    enum rebuild_outcome outcome;
+    assert_int_equal(rebuild_item(r, "first", item, &outcome, &err), 0);
+    assert_int_equal(outcome, REBUILD_ROW);
+    json_decref(item);
+    if (rebuild_finish(r, &check, print_unmade, &told, &err) < 0)
+        fail_msg("%s", err.text);
+    rebuild_close(r);
+    sqlite3 *back = NULL;
+    assert_int_equal(sqlite3_open_v2(t.path, &back, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sql_int(back, "SELECT id FROM first"), 7);
+    sqlite3_close(back);
+    end(&t);
+    rmdir(dir);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(databases_come_back_value_for_value)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(databases_come_back_value_for_value),
+        cmocka_unit_test(a_full_text_index_that_was_vacuumed_comes_back),
+        cmocka_unit_test(a_second_one_leaves_the_first_alone),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,6 +83,24 @@ static void suspects_come_in_order_once_each(void **state)
     work_close(w);
 }
 
+static void a_key_is_claimed_once(void **state)
+{
+    struct work *w = begin();
+    bool yes;
+
+    (void)state;
+    assert_int_equal(work_claim(w, "a", 1, &yes), 0);
+    assert_false(yes);
+    assert_int_equal(work_claim(w, "b", 1, &yes), 0);
+    assert_false(yes);
+    assert_int_equal(work_claim(w, "a", 1, &yes), 0);
+    assert_true(yes);
+    assert_int_equal(work_reset(w), 0);
+    assert_int_equal(work_claim(w, "a", 1, &yes), 0);
+    assert_false(yes);
+    work_close(w);
+}
+
 static void what_waits_is_forgotten_as_a_whole(void **state)
 {
     struct work *w = begin();
@@ -126,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_met_is_known_again),
         cmocka_unit_test(suspects_come_in_order_once_each),
+        cmocka_unit_test(a_key_is_claimed_once),
         cmocka_unit_test(what_waits_is_forgotten_as_a_whole),
         cmocka_unit_test(mends_outlive_a_table),
     };
