@@ -321,6 +321,11 @@ static int apply_setting(struct loader *l, const char *text, struct err *err)
     if (!o || option_scope(o) != SCOPE_CONFIG)
         return err_set(err, -EINVAL, "--set %s: there is no such setting%s", shown(&name, text),
                        o ? " outside of a section with a name" : "");
+    if (o->type == OPTION_PAIRS)
+        return err_set(
+            err, -EINVAL,
+            "--set %s: %s has lines of the form %s.NAME = value, which a file alone can set",
+            shown(&name, text), o->key, o->key);
     if (equals[1])
         ini_append_value(&raw, equals + 1);
     if (!buf_ok(&raw))

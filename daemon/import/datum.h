@@ -47,5 +47,7 @@ int datum_read(enum dialect dialect, const char *text, size_t n, struct datum *o
 
 /* Is this record one whose every value has its type, as DynamoDB writes them? */
 bool datum_is_typed(const char *text, size_t n);
+/* The same of its first value, where the rest of the record need not be there. */
+bool datum_begins_typed(const char *text, size_t n);
 
 #endif

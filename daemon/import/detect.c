@@ -199,6 +199,20 @@ static void dialect_of(struct format *f, struct span record)
     f->dialect = datum_is_typed(record.at, length(&record)) ? DIALECT_DYNAMODB : DIALECT_EXTENDED;
 }
 
+/* {"Item": {"id": {"S": … of a first record that goes on behind what was looked at. */
+static bool begins_item(enum split_form form, struct span all)
+{
+    static const char item[] = "Item\"";
+    struct json_text t = {.at = all.at, .end = all.end};
+
+    if ((form == SPLIT_ARRAY && !json_take_char(&t, '[')) || !json_take_char(&t, '{') ||
+        !json_take_char(&t, '"') || (size_t)(t.end - t.at) < sizeof item - 1 ||
+        memcmp(t.at, item, sizeof item - 1) != 0)
+        return false;
+    t.at += sizeof item - 1;
+    return json_take_char(&t, ':') && datum_begins_typed(t.at, (size_t)(t.end - t.at));
+}
+
 static bool is_marked(const struct span *all)
 {
     static const char *const marks[] = {"\"$oid\"", "\"$date\"", "\"$number", "\"$binary\""};
@@ -252,6 +266,10 @@ int detect_format(const char *name, const char *bytes, size_t n, bool whole, str
         f.form = SPLIT_KEYED;
     if (first_record(f.form, all, &record))
         dialect_of(&f, record);
+    else if (f.form != SPLIT_KEYED && begins_item(f.form, all)) {
+        f.dialect = DIALECT_DYNAMODB;
+        f.item = true;
+    }
     f.marked = is_marked(&all);
     rc = name ? insist(name, &f, err) : 0;
     if (rc == 0)

@@ -255,3 +255,12 @@ bool datum_is_typed(const char *text, size_t n)
     }
     return any && json_take_char(&t, '}');
 }
+
+bool datum_begins_typed(const char *text, size_t n)
+{
+    struct json_text t = {.at = text, .end = text + n};
+    _cleanup_buf_ struct buf name = {0};
+
+    return json_take_char(&t, '{') && json_take_char(&t, '"') && json_take_string(&t, &name) == 0 &&
+           json_take_char(&t, ':') && open_type(&t) >= 0;
+}

@@ -123,6 +123,29 @@ static int number_value(const char *s, size_t n, bool decimal, enum affinity aff
                    scratch->data, n > 60 ? "…" : "", affinity_name(affinity));
 }
 
+/* SQLite makes a number of text that is one when its column is of numbers, rounding it without a
+ * word. */
+static int check_text(const struct value *v, enum affinity affinity, struct err *err)
+{
+    static const char space[] = " \t\n\v\f\r";
+    _cleanup_buf_ struct buf text = {0}, canonical = {0}, ignored = {0};
+    const char *at = v->bytes, *end = at + v->len;
+    struct value number;
+
+    if (affinity != AFFINITY_INTEGER && affinity != AFFINITY_REAL && affinity != AFFINITY_NUMERIC)
+        return 0;
+    while (at < end && *at && strchr(space, *at))
+        at++;
+    while (at < end && end[-1] && strchr(space, end[-1]))
+        end--;
+    if (at == end || number_canonical(&canonical, at, (size_t)(end - at)) == -EINVAL)
+        return 0;
+    buf_append(&text, at, (size_t)(end - at));
+    if (!buf_ok(&text))
+        return -ENOMEM;
+    return number_value(text.data, text.len, true, affinity, &number, &ignored, err);
+}
+
 /* --- as it is --------------------------------------------------------------------------------- */
 
 static void infinite(const struct datum *d, enum affinity affinity, struct value *out)
@@ -301,9 +324,9 @@ static int from_base64(const struct value *v, struct value *out, struct buf *scr
     return buf_ok(scratch) ? 0 : -ENOMEM;
 }
 
-int import_value(const struct datum *d, const struct buf *store, enum affinity affinity,
-                 const struct import_conversion *convert, struct value *out, struct buf *scratch,
-                 struct err *err)
+static int make_value(const struct datum *d, const struct buf *store, enum affinity affinity,
+                      const struct import_conversion *convert, struct value *out,
+                      struct buf *scratch, struct err *err)
 {
     struct item_fault fault = {0};
     struct value v;
@@ -328,6 +351,15 @@ int import_value(const struct datum *d, const struct buf *store, enum affinity a
     if (rc == -EINVAL && !err->text[0])
         err_set(err, rc, "%s", fault.text);
     return rc;
+}
+
+int import_value(const struct datum *d, const struct buf *store, enum affinity affinity,
+                 const struct import_conversion *convert, struct value *out, struct buf *scratch,
+                 struct err *err)
+{
+    int rc = make_value(d, store, affinity, convert, out, scratch, err);
+
+    return rc == 0 && out->kind == VALUE_TEXT ? check_text(out, affinity, err) : rc;
 }
 
 int import_value_name(const struct datum *d, const struct buf *store, struct buf *out)

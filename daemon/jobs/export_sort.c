@@ -168,6 +168,26 @@ static int sort_item(void *arg, const struct export_source *source, json_t *item
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
+/* What one reference leaves out may be what another refers to, in the same table: until nothing
+ * more is left out. */
+static int check_references(struct export_sort *s, size_t table, struct err *err)
+{
+    const struct export_plan *p = s->plan;
+    int64_t before;
+    int rc = 0;
+
+    do {
+        before = spool_problem_count(s->spool, table, PROBLEM_REFERENCE);
+        for (size_t k = 0; rc == 0 && k < p->link_count; k++) {
+            const struct export_link *l = &p->links[k];
+            if (l->table == table && l->checked)
+                rc = spool_check_references(s->spool, table, l->column, l->parent,
+                                            p->tables[l->parent].name, err);
+        }
+    } while (rc == 0 && spool_problem_count(s->spool, table, PROBLEM_REFERENCE) > before);
+    return rc;
+}
+
 static int check(struct export_sort *s, struct err *err)
 {
     const struct export_plan *p = s->plan;
@@ -175,12 +195,8 @@ static int check(struct export_sort *s, struct err *err)
 
     for (size_t i = 0; rc == 0 && i < p->count; i++) {
         rc = spool_check_duplicates(s->spool, i, err);
-        for (size_t k = 0; rc == 0 && k < p->link_count; k++) {
-            const struct export_link *l = &p->links[k];
-            if (l->table == i && l->checked)
-                rc = spool_check_references(s->spool, i, l->column, l->parent,
-                                            p->tables[l->parent].name, err);
-        }
+        if (rc == 0)
+            rc = check_references(s, i, err);
         for (size_t k = 0; rc == 0 && k < p->link_count; k++)
             if (p->links[k].table == i && p->links[k].parent == i && p->links[k].checked)
                 rc = spool_order(s->spool, i, p->links[k].column, err);

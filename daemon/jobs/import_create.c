@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "jobs/import_internal.h"
@@ -200,8 +201,15 @@ static int look_at_file(const struct import_request *q, const struct import_file
     struct split_record one;
     enum split_result result;
     int64_t bytes = 0;
-    int rc = reader_open(f->path, q->format, &r, err);
+    struct stat st;
 
+    /* What was read of a pipe is gone when its records are to be imported. */
+    if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(err, -EINVAL,
+                       "%s is no ordinary file and is read but once, so no table can be derived of "
+                       "it: write it into a file, or make table \"%s\" first",
+                       f->path, table);
+    int rc = reader_open(f->path, q->format, &r, err);
     if (rc < 0)
         return rc;
     g->keyed = g->keyed || reader_format(r)->form == SPLIT_KEYED;

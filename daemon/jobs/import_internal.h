@@ -90,7 +90,7 @@ struct target {
     size_t foreign_count;
     struct conversion uuid;
     bool cyclic;   /* refers to itself, or to a table that comes after it */
-    bool deferred; /* some of its foreign keys may be */
+    bool deferred; /* some foreign key of the database may be */
     bool created;
     struct target_counts counts, committed;
     struct buf store, scratch, text;

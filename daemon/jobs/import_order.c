@@ -57,7 +57,6 @@ static int read_foreign(struct source *s, struct target *t, struct err *err)
             result = no_memory(err);
     }
     sqlite3_finalize(stmt);
-    t->deferred = t->foreign_count && strcasestr(t->info->sql, "deferred");
     if (result == 0 && rc != SQLITE_DONE) {
         source_problem_of(s, rc, "reading its foreign keys", err);
         result = -EIO;
@@ -116,9 +115,29 @@ static void sort(struct target **all, size_t count)
     }
 }
 
+/* A deferred key of any table may be broken by a row of any other: its parent's that is updated, or
+ * one whose trigger writes to it. */
+static int look_for_deferred(struct source *s, struct target **targets, size_t count,
+                             struct err *err)
+{
+    int64_t n = 0;
+    int rc = source_query_int(s,
+                              "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND "
+                              "sql LIKE '%deferred%'",
+                              &n);
+
+    if (rc != SQLITE_OK) {
+        source_problem_of(s, rc, "reading its foreign keys", err);
+        return -EIO;
+    }
+    for (size_t i = 0; i < count; i++)
+        targets[i]->deferred = n > 0;
+    return 0;
+}
+
 int import_order(struct source *s, struct target **targets, size_t count, struct err *err)
 {
-    int rc = 0;
+    int rc = look_for_deferred(s, targets, count, err);
 
     for (size_t i = 0; i < count && rc == 0; i++)
         rc = read_foreign(s, targets[i], err);

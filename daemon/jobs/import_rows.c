@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "import/datum.h"
+#include "mapping/number.h"
 #include "mapping/uuid5.h"
 #include "source/rows.h"
 
@@ -107,7 +108,8 @@ static char *insert_sql(const struct target *t)
     return sqlite3_str_finish(sql);
 }
 
-/* Is this very row there? Parameters as of the INSERT. */
+/* Is this very row there? Parameters as of the INSERT. Columns compare byte by byte, whatever their
+ * own collation takes for equal: what differs in case is another value. */
 static char *same_sql(const struct target *t)
 {
     const struct table_info *info = t->info;
@@ -116,9 +118,12 @@ static char *same_sql(const struct target *t)
 
     sqlite3_str_appendf(sql, "SELECT 1 FROM main.\"%w\" WHERE 1", info->name);
     for (size_t i = 0; i < info->column_count; i++)
-        if (t->cells[i].kind != CELL_NONE)
-            sqlite3_str_appendf(sql, is_key(info, i) ? " AND \"%w\"=?%d" : " AND \"%w\" IS ?%d",
-                                info->columns[i].name, ++n);
+        if (t->cells[i].kind != CELL_NONE) {
+            n++;
+            if (is_key(info, i)) /* which its index finds */
+                sqlite3_str_appendf(sql, " AND \"%w\"=?%d", info->columns[i].name, n);
+            sqlite3_str_appendf(sql, " AND \"%w\" IS ?%d COLLATE BINARY", info->columns[i].name, n);
+        }
     return sqlite3_str_finish(sql);
 }
 
@@ -233,6 +238,26 @@ static int uuid_cell(struct target *t, const struct target_record *r, size_t col
                         err);
 }
 
+/* Digits that are no number, such as a postcode's 02134: SQLite makes one of them even in a STRICT
+ * table, whose columns are to take nothing of another kind. */
+static int check_digits(const struct value *v, enum affinity affinity, struct err *err)
+{
+    _cleanup_buf_ struct buf canonical = {0};
+    const char *s = v->bytes;
+    size_t n = v->len, sign = n && (*s == '-' || *s == '+');
+    bool zero = n > sign + 1 && s[sign] == '0' && s[sign + 1] >= '0' && s[sign + 1] <= '9';
+
+    if ((affinity != AFFINITY_INTEGER && affinity != AFFINITY_REAL) || !n ||
+        (!zero && *s != '+' && !memchr(s, 'e', n) && !memchr(s, 'E', n)) ||
+        number_canonical(&canonical, s, n) < 0)
+        return 0;
+    return err_set(err, -EINVAL,
+                   "the text \"%.*s\" would become a number, and lose how it is written; make it "
+                   "TEXT, or say --convert "
+                   "COLUMN=number",
+                   (int)(n < 60 ? n : 60), s);
+}
+
 /* -EINVAL with a clause that names the column. */
 static int cell_value(struct target *t, const struct target_record *r, size_t column,
                       struct value *v, struct err *err)
@@ -249,6 +274,9 @@ static int cell_value(struct target *t, const struct target_record *r, size_t co
     if (rc == 0)
         rc = import_value(&d, &t->store, t->info->columns[column].affinity, t->conversions[column],
                           v, &t->scratch, err);
+    if (rc == 0 && t->info->strict && d.kind == DATUM_TEXT && v->kind == VALUE_TEXT &&
+        !t->conversions[column])
+        rc = check_digits(v, t->info->columns[column].affinity, err);
     return rc == -EINVAL ? err_prefix(err, rc, "column \"%s\"", t->info->columns[column].name) : rc;
 }
 

@@ -290,9 +290,19 @@ static int match_field(struct target *t, const struct record *r, size_t i, struc
     return 0;
 }
 
-static bool is_null(const struct target_cell *c)
+/* In any of the ways in which its dialect says so, such as {"NULL": true}. */
+static bool is_null(struct target *t, enum dialect dialect, const struct target_cell *c)
 {
-    return c->kind == CELL_NONE || (c->len == 4 && memcmp(c->value, "null", 4) == 0);
+    struct datum d;
+    struct err ignored;
+
+    if (c->kind == CELL_NONE || (c->len == 4 && memcmp(c->value, "null", 4) == 0))
+        return true;
+    if (dialect == DIALECT_PLAIN || *c->value != '{')
+        return false;
+    buf_clear(&t->store);
+    return datum_read(dialect, c->value, c->len, &d, &t->store, &ignored) == 0 &&
+           d.kind == DATUM_NULL;
 }
 
 /* The key of a record that does not tell it: the id that it is stored under, or a new UUID. */
@@ -304,7 +314,7 @@ static int match_key(struct target *t, const struct target_record *r, struct err
         return 0;
     const struct column_info *column = &info->columns[info->key[0]];
     struct target_cell *c = &t->cells[info->key[0]];
-    if (!is_null(c))
+    if (!is_null(t, r->dialect, c))
         return 0;
     if (r->key) {
         *c = (struct target_cell){.kind = CELL_KEY, .value = r->key, .len = r->key_len};
@@ -312,8 +322,13 @@ static int match_key(struct target *t, const struct target_record *r, struct err
     }
     bool number = column->affinity == AFFINITY_INTEGER || column->affinity == AFFINITY_REAL ||
                   column->affinity == AFFINITY_NUMERIC;
-    if (number || info->rowid_key || (c->kind == CELL_NONE && column->value))
+    if (info->rowid_key || (c->kind == CELL_NONE && column->value))
         return 0; /* SQLite's own: a new rowid, its default, or a refusal */
+    if (number)   /* of which SQLite would make a key that is NULL: BIGINT is no rowid */
+        return err_set(err, -EINVAL,
+                       "it has no value for the key, column \"%s\": name the field by --map "
+                       "FIELD=%s",
+                       column->name, column->name);
     if (t->request->uuid != UUID_NONE) {
         *c = (struct target_cell){.kind = CELL_UUID};
         return 0;
@@ -325,15 +340,15 @@ static int match_key(struct target *t, const struct target_record *r, struct err
 }
 
 /* "_id" is the id of a table that calls it so, unless the record has that, too. */
-static int match_id(struct target *t, const struct record *r, struct err *err)
+static int match_id(struct target *t, const struct target_record *r, struct err *err)
 {
     struct target_name *name = find_name(t, "_id", 3);
     const struct record_field *f =
-        name && name->column < 0 && !name->left_out ? record_find(r, "_id") : NULL;
+        name && name->column < 0 && !name->left_out ? record_find(r->fields, "_id") : NULL;
     long column = table_column(t->info, "id");
 
     if (!f || !takes(t, column) || t->info->key_count != 1 || t->info->key[0] != (size_t)column ||
-        !is_null(&t->cells[column]))
+        !is_null(t, r->dialect, &t->cells[column]))
         return 0;
     name->ignored--;
     return set_cell(t, name, column, 3, f->value, f->len, err);
@@ -354,7 +369,7 @@ int target_match(struct target *t, const struct target_record *r, struct err *er
             rc = set_cell(t, NULL, (long)t->paths[i].column, 0, f->value, f->len, err);
     }
     if (rc == 0)
-        rc = match_id(t, fields, err);
+        rc = match_id(t, r, err);
     if (rc == 0)
         rc = match_key(t, r, err);
     return rc;

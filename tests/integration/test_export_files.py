@@ -44,6 +44,31 @@ def as_text(row):
     return out
 
 
+def test_what_refers_to_what_is_left_out_is_left_out(to_files):
+    """Whichever of a record's references is the one that is wrong, and whatever the columns' order."""
+    export = to_files(config='''
+[export "nodes"]
+from = ConversationTable
+match.sk = N#{id:integer}
+column.id = integer primary key
+column.parent = parent integer references nodes(id)
+column.owner = owner integer references owners
+[export "owners"]
+from = ConversationTable
+match.sk = O#{id:integer}
+column.id = integer primary key
+''')
+    nodes = {1: (None, 1), 2: (1, 9), 3: (2, 1), 4: (3, 1), 5: (1, 1)}  # there is no owner 9
+    items = [{"pk": {"S": "n"}, "sk": {"S": "N#%d" % n}, "owner": {"N": str(owner)},
+              **({"parent": {"N": str(parent)}} if parent else {})} for n, (parent, owner) in nodes.items()]
+    export.put([*items, {"pk": {"S": "o"}, "sk": {"S": "O#1"}}])
+    lines = os.path.join(export.dir, "{table}.jsonl")
+    report = export.run(to=lines, code=1)
+    with open(lines.format(table="nodes"), encoding="utf-8") as out:
+        assert sorted(json.loads(line)["id"] for line in out) == [1, 5]
+    assert report["problems"] == {"reference": 3}
+
+
 def test_sections_into_files(to_files):
     story, export = Story(conversations=20, messages=5, seed=7), to_files()
     export.put(story.items)

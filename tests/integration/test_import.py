@@ -306,6 +306,99 @@ def test_deferred_foreign_keys_cost_their_record_alone(place):
     assert place.sql("PRAGMA foreign_key_check") == []
 
 
+def test_a_parent_that_is_updated_costs_its_record_alone(place):
+    """Its children's deferred keys are judged at the end of the transaction."""
+    place.script("CREATE TABLE p(id INTEGER PRIMARY KEY, code TEXT UNIQUE);"
+                 "CREATE TABLE c(id INTEGER PRIMARY KEY, code TEXT REFERENCES p(code) "
+                 "DEFERRABLE INITIALLY DEFERRED);"
+                 "INSERT INTO p VALUES(1, 'a'), (2, 'b'); INSERT INTO c VALUES(1, 'a')")
+    path = place.lines("p.jsonl", [{"id": 1, "code": "x"}, {"id": 2, "code": "y"}, {"id": 3, "code": "z"}])
+    report = place.imported(path, "--existing", "update", code=1)
+    assert reasons(report) == [("p.jsonl", 1, "FOREIGN KEY constraint failed")]
+    assert place.sql("SELECT code FROM p ORDER BY id") == [("a",), ("y",), ("z",)]
+    assert place.sql("PRAGMA foreign_key_check") == []
+
+
+def test_what_differs_in_case_is_not_there_already(place):
+    """Whatever the columns' collations take for equal."""
+    place.script("CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL COLLATE NOCASE, v TEXT COLLATE NOCASE);"
+                 "INSERT INTO t VALUES('k', 'Dune'), ('l', 'Emma')")
+    path = place.lines("t.jsonl", [{"id": "k", "v": "DUNE"}, {"id": "K", "v": "Dune"},
+                                   {"id": "l", "v": "Emma"}])
+    report = place.imported(path, code=1)
+    assert counts(report, "t") == (3, 0, 1, 2)
+    assert [r[1] for r in reasons(report)] == [1, 2]
+
+
+@pytest.mark.parametrize("record", [{"Item": {"id": {"NULL": True}, "v": {"S": "x"}}},
+                                    {"id": {"$undefined": True}, "v": "x"}, {"id": None, "v": "x"}])
+def test_a_key_that_is_null_in_any_dialect_is_none(place, record):
+    place.script("CREATE TABLE t(id TEXT PRIMARY KEY, v TEXT)")
+    path = place.lines("t.jsonl", [record])
+    report = place.imported(path, code=1)
+    assert "it has no value for the key" in reasons(report)[0][2]
+    assert place.sql("SELECT * FROM t") == []
+    place.imported(path, "--uuid", "uuid5")
+    assert place.sql("SELECT length(id), v FROM t") == [(36, "x")]
+
+
+def test_a_key_of_numbers_that_is_no_rowid_must_be_there(place):
+    """SQLite takes NULL in it."""
+    place.script("CREATE TABLE t(id BIGINT PRIMARY KEY, v TEXT); CREATE TABLE r(id INTEGER PRIMARY KEY, v TEXT);"
+                 "CREATE TABLE d(id INT PRIMARY KEY DEFAULT 7, v TEXT)")
+    records = [{"v": "x"}]
+    report = place.imported(place.lines("t.jsonl", [{"v": "x"}, {"id": None, "v": "y"}, {"id": 1, "v": "z"}]), code=1)
+    assert [r[1:] for r in reasons(report)] == [
+        (n, 'it has no value for the key, column "id": name the field by --map FIELD=id') for n in (1, 2)]
+    assert place.sql("SELECT * FROM t") == [(1, "z")]
+    place.imported(place.lines("r.jsonl", records), place.lines("d.jsonl", records))
+    assert place.sql("SELECT * FROM r UNION ALL SELECT * FROM d") == [(1, "x"), (7, "x")]
+
+
+def test_digits_that_are_no_number_stay_out_of_strict_tables(place):
+    """A postcode that comes behind the records of which the table was derived."""
+    codes = ["02134", "+4912345", "12e3", "-007", "77", "1.50", "x1"]
+    records = [{"id": n, "zip": 12345} for n in range(10000)] + [
+        {"id": 10000 + n, "zip": code} for n, code in enumerate(codes)]
+    path = place.lines("t.jsonl", records)
+    report = place.imported(path, "--create", code=1)
+    assert [r[1] for r in reasons(report)] == [10001, 10002, 10003, 10004, 10006, 10007]
+    assert reasons(report)[0][2].startswith('column "zip": the text "02134" would become a number')
+    assert place.sql("SELECT zip FROM t WHERE id >= 10000") == [(77,)]
+    place.imported(path, "--convert", "zip=number", "--existing", "skip", code=1)
+    assert place.sql("SELECT zip FROM t WHERE id = 10000") == [(2134,)]
+
+
+def test_a_pipe_is_read_once(place):
+    """Of what is read to derive a table nothing would be left to import."""
+    command = ["sh", "-c", "printf '{\"id\":1}\\n{\"id\":2}\\n' | \"$@\"", "sh", SYNCCTL, "import",
+               "/dev/stdin", "--table", "t", "--to", place.database, "--no-backup"]
+    done = subprocess.run([*command, "--create"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "/dev/stdin is no ordinary file and is read but once" in done.stderr
+    assert not os.path.exists(place.database)
+    place.script("CREATE TABLE t(id INTEGER PRIMARY KEY)")
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert place.sql("SELECT id FROM t") == [(1,), (2,)]
+
+
+def test_numbers_as_text_are_not_rounded(place):
+    place.script("CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER, price DECIMAL(30, 10), k STRING)")
+    path = place.lines("t.jsonl", [{"id": 1, "n": "18446744073709551615"},
+                                   {"id": 2, "price": "12345678901234567890.5"}, {"id": 3, "k": "12e345678"},
+                                   {"id": 4, "n": "7", "price": "12.50", "k": "abc"}])
+    report = place.imported(path, code=1)
+    assert [r[1] for r in reasons(report)] == [1, 2, 3]
+    assert place.sql("SELECT * FROM t") == [(4, 7, 12.5, "abc")]
+
+
+def test_a_first_item_that_is_longer_than_what_is_looked_at(place):
+    items = [{"Item": {"id": {"S": "a"}, "v": {"S": "x" * 1200000}}}, {"Item": {"id": {"S": "b"}, "v": {"S": "y"}}}]
+    report = place.imported(place.lines("t.jsonl", items), "--create")
+    assert report["clean"]
+    assert place.sql("SELECT id, length(v) FROM t") == [("a", 1200000), ("b", 1)]
+
+
 def test_a_table_that_refers_to_none_is_said(place):
     place.script("CREATE TABLE t(id INTEGER PRIMARY KEY, p INTEGER REFERENCES nowhere(id))")
     report = place.imported(place.lines("t.jsonl", [{"id": 1, "p": 1}]), code=1)

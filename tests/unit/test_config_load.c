@@ -254,6 +254,11 @@ static void settings_that_are_none(void **state)
     refuse_setting("table.target=abc",
                    "--set table.target=abc: there is no such setting outside of "
                    "a section with a name");
+    refuse_setting("dynamodb.tag=x",
+                   "--set dynamodb.tag=x: tag has lines of the form tag.NAME = value, which a file "
+                   "alone can set");
+    refuse_setting("dynamodb.tag=", "--set dynamodb.tag=: tag has lines of the form tag.NAME = "
+                                    "value, which a file alone can set");
     refuse_setting("sync.linger=soon",
                    "--set sync.linger: \"soon\" is not a duration (examples: 20ms, 5s, 10m)");
 }

@@ -267,6 +267,11 @@ static void test_formats(void **state)
     expect_format(NULL, "{\"Item\":{\"id\":{\"S\":\"1\"}}}\n{\"Item\":{}}", true, items);
     expect_format(NULL, "{\"Item\":{\"id\":{\"S\":\"1\"}}}\n", true, items);
     expect_format(NULL, "{\"id\":{\"S\":\"1\"},\"n\":{\"N\":\"2\"}}\n", true, items);
+    /* The first item alone may be longer than what is looked at. */
+    expect_format(NULL, " {\"Item\":{\"id\":{\"S\":\"1\"},\"v\":{\"S\":\"xx", false, items);
+    expect_format("dynamodb", "{\"Item\": {\"v\": {\"M\": {\"a\": {\"S\":\"xx", false, items);
+    expect_format(NULL, "[ {\"Item\":{\"v\":{\"B\":\"xx", false, "an array of DynamoDB's items");
+    expect_format(NULL, "{\"Item\":{\"v\":\"xx", false, lines);
     expect_format(NULL, "{}", true, lines);
     expect_format(NULL, " \n", true, "empty");
     expect_format("lines", "{\"p1\":{\"name\":\"x\"}}\n", true, "JSON Lines");

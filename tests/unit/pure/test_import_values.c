@@ -107,6 +107,28 @@ static void test_numbers_lose_nothing(void **state)
           "text 123456789012345678901234567890.5");
 }
 
+/* SQLite would make a number of such text, and round it. */
+static void test_numbers_as_text_lose_nothing(void **state)
+{
+    (void)state;
+    PLAIN("\"18446744073709551615\"", AFFINITY_INTEGER, NULL,
+          "refused: the number 18446744073709551615 has more digits than an INTEGER column keeps");
+    PLAIN("\" +0.12345678901234567890\\n\"", AFFINITY_REAL, NULL, "refused: the number +0.1234");
+    PLAIN("\"12345678901234567890.5\"", AFFINITY_NUMERIC, NULL, "refused: the number 123456789");
+    PLAIN("\"12e345678\"", AFFINITY_NUMERIC, NULL, "refused: the number 12e345678");
+    PLAIN("\"9007199254740993\"", AFFINITY_REAL, NULL, "refused: the number 9007199254740993");
+    DYNAMODB("{\"S\":\"18446744073709551615\"}", AFFINITY_INTEGER, NULL, "refused: the number");
+    PLAIN("\"18446744073709551615\"", AFFINITY_INTEGER, "string", "refused: the number 18446");
+    PLAIN("\"18446744073709551615\"", AFFINITY_TEXT, NULL, "text 18446744073709551615");
+    PLAIN("\"18446744073709551615\"", AFFINITY_NONE, NULL, "text 18446744073709551615");
+    PLAIN("\"9223372036854775807\"", AFFINITY_INTEGER, NULL, "text 9223372036854775807");
+    PLAIN("\" 12.50 \"", AFFINITY_NUMERIC, NULL, "text  12.50 ");
+    PLAIN("\"\"", AFFINITY_INTEGER, NULL, "text ");
+    PLAIN("\" \"", AFFINITY_REAL, NULL, "text  ");
+    PLAIN("\"18446744073709551615 of them\"", AFFINITY_INTEGER, NULL,
+          "text 18446744073709551615 of them");
+}
+
 static void test_extended(void **state)
 {
     (void)state;
@@ -212,8 +234,11 @@ static void test_conversions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),       cmocka_unit_test(test_numbers_lose_nothing),
-        cmocka_unit_test(test_extended),    cmocka_unit_test(test_dynamodb),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_numbers_lose_nothing),
+        cmocka_unit_test(test_numbers_as_text_lose_nothing),
+        cmocka_unit_test(test_extended),
+        cmocka_unit_test(test_dynamodb),
         cmocka_unit_test(test_conversions),
     };
 
