@@ -381,7 +381,17 @@ static void post_resync(void *arg, struct control_call *call)
         reply_text(call, 200, "{\"tables\":%d}", count);
 }
 
-/* Every `id` of the call, or all with id=all. */
+/* The number, 0 for "all", -1 for anything else. */
+static long letter_id(const char *text, bool all_too)
+{
+    if (strcmp(text, "all") == 0)
+        return all_too ? 0 : -1;
+    errno = 0;
+    long id = strspn(text, "0123456789") == strlen(text) ? strtol(text, NULL, 10) : -1;
+    return errno || id <= 0 ? -1 : id;
+}
+
+/* Every `id` of the call, or all with id=all; none of them if one is wrong. */
 static void each_letter(struct daemon *d, struct control_call *call, bool retry, const char *word)
 {
     long done = 0;
@@ -392,14 +402,13 @@ static void each_letter(struct daemon *d, struct control_call *call, bool retry,
         control_reply_error(call, 400, "bad_argument", "id is missing: a number, or all");
         return;
     }
-    for (unsigned i = 0; (text = control_query_nth(call, "id", i)) != NULL; i++) {
-        char *end;
-        long id = strcmp(text, "all") == 0 ? 0 : strtol(text, &end, 10);
-        if (id < 0 || (id == 0 && strcmp(text, "all") != 0) ||
-            (!retry && strcmp(text, "all") == 0)) {
+    for (unsigned i = 0; (text = control_query_nth(call, "id", i)) != NULL; i++)
+        if (letter_id(text, retry) < 0) {
             control_reply_error(call, 400, "bad_argument", "id is a number");
             return;
         }
+    for (unsigned i = 0; (text = control_query_nth(call, "id", i)) != NULL; i++) {
+        long id = letter_id(text, retry);
         int rc = retry ? mirror_dead_letters_retry(d->mirror, clock_monotonic(), id)
                        : mirror_dead_letters_discard(d->mirror, id);
         done += rc > 0 ? rc : 0;

@@ -174,6 +174,7 @@ struct daemon {
     /* what has been seen of the service */
     usec last_success_wall, last_error_wall;
     usec failing_since; /* monotonic, 0: the last request went well */
+    usec failed_last;   /* monotonic */
     char last_error_code[64], last_error_message[400], last_error_request[80];
     uint64_t sent_bytes;
     struct histogram request_times;
@@ -277,6 +278,8 @@ bool targets_refused(struct daemon *d, const struct reply *r);
 void targets_credentials(struct daemon *d);
 /* Look at parked tables and at credentials now. */
 void targets_retry_now(struct daemon *d);
+/* A changed configuration. */
+void targets_configure(struct daemon *d, const struct config *fresh);
 /* Is this DynamoDB table being looked at? What is said of it may be about to change. */
 bool targets_being_looked_at(const struct daemon *d, const char *name);
 void targets_stop(struct daemon *d);

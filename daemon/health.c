@@ -6,6 +6,7 @@
 #define LOCKED_GRACE      (5 * USEC_PER_SEC)
 #define UNREACHABLE_GRACE (30 * USEC_PER_SEC)
 #define STARTING_GRACE    (30 * USEC_PER_SEC)
+#define LONGEST_RETRY     (15 * USEC_PER_SEC) /* of all but the engine */
 #define MINUTE            (60 * USEC_PER_SEC)
 /* Signatures follow DynamoDB's time anyway; a clock that is a minute off is set by nobody. */
 enum { SKEW_SECONDS = 60 };
@@ -67,8 +68,21 @@ static void look_source(struct daemon *d, const struct mirror_view *v, usec now,
         add(r, HEALTH_CRITICAL, source_problem_code(p), "%s", text);
 }
 
-static void look_target(struct daemon *d, usec now, struct health_report *r)
+/* What failed is not tried again (sending is paused, or there is nothing to send any more), nor was
+ * anything else for longer than whoever asks waits: how DynamoDB is now is not known. */
+static bool nobody_asks(const struct daemon *d, const struct mirror_view *v, usec now)
 {
+    return !v->engine.in_flight &&
+           (v->paused || !v->engine.items || v->engine.retry_at == USEC_NEVER) &&
+           now - d->failed_last >
+               d->config->backoff_max + d->config->request_timeout + LONGEST_RETRY;
+}
+
+static void look_target(struct daemon *d, const struct mirror_view *v, usec now,
+                        struct health_report *r)
+{
+    if (d->failing_since && nobody_asks(d, v, now))
+        d->failing_since = 0;
     if (d->credentials_code[0])
         add(r, d->credentials_warning ? HEALTH_WARNING : HEALTH_CRITICAL, d->credentials_code, "%s",
             d->credentials_error.text);
@@ -84,21 +98,31 @@ static void look_target(struct daemon *d, usec now, struct health_report *r)
             (long long)(offset < 0 ? -offset : offset), offset < 0 ? "ahead of" : "behind");
 }
 
-static void look_tables(struct daemon *d, struct health_report *r)
+/* Before those that are only parked, of which there may be more than there is room for. */
+static void look_held_tables(struct daemon *d, struct health_report *r)
+{
+    for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
+        struct mirror_table_view t;
+        mirror_table(d->mirror, i, &t);
+        if (strcmp(t.state, "held") != 0 || r->count >= MAX_REASONS - 8)
+            continue;
+        if (t.reason[0] && !t.held_deletes)
+            add(r, HEALTH_CRITICAL, "held", "table \"%s\": %s", t.name, t.reason);
+        else
+            add(r, HEALTH_CRITICAL, "held",
+                "table \"%s\": a comparison would delete %lld of %lld items; look at the database, "
+                "then `syncctl approve`",
+                t.name, (long long)t.held_deletes, (long long)t.held_items);
+    }
+}
+
+static void look_parked_tables(struct daemon *d, struct health_report *r)
 {
     size_t more = 0;
 
     for (size_t i = 0; i < mirror_table_count(d->mirror); i++) {
         struct mirror_table_view t;
         mirror_table(d->mirror, i, &t);
-        if (strcmp(t.state, "held") == 0 && t.reason[0] && !t.held_deletes &&
-            r->count < MAX_REASONS - 8)
-            add(r, HEALTH_CRITICAL, "held", "table \"%s\": %s", t.name, t.reason);
-        else if (strcmp(t.state, "held") == 0 && r->count < MAX_REASONS - 8)
-            add(r, HEALTH_CRITICAL, "held",
-                "table \"%s\": a comparison would delete %lld of %lld items; look at the database, "
-                "then `syncctl approve`",
-                t.name, (long long)t.held_deletes, (long long)t.held_items);
         if (strcmp(t.state, "parked") != 0)
             continue;
         if (r->count < MAX_REASONS - 8)
@@ -109,6 +133,12 @@ static void look_tables(struct daemon *d, struct health_report *r)
     if (more)
         add(r, HEALTH_WARNING, "table_parked", "%zu more tables are parked; see `syncctl tables`",
             more);
+}
+
+static void look_tables(struct daemon *d, struct health_report *r)
+{
+    look_held_tables(d, r);
+    look_parked_tables(d, r);
 }
 
 /* What cannot be known of what DynamoDB holds. */
@@ -272,7 +302,7 @@ void health_look(struct daemon *d, const struct mirror_view *v, struct health_re
     look_source(d, v, now, out);
     if (v->state_broken)
         add(out, HEALTH_CRITICAL, "state_unwritable", "%s", v->state_error);
-    look_target(d, now, out);
+    look_target(d, v, now, out);
     look_tables(d, out);
     look_surveys(d, out);
     look_lag(d, v, now, out);
@@ -296,7 +326,11 @@ void health_look(struct daemon *d, const struct mirror_view *v, struct health_re
             "beside this one",
             (long long)v->unconfirmed, v->unconfirmed == 1 ? "" : "s",
             (long long)(v->overdue / USEC_PER_SEC));
-    if (d->state == DAEMON_STARTING && out->level == HEALTH_OK)
-        add(out, now - d->started > STARTING_GRACE ? HEALTH_CRITICAL : HEALTH_WARNING, "starting",
+    /* Other reasons may be why; a mere warning is no reason for a start that does not end. */
+    enum health starting = d->state != DAEMON_STARTING         ? HEALTH_OK
+                           : now - d->started > STARTING_GRACE ? HEALTH_CRITICAL
+                                                               : HEALTH_WARNING;
+    if (starting > out->level)
+        add(out, starting, "starting",
             "syncd has not looked at the database and every DynamoDB table yet");
 }

@@ -34,7 +34,8 @@ static const char help[] =
 
 struct arguments {
     const char *config, *log_level;
-    const char *settings[MAX_SETTINGS + 1]; /* ends with NULL */
+    const char *settings[MAX_SETTINGS + 2]; /* the level's after them; ends with NULL */
+    char level[32];
     size_t setting_count;
     bool check;
 };
@@ -88,16 +89,21 @@ static int parse(int argc, char **argv, struct arguments *a)
     return -1;
 }
 
-static int parse_level(const char *text, int *level)
+/* --log-level becomes a setting, so that it outlives a reload. */
+static int take_level(struct arguments *a, struct err *err)
 {
     static const char *const levels[] = {"error", "warning", "info", "debug"};
 
+    if (!a->log_level)
+        return 0;
     for (int i = 0; i < 4; i++)
-        if (strcmp(levels[i], text) == 0) {
-            *level = i;
+        if (strcmp(levels[i], a->log_level) == 0) {
+            snprintf(a->level, sizeof a->level, "log.level=%s", levels[i]);
+            a->settings[a->setting_count++] = a->level;
             return 0;
         }
-    return -EINVAL;
+    return err_set(err, -EINVAL, "--log-level takes error, warning, info or debug, not \"%s\"",
+                   a->log_level);
 }
 
 static int fail(const struct err *err, int code)
@@ -142,24 +148,17 @@ int main(int argc, char **argv)
     static struct daemon daemon;
     static struct arguments a; /* the settings are read again by a reload */
     struct err err = {0};
-    int level, code = parse(argc, argv, &a);
+    int code = parse(argc, argv, &a);
 
     if (code >= 0)
         return code;
     daemon.request.file = a.config;
     daemon.request.settings = a.settings;
-    if (config_load(&daemon.request, &daemon.config, &err) < 0 ||
+    if (take_level(&a, &err) < 0 || config_load(&daemon.request, &daemon.config, &err) < 0 ||
         config_export_environment(daemon.config, &err) < 0)
         return fail(&err, EXIT_USAGE);
     if (a.check)
         return check(daemon.config);
-    level = daemon.config->log_level;
-    if (a.log_level && parse_level(a.log_level, &level) < 0) {
-        err_set(&err, 0, "--log-level takes error, warning, info or debug, not \"%s\"",
-                a.log_level);
-        config_free(daemon.config);
-        return fail(&err, EXIT_USAGE);
-    }
-    log_setup((enum log_level)level, (enum log_format)daemon.config->log_format);
+    log_setup((enum log_level)daemon.config->log_level, (enum log_format)daemon.config->log_format);
     return run(&daemon);
 }

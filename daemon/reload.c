@@ -81,6 +81,7 @@ int daemon_reload(struct daemon *d, bool apply, struct buf *changed, struct err 
     else
         mirror_configure(d->mirror, fresh);
     ddb_set_timeout(d->ddb, fresh->request_timeout);
+    targets_configure(d, fresh);
     heartbeat_interval(d->heartbeat, fresh->heartbeat_interval);
     log_setup((enum log_level)fresh->log_level, (enum log_format)fresh->log_format);
     config_free(d->config);

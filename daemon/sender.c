@@ -44,8 +44,9 @@ void daemon_note_failure(struct daemon *d, const char *code, const char *message
                          const char *request_id)
 {
     d->last_error_wall = clock_wall();
+    d->failed_last = clock_monotonic();
     if (!d->failing_since)
-        d->failing_since = clock_monotonic();
+        d->failing_since = d->failed_last;
     snprintf(d->last_error_code, sizeof d->last_error_code, "%s", code);
     snprintf(d->last_error_message, sizeof d->last_error_message, "%s", message);
     snprintf(d->last_error_request, sizeof d->last_error_request, "%s", request_id);

@@ -243,11 +243,21 @@ void targets_retry_now(struct daemon *d)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+static unsigned connections(const struct config *c)
+{
+    return (unsigned)c->max_requests_in_flight + MAX_CHECKS;
+}
+
+void targets_configure(struct daemon *d, const struct config *fresh)
+{
+    http_client_connections(d->http, connections(fresh));
+}
+
 int targets_start(struct daemon *d, struct err *err)
 {
     const struct config *c = d->config;
     struct http_options ho = {.ca_file = c->ca_file,
-                              .max_connections = (unsigned)c->max_requests_in_flight + MAX_CHECKS,
+                              .max_connections = connections(c),
                               .timeout = c->request_timeout,
                               .own = c->http_client == HTTP_CLIENT_OWN,
                               .max_reply = 32 * 1024 * 1024};

@@ -20,6 +20,7 @@ struct credentials_cache {
     struct rng rng;
     struct credentials held;
     bool has, fetching, wanted;
+    bool stale;        /* seemed over when they came: asked for again whatever the time is then */
     int64_t renew_at;  /* the service's time; 0: never */
     int64_t mandatory; /* of those in hand, which may live for less than the window */
     usec retry_at;     /* monotonic: no fetch before */
@@ -87,10 +88,13 @@ static void plan_renewal(struct credentials_cache *c, int64_t service)
 
     c->renew_at = 0;
     c->mandatory = 0;
+    c->retry_at = 0;
+    c->stale = c->held.expires && left <= 0;
     if (!c->held.expires)
         return;
-    if (left <= 0) {
-        c->renew_at = service + STALE_LEAST + (int64_t)rng_upto(&c->rng, STALE_MOST - STALE_LEAST);
+    if (c->stale) { /* or it is the clock that is wrong, and no time told by it is of use */
+        int64_t wait = STALE_LEAST + (int64_t)rng_upto(&c->rng, STALE_MOST - STALE_LEAST);
+        c->retry_at = monotonic(c) + wait * USEC_PER_SEC;
         return;
     }
     c->renew_at = c->held.expires - (lead < left / 2 ? lead : left / 2);
@@ -149,13 +153,12 @@ static void answered(void *arg, enum provider_result result, const struct creden
     c->failures = 0;
     c->error.text[0] = '\0';
     plan_renewal(c, service); /* a second later at least */
-    c->retry_at = 0;
     c->o.fetched(c->o.arg, &c->held);
 }
 
 static bool renewal_due(const struct credentials_cache *c)
 {
-    return c->renew_at && service_time(c) >= c->renew_at;
+    return c->stale || (c->renew_at && service_time(c) >= c->renew_at);
 }
 
 void credentials_cache_turn(struct credentials_cache *c)

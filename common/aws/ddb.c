@@ -95,9 +95,16 @@ bool ddb_has_credentials(const struct ddb *d)
     return d->has_credentials;
 }
 
+/* Our clock may have been set since, and nobody asked since: the time that has passed tells. That
+ * stands still while the machine sleeps, so it is heard only where it says less. */
 int64_t ddb_clock_offset(const struct ddb *d)
 {
-    return d->offset;
+    if (!d->dated_at)
+        return d->offset;
+    int64_t now = (d->dated + clock_monotonic() - d->dated_at - clock_wall()) / USEC_PER_SEC;
+    int64_t said = d->offset < 0 ? -d->offset : d->offset;
+
+    return (now < 0 ? -now : now) < said ? now : d->offset;
 }
 
 usec ddb_service_time(const struct ddb *d, bool latest)

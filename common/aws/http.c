@@ -138,6 +138,15 @@ int http_start(struct http_client *c, const struct http_request *req, http_done_
     return r < 0 ? r : libcurl_start(c->libcurl, req, done, arg, out, err);
 }
 
+void http_client_connections(struct http_client *c, unsigned most)
+{
+    c->setup.max_connections = most;
+    if (c->wire)
+        wire_connections(c->wire, most);
+    if (c->libcurl)
+        libcurl_connections(c->libcurl, most);
+}
+
 void http_cancel(struct http_call *call)
 {
     call->cancel(call);

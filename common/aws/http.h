@@ -71,6 +71,8 @@ int http_start(struct http_client *c, const struct http_request *req, http_done_
                struct http_call **out, struct err *err);
 /* No `done` any more. The body may go at once. */
 void http_cancel(struct http_call *call);
+/* How many connections at most, from now on. */
+void http_client_connections(struct http_client *c, unsigned most);
 /* Cancels all calls and closes every libuv handle of its own; `closed` runs when the memory is
  * gone. */
 void http_client_close(struct http_client *c, void (*closed)(void *arg), void *arg);

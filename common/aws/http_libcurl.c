@@ -174,6 +174,14 @@ int libcurl_new(const struct http_setup *setup, struct libcurl_client **out, str
     return r;
 }
 
+/* Setting a number takes no memory. */
+void libcurl_connections(struct libcurl_client *c, unsigned most)
+{
+    c->setup.max_connections = most;
+    libcurl.multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)most);
+    libcurl.multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)most);
+}
+
 int libcurl_start(struct libcurl_client *c, const struct http_request *req, http_done_fn *done,
                   void *arg, struct http_call **out, struct err *err)
 {

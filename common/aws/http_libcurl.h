@@ -74,6 +74,7 @@ struct libcurl_client {
 int libcurl_new(const struct http_setup *setup, struct libcurl_client **out, struct err *err);
 int libcurl_start(struct libcurl_client *c, const struct http_request *req, http_done_fn *done,
                   void *arg, struct http_call **out, struct err *err);
+void libcurl_connections(struct libcurl_client *c, unsigned most);
 void libcurl_close(struct libcurl_client *c, void (*closed)(void *arg), void *arg);
 
 /* http_easy.c */

@@ -191,6 +191,12 @@ int wire_start(struct wire *w, const struct http_request *req, http_done_fn *don
     return 0;
 }
 
+void wire_connections(struct wire *w, unsigned most)
+{
+    w->setup.max_connections = most;
+    wire_wake(w, clock_monotonic()); /* there may be room for those that wait */
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void wire_free(struct wire *w)

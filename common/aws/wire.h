@@ -17,6 +17,7 @@ bool wire_takes(struct wire *w, const struct http_request *req);
 /* Of requests that wire_takes() takes. */
 int wire_start(struct wire *w, const struct http_request *req, http_done_fn *done, void *arg,
                struct http_call **out, struct err *err);
+void wire_connections(struct wire *w, unsigned most);
 void wire_close(struct wire *w, void (*closed)(void *arg), void *arg);
 
 #endif

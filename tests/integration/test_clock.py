@@ -121,3 +121,13 @@ def test_what_waits_for_a_time_does_not_wait_for_the_wall_clock(fault, machine, 
     fault.listen()
     machine.wait(60)
     assert_equal(fault, machine)
+
+
+def test_this_machines_time_is_set_while_nothing_is_sent(fault, machine):
+    machine.set_clock(10 * MINUTE)
+    machine.start().settle(60)
+    eventually(lambda: "clock_skew" in machine.reasons(), "the clocks' difference as a reason")
+    asked = len(fault.requests)
+    machine.set_clock(0)
+    eventually(lambda: machine.status()["health"] == "ok", "health ok again", 10)
+    assert len(fault.requests) == asked

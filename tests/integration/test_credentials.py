@@ -137,3 +137,18 @@ def test_no_row_content_in_the_log_above_debug(fault, by_file):
     by_file.wait()
     by_file.stop()
     assert "CANARY" not in by_file.log_text()
+
+
+def test_a_start_that_waits_for_credentials_is_critical_beside_a_warning(faulty):
+    faulty.sql("CREATE TABLE t(id TEXT PRIMARY KEY, v TEXT)", "INSERT INTO t VALUES('', 'no key')")
+    faulty.start()
+    eventually(lambda: len(faulty.dead_letters()) == 1, "the dead letter")
+    faulty.stop()
+    del faulty.environment["AWS_ACCESS_KEY_ID"], faulty.environment["AWS_SECRET_ACCESS_KEY"]
+    faulty.environment["AWS_CONFIG_FILE"] = os.path.join(faulty.dir, "aws-config")
+    with open(faulty.environment["AWS_CONFIG_FILE"], "w", encoding="utf-8") as out:
+        out.write("[default]\ncredential_process = sleep 100\n")
+    faulty.start()
+    assert faulty.status()["state"] == "starting" and "dead_letters" in faulty.reasons()
+    eventually(lambda: "starting" in faulty.reasons(), "the start as a reason", 45)
+    assert faulty.status()["health"] == "critical"

@@ -336,3 +336,11 @@ def test_alarms_watch_metrics_that_are_made(make):
         # A metric of the log's numbers has dimensions, one of a filter has none.
         dimensions = {d["Name"] for d in alarm.get("Dimensions", [])}
         assert dimensions == ({"Host", "Name"} if alarm["MetricName"] in emf_names() else set())
+
+
+def test_a_log_level_of_the_command_line_outlives_a_reload(faulty):
+    faulty.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
+    faulty.configure({"log": {"level": "error"}})
+    faulty.start(arguments=["--log-level", "info"]).settle()
+    faulty.signal(signal.SIGHUP)
+    eventually(lambda: "configuration reloaded" in faulty.log_text(), "the reload in the log")

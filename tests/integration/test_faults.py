@@ -370,3 +370,19 @@ def test_a_wrong_clock_is_overcome(fault, running):
     fault.verifier.clock_offset = 0
     running.sql("UPDATE t SET v = 'third'")
     running.settle(60)
+
+
+def test_an_endpoint_that_nobody_asks_is_not_called_unreachable(fault, faulty):
+    faulty.configure({"sync": {"request_timeout": "1s"}})
+    faulty.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
+    faulty.start().wait()
+    fault.refuse_connections()
+    faulty.sql("INSERT INTO t VALUES(1, 'x')")
+    eventually(lambda: "endpoint_unreachable" in faulty.reasons(), "the endpoint unreachable")
+    assert faulty.ctl("pause").returncode == 0
+    fault.listen()
+    asked = len(fault.requests)
+    eventually(lambda: faulty.reasons() == {"paused"}, "the pause as the only reason", 60)
+    assert faulty.status()["health"] == "warning" and len(fault.requests) == asked
+    assert faulty.ctl("resume").returncode == 0
+    faulty.settle()

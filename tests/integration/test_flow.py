@@ -155,3 +155,16 @@ def test_one_request_asks_whether_the_service_is_back(fault, faulty):
     assert faulty.status()["target"]["requests_in_flight"] == 1
     fault.release()
     faulty.settle(60)
+
+
+@pytest.mark.parametrize("client", ["own", "libcurl"])
+def test_a_reload_lets_more_requests_fly(fault, faulty, client):
+    faulty.configure({"dynamodb": {"max_requests_in_flight": "1", "http_client": client}})
+    faulty.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")
+    faulty.start().settle()
+    faulty.configure({"dynamodb": {"max_requests_in_flight": "32"}})
+    assert faulty.ctl("reload").returncode == 0
+    fault.faults.add(Fault("delay", times=None, seconds=0.5))
+    faulty.many("INSERT INTO t VALUES(?, 'first')", [(n,) for n in range(5000)])
+    faulty.settle(60)
+    assert fault.max_in_flight == 32

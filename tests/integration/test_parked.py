@@ -134,3 +134,24 @@ def test_too_many_deletes_while_parked_are_held(fault, running):
     assert running.status()["health"] == "critical" and len(running.items("u")) == ROWS
     assert running.ctl("approve").returncode == 0
     running.settle(60)
+
+
+def test_a_held_table_is_told_beside_many_parked_ones(fault, faulty):
+    parked = ["a%02d" % n for n in range(20)]
+    faulty.sql(*["CREATE TABLE %s(id INTEGER PRIMARY KEY)" % name for name in parked])
+    faulty.sql("CREATE TABLE z(id INTEGER PRIMARY KEY, v TEXT)")
+    faulty.many("INSERT INTO z VALUES(?, 'first')", [(n,) for n in range(100)])
+    faulty.configure({"sync": {"hold_deletes": "5%"}})
+    faulty.start().settle()
+    faulty.stop()
+    for name in parked:
+        fault.faults.add(
+            Fault("access_denied", times=None, table=faulty.target(name), op="DescribeTable")
+        )
+    faulty.sql(*['DROP TRIGGER "%s"' % name for name in faulty.triggers("z")])
+    faulty.sql("DELETE FROM z WHERE id >= 10")
+    faulty.start()
+    eventually(lambda: faulty.table("z")["state"] == "held", "the comparison being held", 40)
+    eventually(lambda: "table_parked" in faulty.reasons(), "the parked tables")
+    status = faulty.status()
+    assert status["health"] == "critical" and "held" in {r["code"] for r in status["reasons"]}

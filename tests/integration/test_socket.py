@@ -124,3 +124,17 @@ def test_systemds_socket_must_be_the_configured_one(running):
     elsewhere = os.path.join(running.dir, "other.sock")
     code, output = running.run_to_end(prefix=[sys.executable, "-c", ACTIVATE, elsewhere])
     assert code == 2 and "ListenStream=" in output and running.socket in output
+
+
+def test_a_dead_letters_id_is_a_number_and_nothing_else(faulty):
+    faulty.sql("CREATE TABLE t(id TEXT PRIMARY KEY, v TEXT)", "INSERT INTO t VALUES('', 'no key')")
+    faulty.start()
+    eventually(lambda: len(faulty.dead_letters()) == 1, "the dead letter")
+    number = str(faulty.dead_letters()[0]["id"])
+    for wrong in (number + ",99", number + "x", "%20" + number, "9" * 20, "0", ""):
+        for what in ("retry", "discard"):
+            code, body = faulty.request("POST", "/v1/dead-letters/%s?id=%s" % (what, wrong))
+            assert code == 400 and body["error"]["code"] == "bad_argument", (what, wrong, body)
+    # Beside a wrong one a right one is not carried out either.
+    code, _ = faulty.request("POST", "/v1/dead-letters/discard?id=%s&id=x" % number)
+    assert code == 400 and len(faulty.dead_letters()) == 1

@@ -330,6 +330,24 @@ static void a_day_of_a_new_role_every_minute(void **state)
     end(w);
 }
 
+/* The clock was a year ahead at boot, when everything seemed to be over; then it was set. */
+static void renewed_after_a_clock_that_was_ahead(void **state)
+{
+    struct world *w = begin(9);
+
+    (void)state;
+    w->service += 365 * DAY;
+    pass(w, 0);
+    answer(w, PROVIDER_FOUND, START + 6 * HOUR);
+    assert_int_equal(view(w).standing, CREDENTIALS_EXPIRED);
+    w->service = START;
+    assert_int_equal(view(w).standing, CREDENTIALS_GOOD);
+    assert_in_range(wait_for_question(w, 6 * HOUR), 0, 6 * HOUR - 1);
+    give(w, 6 * HOUR);
+    assert_in_range(wait_for_question(w, 6 * HOUR), 5 * HOUR, 6 * HOUR - 1);
+    end(w);
+}
+
 static void freed_while_a_question_is_open(void **state)
 {
     struct world *w = begin(8);
@@ -351,6 +369,7 @@ int main(void)
         cmocka_unit_test(what_is_over_is_taken_only_by_who_has_nothing_better),
         cmocka_unit_test(refusals_are_looked_into_at_once_then_slowly),
         cmocka_unit_test(a_day_of_a_new_role_every_minute),
+        cmocka_unit_test(renewed_after_a_clock_that_was_ahead),
         cmocka_unit_test(freed_while_a_question_is_open),
     };
 
