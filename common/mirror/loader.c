@@ -210,8 +210,9 @@ static bool collect(void *arg, const struct store_digest *d)
     return buf_ok(&s->keys);
 }
 
-/* Is the item this table's? An item of an id that is nobody's any more is, when it was this table's
- * under another key layout, or when no other table writes to this target. */
+/* Is the item this table's? One of an id that is not mirrored is, when it was this table's under
+ * another key layout, or when nobody knows that id and no other table writes to this target. Those
+ * of a table that is left out, or that was dropped and whose items stay, are not. */
 static int is_mine(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine)
 {
     struct store_table known = {0};
@@ -221,10 +222,11 @@ static int is_mine(struct mirror *m, const struct table_slot *t, uint32_t id, bo
     if (*mine || (other && other->target == t->target))
         return 0;
     *mine = !m->targets[t->target]->shared;
-    if (*mine)
+    if (other) /* it is mirrored elsewhere by now */
         return 0;
     int rc = store_table_by_id(m->store, id, &known);
-    *mine = rc == 0 && strcasecmp(known.name, t->name) == 0;
+    if (rc == 0)
+        *mine = strcasecmp(known.name, t->name) == 0;
     store_table_clear(&known);
     return rc == -ENOENT ? 0 : rc;
 }

@@ -77,6 +77,40 @@ static void let_be(struct mirror *m, struct target_slot *t)
         m->first_record = m->now;
 }
 
+static bool mirrored(struct mirror *m, const char *name)
+{
+    const struct table_slot *t = mirror_table_named(m, name);
+
+    return t && t->plan;
+}
+
+struct others {
+    struct mirror *m;
+    const char *target;
+    bool any;
+};
+
+static void look_for_others(void *arg, const struct store_table *t)
+{
+    struct others *o = arg;
+
+    o->any |= strcmp(t->target, o->target) == 0 && !mirrored(o->m, t->name);
+}
+
+/* May items of a table be there that is left out just now, or was dropped? Where the state file was
+ * lost, the configuration alone knows of it. */
+static bool may_hold_others(struct mirror *m, uint32_t i)
+{
+    const struct config *c = m->config;
+    struct others o = {.m = m, .target = m->targets[i]->name};
+
+    for (size_t k = 0; k < c->table_section_count; k++) {
+        const struct table_config *t = &c->table_sections[k];
+        o.any |= t->target && strcmp(t->target, o.target) == 0 && !mirrored(m, t->name);
+    }
+    return store_tables(m->store, look_for_others, &o) < 0 || o.any;
+}
+
 static void begin(struct mirror *m, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
@@ -84,6 +118,7 @@ static void begin(struct mirror *m, uint32_t i)
     t->view.surveying = true;
     t->view.foreign = 0;
     t->found = t->others = t->joined = false;
+    t->mixed = may_hold_others(m, i);
     t->survey_rollbacks = m->rollbacks;
     t->example[0] = '\0';
     mirror_note(m, LOG_EV_DEBUG, "survey_begun", "the items of %s are being looked at", t->name);
@@ -267,6 +302,8 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
         return 0;
     }
     t->others |= !plan;
+    if (claim == ITEM_OURS_ALONE && t->mixed)
+        return 0;
     const struct table_slot *s = plan || !t->shared ? slot_of(m, i, plan) : NULL;
     if ((claim == ITEM_FOREIGN && !PLANTED(FOREIGN_TAKEN)) || !s) {
         note_foreign(t, key, n);

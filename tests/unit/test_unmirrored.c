@@ -128,6 +128,57 @@ static void what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found(void 
     all_is_equal_again(w);
 }
 
+/* --- what is there ------------------------------------------------------------------------------
+ */
+
+static bool two_tables_in_one(const struct world *w)
+{
+    const struct table_config *desks = config_table(w->config, "desks");
+
+    return w->templates && strcmp(desks->target, "single") != 0 && !w->oversize && !w->orphans &&
+           !w->dropped_items_go && w->seed % 4 != 1;
+}
+
+static struct world *a_message_beside_seats(struct buf *key)
+{
+    struct world *w =
+        world_that(two_tables_in_one, "INSERT INTO msgs(id,usr,room) VALUES(901,'u1',1);"
+                                      "INSERT INTO seats(id,place) VALUES(902,'here')");
+
+    w->config->hold_deletes = 100;
+    at_rest_again(w);
+    buf_clear(key);
+    key_of(w, "single", "MSG#1#901", key);
+    return w;
+}
+
+/* Of a table that is mirrored no more, by configuration or because it was dropped (on_drop = keep),
+ * though the one that is left has the DynamoDB table for itself and is compared. */
+static void items_of_a_table_that_is_not_mirrored_stay(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct world *w = a_message_beside_seats(&key);
+        if (how == 1)
+            app_run(w, "DROP TABLE msgs");
+        else
+            world_leave_out(w, "msgs");
+        if (how == 2) { /* only the table's mark tells that they are ours */
+            sim_stop(w);
+            sim_lose_state(w);
+            assert_true(sim_start(w));
+        }
+        live_for(w, 200 * USEC_PER_SEC);
+        assert_int_equal(mirror_resync(w->mirror, "seats", true, NULL), 1);
+        live_for(w, 2000 * USEC_PER_SEC);
+        assert_non_null(service_item(service_table(w, "single"), key.data, key.len));
+        world_leave_out(w, NULL);
+        all_is_equal_again(w);
+    }
+}
+
 /* --- with a state file that was lost ---------------------------------------------------------- */
 
 /* Rows go while no state file knows of their items, and no entry speaks of them. */
@@ -230,6 +281,7 @@ int main(void)
         cmocka_unit_test(nor_does_what_comes_late_of_its_load),
         cmocka_unit_test(nor_does_what_comes_late_of_its_dead_letters),
         cmocka_unit_test(what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found),
+        cmocka_unit_test(items_of_a_table_that_is_not_mirrored_stay),
         cmocka_unit_test(a_look_at_the_items_of_a_table_left_out_is_none),
         cmocka_unit_test(items_of_a_table_left_out_are_looked_for_when_it_is_back),
         cmocka_unit_test(late_writes_of_a_table_left_out_do_not_stay),
