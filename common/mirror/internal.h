@@ -500,6 +500,9 @@ bool loader_pending(const struct mirror *m);
 /* An item of the table is suspected to be there: whatever the table's load comes to, its items are
  * looked at once more at its end. 0 or -EIO. */
 int loader_sweep_later(struct mirror *m, struct table_slot *t);
+/* Is an item in the table's target this table's, that is known as one of table `id`? 0, or negative
+ * when the store failed. */
+int loader_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine);
 /* That it is being loaded, should a rollback have taken that back. */
 int loader_order(struct mirror *m, const struct table_slot *t);
 

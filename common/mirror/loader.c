@@ -210,10 +210,10 @@ static bool collect(void *arg, const struct store_digest *d)
     return buf_ok(&s->keys);
 }
 
-/* Is the item this table's? One of an id that is not mirrored is, when it was this table's under
- * another key layout, or when nobody knows that id and no other table writes to this target. Those
- * of a table that is left out, or that was dropped and whose items stay, are not. */
-static int is_mine(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine)
+/* One of an id that is not mirrored is this table's when it was so under another key layout, or
+ * when nobody knows that id and no other table writes to this target. Those of a table that is left
+ * out, or that was dropped and whose items stay, are not. */
+int loader_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine)
 {
     struct store_table known = {0};
 
@@ -285,7 +285,7 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
 {
     struct mirror *m = p->m;
     bool yes = false, mine;
-    int rc = is_mine(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
+    int rc = loader_is_of(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
 
     if (PLANTED(SWEEP_SKIPPED))
         return SQLITE_OK;

@@ -46,6 +46,21 @@ static bool known(struct mirror *m, const struct table_slot *t, const void *key,
            store_digest_get(m->store, m->targets[t->target]->store_id, key, n, digest, &table);
 }
 
+/* Is it known as an item of a table that is not mirrored just now, whose items stay? 1, 0 or
+ * negative. */
+static int is_anothers(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
+{
+    uint8_t digest[STORE_DIGEST_SIZE];
+    uint32_t table;
+    bool mine = true;
+
+    if (!store_digest_get(m->store, m->targets[t->target]->store_id, key, n, digest, &table) ||
+        mirror_table_by_id(m, table))
+        return 0;
+    int rc = loader_is_of(m, t, table, &mine);
+    return rc < 0 ? records_kept(m, rc) : !mine;
+}
+
 /* A chunk is ours when the item is that it is of: nobody else makes such keys. By the table's mark
  * only where the key is one that the table's rows can have. 1, 0, -ENOMEM. */
 static int is_ours(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
@@ -243,6 +258,15 @@ int mirror_mend_rows(struct mirror *m, const char *table, const struct mirror_ke
 
 /* --- items without a row ---------------------------------------------------------------------- */
 
+static int may_go(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
+{
+    int rc = is_ours(m, t, key, n);
+
+    if (rc <= 0 || (rc = is_anothers(m, t, key, n)) < 0)
+        return rc;
+    return !rc;
+}
+
 /* The row key that the item's own key tells, else the one that whoever looked at the item read in
  * it: the sweep looks that row up once more. */
 static int row_key_of(const struct table_slot *t, const struct mirror_key *key,
@@ -273,7 +297,7 @@ int mirror_mend_extra(struct mirror *m, const char *table, const struct mirror_k
         return rc;
     for (size_t i = 0; rc == 0 && i < n; i++) {
         _cleanup_buf_ struct buf row = {0};
-        rc = is_ours(m, t, keys[i].bytes, keys[i].len);
+        rc = may_go(m, t, keys[i].bytes, keys[i].len);
         if (rc <= 0)
             continue;
         rc = row_key_of(t, &keys[i], &rows[i], &row);

@@ -179,6 +179,24 @@ static void items_of_a_table_that_is_not_mirrored_stay(void **state)
     }
 }
 
+/* Nor does whoever looks at the items take them for the other table's. */
+static void nor_are_they_mended(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+    struct world *w = a_message_beside_seats(&key);
+    const struct mirror_key item = {.bytes = key.data, .len = key.len}, row = {0};
+    struct err err = {0};
+
+    (void)state;
+    world_leave_out(w, "msgs");
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_int_equal(mirror_mend_extra(w->mirror, "seats", &item, &row, 1, &err), 0);
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_non_null(service_item(service_table(w, "single"), key.data, key.len));
+    world_leave_out(w, NULL);
+    all_is_equal_again(w);
+}
+
 /* --- with a state file that was lost ---------------------------------------------------------- */
 
 /* Rows go while no state file knows of their items, and no entry speaks of them. */
@@ -282,6 +300,7 @@ int main(void)
         cmocka_unit_test(nor_does_what_comes_late_of_its_dead_letters),
         cmocka_unit_test(what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found),
         cmocka_unit_test(items_of_a_table_that_is_not_mirrored_stay),
+        cmocka_unit_test(nor_are_they_mended),
         cmocka_unit_test(a_look_at_the_items_of_a_table_left_out_is_none),
         cmocka_unit_test(items_of_a_table_left_out_are_looked_for_when_it_is_back),
         cmocka_unit_test(late_writes_of_a_table_left_out_do_not_stay),
