@@ -170,8 +170,16 @@ void records_store_failed(struct mirror *m, usec now)
     store_rollback(m->store);
     m->rollbacks++;
     m->seen_kept = -1;
+    if (!m->state_broken) /* what is tried meanwhile puts nothing off */
+        m->state_retry = now + STORE_RETRY;
     m->state_broken = true;
+}
+
+static int flush_failed(struct mirror *m, usec now)
+{
+    records_store_failed(m, now);
     m->state_retry = now + STORE_RETRY;
+    return -EIO;
 }
 
 int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload *p,
@@ -296,19 +304,13 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
 {
     if (m->sync_pending || !barrier_open(m))
         return 0;
-    if (m->state_broken) {
-        if (rewrite(m) < 0) {
-            records_store_failed(m, now);
-            return -EIO;
-        }
-    }
+    if (m->state_broken && rewrite(m) < 0)
+        return flush_failed(m, now);
     FAILPOINT("store_committing");
     /* What had to be durable before anything of it is sent is written anew among the rest. */
     int (*keep)(struct store * s, struct err * err) = m->state_broken ? store_sync : store_commit;
-    if (ack_remember_seen(m) < 0 || suspects_flush(m) < 0 || keep(m->store, NULL) < 0) {
-        records_store_failed(m, now);
-        return -EIO;
-    }
+    if (ack_remember_seen(m) < 0 || suspects_flush(m) < 0 || keep(m->store, NULL) < 0)
+        return flush_failed(m, now);
     FAILPOINT("store_committed");
     if (m->state_broken) {
         m->state_broken = false;

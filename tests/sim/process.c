@@ -8,6 +8,7 @@
 #include "disk.h"
 #include "engine/internal.h"
 #include "mirror/internal.h"
+#include "mirror/owned.h"
 #include "source/durable.h"
 #include "state/internal.h"
 #include "vfs.h"
@@ -446,6 +447,51 @@ static void describe_unrest(struct world *w)
         (long long)v.unconfirmed, v.paused, v.held);
 }
 
+/* One that was taken back in part only is to be taken back once more. */
+static bool handed_over(const struct mirror *m)
+{
+    bool handed = m->handed_over;
+
+    for (uint32_t i = 0; i < m->target_count; i++)
+        handed |= (m->targets[i]->owned & OWNED_HANDED) != 0;
+    return handed;
+}
+
+bool sim_ordered_out(const struct world *w)
+{
+    const struct mirror *m = w->mirror;
+
+    return m->detached || m->uninstalled || handed_over(m);
+}
+
+void sim_order(struct world *w)
+{
+    struct mirror *m = w->mirror;
+    struct err err = {0};
+    const char *what = "attach";
+    int rc;
+
+    if (w->in_transaction) /* it would be waited for */
+        return;
+    if (handed_over(m)) {
+        what = "take back";
+        rc = mirror_take_back(m, &err);
+    } else if (sim_ordered_out(w)) {
+        rc = mirror_attach_order(m, &err);
+    } else if (sim_chance(w, 300)) {
+        what = "hand over";
+        rc = mirror_hand_over(m, &err);
+    } else if (sim_chance(w, 300)) {
+        what = "uninstall";
+        rc = mirror_uninstall(m, &err);
+    } else {
+        what = "detach";
+        rc = mirror_detach(m, &err);
+    }
+    sim_trace(w, "order to %s: %d %s", what, rc, err.text);
+    w->pumping = true;
+}
+
 void sim_settle(struct world *w)
 {
     usec until = w->now + SETTLE_TIME;
@@ -466,6 +512,8 @@ void sim_settle(struct world *w)
             describe_unrest(w);
             return;
         }
+        if (sim_ordered_out(w))
+            sim_order(w);
         if (mirror_idle(w->mirror)) /* what is held is all that is left */
             sim_approve(w);
         sim_turn(w);

@@ -42,6 +42,7 @@ static void choose_faults(struct world *w)
         .foreign = trouble(w, 700),
         .survey_denied = trouble(w, 300),
         .left_out = trouble(w, 30),
+        .ordered = trouble(w, 20),
     };
     /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
      * dead process had in flight. */
@@ -114,6 +115,8 @@ static bool disturb_once(struct world *w)
         sim_state_unwritable(w, !w->state_unwritable);
     } else if (rare(w, w->state_full, f->state_full)) {
         sim_state_full(w, !w->state_full);
+    } else if (rare(w, sim_ordered_out(w), f->ordered)) {
+        sim_order(w);
     } else if (rare(w, w->left_out, f->left_out)) {
         leave_out_another(w);
     } else if (rare(w, false, f->retry_letters)) {
@@ -284,6 +287,7 @@ static const char *const fault_names[] = {
     "foreign",
     "survey_denied",
     "left_out",
+    "ordered",
 };
 enum { FAULTS = sizeof fault_names / sizeof *fault_names };
 _Static_assert(sizeof(struct sim_faults) == FAULTS * sizeof(unsigned), "a name for each trouble");

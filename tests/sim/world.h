@@ -44,6 +44,7 @@ struct sim_faults {
     unsigned foreign;    /* of looks at tables that nobody has written yet: others have */
     unsigned survey_denied;
     unsigned left_out; /* a table is mirrored no more, by configuration, and later it is again */
+    unsigned ordered;  /* detach, uninstall, hand over, and later the reverse */
 };
 
 #define SIM_POISON "poison"
@@ -225,6 +226,9 @@ void sim_source_synced(struct world *w, bool durable);
 void sim_ack(struct world *w, bool force);
 void sim_tick(struct world *w);
 void sim_rest(struct world *w);
+/* An order of the operator: nothing is mirrored from now on, or it is again. */
+void sim_order(struct world *w);
+bool sim_ordered_out(const struct world *w);
 void sim_pause(struct world *w, bool paused);
 void sim_approve(struct world *w);
 void sim_state_unwritable(struct world *w, bool yes);
