@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mirror/internal.h"
+#include "mirror/offer.h"
 #include "mirror/suspects.h"
 
 #define MS(n) ((usec)((n)*USEC_PER_MSEC))
@@ -80,6 +81,8 @@ static void keep_outcome(struct mirror *m, usec now, const struct action *a)
         barrier_read(m);
         return;
     }
+    if (kind == RECORD_REFUSED)
+        owner_look_for_leaver(m, a->payload);
     split_outcome(m, now, a->kind, a->payload);
 }
 

@@ -233,6 +233,46 @@ static int mark_contested(struct mirror *m)
     return rc;
 }
 
+/* Which targets are those of tables, too, that are not mirrored: left out, refused or not taken up
+ * yet? Only the configuration knows of them where the state file was lost. */
+static int mark_beside(struct mirror *m, const struct catalog *c)
+{
+    for (uint32_t i = 0; i < m->target_count; i++)
+        m->targets[i]->beside = false;
+    for (size_t k = 0; k < c->count; k++) {
+        const struct table_slot *t = mirror_table_named(m, c->tables[k].name);
+        _cleanup_buf_ struct buf target = {0};
+        if ((t && t->plan) || canary_is_table(c->tables[k].name))
+            continue;
+        plans_target(m->config, c->tables[k].name, &target);
+        if (!buf_ok(&target))
+            return SQLITE_NOMEM;
+        for (uint32_t i = 0; target.len && i < m->target_count; i++)
+            m->targets[i]->beside |= strcmp(m->targets[i]->name, target.data) == 0;
+    }
+    return SQLITE_OK;
+}
+
+/* Rows of the table may wait for keys that rows of one that is mirrored no more had. */
+static int recheck_letters(struct mirror *m, struct table_slot *t)
+{
+    if (store_dead_letter_count(m->store, t->id) == 0)
+        return 0;
+    t->recheck = true;
+    return recheck_remember(m, t);
+}
+
+/* The same after a start, whose tables the process before it may have mirrored. */
+static int recheck_beside(struct mirror *m)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < m->table_count && !m->ever_attached; i++)
+        if (m->tables[i].plan && survey_may_hold_others(m, m->tables[i].target))
+            rc = recheck_letters(m, &m->tables[i]);
+    return rc;
+}
+
 /* --- putting it together ---------------------------------------------------------------------- */
 
 /* Runtime state of tables that stay: loads and lags go on where they are when nothing changed. A
@@ -280,7 +320,7 @@ static bool goes_on(const struct draft *d, const struct table_slot *t)
  * them, and what it may have changed, was to be learnt from their entries: those that were passed
  * over, or not reached yet, are nobody's from now on. The table may be back before all of that has
  * been carried out, and be compared with what is known of its items. */
-static int leave_behind(struct mirror *m, const struct draft *d)
+static int leave_behind(struct mirror *m, struct draft *d)
 {
     int rc = 0;
 
@@ -289,7 +329,12 @@ static int leave_behind(struct mirror *m, const struct draft *d)
         int64_t read = t->lag_tracked ? (int64_t)t->lag_track.low
                        : t->skipped   ? t->lag_seq
                                       : m->watermark;
-        if (!t->plan || t->let_go || goes_on(d, t))
+        if (!t->plan || goes_on(d, t))
+            continue;
+        for (size_t k = 0; rc >= 0 && k < d->count; k++)
+            if (d->slots[k].plan && d->slots[k].target == t->target)
+                rc = recheck_letters(m, &d->slots[k]);
+        if (t->let_go || rc < 0)
             continue;
         if (read < m->force_upto)
             rc = store_digest_doubt(m->store, t->id);
@@ -355,8 +400,10 @@ static int attach_tables(struct mirror *m, usec now, const struct catalog *c,
     for (size_t i = 0; i < m->table_count; i++)
         if (m->tables[i].canary)
             m->canary = i;
-    if ((rc = orphans_attach(m, c)) != SQLITE_OK)
+    if ((rc = orphans_attach(m, c)) != SQLITE_OK || (rc = mark_beside(m, c)) != SQLITE_OK)
         return rc;
+    if (recheck_beside(m) < 0)
+        return STATE_FAILED;
     for (uint32_t i = 0; i < m->target_count; i++)
         m->fresh_waiting |= m->targets[i]->opening;
     int contested = mark_contested(m);
@@ -425,6 +472,7 @@ static int attach(struct mirror *m, usec now)
             source_schema_version(m->source, &m->schema_noticed);
             m->schema_restless = false;
             m->attached = m->ever_attached = true;
+            m->adopting = m->reattaching = false; /* not before it has the id that was chosen */
             m->doubt_upto = m->unclean ? m->force_upto : m->doubt_upto;
             m->unclean = false;
             m->stranger = NULL;

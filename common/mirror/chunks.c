@@ -146,6 +146,7 @@ static void chunk_refused(struct mirror *m, usec now, struct split *s, const str
     about->sent_after = chunk->sent_after;
     if (record_add(m, now, RECORD_UNWRITTEN, about, NULL, NULL, NULL, NULL) < 0)
         abort();
+    owner_look_for_leaver(m, s->head);
     split_end(m, s);
 }
 

@@ -74,6 +74,9 @@ static int compare_all(struct mirror *m, const char *why, bool full)
     /* The orders first: until they are on disk the journal looks as strange as before. */
     if (suspects_shake_all(m) < 0 || dropped_entries_lost(m) < 0)
         return STATE_FAILED;
+    /* Also of tables that are not mirrored just now. */
+    if (full && store_digest_doubt(m->store, 0) < 0)
+        return STATE_FAILED;
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];
         t->skipped = t->behind = t->lag_tracked = t->let_go = false;
@@ -267,7 +270,7 @@ static void release(struct mirror *m, usec now)
 {
     bool was = m->held_paused;
 
-    m->held = m->held_paused = m->adopting = m->reattaching = false;
+    m->held = m->held_paused = false;
     if (was && !m->paused)
         mirror_act(m, now, &(struct event){.kind = EVENT_RESUME});
 }

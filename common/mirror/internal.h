@@ -84,6 +84,7 @@ struct target_slot {
     bool opening;   /* waits for the state file to say so */
     char then[500]; /* why it is parked, and that it will be compared */
     bool shared;    /* by several tables */
+    bool beside;    /* it is the one of a table, too, that is there and not mirrored */
     bool contested; /* rows may meet at one key: see owner.c */
     bool split;     /* rows of some table may become several items: see split.h */
     bool waiting;   /* to be opened once the state file can be written */
@@ -272,7 +273,8 @@ struct mirror {
     uint8_t held_as[CAPTURE_ID_SIZE]; /* what an approval is for */
     bool adopting;                    /* `attach --adopt`: a database of its own */
     bool reattaching;                 /* attached by order after it was taken out by order */
-    bool order_failed;                /* taking it out failed, and the store may not know it yet */
+    bool order_failed;                /* an order failed, and the store may not know it yet: */
+    int64_t order_before;             /* what stood before it stands */
 
     /* resting: attached, without a connection */
     bool resting;          /* all is known while the files are as in `stamp` */

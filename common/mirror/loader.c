@@ -289,6 +289,7 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
 
     if (PLANTED(SWEEP_SKIPPED))
         return SQLITE_OK;
+    p->t->items += mine && p->t->sweep == SWEEP_COUNT;
     /* Of no row that could be looked up: a write on its way tells. */
     if (rc == SQLITE_OK && mine && !d->row_key_len && !p->t->plan->plain_key &&
         split_has(m, p->t->target, d->key, d->key_len))
@@ -355,15 +356,7 @@ static int read_sweep(struct page *p, bool *end)
  * or empty file in the database's place must not empty DynamoDB. */
 static int judge_sweep(struct mirror *m, struct table_slot *t, bool *end)
 {
-    const struct target_slot *target = m->targets[t->target];
-
     FAILPOINT("sweep_judged");
-    t->items = target->shared ? store_digest_count_of(m->store, target->store_id, t->id)
-                              : store_digest_count(m->store, target->store_id);
-    if (t->items < 0) { /* asked again with the next page */
-        *end = false;
-        return STATE_FAILED;
-    }
     *end = t->extras == 0;
     if (t->extras * 100 > t->items * m->config->hold_deletes && !t->approved) {
         t->held = true;
@@ -427,7 +420,7 @@ static int page_body(struct page *p, bool *end)
         return read_rows(p, end);
     if (t->sweep == SWEEP_START) {
         buf_clear(&t->cursor);
-        t->extras = 0;
+        t->extras = t->items = 0;
         t->sweep = SWEEP_COUNT;
     }
     rc = read_sweep(p, end);

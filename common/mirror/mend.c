@@ -73,11 +73,11 @@ static int is_ours(struct mirror *m, const struct table_slot *t, const void *key
 
     if (is_chunk < 0)
         return is_chunk;
-    const struct claim_facts f = {.known = known(m, t, key, n) ||
-                                           (is_chunk && known(m, t, head.data, head.len)),
-                                  .alone = owned_alone(m, t->target),
-                                  .plans = plans,
-                                  .count = 1};
+    const struct claim_facts f = {
+        .known = known(m, t, key, n) || (is_chunk && known(m, t, head.data, head.len)),
+        .alone = owned_alone(m, t->target) && !survey_may_hold_others(m, t->target),
+        .plans = plans,
+        .count = 1};
     enum item_claim claim = item_claim(&f, key, n, &fits);
     return claim != ITEM_FOREIGN && (claim != ITEM_OURS_ALONE || fits);
 }
@@ -309,6 +309,9 @@ int mirror_mend_extra(struct mirror *m, const char *table, const struct mirror_k
     }
     if (rc == 0 && count)
         rc = loader_sweep_later(m, t);
+    /* Of a load that is under way that says nothing to the state file. */
+    if (rc == 0 && count && store_dirty(m->store))
+        rc = records_kept(m, records_sync(m, NULL));
     return rc < 0 ? state_failed(m, err) : count;
 }
 

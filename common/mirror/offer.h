@@ -39,6 +39,9 @@ int offer_gone(struct mirror *m, usec now, struct table_slot *t, const struct of
 int owner_in_the_way(struct mirror *m, const struct table_slot *t, struct buf *who);
 /* Nothing is known of the item, and not every row of its target has been seen. */
 bool owner_unknown(struct mirror *m, const struct table_slot *t);
+/* A put was refused, and so the item stays that another row has left to it: where that row is gone,
+ * or at another key, its table's look for items without a row takes it away. */
+void owner_look_for_leaver(struct mirror *m, const struct payload *p);
 /* The row that the store names as owner of m->key; its row key is appended. 1, 0 when it cannot be
  * told, or negative. */
 int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key);

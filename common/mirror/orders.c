@@ -36,16 +36,40 @@ static int put_order(struct mirror *m, int64_t order, struct err *err)
 
 int orders_keep(struct mirror *m)
 {
-    return m->order_failed ? store_put_int(m->store, "detached", ORDER_NONE) : 0;
+    return m->order_failed ? store_put_int(m->store, "detached", m->order_before) : 0;
 }
 
 int orders_withdraw(struct mirror *m)
 {
     if (!m->order_failed)
         return 0;
-    int rc = put_order(m, 0, NULL);
+    int rc = put_order(m, m->order_before, NULL);
 
     m->order_failed = rc < 0;
+    return rc;
+}
+
+/* What an order that fails leaves standing: what the file says now, unless that is of one that has
+ * failed. */
+static int recall_order(struct mirror *m, struct err *err)
+{
+    int64_t before = ORDER_NONE;
+    int rc = m->order_failed ? 0 : store_get_int(m->store, "detached", &before);
+
+    if (rc < 0 && rc != -ENOENT)
+        return err_set(err, rc, "state file %s cannot be read: %s", store_path(m->store),
+                       store_error(m->store));
+    if (!m->order_failed)
+        m->order_before = before;
+    return 0;
+}
+
+/* Where everything was out before, nobody needs the connection. */
+static int order_fails(struct mirror *m, int rc)
+{
+    m->order_failed = true;
+    if (m->detached || m->uninstalled)
+        mirror_close_source(m);
     return rc;
 }
 
@@ -54,13 +78,14 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
 {
     int rc = orders_need_source(m, err);
 
+    rc = rc < 0 ? rc : recall_order(m, err);
     if (rc < 0)
         return rc;
     rc = put_order(m, order, err);
     /* What could not be made durable may stand in the file all the same. */
-    m->order_failed = rc < 0;
     if (rc < 0)
-        return rc;
+        return order_fails(m, rc);
+    m->order_failed = false;
     FAILPOINT("detach_ordered");
     m->attached = false;
     journal_close(take_ptr(m->journal));
@@ -69,9 +94,9 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
     m->source->patience = 0;
     if (sq != SQLITE_OK) {
         source_problem_of(m->source, sq, "taking the triggers out", err);
-        m->order_failed = true;
+        rc = order_fails(m, -EBUSY);
         orders_withdraw(m);
-        return -EBUSY;
+        return rc;
     }
     FAILPOINT("triggers_removed");
     mirror_close_source(m);
@@ -93,18 +118,16 @@ int mirror_uninstall(struct mirror *m, struct err *err)
 
 int mirror_attach_order(struct mirror *m, struct err *err)
 {
-    int64_t before = 0;
+    int rc = recall_order(m, err);
 
-    int rc = store_get_int(m->store, "detached", &before);
-    if (rc < 0 && rc != -ENOENT)
-        return err_set(err, rc, "state file %s cannot be read: %s", store_path(m->store),
-                       store_error(m->store));
-    rc = put_order(m, 0, err);
     if (rc < 0)
         return rc;
-    m->order_failed = false;
+    rc = put_order(m, ORDER_NONE, err);
+    m->order_failed = rc < 0;
+    if (rc < 0)
+        return rc;
     FAILPOINT("attach_ordered");
-    m->reattaching |= before != 0 || m->uninstalled;
+    m->reattaching |= m->order_before != ORDER_NONE || m->uninstalled;
     m->held = false;
     m->detached = m->uninstalled = m->handed_over = m->attached = false;
     m->ever_attached = false; /* the journal is judged anew, as at a start */

@@ -114,12 +114,11 @@ int owned_behind(struct mirror *m, uint32_t i)
     unsigned owned = (t->owned | OWNED_ADOPTED | OWNED_AGAIN) & ~(unsigned)OWNED_SEEN;
     int rc = m->state_broken ? -EIO : suspects_unknown(m, m->watermark);
 
-    for (size_t k = 0; rc == 0 && k < m->table_count; k++) {
-        if (!m->tables[k].plan || m->tables[k].target != i)
-            continue;
-        rc = store_digest_doubt(m->store, m->tables[k].id);
-        rc = rc < 0 ? rc : mirror_load_again(m, &m->tables[k], true);
-    }
+    /* Also of tables that are not mirrored just now. */
+    rc = rc < 0 ? rc : store_digest_doubt_target(m->store, t->store_id);
+    for (size_t k = 0; rc == 0 && k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i)
+            rc = mirror_load_again(m, &m->tables[k], true);
     rc = rc < 0 ? rc : owned_put(m, t, owned);
     rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
     if (rc < 0)
@@ -213,6 +212,18 @@ int owned_approve(struct mirror *m)
     return count;
 }
 
+/* One that is written goes on, and no opening will have its marker written: who reads it is to find
+ * the database as it is called from now on, and the order is not to be done again much later. */
+static void mark_open(struct mirror *m, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+
+    if (!t->view.open || !m->attached || !m->edge.mark || !(t->owned & OWNED_TAKE))
+        return;
+    t->marking = true;
+    m->edge.mark(m->edge.arg, i);
+}
+
 int owned_adopt_all(struct mirror *m)
 {
     int rc = 0;
@@ -221,9 +232,12 @@ int owned_adopt_all(struct mirror *m)
         struct target_slot *t = m->targets[i];
         t->view.held = t->view.parked = t->marked = false;
         t->held_at = 0;
-        rc = owned_put(m, t, t->owned | OWNED_ADOPTED | OWNED_TAKE);
+        rc = owned_put(m, t, t->owned | OWNED_ADOPTED | (owned_is_canarys(m, i) ? 0 : OWNED_TAKE));
     }
-    return records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+    rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+        mark_open(m, i);
+    return rc;
 }
 
 void owned_hold_handed(struct mirror *m, usec now, uint32_t i)
@@ -257,12 +271,17 @@ void owned_hand_back(struct mirror *m)
         records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
 }
 
+static void remember_all(struct mirror *m)
+{
+    for (uint32_t i = 0; i < m->target_count; i++)
+        m->targets[i]->owned_before = m->targets[i]->owned;
+}
+
 int owned_hand_over(struct mirror *m)
 {
     int rc = 0;
 
-    for (uint32_t i = 0; i < m->target_count; i++)
-        m->targets[i]->owned_before = m->targets[i]->owned;
+    remember_all(m);
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
         if (!owned_is_canarys(m, i))
             rc = owned_put(m, m->targets[i], m->targets[i]->owned | OWNED_HANDED);
@@ -279,6 +298,7 @@ int owned_take_back(struct mirror *m)
 {
     int rc = 0;
 
+    remember_all(m);
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
         if (owned_is_canarys(m, i))
@@ -287,6 +307,13 @@ int owned_take_back(struct mirror *m)
         rc = owned_put(m, t, (t->owned | OWNED_TAKE | OWNED_BACK) & ~(unsigned)OWNED_HANDED);
         rc = rc < 0 ? rc : owned_behind(m, i);
     }
+    if (rc == 0)
+        return 0;
+    /* Of what others wrote there nothing is known: without the comparison nothing may be sent. */
+    owned_hand_back(m);
+    for (uint32_t i = 0; i < m->target_count; i++)
+        if (m->targets[i]->owned & OWNED_HANDED)
+            owned_hold_handed(m, clock_monotonic(), i);
     return rc;
 }
 

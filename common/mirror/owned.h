@@ -45,7 +45,7 @@ bool owned_any_held(const struct mirror *m);
 /* Nothing is to be written any more; or again, whatever others wrote meanwhile. 0 or negative;
  * durable. */
 int owned_hand_over(struct mirror *m);
-/* Handing over has failed: all is as before it. */
+/* Handing over, or undoing that, has failed: all is as before it. */
 void owned_hand_back(struct mirror *m);
 int owned_take_back(struct mirror *m);
 
@@ -57,6 +57,8 @@ bool owned_has_tables(const struct mirror *m, uint32_t i);
 /* A table is mirrored into its target that was not when the target was last looked at: of whom an
  * item is may be known better now. `known`: what the store has of it. 0 or negative. */
 int survey_joined(struct mirror *m, const struct table_slot *t, const struct store_table *known);
+/* May items of a table be there that is left out just now, or was dropped? */
+bool survey_may_hold_others(struct mirror *m, uint32_t i);
 /* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
 bool survey_gate(struct mirror *m, usec now, uint32_t i);
 /* Once a second: begin what is due. */

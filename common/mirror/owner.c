@@ -151,3 +151,23 @@ int owner_row_has(struct mirror *m, struct table_slot *t, const void *row_key, s
         return rc;
     return rc == 0 && has.len == key->len && memcmp(has.data, key->data, has.len) == 0;
 }
+
+void owner_look_for_leaver(struct mirror *m, const struct payload *p)
+{
+    const struct target_slot *target = m->targets[p->target];
+    _cleanup_buf_ struct buf row_key = {0};
+    uint32_t table = 0;
+
+    if (!target->contested || p->op != WRITE_PUT)
+        return;
+    int rc = store_digest_owner(m->store, target->store_id, p->key, p->key_len, &table, &row_key);
+    if (rc == 0 || (rc > 0 && table == p->table && row_key.len == p->row_key_len &&
+                    memcmp(row_key.data, p->row_key, row_key.len) == 0))
+        return;
+    /* Where that cannot be kept just now, it is with all else, once it can. */
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (t->plan && t->target == p->target && (rc < 0 || t->id == table))
+            loader_sweep_later(m, t);
+    }
+}

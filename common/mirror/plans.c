@@ -76,6 +76,11 @@ static void target_of(const struct config *c, const struct table_config *section
         naming_expand(out, c->table_name, table);
 }
 
+void plans_target(const struct config *c, const char *table, struct buf *out)
+{
+    target_of(c, config_table(c, table), table, out);
+}
+
 static bool same_target(const struct naming *n, const struct table_config *other)
 {
     _cleanup_buf_ struct buf ours = {0}, theirs = {0};

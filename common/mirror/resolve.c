@@ -82,6 +82,18 @@ static int shake(struct mirror *m, const struct table_slot *t, const struct stor
     return rc == 0 && !same && unnoted ? owned_again(m, target) : rc;
 }
 
+/* It is mapped to another DynamoDB table than when it was killed: what it had on its way goes to
+ * the one of before, and should that be its own again, nothing known of it counts. */
+static int shake_former(struct mirror *m, const struct table_slot *t,
+                        const struct store_table *known)
+{
+    if (!known->target[0] || strcmp(known->target, t->plan->target) == 0 || !m->unclean ||
+        !m->suspects.killed)
+        return 0;
+    int rc = store_digest_doubt(m->store, t->id);
+    return rc < 0 ? rc : suspects_shake_table(m, t->id);
+}
+
 /* What is to be known of the table from now on, where it differs from what was. */
 static int save_table(struct mirror *m, const struct table_slot *t, struct store_table *known,
                       const char *layout, const char *fingerprint, const char *mark)
@@ -145,8 +157,8 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
      * carried out: nothing of it is spared. */
     t->full = known->full || (m->unclean && t->load != LOAD_DONE && !t->let_go);
     t->cookie = known->cookie;
-    if (shake(m, t, known, same) < 0 || survey_joined(m, t, known) < 0 ||
-        (!same && suspects_unseen(m, t->target) < 0)) {
+    if (shake(m, t, known, same) < 0 || shake_former(m, t, known) < 0 ||
+        survey_joined(m, t, known) < 0 || (!same && suspects_unseen(m, t->target) < 0)) {
         sqlite3_free(mark);
         return -EIO;
     }

@@ -20,6 +20,7 @@
 #include "mapping/oversize.h"
 #include "mirror/internal.h"
 #include "mirror/owned.h"
+#include "mirror/plans.h"
 #include "mirror/suspects.h"
 
 #define SURVEY_RETRY (60 * USEC_PER_SEC)
@@ -97,18 +98,21 @@ static void look_for_others(void *arg, const struct store_table *t)
     o->any |= strcmp(t->target, o->target) == 0 && !mirrored(o->m, t->name);
 }
 
-/* May items of a table be there that is left out just now, or was dropped? Where the state file was
- * lost, the configuration alone knows of it. */
-static bool may_hold_others(struct mirror *m, uint32_t i)
+/* Where the state file was lost, the configuration alone knows of it: of those that were dropped,
+ * by their sections. */
+bool survey_may_hold_others(struct mirror *m, uint32_t i)
 {
     const struct config *c = m->config;
-    struct others o = {.m = m, .target = m->targets[i]->name};
+    struct others o = {.m = m, .target = m->targets[i]->name, .any = m->targets[i]->beside};
 
-    for (size_t k = 0; k < c->table_section_count; k++) {
-        const struct table_config *t = &c->table_sections[k];
-        o.any |= t->target && strcmp(t->target, o.target) == 0 && !mirrored(m, t->name);
+    for (size_t k = 0; k < c->table_section_count && !o.any; k++) {
+        _cleanup_buf_ struct buf target = {0};
+        if (mirrored(m, c->table_sections[k].name))
+            continue;
+        plans_target(c, c->table_sections[k].name, &target);
+        o.any = !buf_ok(&target) || (target.len && strcmp(target.data, o.target) == 0);
     }
-    return store_tables(m->store, look_for_others, &o) < 0 || o.any;
+    return o.any || store_tables(m->store, look_for_others, &o) < 0 || o.any;
 }
 
 static void begin(struct mirror *m, uint32_t i)
@@ -118,7 +122,7 @@ static void begin(struct mirror *m, uint32_t i)
     t->view.surveying = true;
     t->view.foreign = 0;
     t->found = t->others = t->joined = false;
-    t->mixed = may_hold_others(m, i);
+    t->mixed = survey_may_hold_others(m, i);
     t->survey_rollbacks = m->rollbacks;
     t->example[0] = '\0';
     mirror_note(m, LOG_EV_DEBUG, "survey_begun", "the items of %s are being looked at", t->name);
@@ -176,10 +180,17 @@ void mirror_target_marker(struct mirror *m, uint32_t i, const struct mirror_mark
 
 int survey_heed_marker(struct mirror *m, struct target_slot *t)
 {
+    /* A former process has written there, of which neither state file nor journal tells: what it
+     * left on its way may yet come. */
+    bool unknown = t->told && !(t->owned & (OWNED_SEEN | OWNED_ADOPTED));
     int rc = 0;
 
-    if (t->told && !(t->owned & OWNED_SEEN)) /* one that was seen is known better */
-        rc = m->state_broken ? -EIO : records_kept(m, owned_put(m, t, t->owned | t->told));
+    if (t->told && m->state_broken && !(t->owned & OWNED_SEEN))
+        rc = -EIO;
+    if (rc == 0 && unknown && !suspects_shaky(m))
+        rc = records_kept(m, suspects_unknown(m, m->watermark));
+    if (rc == 0 && t->told && !(t->owned & OWNED_SEEN)) /* one that was seen is known better */
+        rc = records_kept(m, owned_put(m, t, t->owned | t->told));
     if (rc == 0)
         t->told = 0;
     return rc;
@@ -301,7 +312,7 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
         t->found |= known > 0 && known_by_key(m, t, key, n);
         return 0;
     }
-    t->others |= !plan;
+    t->others |= !plan || (t->mixed && claim != ITEM_OURS_BY_KEY);
     if (claim == ITEM_OURS_ALONE && t->mixed)
         return 0;
     const struct table_slot *s = plan || !t->shared ? slot_of(m, i, plan) : NULL;
@@ -411,8 +422,6 @@ static void seen(struct mirror *m, usec now, uint32_t i)
         owned |= OWNED_ALONE;
     if (t->view.foreign)
         owned &= ~(unsigned)OWNED_ALONE;
-    if (PLANTED(SURVEYED_ONCE))
-        owned &= ~(unsigned)OWNED_AGAIN;
     if (m->state_broken || keep(m, i, owned) < 0) {
         broken_off(m, now, i);
         return;
@@ -506,7 +515,7 @@ void survey_turn(struct mirror *m)
         if (!(t->owned & OWNED_AGAIN) || !t->view.open || t->view.surveying ||
             now < t->survey_retry || !owned_has_tables(m, i))
             continue;
-        if (learns_nothing(m, i) || owned_is_canarys(m, i))
+        if (learns_nothing(m, i) || owned_is_canarys(m, i) || PLANTED(SURVEYED_ONCE))
             let_be(m, t);
         else
             begin(m, i);

@@ -175,23 +175,22 @@ static bool is_of(const struct mirror *m, const struct table_slot *t, uint32_t s
     return t && m->targets[t->target]->store_id == store_id;
 }
 
-/* The table that an item of an id that is nobody's any more falls to: as a comparison has it. */
-static struct table_slot *heir(struct mirror *m, uint32_t store_id, uint32_t id)
+/* The table that an item of an id that is nobody's any more falls to, or NULL: as a comparison has
+ * it. 0 or negative. */
+static int heir(struct mirror *m, uint32_t store_id, uint32_t id, struct table_slot **out)
 {
-    struct table_slot *any = NULL, *named = NULL;
-    struct store_table known = {0};
-    bool is_known = store_table_by_id(m->store, id, &known) == 0;
+    int rc = 0;
 
-    for (size_t i = 0; i < m->table_count; i++) {
+    *out = NULL;
+    for (size_t i = 0; rc == 0 && !*out && i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];
+        bool mine = false;
         if (!t->plan || !is_of(m, t, store_id))
             continue;
-        any = t;
-        if (is_known && strcasecmp(known.name, t->name) == 0)
-            named = t;
+        rc = loader_is_of(m, t, id, &mine);
+        *out = mine ? t : NULL;
     }
-    store_table_clear(&known);
-    return named ? named : any && !m->targets[any->target]->shared ? any : NULL;
+    return rc;
 }
 
 static bool find_target(const struct mirror *m, struct due *d)
@@ -211,8 +210,11 @@ static bool find_target(const struct mirror *m, struct due *d)
 
 enum verdict { WAIT, SEND, LET_GO };
 
-static enum verdict judge(struct mirror *m, usec now, struct due *d)
+/* Or negative. */
+static int judge(struct mirror *m, usec now, struct due *d)
 {
+    int rc = 0;
+
     if (!find_target(m, d))
         return LET_GO; /* of a table that is mirrored no more: its items stay as they are */
     for (size_t i = 0; i < m->dropped_count; i++)
@@ -220,7 +222,9 @@ static enum verdict judge(struct mirror *m, usec now, struct due *d)
             d->dropped = &m->dropped[i];
     d->table = mirror_table_by_id(m, d->of.table);
     if (!is_of(m, d->table, d->of.target))
-        d->table = heir(m, d->of.target, d->of.table);
+        rc = heir(m, d->of.target, d->of.table, &d->table);
+    if (rc < 0)
+        return rc;
     if (d->table)
         d->target = d->table->target;
     else if (d->dropped)
@@ -331,7 +335,10 @@ static int send_chunk(struct mirror *m, usec now, const struct due *d, enum verd
 
 static int look_at(struct mirror *m, usec now, struct due *d)
 {
-    enum verdict v = judge(m, now, d);
+    int judged = judge(m, now, d);
+    if (judged < 0)
+        return judged;
+    enum verdict v = (enum verdict)judged;
     bool chunk = oversize_parse_key(d->key, d->of.key_len, NULL) > 0;
     int rc = v != SEND ? 0 : chunk ? send_chunk(m, now, d, &v) : send_again(m, now, d);
 

@@ -140,6 +140,9 @@ int suspects_shake_table(struct mirror *m, uint32_t id)
         if (strcmp(m->targets[i]->name, known.target) == 0) {
             found = true;
             rc = suspects_shake(m, m->targets[i], SHAKEN_ENTRIES);
+            /* What was on its way for the first time is known to nobody. */
+            if (rc == 0 && suspects_shaky(m))
+                rc = owned_again(m, m->targets[i]);
         }
     if (rc == 0 && !found && known.target[0] && suspects_shaky(m))
         rc = shake_stored(m, known.target);

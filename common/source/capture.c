@@ -69,7 +69,7 @@ bool capture_intact(const struct capture_state *st, const struct capture_table *
         bool here = f && strcasecmp(f->table, t->plan->table) == 0;
         bool same = here && sql && strcmp(f->sql, sql) == 0;
         *some_differ |= f && !same && (!here || layout_differs(t, kind, f->sql));
-        intact &= same;
+        intact &= same && !capture_cut_short(st, f);
         sqlite3_free(sql);
     }
     return intact;
@@ -128,6 +128,24 @@ static int run(struct source *s, char *sql)
     return rc;
 }
 
+/* When the triggers are out, the sentinel alone says whose the database is: one that was left from
+ * before it was given another id would tell the old one. */
+static int name_sentinel(struct source *s, const struct capture *c)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(s->db,
+                                "UPDATE _syncd_journal SET k1=?1 WHERE t=0 AND k1 IS NOT ?1 AND "
+                                "seq=(SELECT min(seq) FROM _syncd_journal)",
+                                -1, &stmt, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob(stmt, 1, c->id, CAPTURE_ID_SIZE, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 static int make_journal(struct source *s, const struct capture_state *st, const struct capture *c,
                         const uint8_t nonce[CAPTURE_NONCE_SIZE])
 {
@@ -141,7 +159,7 @@ static int make_journal(struct source *s, const struct capture_state *st, const 
     for (; rc == SQLITE_OK && keys < widest_key(c); keys++)
         rc = run(s, sqlite3_mprintf("ALTER TABLE _syncd_journal ADD COLUMN k%u", keys));
     if (rc != SQLITE_OK || st->first_seq >= 0)
-        return rc;
+        return rc == SQLITE_OK ? name_sentinel(s, c) : rc;
     rc = sqlite3_prepare_v2(s->db, "INSERT INTO _syncd_journal(seq,t,k0,k1) VALUES(1,0,?1,?2)", -1,
                             &stmt, NULL);
     if (rc == SQLITE_OK)
@@ -196,7 +214,7 @@ static int make_table(struct source *s, const struct capture_state *st, struct c
         char *sql = capture_trigger_sql(t, kind);
         capture_name(t->id, kind, name);
         const struct capture_found *f = capture_find(st, name);
-        if (f && sql && strcmp(f->sql, sql) == 0) {
+        if (f && sql && strcmp(f->sql, sql) == 0 && !capture_cut_short(st, f)) {
             sqlite3_free(sql);
             continue;
         }

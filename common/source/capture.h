@@ -15,7 +15,8 @@
  *
  * What they do not see: a row whose index the plan says is beyond us (plan_capture.limits), and a
  * row of a table without lookups that REPLACE removes by a rowid that is not its key, as in
- * INSERT OR REPLACE INTO t(rowid, key). */
+ * INSERT OR REPLACE INTO t(rowid, key); and a row that a TEMP trigger, which runs before all
+ * others, keeps while it gives up the rest (capture_cut_short). */
 #ifndef SYNCD_SOURCE_CAPTURE_H
 #define SYNCD_SOURCE_CAPTURE_H
 
@@ -60,6 +61,7 @@ struct capture_found {
 struct capture_entry {
     int64_t entry, root;
     char *name;
+    int64_t others; /* the last trigger on it that is not ours and may run before ours; 0: none */
 };
 
 struct capture_state {
@@ -91,9 +93,14 @@ const struct capture_found *capture_find(const struct capture_state *st, const c
 uint32_t capture_id_of(const struct capture_state *st, const char *table);
 /* Highest id in any trigger's name. */
 uint32_t capture_max_id(const struct capture_state *st);
-/* Are the triggers of this id all those of the plan? `some_differ`: one that is there writes other
- * entries, or of another table (a changed key needs a new id); not so when some are merely missing,
- * or look for rows in another way because an index came or went. */
+/* The newest of a table's triggers runs first, and one of the application's that runs after a row
+ * was written may give up what is behind it but keep the row: by RAISE(IGNORE), RAISE(FAIL), or a
+ * constraint under OR FAIL. Does one stand before this trigger of ours? */
+bool capture_cut_short(const struct capture_state *st, const struct capture_found *f);
+/* Are the triggers of this id all those of the plan, and where none of the application's can keep
+ * them from running? `some_differ`: one that is there writes other entries, or of another table (a
+ * changed key needs a new id); not so when some are merely missing, or look for rows in another way
+ * because an index came or went. */
 bool capture_intact(const struct capture_state *st, const struct capture_table *t,
                     bool *some_differ);
 /* Does anything at all differ from what capture_install() would leave? */
@@ -119,9 +126,9 @@ int capture_remove(struct source *s, bool journal_too);
  * table. */
 char *capture_mark(const struct capture_state *st, const char *table);
 /* The exception: whoever drops every trigger of ours that is behind the table's first, that one and
- * the cap included, and makes them again in the same order, leaves each number as it was. That takes
- * more changes of the schema (each moves its version by one) than there are such triggers. May
- * `changes` have been that? */
+ * the cap included, and makes them again in the same order, leaves each number as it was. That
+ * takes more changes of the schema (each moves its version by one) than there are such triggers.
+ * May `changes` have been that? */
 bool capture_mark_deceives(const struct capture_state *st, const char *table, uint32_t changes);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "source/canary.h"
 #include "source/capture_sql.h"
+#include "source/sql_tokens.h"
 
 static bool from_hex(const char *text, uint8_t out[CAPTURE_ID_SIZE])
 {
@@ -174,6 +175,23 @@ static bool is_of(const struct capture_state *st, size_t i, const char *table)
     return i < st->count && strcasecmp(st->by_table[i]->table, table) == 0;
 }
 
+static struct capture_entry *find_table(const struct capture_state *st, const char *table)
+{
+    const struct capture_entry sought = {.name = (char *)table};
+
+    return st->table_count
+               ? bsearch(&sought, st->tables, st->table_count, sizeof *st->tables, by_entry_name)
+               : NULL;
+}
+
+bool capture_cut_short(const struct capture_state *st, const struct capture_found *f)
+{
+    const struct capture_entry *t = find_table(st, f->table);
+    bool after = strcmp(f->kind, "i") == 0 || strcmp(f->kind, "u") == 0;
+
+    return after && t && t->others > f->entry;
+}
+
 uint32_t capture_id_of(const struct capture_state *st, const char *table)
 {
     for (size_t i = first_of(st, table); is_of(st, i, table); i++)
@@ -197,10 +215,7 @@ static void put_entry(sqlite3_str *mark, int64_t entry, int64_t root)
  * give the numbers of triggers and cap to the same ones in another order. */
 char *capture_mark(const struct capture_state *st, const char *table)
 {
-    const struct capture_entry sought = {.name = (char *)table};
-    const struct capture_entry *t = st->table_count ? bsearch(&sought, st->tables, st->table_count,
-                                                              sizeof *st->tables, by_entry_name)
-                                                    : NULL;
+    const struct capture_entry *t = find_table(st, table);
     const struct capture_found *cap = capture_find(st, "_syncd_cap");
 
     if (!t)
@@ -220,6 +235,47 @@ bool capture_mark_deceives(const struct capture_state *st, const char *table, ui
 
     return is_of(st, first, table) &&
            changes > st->count - (size_t)(st->by_table[first] - st->triggers);
+}
+
+/* --- the application's triggers --------------------------------------------------------------- */
+
+/* CREATE TRIGGER [schema .] name AFTER …: not so before a change, which is not made then either,
+ * and not of DELETE, which our own trigger precedes. One that is not understood may be anything. */
+static bool runs_after(const char *sql)
+{
+    struct sql_token t = {.kind = SQL_END};
+
+    for (int i = 0; i < 4; i++)
+        t = sql_next(&sql);
+    if (sql_is_mark(&t, ".")) {
+        sql_next(&sql);
+        t = sql_next(&sql);
+    }
+    if (t.kind == SQL_BROKEN)
+        return true;
+    const struct sql_token event = sql_next(&sql);
+    return sql_is_word(&t, "AFTER") && !sql_is_word(&event, "DELETE");
+}
+
+static int look_others(struct source *s, struct capture_state *st)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(s->db,
+                                "SELECT tbl_name, rowid, sql FROM sqlite_schema WHERE "
+                                "type='trigger' AND name NOT LIKE '\\_syncd\\_%' ESCAPE '\\' "
+                                "ORDER BY rowid",
+                                -1, &stmt, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *table = (const char *)sqlite3_column_text(stmt, 0);
+        const char *sql = (const char *)sqlite3_column_text(stmt, 2);
+        struct capture_entry *t = table ? find_table(st, table) : NULL;
+        rc = table && sql ? SQLITE_OK : SQLITE_NOMEM;
+        if (t && sql && runs_after(sql))
+            t->others = sqlite3_column_int64(stmt, 1);
+    }
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -268,6 +324,8 @@ int capture_look(struct source *s, struct capture_state **out)
 
     if (rc == SQLITE_OK)
         rc = put_in_order(st);
+    if (rc == SQLITE_OK)
+        rc = look_others(s, st);
     if (rc == SQLITE_OK)
         rc = look_journal(s, st);
     const struct capture_found *cap = rc == SQLITE_OK ? capture_find(st, "_syncd_cap") : NULL;

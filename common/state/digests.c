@@ -319,7 +319,7 @@ static int doubt(struct store *s, void *arg, struct digest_slot *slot)
 
     for (size_t i = 0; i < slot->block.count; i++) {
         digest_block_fact(&slot->block, i, &f);
-        if (f.table == *table)
+        if (!*table || f.table == *table)
             changed |= digest_block_doubt(&slot->block, i);
     }
     return changed ? digests_changed(s, slot) : 0;
@@ -359,6 +359,15 @@ int store_digest_doubt(struct store *s, uint32_t table)
     while ((rc = next_target(s, target, &target)) > 0)
         if ((rc = walk(s, (uint32_t)target, NULL, true, doubt, &table)) < 0)
             break;
+    return rc < 0 ? store_failed(s, rc) : 0;
+}
+
+int store_digest_doubt_target(struct store *s, uint32_t target)
+{
+    uint32_t any = 0;
+    int rc = store_begin(s);
+
+    rc = rc < 0 ? rc : walk(s, target, NULL, true, doubt, &any);
     return rc < 0 ? store_failed(s, rc) : 0;
 }
 

@@ -130,7 +130,9 @@ int store_digest_doubt_item(struct store *s, uint32_t target, const void *key, s
 /* Writes of this table's items may have been carried out unseen (they were in flight at a crash,
  * and their journal entries can no longer be read): the items are known to be there or to have
  * been, but not what they hold. */
-int store_digest_doubt(struct store *s, uint32_t table);
+int store_digest_doubt(struct store *s, uint32_t table); /* 0: of all */
+/* The same of all that is in a target. */
+int store_digest_doubt_target(struct store *s, uint32_t target);
 /* Every digest of a target is void (its table was lost or made anew). */
 int store_digest_clear(struct store *s, uint32_t target);
 /* The same, but keys with `mark` so many bytes before their end stay, as if in doubt. */

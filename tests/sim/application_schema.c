@@ -112,6 +112,16 @@ static void drop_triggers(struct world *w)
     some_writes(w);
 }
 
+/* Where there is one: an order may have taken it out. */
+static void empty_journal(struct world *w)
+{
+    char *there = app_ask(w, "SELECT 1 FROM sqlite_schema WHERE name='_syncd_journal'");
+
+    if (there)
+        app_run(w, "DELETE FROM _syncd_journal");
+    sqlite3_free(there);
+}
+
 static void change_columns(struct world *w, unsigned t)
 {
     char *column = app_other_column(w, t), *value = app_new_value(w);
@@ -143,7 +153,7 @@ void app_change_schema(struct world *w)
     else if (dice < w->faults.triggers_dropped)
         drop_triggers(w);
     else if (dice < w->faults.triggers_dropped + w->faults.journal_emptied)
-        app_run(w, "DELETE FROM _syncd_journal");
+        empty_journal(w);
     else if (dice < 400 && app_table_exists(w, t))
         change_columns(w, t);
     else if (dice < 600 && w->rebuilding < 0) {

@@ -29,6 +29,25 @@ static void one_that_is_taken_back(void **state)
     world_free(w);
 }
 
+/* As another database from now on: nobody looks at the table anew for that. */
+static void one_that_is_adopted_while_it_is_written(void **state)
+{
+    struct world *w = world_of_people(3);
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(mirror_adopt(w->mirror, &err), 0);
+    at_rest_again(w);
+    nothing_is_owed(w);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    while (!w->mirror->attached)
+        sim_turn(w);
+    nothing_is_owed(w);
+    at_rest_again(w);
+    world_free(w);
+}
+
 static void one_whose_table_was_made_anew(void **state)
 {
     struct world *w = world_of_people(3);
@@ -104,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_is_taken_back),
+        cmocka_unit_test(one_that_is_adopted_while_it_is_written),
         cmocka_unit_test(one_whose_table_was_made_anew),
         cmocka_unit_test(one_that_is_written_while_the_disk_is_full),
         cmocka_unit_test(a_handover_that_a_writer_was_in_the_way_of),

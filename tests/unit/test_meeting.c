@@ -37,10 +37,22 @@ static struct world *world_of_a_waiting_owner(void)
     app_run(w, "UPDATE seats SET place='there' WHERE id=1");
     read_at_once(w, "INSERT INTO seats(id,place,v) VALUES(2,'here','" SIM_POISON "')");
     read_at_once(w, "UPDATE seats SET place='here', v='again' WHERE id=1");
-    at_rest_again(w);
+    for (int i = 0; i < TURNS_TO_SETTLE && table_named(w, "seats").dead_letters < 2; i++)
+        sim_turn(w);
     assert_int_equal(table_named(w, "seats").dead_letters, 2);
     assert_true(has_item(w, "first"));
     return w;
+}
+
+static void an_owner_that_waits_for_one_that_is_refused_is_looked_at_again(void **state)
+{
+    struct world *w = world_of_a_waiting_owner();
+
+    (void)state;
+    at_rest_again(w);
+    assert_true(has_item(w, "again"));
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    world_free(w);
 }
 
 static void an_owner_that_waits_is_told_by_who_waits_for_it(void **state)
@@ -119,6 +131,24 @@ static void an_owner_that_waits_is_told_again_after_a_park(void **state)
     at_rest_again(w);
     assert_true(has_item(w, "again"));
     assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    world_free(w);
+}
+
+/* The row that has the item goes, and the one that has waited for its key cannot be written. */
+static void an_item_does_not_outlive_its_row_for_one_that_is_refused(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','first')");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'here','" SIM_POISON "')");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    app_run(w, "DELETE FROM seats WHERE id=1");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    assert_false(has_item(w, "first"));
     world_free(w);
 }
 
@@ -329,11 +359,13 @@ static void a_row_too_long_to_be_read_ends_no_other_rows_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_owner_that_waits_for_one_that_is_refused_is_looked_at_again),
         cmocka_unit_test(an_owner_that_waits_is_told_by_who_waits_for_it),
         cmocka_unit_test(an_owner_that_waits_is_told_by_who_leaves),
         cmocka_unit_test(an_owner_that_waits_is_told_again_after_a_kill),
         cmocka_unit_test(an_owner_that_waits_is_told_again_after_a_stop),
         cmocka_unit_test(an_owner_that_waits_is_told_again_after_a_park),
+        cmocka_unit_test(an_item_does_not_outlive_its_row_for_one_that_is_refused),
         cmocka_unit_test(a_late_refusal_under_a_key_that_was_left),
         cmocka_unit_test(a_late_refusal_of_a_row_that_is_gone),
         cmocka_unit_test(a_late_refusal_of_a_row_that_is_gone_for_nobody),

@@ -52,7 +52,8 @@ static void a_rebuilt_table_is_compared_though_all_numbers_are_as_before(void **
     world_free(w);
 }
 
-/* Every trigger goes while rows are changed, and comes back: each entry of the schema is as it was. */
+/* Every trigger goes while rows are changed, and comes back: each entry of the schema is as it was.
+ */
 static void triggers_that_all_came_back_are_noticed(void **state)
 {
     struct world *w = world_of_people(PEOPLE_COUNT);
@@ -72,6 +73,28 @@ static void triggers_that_all_came_back_are_noticed(void **state)
     }
     sqlite3_free(drops);
     sqlite3_free(creates);
+    world_free(w);
+}
+
+/* The newest trigger runs first, and this one keeps the row but not what would run behind it. */
+static void triggers_of_the_application_do_not_cut_ours_short(void **state)
+{
+    struct world *w = world_of_people(PEOPLE_COUNT);
+
+    (void)state;
+    app_run(w, "CREATE TRIGGER mine AFTER UPDATE ON people WHEN NEW.id<5 BEGIN "
+               "SELECT RAISE(IGNORE); END");
+    app_run(w, "UPDATE people SET name='at once' WHERE id=1");
+    at_rest_again(w);
+    app_run(w, "UPDATE people SET name='later' WHERE id=2");
+    at_rest_again(w);
+    app_run(w, "CREATE TRIGGER mine_too AFTER INSERT ON people BEGIN SELECT RAISE(IGNORE); END");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO people(id,name) VALUES(900,'new')");
+    at_rest_again(w);
+    app_run(w, "VACUUM");
+    app_run(w, "UPDATE people SET name='vacuumed' WHERE id=3");
+    at_rest_again(w);
     world_free(w);
 }
 
@@ -429,6 +452,7 @@ int main(void)
         cmocka_unit_test(a_table_rebuilt_twice_is_compared_twice),
         cmocka_unit_test(a_rebuilt_table_is_compared_though_all_numbers_are_as_before),
         cmocka_unit_test(triggers_that_all_came_back_are_noticed),
+        cmocka_unit_test(triggers_of_the_application_do_not_cut_ours_short),
         cmocka_unit_test(a_journal_emptied_twice_is_noticed_twice),
         cmocka_unit_test(a_change_of_form_outlives_the_process_that_noticed_it),
         cmocka_unit_test(an_emptied_journal_outlives_the_process_that_noticed_it),
