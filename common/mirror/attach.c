@@ -239,9 +239,13 @@ static int mark_beside(struct mirror *m, const struct catalog *c)
 {
     for (uint32_t i = 0; i < m->target_count; i++)
         m->targets[i]->beside = false;
-    for (size_t k = 0; k < c->count; k++) {
-        const struct table_slot *t = mirror_table_named(m, c->tables[k].name);
+    for (size_t k = 0, next = 0; k < c->count; k++) {
         _cleanup_buf_ struct buf target = {0};
+        /* They were drafted in the order of the catalog. */
+        const struct table_slot *t =
+            next < m->table_count && strcmp(m->tables[next].name, c->tables[k].name) == 0
+                ? &m->tables[next++]
+                : NULL;
         if ((t && t->plan) || canary_is_table(c->tables[k].name))
             continue;
         plans_target(m->config, c->tables[k].name, &target);
@@ -267,8 +271,11 @@ static int recheck_beside(struct mirror *m)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < m->table_count && !m->ever_attached; i++)
-        if (m->tables[i].plan && survey_may_hold_others(m, m->tables[i].target))
+    if (m->ever_attached || !store_has_dead_letters(m->store))
+        return 0;
+    for (size_t i = 0; rc == 0 && i < m->table_count; i++)
+        if (m->tables[i].plan && store_dead_letter_count(m->store, m->tables[i].id) != 0 &&
+            survey_may_hold_others(m, m->tables[i].target))
             rc = recheck_letters(m, &m->tables[i]);
     return rc;
 }

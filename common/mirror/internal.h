@@ -100,7 +100,7 @@ struct target_slot {
     bool found;  /* in the survey under way: items of ours of which no more is known, */
     bool others; /* and such as no table's keys tell */
     bool joined; /* a table came amid it */
-    bool mixed;  /* items of tables that are not mirrored just now may be there */
+    int mixed;   /* items of tables that are not mirrored just now may be there; -1: not asked */
     uint64_t survey_rollbacks; /* of the state file, when it began */
     usec held_at, survey_retry;
     char example[80]; /* key of the first foreign item */

@@ -73,11 +73,12 @@ static int is_ours(struct mirror *m, const struct table_slot *t, const void *key
 
     if (is_chunk < 0)
         return is_chunk;
-    const struct claim_facts f = {
-        .known = known(m, t, key, n) || (is_chunk && known(m, t, head.data, head.len)),
-        .alone = owned_alone(m, t->target) && !survey_may_hold_others(m, t->target),
-        .plans = plans,
-        .count = 1};
+    bool is_known = known(m, t, key, n) || (is_chunk && known(m, t, head.data, head.len));
+    const struct claim_facts f = {.known = is_known,
+                                  .alone = !is_known && owned_alone(m, t->target) &&
+                                           !survey_may_hold_others(m, t->target),
+                                  .plans = plans,
+                                  .count = 1};
     enum item_claim claim = item_claim(&f, key, n, &fits);
     return claim != ITEM_FOREIGN && (claim != ITEM_OURS_ALONE || fits);
 }

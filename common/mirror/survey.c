@@ -122,7 +122,7 @@ static void begin(struct mirror *m, uint32_t i)
     t->view.surveying = true;
     t->view.foreign = 0;
     t->found = t->others = t->joined = false;
-    t->mixed = survey_may_hold_others(m, i);
+    t->mixed = -1;
     t->survey_rollbacks = m->rollbacks;
     t->example[0] = '\0';
     mirror_note(m, LOG_EV_DEBUG, "survey_begun", "the items of %s are being looked at", t->name);
@@ -312,8 +312,10 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
         t->found |= known > 0 && known_by_key(m, t, key, n);
         return 0;
     }
-    t->others |= !plan || (t->mixed && claim != ITEM_OURS_BY_KEY);
-    if (claim == ITEM_OURS_ALONE && t->mixed)
+    if (t->mixed < 0 && claim != ITEM_OURS_BY_KEY)
+        t->mixed = survey_may_hold_others(m, i);
+    t->others |= !plan || (t->mixed > 0 && claim != ITEM_OURS_BY_KEY);
+    if (claim == ITEM_OURS_ALONE && t->mixed > 0)
         return 0;
     const struct table_slot *s = plan || !t->shared ? slot_of(m, i, plan) : NULL;
     if ((claim == ITEM_FOREIGN && !PLANTED(FOREIGN_TAKEN)) || !s) {
