@@ -258,28 +258,54 @@ static uint64_t find_plant(const struct options *o, enum plant plant, char failu
     return found;
 }
 
+static bool tell_plant(const struct options *o, enum plant p)
+{
+    char failure[1024];
+    uint64_t seed = find_plant(o, p, failure);
+
+    if (seed == 0)
+        printf("%s (%s): NOT FOUND\n", plant_names[p], plant_texts[p]);
+    else if (seed == UINT64_MAX)
+        printf("%s (%s): %s\n", plant_names[p], plant_texts[p], failure);
+    else
+        printf("%s (%s): found by seed %llu: %.120s\n", plant_names[p], plant_texts[p],
+               (unsigned long long)seed, failure);
+    fflush(stdout);
+    return seed != 0;
+}
+
+/* Every so-manieth, in a process of its own; its end tells how many were not found. */
+static pid_t begin_plants(const struct options *o, const enum plant *plants, unsigned count,
+                          unsigned job)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    int failed = 0;
+    for (unsigned i = job; i < count; i += o->jobs)
+        failed += !tell_plant(o, plants[i]);
+    _exit(failed);
+}
+
 static int run_planted(const struct options *o)
 {
-    unsigned passed = 0, failed = 0;
-    char failure[1024];
+    enum plant plants[PLANT_COUNT];
+    unsigned count = 0, failed = 0;
+    int status;
 
-    for (int p = PLANT_NONE + 1; p < PLANT_COUNT; p++) {
-        if (o->plant && strcmp(o->plant, plant_names[p]) != 0)
-            continue;
-        uint64_t seed = find_plant(o, (enum plant)p, failure);
-        if (seed == 0)
-            printf("%s (%s): NOT FOUND\n", plant_names[p], plant_texts[p]);
-        else if (seed == UINT64_MAX)
-            printf("%s (%s): %s\n", plant_names[p], plant_texts[p], failure);
-        else
-            printf("%s (%s): found by seed %llu: %.120s\n", plant_names[p], plant_texts[p],
-                   (unsigned long long)seed, failure);
-        fflush(stdout);
-        passed += seed != 0;
-        failed += seed == 0;
-    }
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed || !passed ? 1 : 0;
+    for (int p = PLANT_NONE + 1; p < PLANT_COUNT; p++)
+        if (!o->plant || strcmp(o->plant, plant_names[p]) == 0)
+            plants[count++] = (enum plant)p;
+    for (unsigned job = 0; job < o->jobs && job < count; job++)
+        if (begin_plants(o, plants, count, job) < 0)
+            failed = count; /* none of them is taken for found */
+    while (wait(&status) > 0)
+        failed += WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : count;
+    failed = failed < count ? failed : count;
+    printf("%u passed, %u failed\n", count - failed, failed);
+    return failed || !count ? 1 : 0;
 }
 
 /* --- command line ----------------------------------------------------------------------------- */
