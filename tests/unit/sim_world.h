@@ -235,4 +235,35 @@ __attribute__((unused)) static void leave_late(struct world *w, usec due)
     }
 }
 
+/* That is so, also when what may yet arrive has arrived; the world ends. */
+__attribute__((unused)) static void all_is_equal_again(struct world *w)
+{
+    at_rest_again(w);
+    service_check_late(w, "at rest");
+    assert_string_equal(w->failure, "");
+    world_free(w);
+}
+
+/* msgs and seats, in "single". */
+__attribute__((unused)) static bool two_tables_in_one(const struct world *w)
+{
+    const struct table_config *desks = config_table(w->config, "desks");
+
+    return w->templates && strcmp(desks->target, "single") != 0 && !w->oversize && !w->orphans &&
+           !w->dropped_items_go && w->seed % 4 != 1;
+}
+
+__attribute__((unused)) static struct world *a_message_beside_seats(struct buf *key)
+{
+    struct world *w =
+        world_that(two_tables_in_one, "INSERT INTO msgs(id,usr,room) VALUES(901,'u1',1);"
+                                      "INSERT INTO seats(id,place) VALUES(902,'here')");
+
+    w->config->hold_deletes = 100;
+    at_rest_again(w);
+    buf_clear(key);
+    key_of(w, "single", "MSG#1#901", key);
+    return w;
+}
+
 #endif

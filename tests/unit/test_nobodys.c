@@ -6,14 +6,6 @@
 
 enum { ROWS = 100 };
 
-static void all_is_equal_again(struct world *w)
-{
-    at_rest_again(w);
-    service_check_late(w, "at rest");
-    assert_string_equal(w->failure, "");
-    world_free(w);
-}
-
 static char *text(const char *s)
 {
     char *copy = strdup(s);
@@ -46,29 +38,7 @@ static void map_to(struct world *w, const char *table, const char *target)
     }
 }
 
-/* --- two tables in one DynamoDB table -----------------------------------------------------------
- */
-
-static bool two_tables_in_one(const struct world *w)
-{
-    const struct table_config *desks = config_table(w->config, "desks");
-
-    return w->templates && strcmp(desks->target, "single") != 0 && !w->oversize && !w->orphans &&
-           !w->dropped_items_go && w->seed % 4 != 1;
-}
-
-static struct world *a_message_beside_seats(struct buf *key)
-{
-    struct world *w =
-        world_that(two_tables_in_one, "INSERT INTO msgs(id,usr,room) VALUES(901,'u1',1);"
-                                      "INSERT INTO seats(id,place) VALUES(902,'here')");
-
-    w->config->hold_deletes = 100;
-    at_rest_again(w);
-    buf_clear(key);
-    key_of(w, "single", "MSG#1#901", key);
-    return w;
-}
+/* --- two tables in one DynamoDB table --------------------------------------------------------- */
 
 /* A message that a killed process had on its way for the first time, and that did arrive. */
 static void a_message_in_flight_at_a_crash(struct world *w, struct buf *key)
@@ -208,8 +178,7 @@ static void what_an_older_state_file_has_of_a_table_left_out_is_not_believed(voi
     all_is_equal_again(w);
 }
 
-/* --- to another DynamoDB table and back --------------------------------------------------------
- */
+/* --- to another DynamoDB table and back ------------------------------------------------------- */
 
 static void what_a_killed_process_had_on_its_way_is_minded_when_a_table_is_mapped_back(void **state)
 {
@@ -234,8 +203,7 @@ static void what_a_killed_process_had_on_its_way_is_minded_when_a_table_is_mappe
     }
 }
 
-/* --- no key tells ------------------------------------------------------------------------------
- */
+/* --- no key tells ----------------------------------------------------------------------------- */
 
 /* Two tables in one DynamoDB table, whose keys do not tell whose an item is. */
 static struct world *two_in_one(void)
@@ -330,8 +298,7 @@ static void nor_are_they_taken_for_the_others(void **state)
     }
 }
 
-/* --- rows that wait for a key ------------------------------------------------------------------
- */
+/* --- rows that wait for a key ----------------------------------------------------------------- */
 
 static bool three_tables_in_one(const struct world *w)
 {

@@ -9,15 +9,6 @@ static struct world *two_tables(void)
     return world_of_two_tables(1, ROWS);
 }
 
-static void all_is_equal_again(struct world *w)
-{
-    sim_settle(w);
-    oracle_compare(w, "when it is allowed again");
-    service_check_late(w, "when it is allowed again");
-    assert_string_equal(w->failure, "");
-    world_free(w);
-}
-
 static bool desks_meet_seats(const struct world *w)
 {
     const struct table_config *seats = config_table(w->config, "seats");

@@ -9,14 +9,6 @@ static struct world *two_tables(void)
     return world_of_two_tables(1, ROWS);
 }
 
-static void all_is_equal_again(struct world *w)
-{
-    at_rest_again(w);
-    service_check_late(w, "at rest");
-    assert_string_equal(w->failure, "");
-    world_free(w);
-}
-
 static void in_flight_by_its_entry(struct world *w)
 {
     app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
@@ -128,29 +120,7 @@ static void what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found(void 
     all_is_equal_again(w);
 }
 
-/* --- what is there ------------------------------------------------------------------------------
- */
-
-static bool two_tables_in_one(const struct world *w)
-{
-    const struct table_config *desks = config_table(w->config, "desks");
-
-    return w->templates && strcmp(desks->target, "single") != 0 && !w->oversize && !w->orphans &&
-           !w->dropped_items_go && w->seed % 4 != 1;
-}
-
-static struct world *a_message_beside_seats(struct buf *key)
-{
-    struct world *w =
-        world_that(two_tables_in_one, "INSERT INTO msgs(id,usr,room) VALUES(901,'u1',1);"
-                                      "INSERT INTO seats(id,place) VALUES(902,'here')");
-
-    w->config->hold_deletes = 100;
-    at_rest_again(w);
-    buf_clear(key);
-    key_of(w, "single", "MSG#1#901", key);
-    return w;
-}
+/* --- what is there ---------------------------------------------------------------------------- */
 
 /* Of a table that is mirrored no more, by configuration or because it was dropped (on_drop = keep),
  * though the one that is left has the DynamoDB table for itself and is compared. */
