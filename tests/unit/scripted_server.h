@@ -95,8 +95,9 @@ static inline void scripted_write(struct scripted_connection *c, const char *byt
     }
 }
 
-/* The head into server->head; how much of the body came with it into *extra. */
-static inline bool scripted_read_head(struct scripted_connection *c, size_t *extra)
+/* The head into server->head, where that of another connection may come over it at any time; how
+ * much of the body came with it into *extra, and how long that is into *body. */
+static inline bool scripted_read_head(struct scripted_connection *c, size_t *extra, size_t *body)
 {
     char *head = c->server->head, text[sizeof c->server->head];
     size_t len = 0;
@@ -111,6 +112,8 @@ static inline bool scripted_read_head(struct scripted_connection *c, size_t *ext
         if (end) {
             *extra = len - (size_t)(end + 4 - text);
             end[2] = '\0';
+            const char *length = strcasestr(text, "\r\nContent-Length:");
+            *body = length ? strtoul(strchr(length, ':') + 1, NULL, 10) : 0;
             memcpy(head, text, (size_t)(end + 3 - text));
             return true;
         }
@@ -118,10 +121,8 @@ static inline bool scripted_read_head(struct scripted_connection *c, size_t *ext
     }
 }
 
-static inline bool scripted_read_body(struct scripted_connection *c, size_t extra)
+static inline bool scripted_read_body(struct scripted_connection *c, size_t extra, size_t left)
 {
-    const char *length = strcasestr(c->server->head, "\r\nContent-Length:");
-    size_t left = length ? strtoul(strchr(length, ':') + 1, NULL, 10) : 0;
     char bytes[16384];
 
     SCRIPTED_MUST(extra <= left);
@@ -162,14 +163,14 @@ static inline bool scripted_serve_one(struct scripted_connection *c)
 {
     struct scripted *s = c->server;
     const struct linger abruptly = {.l_onoff = 1};
-    size_t extra;
+    size_t extra, body;
     char ignored[256];
 
-    if (!scripted_read_head(c, &extra))
+    if (!scripted_read_head(c, &extra, &body))
         return false;
     unsigned nth = s->taken++; /* connections run side by side */
     const struct reaction *r = &s->script[nth < s->script_len ? nth : s->script_len - 1];
-    if (!r->at_once && !scripted_read_body(c, extra))
+    if (!r->at_once && !scripted_read_body(c, extra, body))
         return false;
     s->requests++;
     scripted_reply(c, r);
