@@ -139,11 +139,11 @@ bool survey_gate(struct mirror *m, usec now, uint32_t i)
         owned_hold_handed(m, now, i);
         return false;
     }
-    if (!(t->owned & OWNED_SEEN) && !owned_has_tables(m, i)) {
-        t->opening = true; /* once one is */
-        return false;
-    }
     if (!(t->owned & OWNED_SEEN)) {
+        if (!owned_has_tables(m, i)) {
+            t->opening = true; /* once one is */
+            return false;
+        }
         if (t->view.held && now < t->held_at + HELD_LOOK) {
             owned_hold_foreign(m, now, i);
             return false;
@@ -180,16 +180,14 @@ void mirror_target_marker(struct mirror *m, uint32_t i, const struct mirror_mark
 
 int survey_heed_marker(struct mirror *m, struct target_slot *t)
 {
+    bool news = t->told && !(t->owned & OWNED_SEEN); /* one that was seen is known better */
+    int rc = news && m->state_broken ? -EIO : 0;
+
     /* A former process has written there, of which neither state file nor journal tells: what it
      * left on its way may yet come. */
-    bool unknown = t->told && !(t->owned & (OWNED_SEEN | OWNED_ADOPTED));
-    int rc = 0;
-
-    if (t->told && m->state_broken && !(t->owned & OWNED_SEEN))
-        rc = -EIO;
-    if (rc == 0 && unknown && !suspects_shaky(m))
+    if (rc == 0 && news && !(t->owned & OWNED_ADOPTED) && !suspects_shaky(m))
         rc = records_kept(m, suspects_unknown(m, m->watermark));
-    if (rc == 0 && t->told && !(t->owned & OWNED_SEEN)) /* one that was seen is known better */
+    if (rc == 0 && news)
         rc = records_kept(m, owned_put(m, t, t->owned | t->told));
     if (rc == 0)
         t->told = 0;
@@ -387,14 +385,16 @@ int survey_joined(struct mirror *m, const struct table_slot *t, const struct sto
     char name[32];
     int64_t away = 0;
 
+    target->joined |= target->view.surveying && !mirror_table_by_id(m, t->id);
+    if (!(target->owned & OWNED_OTHERS)) /* whoever looked last knew whose each item is */
+        return 0;
     away_name(t->id, name);
     int rc = store_get_int(m->store, name, &away);
     if (rc < 0 && rc != -ENOENT)
         return rc;
     rc = away ? store_put_int(m->store, name, 0) : 0;
     bool joined = away || strcmp(known->target, t->plan->target) != 0;
-    target->joined |= target->view.surveying && !mirror_table_by_id(m, t->id);
-    return rc == 0 && joined && target->owned & OWNED_OTHERS ? owned_again(m, target) : rc;
+    return rc == 0 && joined ? owned_again(m, target) : rc;
 }
 
 static int keep(struct mirror *m, uint32_t i, unsigned owned)
