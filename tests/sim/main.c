@@ -274,7 +274,7 @@ static bool tell_plant(const struct options *o, enum plant p)
     return seed != 0;
 }
 
-/* Every so-manieth, in a process of its own; its end tells how many were not found. */
+/* This job's share of them, in a process of its own, which ends with how many were not found. */
 static pid_t begin_plants(const struct options *o, const enum plant *plants, unsigned count,
                           unsigned job)
 {

@@ -266,4 +266,16 @@ __attribute__((unused)) static struct world *a_message_beside_seats(struct buf *
     return w;
 }
 
+/* The process is killed with what the application has written on its way, which arrives so much
+ * later. */
+__attribute__((unused)) static void crash_amid(struct world *w, usec late)
+{
+    w->lateness = 900 * USEC_PER_SEC;
+    w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
+    until_sent(w);
+    leave_late(w, w->now + late);
+    service_late(w);
+    sim_crash(w);
+}
+
 #endif

@@ -43,13 +43,8 @@ static void map_to(struct world *w, const char *table, const char *target)
 /* A message that a killed process had on its way for the first time, and that did arrive. */
 static void a_message_in_flight_at_a_crash(struct world *w, struct buf *key)
 {
-    w->lateness = 900 * USEC_PER_SEC;
-    w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
     app_run(w, "INSERT INTO msgs(id,usr,room) VALUES(903,'u1',1)");
-    until_sent(w);
-    leave_late(w, w->now);
-    service_late(w);
-    sim_crash(w);
+    crash_amid(w, 0);
     buf_clear(key);
     key_of(w, "single", "MSG#1#903", key);
 }
@@ -185,13 +180,8 @@ static void what_a_killed_process_had_on_its_way_is_minded_when_a_table_is_mappe
     (void)state;
     for (int late = 0; late < 2; late++) {
         struct world *w = world_of_two_tables(1, ROWS);
-        w->lateness = 900 * USEC_PER_SEC;
-        w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
         app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
-        until_sent(w);
-        leave_late(w, w->now + (late ? 300 * USEC_PER_SEC : 0));
-        service_late(w);
-        sim_crash(w);
+        crash_amid(w, late ? 300 * USEC_PER_SEC : 0);
         map_to(w, "mine", "elsewhere");
         assert_true(sim_start(w));
         live_for(w, 10 * USEC_PER_SEC);

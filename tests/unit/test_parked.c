@@ -386,13 +386,8 @@ static struct world *gone_while_parked(bool late)
 {
     struct world *w = two_tables();
 
-    w->lateness = 900 * USEC_PER_SEC;
-    w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
     app_run(w, "UPDATE mine SET v='in flight' WHERE id=1");
-    until_sent(w);
-    leave_late(w, w->now + (late ? 300 * USEC_PER_SEC : 0));
-    service_late(w);
-    sim_crash(w);
+    crash_amid(w, late ? 300 * USEC_PER_SEC : 0);
     service_table(w, "mine")->denied = true;
     assert_true(sim_start(w));
     live_for(w, 2 * USEC_PER_SEC);

@@ -34,30 +34,31 @@ static void in_flight_as_a_letter(struct world *w)
     assert_int_equal(mirror_dead_letters_retry(w->mirror, w->now, 0), 1);
 }
 
+/* By a reload, or by a start. */
+static void take_in_again(struct world *w, bool restart)
+{
+    if (restart)
+        sim_stop(w);
+    world_leave_out(w, NULL);
+    if (restart)
+        assert_true(sim_start(w));
+}
+
 /* What a killed process had on its way of a table that its successor does not mirror, and that is
  * mirrored again before that can come no more. */
 static void left_out_for_a_while(void (*send)(struct world *w), usec late, const char *then)
 {
     for (int restart = 0; restart < 2; restart++) {
         struct world *w = two_tables();
-        w->lateness = 900 * USEC_PER_SEC;
-        w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
         send(w);
-        until_sent(w);
-        leave_late(w, w->now + late);
-        service_late(w);
-        sim_crash(w);
+        crash_amid(w, late);
         app_run(w, "%s", then);
         world_leave_out(w, "mine");
         assert_true(sim_start(w));
         live_for(w, 10 * USEC_PER_SEC);
         assert_int_equal(seen(w).journal_entries, 0);
         app_run(w, "UPDATE mine SET v='first' WHERE id=1");
-        if (restart)
-            sim_stop(w);
-        world_leave_out(w, NULL);
-        if (restart)
-            assert_true(sim_start(w));
+        take_in_again(w, restart);
         all_is_equal_again(w);
     }
 }
@@ -215,11 +216,7 @@ static void items_of_a_table_left_out_are_looked_for_when_it_is_back(void **stat
         world_leave_out(w, "msgs");
         assert_true(sim_start(w));
         live_for(w, 2000 * USEC_PER_SEC);
-        if (restart)
-            sim_stop(w);
-        world_leave_out(w, NULL);
-        if (restart)
-            assert_true(sim_start(w));
+        take_in_again(w, restart);
         all_is_equal_again(w);
     }
 }
@@ -230,12 +227,8 @@ static void late_writes_of_a_table_left_out_do_not_stay(void **state)
     struct world *w = two_tables();
 
     (void)state;
-    w->lateness = 900 * USEC_PER_SEC;
-    w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
     in_flight_by_its_entry(w);
-    until_sent(w);
-    leave_late(w, w->now + 300 * USEC_PER_SEC);
-    sim_crash(w);
+    crash_amid(w, 300 * USEC_PER_SEC);
     sim_lose_state(w);
     world_leave_out(w, "mine");
     assert_true(sim_start(w));
