@@ -42,7 +42,7 @@ static void choose_faults(struct world *w)
         .foreign = trouble(w, 700),
         .survey_denied = trouble(w, 300),
         .left_out = trouble(w, 30),
-        .ordered = trouble(w, 20),
+        .ordered = trouble(w, 12),
     };
     /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
      * dead process had in flight. */
@@ -135,7 +135,7 @@ static bool disturb(struct world *w)
 
     if (w->burst)
         w->burst--;
-    if (done && sim_chance(w, 200))
+    if (done && sim_chance(w, 100))
         w->burst = 4 + sim_pick(w, 12);
     return done;
 }
