@@ -11,7 +11,7 @@ static inline uint64_t sample_of(uint64_t cases)
     const char *text = getenv("TEST_SAMPLE");
     uint64_t one_in = text ? strtoull(text, NULL, 10) : 1;
 
-    return one_in > 1 && cases > one_in ? cases / one_in : cases;
+    return one_in > 1 ? (cases + one_in - 1) / one_in : cases;
 }
 
 #endif
