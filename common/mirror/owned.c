@@ -67,12 +67,8 @@ void owned_done(struct mirror *m, struct target_slot *t, unsigned orders)
 int owned_keep(struct mirror *m, const struct target_slot *t)
 {
     char name[32];
-    int64_t owned = 0;
 
     owned_name(t, name);
-    /* That nothing stands there tells something, too: owned_recall(). */
-    if (!t->owned && store_get_int(m->store, name, &owned) == -ENOENT)
-        return 0;
     return store_put_int(m->store, name, t->owned);
 }
 
@@ -82,10 +78,13 @@ void owned_recall(struct mirror *m, struct target_slot *t)
     int64_t owned = 0;
 
     owned_name(t, name);
-    /* One that was written before anybody looked is ours as far as it goes. */
-    if (store_get_int(m->store, name, &owned) == -ENOENT &&
-        store_digest_count(m->store, t->store_id) > 0)
-        owned = OWNED_SEEN | OWNED_ADOPTED;
+    /* One that was written before anybody looked is ours as far as it goes. Told apart once and for
+     * all: what is kept of rows that cannot be written is no sign of that later. */
+    if (store_get_int(m->store, name, &owned) == -ENOENT) {
+        if (store_digest_count(m->store, t->store_id) > 0)
+            owned = OWNED_SEEN | OWNED_ADOPTED;
+        records_kept(m, store_put_int(m->store, name, owned));
+    }
     t->owned = (unsigned)owned;
     t->view.foreign = -1;
     show(t);

@@ -1,0 +1,50 @@
+/* Whether others have written into a DynamoDB table before us is asked before the first write, and
+ * nothing else answers it. */
+#include "sim_world.h"
+
+/* Until people's items are being looked at, which takes its time. */
+static void until_looked_at(struct world *w)
+{
+    uint32_t i = target_named(w, "people");
+
+    for (int turns = 0; !w->surveys[i].active && turns < TURNS_TO_SETTLE; turns++)
+        sim_turn(w);
+    assert_true(w->surveys[i].active);
+    w->surveys[i].due = w->now + 60 * USEC_PER_SEC;
+}
+
+/* Of a table that was never written something is known: a row that was to be read again after a
+ * kill, and of which no item can be made. */
+static void a_row_that_cannot_be_written_is_no_sign_that_others_are_known(void **state)
+{
+    struct world *w = world_new(1, false);
+
+    (void)state;
+    assert_true(world_build(w));
+    w->faults = (struct sim_faults){.foreign = 1000};
+    assert_true(sim_start(w));
+    until_looked_at(w);
+    app_run(w, "INSERT INTO people(id,v) VALUES(901,9e999)");
+    for (int i = 0; i < 2; i++) {
+        sim_crash(w);
+        assert_true(sim_start(w));
+        until_looked_at(w);
+        live_for(w, USEC_PER_SEC);
+    }
+    assert_int_equal(table_named(w, "people").dead_letters, 1);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_true(mirror_target(w->mirror, target_named(w, "people"))->held);
+    at_rest_again(w);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_that_cannot_be_written_is_no_sign_that_others_are_known),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
