@@ -290,9 +290,10 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     if (PLANTED(SWEEP_SKIPPED))
         return SQLITE_OK;
     p->t->items += mine && p->t->sweep == SWEEP_COUNT;
-    /* Of no row that could be looked up: a write on its way tells. */
-    if (rc == SQLITE_OK && mine && !d->row_key_len && !p->t->plan->plain_key &&
-        split_has(m, p->t->target, d->key, d->key_len))
+    /* Of no row that could be looked up: a write on its way tells. It may be of a row that came to
+     * the key since, which a delete must not take the place of. */
+    bool of_none = !p->t->plan->plain_key && (d->table != p->t->id || !d->row_key_len);
+    if (rc == SQLITE_OK && mine && of_none && split_has(m, p->t->target, d->key, d->key_len))
         return rc;
     if (rc == SQLITE_OK && mine)
         rc = has_row(p, d, key, &yes);
