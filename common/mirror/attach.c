@@ -218,7 +218,8 @@ static int mark_contested(struct mirror *m)
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *target = m->targets[i];
         size_t tables = 0;
-        target->contested = target->split = false;
+        target->contested = false;
+        target->split = target->was_split;
         for (size_t k = 0; k < m->table_count; k++)
             if (m->tables[k].plan && m->tables[k].target == i) {
                 target->contested |= m->tables[k].plan->meeting != NULL;
@@ -227,6 +228,9 @@ static int mark_contested(struct mirror *m)
             }
         target->shared = tables > 1;
         target->contested |= target->shared;
+        /* Before any of their chunks is: what names those is committed later. */
+        if (target->split && !target->was_split && rc == 0)
+            rc = records_kept(m, split_keep(m, target));
         if (target->contested && m->suspects.was_loose && rc == 0)
             rc = suspects_shake(m, target, SHAKEN_ROWS);
     }

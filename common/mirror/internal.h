@@ -87,6 +87,7 @@ struct target_slot {
     bool beside;    /* it is the one of a table, too, that is there and not mirrored */
     bool contested; /* rows may meet at one key: see owner.c */
     bool split;     /* rows of some table may become several items: see split.h */
+    bool was_split; /* or might once, and chunks of them may be there still */
     bool waiting;   /* to be opened once the state file can be written */
     enum shaken shaken;
     uint64_t unseen; /* offers before it may be of rows that changed unseen; 0: none: windows.c */

@@ -239,11 +239,11 @@ static int rewrite(struct mirror *m)
     if (store_put_int(m->store, "paused_until", m->paused_until) < 0 || orders_keep(m) < 0)
         return -EIO;
     for (uint32_t i = 0; i < m->target_count; i++) {
-        const struct target_slot *t = m->targets[i];
+        struct target_slot *t = m->targets[i];
         if (t->view.open && !t->fresh && t->identity[0] &&
             store_target_identify(m->store, t->store_id, t->identity) < 0)
             return -EIO;
-        if (suspects_keep(m, t) < 0 || owned_keep(m, t) < 0)
+        if (suspects_keep(m, t) < 0 || owned_keep(m, t) < 0 || split_keep(m, t) < 0)
             return -EIO;
     }
     for (unsigned i = 0; i < m->doubted_count && i < sizeof m->doubted / sizeof *m->doubted; i++)

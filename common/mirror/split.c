@@ -1,10 +1,39 @@
 #include "mirror/split.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/plant.h"
 #include "mirror/internal.h"
+
+/* --- of a target ------------------------------------------------------------------------------ */
+
+static void split_name(const struct target_slot *t, char name[32])
+{
+    snprintf(name, 32, "split:%u", t->store_id);
+}
+
+void split_recall(struct mirror *m, struct target_slot *t)
+{
+    char name[32];
+    int64_t was = 0;
+
+    split_name(t, name);
+    int rc = store_get_int(m->store, name, &was);
+    t->was_split = was != 0 || (rc < 0 && rc != -ENOENT);
+}
+
+int split_keep(struct mirror *m, struct target_slot *t)
+{
+    char name[32];
+
+    if (!t->split)
+        return 0;
+    split_name(t, name);
+    t->was_split = true;
+    return store_put_int(m->store, name, 1);
+}
 
 /* --- what waits ------------------------------------------------------------------------------- */
 

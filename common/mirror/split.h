@@ -45,6 +45,7 @@
 
 struct mirror;
 struct table_slot;
+struct target_slot;
 
 enum split_stage {
     SPLIT_WAITS,
@@ -66,6 +67,11 @@ struct split {
     size_t reserved;         /* bytes, of chunks that are not the engine's yet */
 };
 
+/* Whether rows that became several items were ever written there is in the state file: those that
+ * are no longer split leave chunks that go when the row is well, or gone. */
+void split_recall(struct mirror *m, struct target_slot *t);
+/* What the tables of today say of it as well. 0 or negative. */
+int split_keep(struct mirror *m, struct target_slot *t);
 /* `head`, a payload like any other of the row, waits until the chunks are written; it is taken over
  * on success. 0, -EINVAL, -ENOMEM, -EIO. */
 int split_begin(struct mirror *m, usec now, struct payload *head, const struct oversize *o);

@@ -52,6 +52,7 @@ int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *o
     t->view.schema = &t->schema;
     owned_recall(m, t);
     suspects_recall_target(m, t);
+    split_recall(m, t);
     *out = m->target_count++;
     return 0;
 }

@@ -277,6 +277,40 @@ static void chunks_go_of_a_row_that_another_process_wrote_first(void **state)
     world_free(w);
 }
 
+/* Its rows are split no more: the head and the chunks of one that is too large stay with its dead
+ * letter, and go with the row, or when it has become small. */
+static void chunks_go_of_a_table_that_is_split_no_more(const char *sql, size_t left)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct table_config *grid = (struct table_config *)config_table(w->config, "grid");
+
+    insert_large(w);
+    at_rest_again(w);
+    assert_true(items_of(w, "grid") > 2);
+    sim_stop(w);
+    grid->oversize = OVERSIZE_DEAD_LETTER;
+    assert_true(sim_start(w));
+    sim_settle(w); /* the oracle has the row as one that is split */
+    assert_string_equal(w->failure, "");
+    assert_int_equal(seen(w).dead_letters, 1);
+    app_run(w, "%s", sql);
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), left);
+    world_free(w);
+}
+
+static void chunks_go_with_a_row_that_is_split_no_more(void **state)
+{
+    (void)state;
+    chunks_go_of_a_table_that_is_split_no_more("DELETE FROM grid", 0);
+}
+
+static void chunks_go_of_a_row_that_is_split_no_more(void **state)
+{
+    (void)state;
+    chunks_go_of_a_table_that_is_split_no_more("UPDATE grid SET v='small'", 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +321,8 @@ int main(void)
         cmocka_unit_test(chunks_go_after_a_stop),
         cmocka_unit_test(chunks_go_after_a_kill),
         cmocka_unit_test(chunks_go_of_a_row_that_another_process_wrote_first),
+        cmocka_unit_test(chunks_go_with_a_row_that_is_split_no_more),
+        cmocka_unit_test(chunks_go_of_a_row_that_is_split_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
