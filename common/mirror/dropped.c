@@ -385,7 +385,7 @@ static bool end_delete(struct mirror *m, size_t at)
     struct dropped *d = &m->dropped[at];
 
     bool lingered = d->lingering;
-    d->lingering = store_suspect_count_of(m->store, d->table.id) > 0;
+    d->lingering = store_suspect_count_of(m->store, d->table.id) != 0;
     if (d->lingering)
         return false;
     if (d->waiting)

@@ -131,6 +131,14 @@ static int64_t letters_of(const struct mirror *m, uint32_t table)
     return n > 0 ? n : 0;
 }
 
+/* Where they cannot be counted there may be one: that none is left is not said. */
+static int64_t unconfirmed(const struct mirror *m)
+{
+    int64_t n = store_suspect_count(m->store);
+
+    return n < 0 ? 1 : n;
+}
+
 /* What ought to move, and how far it has: for whoever watches that it does. Tables that are parked
  * or held are known to stand still. */
 static void view_motion(struct mirror *m, struct mirror_view *v)
@@ -189,7 +197,7 @@ void mirror_view(struct mirror *m, usec now, struct mirror_view *out)
                             .state_error = m->state_error.text,
                             .dead_letters = letters_of(m, 0),
                             .skipped = skipped_of(m, 0),
-                            .unconfirmed = store_suspect_count(m->store),
+                            .unconfirmed = unconfirmed(m),
                             .overdue = suspects_overdue(m),
                             .discarded = m->discarded,
                             .changes = m->changes,

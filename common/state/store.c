@@ -415,7 +415,7 @@ int store_open(const char *path, struct store **out, struct err *err)
     s->dead_letters = store_count_dead_letters(s);
     s->skipped = -1;
     s->suspects = store_count_suspects(s);
-    if (s->dead_letters < 0 ||
+    if (s->dead_letters < 0 || s->suspects < 0 ||
         (s->dead_letters && exec(s, "UPDATE dead_letter SET serial=0") != SQLITE_OK)) {
         rc = err_set(err, -EIO, "state file %s cannot be used: %s", path, store_error(s));
         store_close(s);

@@ -177,7 +177,9 @@ int store_suspect_put(struct store *s, const struct store_suspect *x);
 int store_suspect_clear(struct store *s, uint32_t target, const void *key, size_t n, int64_t sent);
 /* Is the key one? What cannot be known is. Cheap when there are none. */
 bool store_suspect_has(struct store *s, uint32_t target, const void *key, size_t n);
-int64_t store_suspect_count(const struct store *s);
+/* Negative when it cannot be known. */
+int64_t store_suspect_count(struct store *s);
+/* Of one table; of all, or negative, where that cannot be known. */
 int64_t store_suspect_count_of(struct store *s, uint32_t table);
 /* The earliest `until`, or INT64_MAX. */
 int64_t store_suspect_first(struct store *s);

@@ -30,7 +30,8 @@ int store_suspect_put(struct store *s, const struct store_suspect *x)
         return rc;
     if (sqlite3_changes(s->db) == 0)
         return put(s, ST_SUSPECT_AGAIN, x);
-    s->suspects++;
+    if (s->suspects >= 0)
+        s->suspects++;
     return 0;
 }
 
@@ -48,7 +49,8 @@ int store_suspect_clear(struct store *s, uint32_t target, const void *key, size_
     if (rc < 0)
         return rc;
     int gone = sqlite3_changes(s->db);
-    s->suspects -= gone;
+    if (s->suspects > 0)
+        s->suspects -= gone;
     return gone > 0;
 }
 
@@ -66,15 +68,17 @@ bool store_suspect_has(struct store *s, uint32_t target, const void *key, size_t
     return rc != SQLITE_DONE;
 }
 
-int64_t store_suspect_count(const struct store *s)
+int64_t store_suspect_count(struct store *s)
 {
+    if (s->suspects < 0)
+        s->suspects = store_count_suspects(s);
     return s->suspects;
 }
 
 int64_t store_count_suspects(struct store *s)
 {
     sqlite3_stmt *stmt = NULL;
-    int64_t n = 0;
+    int64_t n = -EIO;
 
     sqlite3_prepare_v2(s->db, "SELECT count(*) FROM suspect", -1, &stmt, NULL);
     if (stmt && sqlite3_step(stmt) == SQLITE_ROW)

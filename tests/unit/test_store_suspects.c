@@ -1,4 +1,5 @@
 /* What the state file knows of writes of uncertain outcome. */
+#include "state/internal.h"
 #include "store_fixture.h"
 
 static int suspect(struct box *b, uint32_t target, const char *key, int64_t until)
@@ -134,9 +135,37 @@ static void a_digest_is_made_void(void **state)
     assert_memory_equal(row_key.data, "own", 3);
 }
 
+static int interrupt(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+/* A transaction is taken back where nothing can be read: that there are some is not forgotten. */
+static void a_failed_count_is_not_none(void **state)
+{
+    struct box *b = *state;
+    sqlite3 *db = b->store->db;
+
+    assert_int_equal(suspect(b, 1, "k", 100), 0);
+    assert_int_equal(store_commit(b->store, NULL), 0);
+    assert_int_equal(suspect(b, 1, "other", 100), 0);
+    sqlite3_progress_handler(db, 1, interrupt, NULL);
+    store_rollback(b->store);
+    assert_int_not_equal(store_suspect_count(b->store), 0);
+    assert_true(store_suspect_has(b->store, 1, "k", 1));
+    sqlite3_progress_handler(db, 0, NULL, NULL);
+    assert_int_equal(suspect(b, 1, "more", 200), 0);
+    assert_int_equal(store_suspect_count(b->store), 2);
+    assert_int_equal(store_suspect_first(b->store), 100);
+    assert_int_equal(store_suspect_clear(b->store, 1, "k", 1, 100), 1);
+    assert_int_equal(store_suspect_count(b->store), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        box_test(a_failed_count_is_not_none),
         box_test(none),
         box_test(a_key_is_one_until_its_time),
         box_test(a_later_one_moves_the_time_on_and_an_earlier_one_does_not),
