@@ -199,6 +199,75 @@ bool plan_key_tells(const struct table_plan *p)
     return false;
 }
 
+/* --- templates without a plan ----------------------------------------------------------------- */
+
+/* A word in small letters is a column; one in capitals stands for itself, as plan_make() has it. */
+static bool is_column(const char *template)
+{
+    bool capital = strpbrk(template, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") &&
+                   !strpbrk(template, "abcdefghijklmnopqrstuvwxyz");
+
+    return !strchr(template, '{') && !capital;
+}
+
+static bool literal_tells(const char *template)
+{
+    bool column = is_column(template);
+
+    for (const char *p = template; !column && *p; p++) {
+        if (*p == '{' && !(p = strchr(p, '}')))
+            return false;
+        if (isalnum((unsigned char)*p) || (unsigned char)*p >= 0x80)
+            return true;
+    }
+    return false;
+}
+
+/* As a shell's pattern, each column a `*`: when what follows one does not fit, it takes more. */
+static bool template_fits(const char *template, const char *text, size_t n)
+{
+    const char *column = NULL;
+    size_t at = 0, from = 0;
+
+    if (is_column(template))
+        return true;
+    while (at < n || *template) {
+        const char *end = *template == '{' ? strchr(template, '}') : NULL;
+        if (end) {
+            column = template = end + 1;
+            from = at;
+        } else if (at < n && *template && *template == text[at]) {
+            template ++;
+            at++;
+        } else if (column && from < n) {
+            template = column;
+            at = ++from;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool templates_claim(const char *partition_key, const char *sort_key, const struct key_schema *s,
+                     const void *key, size_t n)
+{
+    const char *const templates[] = {partition_key ? partition_key : "", sort_key ? sort_key : ""};
+    struct part_view views[2];
+    bool tells = false;
+
+    if (s->count != (*templates[1] ? 2U : 1U) || !*templates[0] || !split(s, key, n, views))
+        return false;
+    for (size_t i = 0; i < s->count; i++) {
+        if (!template_fits(templates[i], views[i].bytes, views[i].len))
+            return false;
+        tells |= literal_tells(templates[i]);
+    }
+    return tells;
+}
+
+/* --- whose it is ------------------------------------------------------------------------------ */
+
 enum item_claim item_claim(const struct claim_facts *f, const void *key, size_t n,
                            const struct table_plan **plan)
 {

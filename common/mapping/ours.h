@@ -37,6 +37,10 @@ enum item_claim item_claim(const struct claim_facts *f, const void *key, size_t 
 bool plan_key_tells(const struct table_plan *p);
 /* Can this be a key of the plan's? */
 bool plan_key_fits(const struct table_plan *p, const void *key, size_t n);
+/* Both of them of a table that there is no plan of: by its templates (NULL or "": none), whatever
+ * is in its columns. */
+bool templates_claim(const char *partition_key, const char *sort_key, const struct key_schema *s,
+                     const void *key, size_t n);
 
 /* The row key of an item of the plan's, where the key tells it for sure (plan.meeting is NULL):
  * `entry` takes plan.entry_count values, whose texts and blobs point into `key` or `store`. 0;

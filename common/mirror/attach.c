@@ -241,8 +241,10 @@ static int mark_contested(struct mirror *m)
  * yet? Only the configuration knows of them where the state file was lost. */
 static int mark_beside(struct mirror *m, const struct catalog *c)
 {
-    for (uint32_t i = 0; i < m->target_count; i++)
+    for (uint32_t i = 0; i < m->target_count; i++) {
         m->targets[i]->beside = false;
+        m->targets[i]->mixed = -1; /* a look that is under way asks anew */
+    }
     for (size_t k = 0, next = 0; k < c->count; k++) {
         _cleanup_buf_ struct buf target = {0};
         /* They were drafted in the order of the catalog. */

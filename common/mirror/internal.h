@@ -101,6 +101,7 @@ struct target_slot {
     bool found;  /* in the survey under way: items of ours of which no more is known, */
     bool others; /* and such as no table's keys tell */
     bool joined; /* a table came amid it */
+    bool later;  /* and such as may be several tables', whose rows are not all sent */
     int mixed;   /* items of tables that are not mirrored just now may be there; -1: not asked */
     uint64_t survey_rollbacks; /* of the state file, when it began */
     usec held_at, survey_retry;

@@ -80,6 +80,9 @@ static int is_ours(struct mirror *m, const struct table_slot *t, const void *key
                                   .plans = plans,
                                   .count = 1};
     enum item_claim claim = item_claim(&f, key, n, &fits);
+    if (claim == ITEM_OURS_BY_KEY)
+        return !survey_is_others_key(m, t->target, is_chunk ? head.data : key,
+                                     is_chunk ? head.len : n);
     return claim != ITEM_FOREIGN && (claim != ITEM_OURS_ALONE || fits);
 }
 

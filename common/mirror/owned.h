@@ -59,6 +59,8 @@ bool owned_has_tables(const struct mirror *m, uint32_t i);
 int survey_joined(struct mirror *m, const struct table_slot *t, const struct store_table *known);
 /* May items of a table be there that is left out just now, or was dropped? */
 bool survey_may_hold_others(struct mirror *m, uint32_t i);
+/* And is this a key that tells of such a table, whoever else makes keys like it? Not of a chunk. */
+bool survey_is_others_key(struct mirror *m, uint32_t i, const void *key, size_t n);
 /* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
 bool survey_gate(struct mirror *m, usec now, uint32_t i);
 /* Once a second: begin what is due. */

@@ -115,13 +115,32 @@ bool survey_may_hold_others(struct mirror *m, uint32_t i)
     return o.any || store_tables(m->store, look_for_others, &o) < 0 || o.any;
 }
 
+/* Only sections have templates, and other keys tell nothing. */
+bool survey_is_others_key(struct mirror *m, uint32_t i, const void *key, size_t n)
+{
+    const struct config *c = m->config;
+    const struct target_slot *t = m->targets[i];
+    bool any = false;
+
+    for (size_t k = 0; k < c->table_section_count && !any; k++) {
+        const struct table_config *s = &c->table_sections[k];
+        _cleanup_buf_ struct buf target = {0};
+        if (mirrored(m, s->name) ||
+            !templates_claim(s->partition_key, s->sort_key, &t->schema, key, n))
+            continue;
+        plans_target(c, s->name, &target);
+        any = !buf_ok(&target) || (target.len && strcmp(target.data, t->name) == 0);
+    }
+    return any;
+}
+
 static void begin(struct mirror *m, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
 
     t->view.surveying = true;
     t->view.foreign = 0;
-    t->found = t->others = t->joined = false;
+    t->found = t->others = t->joined = t->later = false;
     t->mixed = -1;
     t->survey_rollbacks = m->rollbacks;
     t->example[0] = '\0';
@@ -284,6 +303,29 @@ static bool known_by_key(struct mirror *m, const struct target_slot *t, const vo
            memcmp(digest, unknown, sizeof unknown) == 0;
 }
 
+/* Rows of it are still to be sent. */
+static bool is_loading(const struct mirror *m, uint32_t i)
+{
+    for (size_t k = 0; k < m->table_count; k++)
+        if (m->tables[k].plan && m->tables[k].target == i && m->tables[k].load == LOAD_ROWS)
+            return true;
+    return false;
+}
+
+/* Several tables make such keys, as well as the one that comes first? Whose the item is, their rows
+ * tell once all are sent. Until then it is not to be noted as the wrong one's: the right one may be
+ * left out before. */
+static bool is_of_several(const struct claim_facts *f, const struct table_plan *plan,
+                          const void *key, size_t n)
+{
+    size_t fit = 0;
+
+    for (size_t k = 0; plan && k < f->count; k++)
+        fit += plan_key_tells(f->plans[k]) >= plan_key_tells(plan) &&
+               plan_key_fits(f->plans[k], key, n);
+    return fit > 1;
+}
+
 /* 0 or negative. */
 static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts, const void *key,
                    size_t n)
@@ -304,17 +346,24 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
     _cleanup_buf_ struct buf head = chunk.head;
     if (piece < 0)
         return piece;
-    enum item_claim claim =
-        piece ? item_claim(&f, head.data, head.len, &plan) : item_claim(&f, key, n, &plan);
+    const void *whole = piece ? head.data : key;
+    size_t whole_len = piece ? head.len : n;
+    enum item_claim claim = item_claim(&f, whole, whole_len, &plan);
     if (claim == ITEM_OURS_KNOWN) {
         t->found |= known > 0 && known_by_key(m, t, key, n);
         return 0;
     }
-    if (t->mixed < 0 && claim != ITEM_OURS_BY_KEY)
+    if (t->mixed < 0)
         t->mixed = survey_may_hold_others(m, i);
-    t->others |= !plan || (t->mixed > 0 && claim != ITEM_OURS_BY_KEY);
-    if (claim == ITEM_OURS_ALONE && t->mixed > 0)
+    bool others =
+        t->mixed > 0 && (claim != ITEM_OURS_BY_KEY || survey_is_others_key(m, i, whole, whole_len));
+    t->others |= !plan || others;
+    if (others && claim != ITEM_FOREIGN)
         return 0;
+    if (claim != ITEM_FOREIGN && is_loading(m, i) && is_of_several(&f, plan, whole, whole_len)) {
+        t->later = true;
+        return 0;
+    }
     const struct table_slot *s = plan || !t->shared ? slot_of(m, i, plan) : NULL;
     if ((claim == ITEM_FOREIGN && !PLANTED(FOREIGN_TAKEN)) || !s) {
         note_foreign(t, key, n);
@@ -424,6 +473,8 @@ static void seen(struct mirror *m, usec now, uint32_t i)
         owned |= OWNED_ALONE;
     if (t->view.foreign)
         owned &= ~(unsigned)OWNED_ALONE;
+    if (t->later)
+        owned |= OWNED_AGAIN;
     if (m->state_broken || keep(m, i, owned) < 0) {
         broken_off(m, now, i);
         return;
@@ -515,7 +566,7 @@ void survey_turn(struct mirror *m)
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
         if (!(t->owned & OWNED_AGAIN) || !t->view.open || t->view.surveying ||
-            now < t->survey_retry || !owned_has_tables(m, i))
+            now < t->survey_retry || !owned_has_tables(m, i) || (t->shared && is_loading(m, i)))
             continue;
         if (learns_nothing(m, i) || owned_is_canarys(m, i) || PLANTED(SURVEYED_ONCE))
             let_be(m, t);

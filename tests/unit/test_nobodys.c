@@ -288,6 +288,35 @@ static void nor_are_they_taken_for_the_others(void **state)
     }
 }
 
+/* It is left out while the look is under way. */
+static void nor_where_it_is_left_out_amid_the_look(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    for (unsigned pages = 0, over = 0; !over; pages++) {
+        struct world *w = two_in_one();
+        app_run(w, "UPDATE yours SET v='there' WHERE id=1007");
+        at_rest_again(w);
+        item_of(w, "\"there\"", &key);
+        lose_state_and(w, "");
+        assert_true(sim_start(w));
+        uint32_t i = target_named(w, "mine");
+        while (!w->surveys[i].active)
+            sim_turn(w);
+        for (unsigned n = 0; n < pages && w->surveys[i].active; n++) {
+            w->now = w->surveys[i].due;
+            survey_page(w, i);
+        }
+        over = !w->surveys[i].active;
+        world_leave_out(w, "yours");
+        live_for(w, 2000 * USEC_PER_SEC);
+        assert_non_null(service_item(service_table(w, "mine"), key.data, key.len));
+        world_leave_out(w, NULL);
+        all_is_equal_again(w);
+    }
+}
+
 /* --- rows that wait for a key ----------------------------------------------------------------- */
 
 static bool three_tables_in_one(const struct world *w)
@@ -295,7 +324,44 @@ static bool three_tables_in_one(const struct world *w)
     const struct table_config *desks = config_table(w->config, "desks");
 
     return w->templates && strcmp(desks->target, "single") == 0 && !w->oversize && !w->orphans &&
-           w->seed % 4 != 1;
+           !w->dropped_items_go && w->seed % 4 != 1;
+}
+
+/* Keys that tell that an item is ours, but not which table's: one that is left out, or that was
+ * dropped and whose items stay, makes such keys as well. */
+static void nor_where_the_keys_of_both_are_alike(void **state)
+{
+    _cleanup_buf_ struct buf key = {0}, own = {0};
+    struct err err = {0};
+
+    (void)state;
+    for (int dropped = 0; dropped < 2; dropped++) {
+        struct world *w =
+            world_that(three_tables_in_one, "INSERT INTO desks(code,place) VALUES('d1','here');"
+                                            "INSERT INTO msgs(id,usr,room) VALUES(901,'u1',1)");
+        w->config->hold_deletes = 100;
+        buf_clear(&key);
+        buf_clear(&own);
+        key_of(w, "single", "PLACE#here", &key);
+        key_of(w, "single", "MSG#1#901", &own);
+        lose_state_and(w, "msgs WHERE id=901");
+        if (dropped)
+            app_run(w, "DROP TABLE desks");
+        else
+            world_leave_out(w, "desks");
+        assert_true(sim_start(w));
+        live_for(w, 2000 * USEC_PER_SEC);
+        assert_non_null(service_item(service_table(w, "single"), key.data, key.len));
+        assert_null(service_item(service_table(w, "single"), own.data, own.len));
+        const struct mirror_key item = {.bytes = key.data, .len = key.len}, row = {0};
+        assert_int_equal(mirror_mend_extra(w->mirror, "seats", &item, &row, 1, &err), 0);
+        live_for(w, 20 * USEC_PER_SEC);
+        assert_non_null(service_item(service_table(w, "single"), key.data, key.len));
+        world_leave_out(w, NULL);
+        if (!dropped)
+            at_rest_again(w);
+        world_free(w);
+    }
 }
 
 /* Nobody's row has the key any more once the table whose row had it is left out. */
@@ -333,6 +399,8 @@ int main(void)
         cmocka_unit_test(items_of_a_table_left_out_are_looked_for_though_other_keys_fit),
         cmocka_unit_test(nor_are_they_mended_as_those_of_the_other),
         cmocka_unit_test(nor_are_they_taken_for_the_others),
+        cmocka_unit_test(nor_where_it_is_left_out_amid_the_look),
+        cmocka_unit_test(nor_where_the_keys_of_both_are_alike),
         cmocka_unit_test(a_row_that_waits_for_the_key_of_a_table_left_out_is_sent),
     };
 

@@ -287,6 +287,35 @@ static void test_converted_columns(void **state)
     assert_int_equal(back[0].integer, 1);
 }
 
+static bool claims(const char *partition, const char *sort, const char *first, const char *second)
+{
+    struct key_schema s = {.count = second ? 2 : 1};
+    _cleanup_buf_ struct buf key = {0};
+
+    s.parts[0].type = s.parts[1].type = ATTR_S;
+    assert_int_equal(item_key_part(&key, ATTR_S, first, strlen(first)), 0);
+    if (second)
+        assert_int_equal(item_key_part(&key, ATTR_S, second, strlen(second)), 0);
+    return templates_claim(partition, sort, &s, key.data, key.len);
+}
+
+/* Of a table that is left out or gone nothing is known but its templates. */
+static void templates_tell_without_a_plan(void **state)
+{
+    (void)state;
+    assert_true(claims("PLACE#{place}", "SEAT", "PLACE#here", "SEAT"));
+    assert_false(claims("PLACE#{place}", "SEAT", "PLACE#here", "DESK"));
+    assert_false(claims("PLACE#{place}", "SEAT", "USER#here", "SEAT"));
+    assert_false(claims("PLACE#{place}", NULL, "PLACE#here", "SEAT"));
+    assert_true(claims("PLACE#{place}", "", "PLACE#", NULL));
+    assert_true(claims("{a}#x{b}x", NULL, "1#x#xx", NULL));
+    assert_false(claims("{a}#x{b}x", NULL, "1#x#xy", NULL));
+    assert_true(claims("USER#{id}", "made", "USER#7", "whatever"));
+    assert_false(claims("{id}", NULL, "USER#7", NULL));
+    assert_false(claims("id", "{a}#{b}", "USER#7", "1#2"));
+    assert_false(claims("", NULL, "USER#7", NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_hostile_keys_are_read_in_bounded_time),
         cmocka_unit_test(test_a_key_of_another_type_or_shape_is_not_ours),
         cmocka_unit_test(test_the_key_of_an_item_in_json),
+        cmocka_unit_test(templates_tell_without_a_plan),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
