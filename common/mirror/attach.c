@@ -480,6 +480,8 @@ static int attach(struct mirror *m, usec now)
         }
         if (rc == SQLITE_OK)
             rc = open_journal(m, st, journal_was_there);
+        if (rc == SQLITE_OK && orders_attached(m) < 0)
+            rc = STATE_FAILED;
         if (rc == SQLITE_OK) {
             /* What we have put in is no reason to wait. */
             source_schema_version(m->source, &m->schema_noticed);
@@ -513,7 +515,8 @@ static int order_given(struct mirror *m)
     m->detached = detached == ORDER_DETACH || detached == ORDER_HAND_OVER;
     m->handed_over = detached == ORDER_HAND_OVER;
     m->uninstalled = detached == ORDER_UNINSTALL;
-    return detached != 0;
+    m->reattaching |= detached == ORDER_ATTACH;
+    return m->detached || m->uninstalled;
 }
 
 enum source_problem mirror_attach(struct mirror *m, usec now)

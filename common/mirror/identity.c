@@ -145,6 +145,22 @@ static int get_position(struct mirror *m, const char *name, int64_t *out)
     return rc == -ENOENT ? 0 : rc;
 }
 
+/* The journal is read from its beginning once more. What the main reader had read of a table before
+ * that fell behind is pending still, and nothing holds its place any more: it is read again, too.
+ */
+static void begin_anew(struct mirror *m)
+{
+    track_clear(&m->track);
+    track_init(&m->track, (uint64_t)m->acked);
+    for (size_t i = 0; i < m->table_count; i++) {
+        struct table_slot *t = &m->tables[i];
+        if (!t->behind)
+            continue;
+        t->skipped = t->behind = t->lag_tracked = false;
+        track_clear(&t->lag_track);
+    }
+}
+
 int identity_first_look(struct mirror *m, bool journal_was_there)
 {
     struct journal_head head = {0};
@@ -166,8 +182,7 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
     m->sentinel = head.sentinel;
     m->acked = m->watermark = head.sentinel ? head.seq : head.seq - 1;
     memcpy(m->old_nonce, head.nonce, CAPTURE_NONCE_SIZE);
-    track_clear(&m->track);
-    track_init(&m->track, (uint64_t)m->acked);
+    begin_anew(m);
     int last = journal_max(m->journal, &m->force_upto);
     if (last != SQLITE_ROW && last != SQLITE_DONE)
         return last;
@@ -321,6 +336,10 @@ static int judge(struct mirror *m, usec now, const struct identity_facts *f, boo
                     m->config->database, f->own.path);
     if ((consent || m->adopting) && !m->stranger)
         m->stranger = "the database was taken up by the operator's order";
+    /* Nobody looked meanwhile: it may be an older one, whose journal has grown as long since. */
+    if (m->reattaching && f->has_place && !m->stranger)
+        m->stranger = "triggers that were taken out by order are in the database again (a restored "
+                      "backup?)";
     release(m, now);
     *go = true;
     return 0;

@@ -60,8 +60,9 @@ enum { PARKED_ENTRIES = 100000 };
 #define COOKIE_PARKED        INT64_MIN
 #define COOKIE_PARKED_UNSURE (INT64_MIN + 1)
 
-/* What an operator has ordered, as "detached" in the store. */
-enum { ORDER_NONE, ORDER_DETACH, ORDER_UNINSTALL, ORDER_HAND_OVER };
+/* What an operator has ordered, as "detached" in the store; ORDER_ATTACH: the opposite, and it is
+ * not carried out yet. */
+enum { ORDER_NONE, ORDER_DETACH, ORDER_UNINSTALL, ORDER_HAND_OVER, ORDER_ATTACH };
 
 /* Among SQLite's result codes of the user's database: our own state file failed. */
 enum { STATE_FAILED = SQLITE_INTERNAL };
@@ -545,6 +546,8 @@ int orders_need_source(struct mirror *m, struct err *err);
 int orders_withdraw(struct mirror *m);
 /* The same, with what is written again of a state file that could not be written. */
 int orders_keep(struct mirror *m);
+/* Attached, as ordered: that is durable, or it is not carried out. 0 or negative. */
+int orders_attached(struct mirror *m);
 /* Dead letters of tables that are mirrored no more, or under another id, are moot. */
 int orders_forget_letters(struct mirror *m);
 /* Read the rows of a table's dead letters again: those that are gone or well are none any more. */

@@ -49,6 +49,11 @@ int orders_withdraw(struct mirror *m)
     return rc;
 }
 
+int orders_attached(struct mirror *m)
+{
+    return m->reattaching ? put_order(m, ORDER_NONE, NULL) : 0;
+}
+
 /* What an order that fails leaves standing: what the file says now, unless that is of one that has
  * failed. */
 static int recall_order(struct mirror *m, struct err *err)
@@ -122,12 +127,13 @@ int mirror_attach_order(struct mirror *m, struct err *err)
 
     if (rc < 0)
         return rc;
-    rc = put_order(m, ORDER_NONE, err);
+    bool was_out = m->order_before != ORDER_NONE || m->uninstalled || m->reattaching;
+    rc = put_order(m, was_out ? ORDER_ATTACH : ORDER_NONE, err);
     m->order_failed = rc < 0;
     if (rc < 0)
         return rc;
     FAILPOINT("attach_ordered");
-    m->reattaching |= m->order_before != ORDER_NONE || m->uninstalled;
+    m->reattaching = was_out;
     m->held = false;
     m->detached = m->uninstalled = m->handed_over = m->attached = false;
     m->ever_attached = false; /* the journal is judged anew, as at a start */
@@ -140,6 +146,8 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     while (p == SOURCE_LOCKED && clock_monotonic() < until);
     if (m->held)
         return err_set(err, -EINVAL, "%s", m->held_text.text);
+    if (p == SOURCE_OK && !m->attached) /* it is, once that can be written */
+        return err_set(err, -EIO, "%s", m->state_error.text);
     return p == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
 }
 

@@ -172,6 +172,73 @@ static void an_adopted_database_that_is_detached_at_once(void **state)
     world_free(w);
 }
 
+static void copy_database(sqlite3 *to, sqlite3 *from)
+{
+    sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+
+    assert_non_null(b);
+    assert_int_equal(sqlite3_backup_step(b, -1), SQLITE_DONE);
+    assert_int_equal(sqlite3_backup_finish(b), SQLITE_OK);
+}
+
+/* What was sent since the backup was made is in no table any more; the triggers are in again, and
+ * what the application writes takes the places in the journal of what is lost. Also where the
+ * daemon is killed after so many commits of the state file. */
+static void a_backup_that_is_put_back_while_all_is_taken_out(void **state)
+{
+    (void)state;
+    for (int commits = 0; commits < 9; commits++) {
+        struct world *w = world_of_people(3);
+        struct err err = {0};
+        char *version;
+        sqlite3 *backup;
+
+        assert_int_equal(sqlite3_open(":memory:", &backup), SQLITE_OK);
+        app_run(w, "UPDATE people SET name='before' WHERE id=1");
+        at_rest_again(w);
+        copy_database(backup, w->app);
+        version = app_ask(w, "PRAGMA schema_version");
+        app_run(w, "UPDATE people SET name='lost' WHERE id=1");
+        at_rest_again(w);
+        assert_int_equal(mirror_detach(w->mirror, &err), 0);
+        copy_database(w->app, backup);
+        app_run(w, "PRAGMA schema_version=%s", version); /* as one that copies the file */
+        sqlite3_free(version);
+        sqlite3_close(backup);
+        app_run(w, "UPDATE people SET name='after' WHERE id=2");
+        commits_left = commits;
+        sqlite3_commit_hook(mirror_store(w->mirror)->db, full_soon, NULL);
+        mirror_attach_order(w->mirror, &err);
+        sim_crash(w);
+        assert_true(sim_start(w));
+        at_rest_again(w);
+        world_free(w);
+    }
+}
+
+/* The state file fails amid it. */
+static void an_order_to_attach_that_comes_to_nothing_says_so(void **state)
+{
+    (void)state;
+    for (int commits = 0; commits < 9; commits++) {
+        struct world *w = world_of_people(3);
+        struct store *s = mirror_store(w->mirror);
+        struct err err = {0};
+
+        assert_int_equal(mirror_detach(w->mirror, &err), 0);
+        commits_left = commits;
+        sqlite3_commit_hook(s->db, full_soon, NULL);
+        int rc = mirror_attach_order(w->mirror, &err);
+        bool attached = w->mirror->attached;
+        sqlite3_commit_hook(s->db, NULL, NULL);
+        assert_int_equal(rc == 0, attached);
+        assert_int_equal(rc < 0, err.text[0] != '\0');
+        live_for(w, 5 * USEC_PER_SEC);
+        at_rest_again(w);
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +249,8 @@ int main(void)
         cmocka_unit_test(an_item_without_a_row_that_is_taken_amid_a_comparison),
         cmocka_unit_test(an_adopted_database_that_is_detached_at_once),
         cmocka_unit_test(an_adoption_that_a_writer_is_in_the_way_of),
+        cmocka_unit_test(a_backup_that_is_put_back_while_all_is_taken_out),
+        cmocka_unit_test(an_order_to_attach_that_comes_to_nothing_says_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

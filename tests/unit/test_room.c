@@ -92,6 +92,23 @@ static void what_is_behind_survives_everything(void **state)
     }
 }
 
+/* An operator's order has the journal judged anew, from its beginning: what is pending of the table
+ * is settled no more than before. */
+static void what_is_behind_survives_an_order_to_attach(void **state)
+{
+    struct world *w = one_throttled();
+    struct err err = {0};
+
+    (void)state;
+    live_for(w, 2 * USEC_PER_SEC);
+    assert_int_equal(mirror_attach_order(w->mirror, &err), 0);
+    live_for(w, 20 * USEC_PER_SEC);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    service_table(w, "mine")->throttled = false;
+    all_is_equal(w);
+}
+
 /* A load, too: it neither takes the room of changes nor is it kept from going on. */
 static void a_load_leaves_room_while_it_is_throttled(void **state)
 {
@@ -164,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_others_flow_past_a_throttled_table),
         cmocka_unit_test(what_is_behind_survives_everything),
+        cmocka_unit_test(what_is_behind_survives_an_order_to_attach),
         cmocka_unit_test(a_load_leaves_room_while_it_is_throttled),
         cmocka_unit_test(what_came_back_goes_as_its_row_is_then),
     };
