@@ -8,6 +8,7 @@
  * file system's clock ticks. When closing itself changed the files (it moves the -wal into the
  * database when nobody else is connected), they are looked at once more: open, wait, close; which
  * changes nothing the second time. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -68,6 +69,19 @@ static bool last_look(struct mirror *m)
     return known && stamp_same(&s, &m->stamp);
 }
 
+/* A rest may be long, and a copy of the database that is put back after a kill must not pass for it
+ * though it lacks what was acknowledged last. */
+static void keep_acked(struct mirror *m)
+{
+    int64_t stored = 0;
+
+    if (store_get_int(m->store, "acked", &stored) == 0 && stored == m->acked)
+        return;
+    if (barrier_sync_now(m) == 0)
+        records_kept(m, store_put_int(m->store, "acked", m->acked) < 0 ? -EIO
+                                                                       : records_commit(m, NULL));
+}
+
 void mirror_rest(struct mirror *m, usec now)
 {
     struct stamp s;
@@ -89,6 +103,9 @@ void mirror_rest(struct mirror *m, usec now)
         return;
     m->idle_since = USEC_NEVER;
     if (!last_look(m))
+        return;
+    keep_acked(m);
+    if (m->state_broken)
         return;
     rest_close(m);
     payload_blocks_clear(&m->payloads);

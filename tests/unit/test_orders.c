@@ -216,6 +216,34 @@ static void a_backup_that_is_put_back_while_all_is_taken_out(void **state)
     }
 }
 
+/* Nothing was written for long; the daemon is killed, and the application goes on at once. */
+static void a_backup_that_is_put_back_after_a_kill_at_rest(void **state)
+{
+    struct world *w = world_of_people(3);
+    char *version;
+    sqlite3 *backup;
+
+    (void)state;
+    assert_int_equal(sqlite3_open(":memory:", &backup), SQLITE_OK);
+    app_run(w, "UPDATE people SET name='before' WHERE id=1");
+    at_rest_again(w);
+    live_for(w, 20 * USEC_PER_SEC);
+    copy_database(backup, w->app);
+    version = app_ask(w, "PRAGMA schema_version");
+    app_run(w, "UPDATE people SET name='lost' WHERE id=1");
+    at_rest_again(w);
+    live_for(w, 20 * USEC_PER_SEC);
+    sim_crash(w);
+    copy_database(w->app, backup);
+    app_run(w, "PRAGMA schema_version=%s", version); /* as one that copies the file */
+    sqlite3_free(version);
+    sqlite3_close(backup);
+    app_run(w, "UPDATE people SET name='after' WHERE id=2");
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    world_free(w);
+}
+
 /* The state file fails amid it. */
 static void an_order_to_attach_that_comes_to_nothing_says_so(void **state)
 {
@@ -250,6 +278,7 @@ int main(void)
         cmocka_unit_test(an_adopted_database_that_is_detached_at_once),
         cmocka_unit_test(an_adoption_that_a_writer_is_in_the_way_of),
         cmocka_unit_test(a_backup_that_is_put_back_while_all_is_taken_out),
+        cmocka_unit_test(a_backup_that_is_put_back_after_a_kill_at_rest),
         cmocka_unit_test(an_order_to_attach_that_comes_to_nothing_says_so),
     };
 
