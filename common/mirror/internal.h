@@ -315,8 +315,8 @@ struct mirror {
     int64_t force_upto; /* entries found at the start, or when what a killed process had sent could
                            come no more, are sent whatever the digests say */
     int64_t doubt_upto; /* the last process was killed: they may have been on their way */
-    uint32_t doubted[16]; /* ids whose digests were put in doubt, a ring */
-    unsigned doubted_count;
+    uint32_t *doubted;  /* ids whose digests were put in doubt: all, to be told of again */
+    size_t doubted_count;
     uint8_t nonce[CAPTURE_NONCE_SIZE], old_nonce[CAPTURE_NONCE_SIZE];
     bool nonce_stored;
     usec last_change, last_ack, ack_retry;

@@ -451,6 +451,7 @@ void mirror_free(struct mirror *m)
     blocks_clear(&m->idle_records);
     map_free(&m->met);
     blocks_clear(&m->idle_met);
+    free(m->doubted);
     buf_free(&m->key);
     buf_free(&m->row_key);
     buf_free(&m->entry);

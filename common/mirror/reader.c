@@ -88,20 +88,22 @@ static void met_free(struct slice *s)
  * and its item may come to be another table's. */
 static int nobodys_entry(struct mirror *m, usec now, const struct journal_entry *e)
 {
-    const unsigned n = sizeof m->doubted / sizeof *m->doubted;
-
     if (e->seq > m->force_upto)
         return SQLITE_OK;
     if (e->seq <= m->suspects.window && suspects_shake_table(m, e->table) < 0)
         return STATE_FAILED;
-    for (unsigned i = 0; i < n && i < m->doubted_count; i++)
+    for (size_t i = 0; i < m->doubted_count; i++)
         if (m->doubted[i] == e->table)
             return SQLITE_OK;
+    uint32_t *more = realloc(m->doubted, (m->doubted_count + 1) * sizeof *more);
+    if (!more)
+        return SQLITE_NOMEM;
+    m->doubted = more;
     if (store_digest_doubt(m->store, e->table) < 0)
         return STATE_FAILED;
     if (m->first_record == USEC_NEVER)
         m->first_record = now;
-    m->doubted[m->doubted_count++ % n] = e->table;
+    m->doubted[m->doubted_count++] = e->table;
     return SQLITE_OK;
 }
 

@@ -246,7 +246,7 @@ static int rewrite(struct mirror *m)
         if (suspects_keep(m, t) < 0 || owned_keep(m, t) < 0 || split_keep(m, t) < 0)
             return -EIO;
     }
-    for (unsigned i = 0; i < m->doubted_count && i < sizeof m->doubted / sizeof *m->doubted; i++)
+    for (size_t i = 0; i < m->doubted_count; i++)
         if (store_digest_doubt(m->store, m->doubted[i]) < 0 ||
             suspects_shake_table(m, m->doubted[i]) < 0)
             return -EIO;

@@ -121,6 +121,43 @@ static void what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found(void 
     all_is_equal_again(w);
 }
 
+/* Of very many tables, and the state file cannot be written just then. */
+static void nor_what_came_of_many_where_it_is_taken_back(void **state)
+{
+    enum { MANY = 20 };
+    struct world *w = two_tables();
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        app_run(w, "CREATE TABLE many%02d(id INTEGER PRIMARY KEY, v)", i);
+        app_run(w, "INSERT INTO many%02d VALUES(1,'first')", i);
+    }
+    live_for(w, 100 * USEC_PER_SEC);
+    at_rest_again(w);
+    for (int i = 0; i < MANY; i++)
+        app_run(w, "UPDATE many%02d SET v='in flight'", i);
+    crash_amid(w, 0);
+    world_leave_out(w, "many*");
+    assert_true(sim_start(w));
+    for (int i = 0; w->mirror->doubted_count < MANY; i++) {
+        assert_true(i < TURNS_TO_SETTLE);
+        sim_turn(w);
+    }
+    sim_state_full(w, true);
+    if (w->source_syncing)
+        sim_source_synced(w, true);
+    assert_int_equal(mirror_flush_now(w->mirror, w->now, &(int){0}), -EIO);
+    sim_state_full(w, false);
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_false(w->mirror->state_broken);
+    assert_int_equal(seen(w).journal_entries, 0);
+    for (int i = 0; i < MANY; i++)
+        app_run(w, "UPDATE many%02d SET v='first'", i);
+    world_leave_out(w, NULL);
+    live_for(w, 100 * USEC_PER_SEC);
+    all_is_equal_again(w);
+}
+
 /* --- what is there ---------------------------------------------------------------------------- */
 
 /* Of a table that is mirrored no more, by configuration or because it was dropped (on_drop = keep),
@@ -262,6 +299,7 @@ int main(void)
         cmocka_unit_test(nor_does_what_comes_late_of_its_load),
         cmocka_unit_test(nor_does_what_comes_late_of_its_dead_letters),
         cmocka_unit_test(what_a_crash_left_open_of_a_table_let_go_and_left_out_is_found),
+        cmocka_unit_test(nor_what_came_of_many_where_it_is_taken_back),
         cmocka_unit_test(items_of_a_table_that_is_not_mirrored_stay),
         cmocka_unit_test(nor_are_they_mended),
         cmocka_unit_test(a_look_at_the_items_of_a_table_left_out_is_none),
