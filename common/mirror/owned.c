@@ -194,6 +194,12 @@ void owned_hold_foreign(struct mirror *m, usec now, uint32_t i)
     hold(m, now, i, why);
 }
 
+/* What it is when the operator takes it up, whatever was found there. */
+static unsigned adopted(const struct target_slot *t)
+{
+    return t->owned | OWNED_ADOPTED | (t->view.foreign > 0 ? OWNED_OTHERS : 0);
+}
+
 int owned_approve(struct mirror *m)
 {
     int count = 0;
@@ -201,7 +207,7 @@ int owned_approve(struct mirror *m)
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
         if (!t->view.held || t->owned & OWNED_HANDED ||
-            records_kept(m, owned_put(m, t, t->owned | OWNED_ADOPTED | OWNED_TAKE)) < 0 ||
+            records_kept(m, owned_put(m, t, adopted(t) | OWNED_TAKE)) < 0 ||
             records_kept(m, records_sync(m, NULL)) < 0)
             continue;
         t->view.held = t->view.parked = t->marked = false;
@@ -231,7 +237,7 @@ int owned_adopt_all(struct mirror *m)
         struct target_slot *t = m->targets[i];
         t->view.held = t->view.parked = t->marked = false;
         t->held_at = 0;
-        rc = owned_put(m, t, t->owned | OWNED_ADOPTED | (owned_is_canarys(m, i) ? 0 : OWNED_TAKE));
+        rc = owned_put(m, t, adopted(t) | (owned_is_canarys(m, i) ? 0 : OWNED_TAKE));
     }
     rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)

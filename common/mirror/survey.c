@@ -52,12 +52,13 @@ static bool is_share(const struct mirror *m, uint32_t i)
     return mirror_target_source(m, i)[0] != '\0';
 }
 
-/* Where items of others are, and no key tells ours, only what is known already is ours. */
+/* Where items of others are, and no key tells ours, only what is known already is ours. That they
+ * are was seen, or the marker said so: else a look tells. */
 static bool learns_nothing(const struct mirror *m, uint32_t i)
 {
     const struct target_slot *t = m->targets[i];
 
-    if (owned_alone(m, i) || !(t->owned & OWNED_ADOPTED))
+    if (owned_alone(m, i) || !(t->owned & OWNED_ADOPTED) || !(t->owned & OWNED_OTHERS))
         return false;
     for (size_t k = 0; k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && plan_key_tells(m->tables[k].plan))
@@ -192,7 +193,7 @@ void mirror_target_marker(struct mirror *m, uint32_t i, const struct mirror_mark
 {
     struct target_slot *t = m->targets[i];
 
-    t->told = OWNED_ADOPTED | (found->alone ? OWNED_ALONE : 0);
+    t->told = OWNED_ADOPTED | (found->alone ? OWNED_ALONE : OWNED_OTHERS);
     t->ahead |= found->ahead;
     survey_heed_marker(m, t);
 }

@@ -40,10 +40,29 @@ static void a_row_that_cannot_be_written_is_no_sign_that_others_are_known(void *
     world_free(w);
 }
 
+/* Nobody had looked into it when it was handed over, and there is no marker: nothing says that
+ * items of others are there. */
+static void what_was_handed_over_unseen_is_looked_at_when_it_is_back(void **state)
+{
+    struct world *w = world_new(1, false);
+    struct err err = {0};
+
+    (void)state;
+    assert_true(world_build(w));
+    assert_true(sim_start(w));
+    assert_int_equal(mirror_hand_over(w->mirror, &err), 0);
+    live_for(w, USEC_PER_SEC);
+    assert_int_equal(mirror_take_back(w->mirror, &err), 0);
+    at_rest_again(w);
+    assert_true(mirror_target(w->mirror, target_named(w, "people"))->alone);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_that_cannot_be_written_is_no_sign_that_others_are_known),
+        cmocka_unit_test(what_was_handed_over_unseen_is_looked_at_when_it_is_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
