@@ -490,7 +490,7 @@ static int attach(struct mirror *m, usec now)
             m->adopting = m->reattaching = false; /* not before it has the id that was chosen */
             m->doubt_upto = m->unclean ? m->force_upto : m->doubt_upto;
             m->unclean = false;
-            m->stranger = NULL;
+            identity_compared(m);
             FAILPOINT("attached");
         }
     }

@@ -214,10 +214,43 @@ int identity_first_look(struct mirror *m, bool journal_was_there)
 #define STILL_AT_MOST                                                                              \
     (60 * USEC_PER_SEC) /* an application that goes on writing is not waited for */
 
+int identity_keep_stranger(struct mirror *m)
+{
+    return store_put_int(m->store, "stranger", m->stranger != NULL);
+}
+
+void identity_recall_stranger(struct mirror *m)
+{
+    int64_t strange = 0;
+    int rc = store_get_int(m->store, "stranger", &strange);
+
+    if (strange || (rc < 0 && rc != -ENOENT)) /* what cannot be known counts as yes */
+        m->stranger = "what stands at the database's path had been replaced or put back, and was "
+                      "not compared yet";
+}
+
+/* Whoever is killed meanwhile leaves it to the next process, to which the journal may look well: a
+ * restored one grows past what was read of the one before. Where it cannot be written, it is with
+ * all else. */
+static void stranger_is(struct mirror *m, const char *why)
+{
+    m->stranger = why;
+    if (!m->state_broken)
+        records_kept(m, identity_keep_stranger(m));
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+}
+
+void identity_compared(struct mirror *m)
+{
+    if (m->stranger)
+        stranger_is(m, NULL);
+}
+
 void identity_doubt(struct mirror *m, const char *why)
 {
     m->attached = m->ever_attached = m->resting = m->woken = false;
-    m->stranger = why;
+    stranger_is(m, why);
     m->unsettled = true;
     m->unsettled_since = m->still_since = USEC_NEVER;
 }
@@ -335,11 +368,11 @@ static int judge(struct mirror *m, usec now, const struct identity_facts *f, boo
         mirror_note(m, LOG_EV_WARNING, "database_moved", "database %s was moved here from %s",
                     m->config->database, f->own.path);
     if ((consent || m->adopting) && !m->stranger)
-        m->stranger = "the database was taken up by the operator's order";
+        stranger_is(m, "the database was taken up by the operator's order");
     /* Nobody looked meanwhile: it may be an older one, whose journal has grown as long since. */
     if (m->reattaching && f->has_place && !m->stranger)
-        m->stranger = "triggers that were taken out by order are in the database again (a restored "
-                      "backup?)";
+        stranger_is(m, "triggers that were taken out by order are in the database again (a "
+                       "restored backup?)");
     release(m, now);
     *go = true;
     return 0;

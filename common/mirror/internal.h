@@ -397,6 +397,11 @@ int identity_check(struct mirror *m, usec now, const struct capture_state *st, b
 /* What is at the path may be another database, or another state of it: judge it as at a start, once
  * its files stand still, and compare every table. `why`: a constant. */
 void identity_doubt(struct mirror *m, const char *why);
+/* That it must be compared: into the state file, and from there at a start; and that it is ordered
+ * by now. */
+int identity_keep_stranger(struct mirror *m);
+void identity_recall_stranger(struct mirror *m);
+void identity_compared(struct mirror *m);
 /* The reader met a journal that is not as we left it. Inside its transaction. */
 int identity_stranger(struct mirror *m, const char *why);
 /* Is it time to look at a doubtful database? Sets the problem when it is not. */

@@ -395,6 +395,7 @@ int mirror_new(const struct config *c, const struct mirror_edge *edge, uint64_t 
         return rc;
     }
     m->discarded = (uint64_t)discarded;
+    identity_recall_stranger(m);
     if (store_get_int(m->store, "paused_until", &m->paused_until) == 0 && m->paused_until) {
         m->paused = true;
         mirror_act(m, 0, &(struct event){.kind = EVENT_PAUSE});

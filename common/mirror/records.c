@@ -236,7 +236,8 @@ int records_sync(struct mirror *m, struct err *err)
  * tables it speaks of, and what is known of them: what was noted once is not noted again. */
 static int rewrite(struct mirror *m)
 {
-    if (store_put_int(m->store, "paused_until", m->paused_until) < 0 || orders_keep(m) < 0)
+    if (store_put_int(m->store, "paused_until", m->paused_until) < 0 || orders_keep(m) < 0 ||
+        identity_keep_stranger(m) < 0)
         return -EIO;
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];

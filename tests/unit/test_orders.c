@@ -244,6 +244,95 @@ static void a_backup_that_is_put_back_after_a_kill_at_rest(void **state)
     world_free(w);
 }
 
+/* As one that copies the file. */
+static void put_back(struct world *w, sqlite3 *backup, const char *version)
+{
+    copy_database(w->app, backup);
+    app_run(w, "PRAGMA schema_version=%s", version);
+}
+
+/* It was noticed, and its file does not stand still yet: the application goes on, and what it
+ * writes takes the places in the journal of what is lost. */
+static void a_process_ends_that_has_noticed_it(bool killed)
+{
+    struct world *w = world_of_people(3);
+    sqlite3 *backup;
+
+    assert_int_equal(sqlite3_open(":memory:", &backup), SQLITE_OK);
+    app_run(w, "UPDATE people SET name='before' WHERE id=1");
+    at_rest_again(w);
+    live_for(w, 20 * USEC_PER_SEC);
+    copy_database(backup, w->app);
+    char *version = app_ask(w, "PRAGMA schema_version");
+    app_run(w, "UPDATE people SET name='lost' WHERE id=1");
+    at_rest_again(w);
+    assert_false(mirror_resting(w->mirror));
+    put_back(w, backup, version);
+    sqlite3_free(version);
+    sqlite3_close(backup);
+    live_for(w, USEC_PER_SEC / 2);
+    assert_true(w->mirror->unsettled);
+    app_run(w, "UPDATE people SET name='after' WHERE id=2");
+    if (killed)
+        sim_crash(w);
+    else
+        sim_stop(w);
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    world_free(w);
+}
+
+static void a_backup_that_a_killed_process_had_noticed(void **state)
+{
+    (void)state;
+    a_process_ends_that_has_noticed_it(true);
+}
+
+static void a_backup_that_a_stopped_process_had_noticed(void **state)
+{
+    (void)state;
+    a_process_ends_that_has_noticed_it(false);
+}
+
+/* Nor does a kill while it is taken up, as the operator has said, after so many commits of the
+ * state file. */
+static void a_backup_that_was_approved(void **state)
+{
+    static const uint8_t elsewhere[CAPTURE_ID_SIZE];
+
+    (void)state;
+    for (int commits = 0; commits < 6; commits++) {
+        struct world *w = world_of_people(3);
+        sqlite3 *backup;
+        assert_int_equal(sqlite3_open(":memory:", &backup), SQLITE_OK);
+        app_run(w, "UPDATE people SET name='before' WHERE id=1");
+        at_rest_again(w);
+        live_for(w, 20 * USEC_PER_SEC);
+        copy_database(backup, w->app);
+        char *version = app_ask(w, "PRAGMA schema_version");
+        app_run(w, "UPDATE people SET name='lost' WHERE id=1");
+        at_rest_again(w);
+        struct store *s = mirror_store(w->mirror);
+        assert_int_equal(store_put(s, "host", elsewhere, sizeof elsewhere), 0);
+        assert_int_equal(records_sync(w->mirror, NULL), 0);
+        sim_crash(w);
+        put_back(w, backup, version);
+        sqlite3_free(version);
+        sqlite3_close(backup);
+        app_run(w, "UPDATE people SET name='after' WHERE id=2");
+        assert_true(sim_start(w));
+        assert_true(seen(w).held);
+        assert_int_equal(mirror_approve(w->mirror), 1);
+        commits_left = commits;
+        sqlite3_commit_hook(mirror_store(w->mirror)->db, full_soon, NULL);
+        mirror_attach(w->mirror, w->now);
+        sim_crash(w);
+        assert_true(sim_start(w));
+        at_rest_again(w);
+        world_free(w);
+    }
+}
+
 /* The state file fails amid it. */
 static void an_order_to_attach_that_comes_to_nothing_says_so(void **state)
 {
@@ -279,6 +368,9 @@ int main(void)
         cmocka_unit_test(an_adoption_that_a_writer_is_in_the_way_of),
         cmocka_unit_test(a_backup_that_is_put_back_while_all_is_taken_out),
         cmocka_unit_test(a_backup_that_is_put_back_after_a_kill_at_rest),
+        cmocka_unit_test(a_backup_that_a_killed_process_had_noticed),
+        cmocka_unit_test(a_backup_that_a_stopped_process_had_noticed),
+        cmocka_unit_test(a_backup_that_was_approved),
         cmocka_unit_test(an_order_to_attach_that_comes_to_nothing_says_so),
     };
 
