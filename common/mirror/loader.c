@@ -35,6 +35,26 @@ int loader_order(struct mirror *m, const struct table_slot *t)
     return rc == -ENOENT ? 0 : rc;
 }
 
+/* Rows that went unseen may have left a dead letter; or a key, without an item, that another
+ * table's row waits for. */
+static void letters_are_due(struct mirror *m, struct table_slot *t)
+{
+    t->recheck = true;
+    for (size_t i = 0; m->targets[t->target]->shared && i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].target == t->target)
+            m->tables[i].recheck = true;
+}
+
+static int remember_letters(struct mirror *m, const struct table_slot *t)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].target == t->target && m->tables[i].recheck)
+            rc = recheck_remember(m, &m->tables[i]);
+    return rc;
+}
+
 static void finish_phase(struct mirror *m, struct table_slot *t)
 {
     enum load_state next = LOAD_DONE;
@@ -53,7 +73,7 @@ static void finish_phase(struct mirror *m, struct table_slot *t)
     t->sweep = SWEEP_START;
     if (next == LOAD_DONE) {
         t->full = false;
-        t->recheck = true; /* rows that went unseen may have left a dead letter */
+        letters_are_due(m, t);
         FAILPOINT("load_finished");
     }
     buf_clear(&t->cursor);
@@ -90,8 +110,8 @@ void loader_advanced(void *arg, const struct span *s)
             finish_phase(m, t);
         records_kept(m, store_table_progress(m->store, t->id, t->load,
                                              s->end ? &t->cursor : &s->cursor, t->cookie));
-        if (t->load == LOAD_DONE && t->recheck)
-            records_kept(m, recheck_remember(m, t));
+        if (t->load == LOAD_DONE)
+            records_kept(m, remember_letters(m, t));
         FAILPOINT("load_advanced");
         if (m->first_record == USEC_NEVER)
             m->first_record = m->now;

@@ -278,6 +278,31 @@ static void a_row_that_waits_for_a_table_that_is_dropped(void **state)
     drop_what_is_waited_for(desks_meet_seats_and_go, SIM_POISON);
 }
 
+/* No entry tells that who was to have the key is gone, and no item was ever there. */
+static void a_row_that_waits_for_one_that_goes_unseen(void **state)
+{
+    struct world *w = world_that(desks_meet_seats_and_stay, "DELETE FROM seats; DELETE FROM desks");
+
+    (void)state;
+    app_run(w, "INSERT INTO desks(code,place,v) VALUES('d1','here','" SIM_POISON "')");
+    sim_work(w);
+    read_at_once(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','waits')");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    char *drops = app_ask(w, "SELECT group_concat('DROP TRIGGER '||name, ';') FROM sqlite_schema "
+                             "WHERE type='trigger' AND tbl_name='desks' AND name GLOB '_syncd_*'");
+    app_run(w, "BEGIN IMMEDIATE");
+    app_run(w, "%s", drops);
+    app_run(w, "DELETE FROM desks");
+    app_run(w, "COMMIT");
+    sqlite3_free(drops);
+    live_for(w, 10 * USEC_PER_SEC);
+    at_rest_again(w);
+    assert_true(has_item(w, "waits"));
+    assert_int_equal(table_named(w, "seats").dead_letters, 0);
+    world_free(w);
+}
+
 static bool seats_meet_and_are_split(const struct world *w)
 {
     const struct table_config *seats = config_table(w->config, "seats");
@@ -372,6 +397,7 @@ int main(void)
         cmocka_unit_test(a_row_too_long_to_be_read_ends_no_other_rows_write),
         cmocka_unit_test(a_row_that_is_too_large_takes_no_key),
         cmocka_unit_test(a_row_that_waits_for_a_table_that_is_dropped),
+        cmocka_unit_test(a_row_that_waits_for_one_that_goes_unseen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
