@@ -532,6 +532,7 @@ enum source_problem mirror_attach(struct mirror *m, usec now)
         m->problem = source_open(m->config->database, &m->source, &m->problem_text);
         if (m->problem != SOURCE_OK)
             return m->problem;
+        m->woken = m->ever_attached; /* nobody saw what became of it meanwhile */
     }
     m->problem = source_check_file(m->source, &m->problem_text);
     if (m->problem != SOURCE_OK) {

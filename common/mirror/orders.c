@@ -23,6 +23,7 @@ int orders_need_source(struct mirror *m, struct err *err)
                SOURCE_LOCKED &&
            clock_monotonic() < until)
         usleep(USEC_PER_MSEC);
+    m->woken = m->ever_attached;
     return m->problem == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
 }
 
