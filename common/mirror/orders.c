@@ -311,6 +311,25 @@ int orders_retry_row(struct mirror *m, usec now, uint32_t id, const void *bytes,
     return rc == 0 ? 1 : -EIO;
 }
 
+/* A transaction in which the database is the one that was looked at last: nobody asked for another
+ * one's rows. */
+static bool begin_look(struct mirror *m)
+{
+    bool same = false;
+
+    if (!m->attached || !m->source)
+        return false;
+    m->source->patience = READ_PATIENCE;
+    int rc = source_begin(m->source);
+    m->source->patience = 0;
+    if (rc != SQLITE_OK)
+        return false;
+    if (reader_check(m, &same) == SQLITE_OK && same)
+        return true;
+    source_end(m->source, SQLITE_OK);
+    return false;
+}
+
 /* How many were tried; *failed: some could not be. */
 static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table, bool *failed)
 {
@@ -318,7 +337,7 @@ static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table,
     struct letters l = {.keys = &keys, .table = table, .one = id != 0};
     int n = store_dead_letters(m->store, id, collect_letter, &l), done = 0;
 
-    if (n < 0 || !buf_ok(&keys) || (l.count && suspects_loose(m) < 0))
+    if (n < 0 || !buf_ok(&keys) || (l.count && (suspects_loose(m) < 0 || !begin_look(m))))
         return -EIO;
     const char *at = keys.data;
     for (int i = 0; i < l.count; i++) {
@@ -333,6 +352,8 @@ static int retry_letters(struct mirror *m, usec now, int64_t id, uint32_t table,
         done += rc > 0;
         at += head[1];
     }
+    if (l.count)
+        source_end(m->source, SQLITE_OK); /* it has only read */
     if (l.orphans)
         *failed |= orphans_look_again(m, table) < 0;
     return done + l.orphans;

@@ -216,6 +216,51 @@ static void a_backup_that_is_put_back_while_all_is_taken_out(void **state)
     }
 }
 
+/* Triggers and all, but for whose they are. */
+static sqlite3 *copy_as_another(struct world *w)
+{
+    char hex[2 * CAPTURE_ID_SIZE + 1], sql[300];
+    sqlite3 *other;
+
+    for (size_t i = 0; i < CAPTURE_ID_SIZE; i++)
+        snprintf(hex + 2 * i, 3, "%02x", w->mirror->id[i]);
+    snprintf(sql, sizeof sql,
+             "PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql="
+             "replace(sql,'%s','0123456789abcdef0123456789abcdef') WHERE name='_syncd_cap'",
+             hex);
+    assert_int_equal(sqlite3_open(":memory:", &other), SQLITE_OK);
+    copy_database(other, w->app);
+    assert_int_equal(sqlite3_exec(other, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_changes(other), 1);
+    return other;
+}
+
+/* It came in place of the one at rest a moment ago, and nobody has looked. */
+static void a_letter_is_not_tried_with_another_database(void **state)
+{
+    struct world *w = world_of_people(1);
+    _cleanup_buf_ struct buf key = {0};
+    sqlite3 *other = copy_as_another(w);
+
+    (void)state;
+    app_run(w, "INSERT INTO people(id,name) VALUES(2,'second')");
+    at_rest_again(w);
+    key_of(w, "people", "second", &key);
+    app_run(w, "UPDATE people SET name='" SIM_POISON "' WHERE id=2");
+    at_rest_again(w);
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_true(mirror_resting(w->mirror));
+    assert_true(seen(w).dead_letters > 0);
+    copy_database(w->app, other);
+    sqlite3_close(other);
+    mirror_dead_letters_retry(w->mirror, w->now, 0);
+    w->pumping = true;
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_true(seen(w).held);
+    assert_non_null(service_item(service_table(w, "people"), key.data, key.len));
+    world_free(w);
+}
+
 /* Nothing was written for long; the daemon is killed, and the application goes on at once. */
 static void a_backup_that_is_put_back_after_a_kill_at_rest(void **state)
 {
@@ -364,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_detach_outlives_another_that_could_not_be_kept),
         cmocka_unit_test(an_undone_handover_that_could_not_be_kept),
         cmocka_unit_test(an_item_without_a_row_that_is_taken_amid_a_comparison),
+        cmocka_unit_test(a_letter_is_not_tried_with_another_database),
         cmocka_unit_test(an_adopted_database_that_is_detached_at_once),
         cmocka_unit_test(an_adoption_that_a_writer_is_in_the_way_of),
         cmocka_unit_test(a_backup_that_is_put_back_while_all_is_taken_out),
