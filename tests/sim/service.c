@@ -239,6 +239,7 @@ void service_send(void *arg, const struct request *r)
         x->target = p->target;
         x->table = service_table(w, mirror_target(w->mirror, p->target)->name);
         x->put = p->op == WRITE_PUT;
+        x->process = w->starts;
         x->unentered = !p->journal;
         buf_append(&x->key, p->key, p->key_len);
         buf_append(&x->json, p->json, p->json_len);

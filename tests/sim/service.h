@@ -10,7 +10,8 @@ struct sim_write {
     uint32_t target;
     struct sim_table *table;
     bool put, unentered, orphan;
-    bool stateless; /* the state file was lost while it was on its way */
+    uint64_t process; /* that sent it: so many starts */
+    bool stateless;   /* the state file was lost while it was on its way */
     struct buf key, json;
 };
 

@@ -101,7 +101,16 @@ static bool is_known(struct store *s, uint32_t target, const void *key, size_t n
            store_suspect_has(s, target, key, n);
 }
 
-void service_unknown(struct world *w)
+/* Have the journal's entries of its table gone unread? */
+static bool is_passed_over(const struct world *w, const struct sim_table *t, bool all)
+{
+    const struct table_config *left = w->left_out ? config_table(w->config, w->left_out) : NULL;
+    const char *target = left && left->target ? left->target : w->left_out;
+
+    return all || (target && strcmp(target, t->name) == 0);
+}
+
+void service_unknown(struct world *w, bool all)
 {
     struct store *s = mirror_store(w->mirror);
     uint32_t id;
@@ -110,18 +119,24 @@ void service_unknown(struct world *w)
     list_for_each(pos, after, &w->late)
     {
         struct sim_write *x = &container_of(pos, struct sim_late, link)->write;
+        if (x->process == w->starts)
+            continue;
+        x->unentered |= is_passed_over(w, x->table, all);
         x->orphan |= x->unentered && !service_tells(w, x->table) &&
                      store_target(s, x->table->name, &id) == 0 &&
                      !is_known(s, id, x->key.data, x->key.len);
     }
     for (size_t i = 0; i < w->table_count; i++) {
         struct sim_table *t = &w->tables[i];
+        bool passed_over = is_passed_over(w, t, all);
         if (!t->items.slots || store_target(s, t->name, &id) < 0)
             continue;
         for (size_t k = 0; k <= t->items.mask; k++)
             for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
                 struct sim_item *item = container_of(n, struct sim_item, node);
-                item->unknown |= item->unentered && !service_tells(w, t) &&
+                if (item->process == w->starts)
+                    continue;
+                item->unknown |= (item->unentered || passed_over) && !service_tells(w, t) &&
                                  !is_known(s, id, item->bytes, item->key_len);
                 item->unentered = false;
             }
@@ -205,6 +220,7 @@ void service_carry_out(struct world *w, struct sim_write *x, bool late)
 
     if (x->put) {
         struct sim_item *item = service_put(x->table, &x->key, &x->json);
+        item->process = x->process;
         item->unentered = x->unentered && !x->orphan;
         item->unknown =
             (x->unentered && x->orphan) || (x->stateless && !service_tells(w, x->table));

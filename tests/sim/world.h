@@ -59,13 +59,14 @@ struct sim_commit {
 struct sim_item {
     struct map_node node;
     uint64_t seen; /* by the comparison of that number */
-    /* Put by a load, or another that no entry of the journal speaks of; and so by a process that
-     * was killed before it could keep that it had: what is known of DynamoDB is known from the
-     * state file, so that such an item stays when its row goes unseen. README names it as a limit.
-     */
+    /* Put by a load, or another that no entry of the journal speaks of, or of which they went with
+     * the triggers or with a table that is left out; and so by a process that was killed before it
+     * could keep that it had: what is known of DynamoDB is known from the state file, so that such
+     * an item stays when its row goes unseen. README names it as a limit. */
     bool unentered, unknown;
-    bool foreign;    /* somebody else's: nobody of ours may touch it */
-    unsigned chunks; /* of a head */
+    uint64_t process; /* that sent it */
+    bool foreign;     /* somebody else's: nobody of ours may touch it */
+    unsigned chunks;  /* of a head */
     uint8_t version[DIGEST_SIZE];
     size_t key_len, json_len;
     char bytes[]; /* key, then JSON */
@@ -245,8 +246,9 @@ void service_send(void *arg, const struct request *r);
 /* Answer a request: any (`due` false), or one whose time has come. False: there is none. */
 bool service_answer(struct world *w, bool due);
 usec service_due(const struct world *w);
-/* After a start: items of which the state file does not tell. */
-void service_unknown(struct world *w);
+/* After a start, and before entries go unread, of tables that are left out or of `all`: items that
+ * processes before this one sent, and of which the state file does not tell. */
+void service_unknown(struct world *w, bool all);
 /* There is no state file any more: which items are extra cannot be known where neither keys nor
  * marker say that they are ours. */
 void service_state_lost(struct world *w);
