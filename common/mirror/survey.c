@@ -373,6 +373,11 @@ static int look_at(struct mirror *m, uint32_t i, const struct claim_facts *facts
     if (PLANTED(SURVEY_FORGOTTEN))
         return 0;
     int rc = s->plan == plan && !piece ? row_key_of(m, s, key, n, &row_key) : 0;
+    /* Rows were split there once, of which the state file may know nothing. */
+    if (rc == 0 && piece && !t->was_split) {
+        t->split = true;
+        rc = split_keep(m, t);
+    }
     if (rc == 0)
         rc = store_digest_suspect(m->store, t->store_id, key, n, s->id,
                                   row_key.len ? row_key.data : NULL, row_key.len);

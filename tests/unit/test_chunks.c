@@ -311,6 +311,29 @@ static void chunks_go_of_a_row_that_is_split_no_more(void **state)
     chunks_go_of_a_table_that_is_split_no_more("UPDATE grid SET v='small'", 1);
 }
 
+/* And nobody knows any more that its rows were split once: only the items themselves tell. */
+static void chunks_go_of_a_row_that_no_state_file_knew_of(void **state)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct table_config *grid = (struct table_config *)config_table(w->config, "grid");
+
+    (void)state;
+    insert_large(w);
+    at_rest_again(w);
+    assert_true(items_of(w, "grid") > 2);
+    sim_stop(w);
+    sim_lose_state(w);
+    grid->oversize = OVERSIZE_DEAD_LETTER;
+    assert_true(sim_start(w));
+    live_for(w, 2000 * USEC_PER_SEC);
+    assert_int_equal(seen(w).dead_letters, 1);
+    assert_true(items_of(w, "grid") > 2);
+    app_run(w, "DELETE FROM grid");
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +346,7 @@ int main(void)
         cmocka_unit_test(chunks_go_of_a_row_that_another_process_wrote_first),
         cmocka_unit_test(chunks_go_with_a_row_that_is_split_no_more),
         cmocka_unit_test(chunks_go_of_a_row_that_is_split_no_more),
+        cmocka_unit_test(chunks_go_of_a_row_that_no_state_file_knew_of),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
