@@ -515,7 +515,8 @@ static int order_given(struct mirror *m)
     m->detached = detached == ORDER_DETACH || detached == ORDER_HAND_OVER;
     m->handed_over = detached == ORDER_HAND_OVER;
     m->uninstalled = detached == ORDER_UNINSTALL;
-    m->reattaching |= detached == ORDER_ATTACH;
+    m->reattaching |= detached == ORDER_ATTACH || detached == ORDER_ADOPT;
+    m->adopting |= detached == ORDER_ADOPT;
     return m->detached || m->uninstalled;
 }
 

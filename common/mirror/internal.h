@@ -61,8 +61,8 @@ enum { PARKED_ENTRIES = 100000 };
 #define COOKIE_PARKED_UNSURE (INT64_MIN + 1)
 
 /* What an operator has ordered, as "detached" in the store; ORDER_ATTACH: the opposite, and it is
- * not carried out yet. */
-enum { ORDER_NONE, ORDER_DETACH, ORDER_UNINSTALL, ORDER_HAND_OVER, ORDER_ATTACH };
+ * not carried out yet; ORDER_ADOPT: that, as a database of its own. */
+enum { ORDER_NONE, ORDER_DETACH, ORDER_UNINSTALL, ORDER_HAND_OVER, ORDER_ATTACH, ORDER_ADOPT };
 
 /* Among SQLite's result codes of the user's database: our own state file failed. */
 enum { STATE_FAILED = SQLITE_INTERNAL };

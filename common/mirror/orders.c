@@ -129,7 +129,8 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     if (rc < 0)
         return rc;
     bool was_out = m->order_before != ORDER_NONE || m->uninstalled || m->reattaching;
-    rc = put_order(m, was_out ? ORDER_ATTACH : ORDER_NONE, err);
+    int64_t order = m->adopting ? ORDER_ADOPT : ORDER_ATTACH;
+    rc = put_order(m, was_out ? order : ORDER_NONE, err);
     m->order_failed = rc < 0;
     if (rc < 0)
         return rc;

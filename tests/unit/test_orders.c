@@ -401,6 +401,30 @@ static void an_order_to_attach_that_comes_to_nothing_says_so(void **state)
     }
 }
 
+/* Of a copy that is to be a database of its own: never as the one that it is a copy of, also where
+ * the daemon is killed after so many commits of the state file. */
+static void an_adoption_of_what_was_taken_out_outlives_a_kill(void **state)
+{
+    (void)state;
+    for (int commits = 0; commits < 9; commits++) {
+        struct world *w = world_of_people(3);
+        char before[MIRROR_CANARY_ID], after[MIRROR_CANARY_ID];
+        struct err err = {0};
+
+        mirror_canary_id(w->mirror, before);
+        assert_int_equal(mirror_detach(w->mirror, &err), 0);
+        commits_left = commits;
+        sqlite3_commit_hook(mirror_store(w->mirror)->db, full_soon, NULL);
+        mirror_adopt(w->mirror, &err);
+        sim_crash(w);
+        assert_true(sim_start(w));
+        live_for(w, 5 * USEC_PER_SEC);
+        mirror_canary_id(w->mirror, after);
+        assert_true(seen(w).detached || seen(w).held || strcmp(before, after) != 0);
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +442,7 @@ int main(void)
         cmocka_unit_test(a_backup_that_a_stopped_process_had_noticed),
         cmocka_unit_test(a_backup_that_was_approved),
         cmocka_unit_test(an_order_to_attach_that_comes_to_nothing_says_so),
+        cmocka_unit_test(an_adoption_of_what_was_taken_out_outlives_a_kill),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
