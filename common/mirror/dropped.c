@@ -2,6 +2,7 @@
  * rebuild drops and renames too, so nothing is done before a minute has passed; then `on_drop` says
  * what becomes of the items. Should the table come back it is compared. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -236,11 +237,30 @@ static int wake_waiting(struct mirror *m, uint32_t target)
     return rc;
 }
 
+static void kept_name(uint32_t id, char name[32])
+{
+    snprintf(name, 32, "kept:%u", id);
+}
+
+bool dropped_kept_items(struct mirror *m, uint32_t id)
+{
+    char name[32];
+    int64_t kept = 0;
+
+    kept_name(id, name);
+    int rc = store_get_int(m->store, name, &kept);
+    return kept != 0 || (rc < 0 && rc != -ENOENT);
+}
+
 static int forget(struct mirror *m, size_t at)
 {
-    int rc = remember(m, &m->dropped[at], LOAD_GONE);
+    const struct dropped *d = &m->dropped[at];
+    char name[32];
+    int rc = remember(m, d, LOAD_GONE);
 
-    rc = rc < 0 ? rc : wake_waiting(m, m->dropped[at].table.target);
+    kept_name(d->table.id, name);
+    rc = rc < 0 ? rc : store_put_int(m->store, name, !d->deleting);
+    rc = rc < 0 ? rc : wake_waiting(m, d->table.target);
     if (m->first_record == USEC_NEVER)
         m->first_record = m->now;
     if (rc < 0)

@@ -472,6 +472,9 @@ bool dropped_slice(struct mirror *m, usec now);
 bool dropped_pending(const struct mirror *m);
 /* Are items being deleted, or will they be when their table stays away? */
 bool dropped_to_delete(const struct mirror *m);
+/* Of a table that is gone: were its items left where they are? What cannot be known counts as yes.
+ */
+bool dropped_kept_items(struct mirror *m, uint32_t id);
 void dropped_clear(struct dropped *d);
 
 /* room.c */

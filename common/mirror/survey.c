@@ -99,6 +99,15 @@ static void look_for_others(void *arg, const struct store_table *t)
     o->any |= strcmp(t->target, o->target) == 0 && !mirrored(o->m, t->name);
 }
 
+/* A section may go with its table, while the items stay. */
+static void look_for_kept(void *arg, const struct store_table *t)
+{
+    struct others *o = arg;
+
+    o->any |= strcmp(t->target, o->target) == 0 && !mirrored(o->m, t->name) &&
+              dropped_kept_items(o->m, t->id);
+}
+
 /* Where the state file was lost, the configuration alone knows of it: of those that were dropped,
  * by their sections. */
 bool survey_may_hold_others(struct mirror *m, uint32_t i)
@@ -113,7 +122,8 @@ bool survey_may_hold_others(struct mirror *m, uint32_t i)
         plans_target(c, c->table_sections[k].name, &target);
         o.any = !buf_ok(&target) || (target.len && strcmp(target.data, o.target) == 0);
     }
-    return o.any || store_tables(m->store, look_for_others, &o) < 0 || o.any;
+    return o.any || store_tables(m->store, look_for_others, &o) < 0 || o.any ||
+           store_tables_gone(m->store, look_for_kept, &o) < 0 || o.any;
 }
 
 /* Only sections have templates, and other keys tell nothing. */

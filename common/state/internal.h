@@ -19,6 +19,7 @@ enum store_statement {
     ST_TABLE_BY_NAME,
     ST_TABLE_BY_ID,
     ST_TABLE_LIST,
+    ST_TABLE_LIST_GONE,
     ST_TABLE_NEW,
     ST_TABLE_ADOPT,
     ST_TABLE_SAVE,

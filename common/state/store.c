@@ -70,6 +70,7 @@ static const char *const sql[ST_COUNT] = {
                          " FROM captured WHERE name=?1 COLLATE NOCASE ORDER BY id DESC LIMIT 1",
     [ST_TABLE_BY_ID] = "SELECT " TABLE_COLUMNS " FROM captured WHERE id=?1",
     [ST_TABLE_LIST] = "SELECT " TABLE_COLUMNS " FROM captured WHERE load<>3 ORDER BY id",
+    [ST_TABLE_LIST_GONE] = "SELECT " TABLE_COLUMNS " FROM captured WHERE load=3 ORDER BY id",
     [ST_TABLE_NEW] = "INSERT INTO captured(id, name, layout) VALUES(max(?1, coalesce((SELECT "
                      "max(id) FROM captured), 0)) + 1, ?2, ?3)",
     [ST_TABLE_ADOPT] = "INSERT INTO captured(id, name, layout) VALUES(?1, ?2, ?3)",

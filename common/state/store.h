@@ -93,6 +93,8 @@ int store_table_save(struct store *s, const struct store_table *t);
 /* Every table that is not gone. Returns how many, or negative. `fn` must not write to the store. */
 typedef void store_table_fn(void *arg, const struct store_table *t);
 int store_tables(struct store *s, store_table_fn *fn, void *arg);
+/* And those that are. */
+int store_tables_gone(struct store *s, store_table_fn *fn, void *arg);
 int store_table_progress(struct store *s, uint32_t id, enum load_state load,
                          const struct buf *cursor, int64_t cookie);
 

@@ -153,9 +153,9 @@ static int read_table(sqlite3_stmt *stmt, struct store_table *out)
     return rc;
 }
 
-int store_tables(struct store *s, store_table_fn *fn, void *arg)
+static int list_tables(struct store *s, enum store_statement which, store_table_fn *fn, void *arg)
 {
-    sqlite3_stmt *stmt = store_statement(s, ST_TABLE_LIST);
+    sqlite3_stmt *stmt = store_statement(s, which);
     int rc, count = 0, bad = 0;
 
     if (!stmt)
@@ -170,6 +170,16 @@ int store_tables(struct store *s, store_table_fn *fn, void *arg)
     }
     sqlite3_reset(stmt);
     return bad < 0 ? bad : rc == SQLITE_DONE ? count : store_errno(rc);
+}
+
+int store_tables(struct store *s, store_table_fn *fn, void *arg)
+{
+    return list_tables(s, ST_TABLE_LIST, fn, arg);
+}
+
+int store_tables_gone(struct store *s, store_table_fn *fn, void *arg)
+{
+    return list_tables(s, ST_TABLE_LIST_GONE, fn, arg);
 }
 
 int store_table_by_name(struct store *s, const char *name, struct store_table *out)

@@ -317,6 +317,34 @@ static void nor_where_it_is_left_out_amid_the_look(void **state)
     }
 }
 
+/* It was dropped, its items stay, and the configuration names it no more. */
+static void nor_where_it_was_dropped_and_its_section_taken_out(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    for (int soon = 0; soon < 2; soon++) {
+        struct world *w = two_in_one();
+        struct config *c = w->config;
+        app_run(w, "INSERT INTO yours VALUES(5007,'there')");
+        crash_amid(w, 0);
+        item_of(w, "\"there\"", &key);
+        app_run(w, "DROP TABLE yours");
+        if (soon) {
+            table_config_clear(&c->table_sections[--c->table_section_count]);
+            assert_true(sim_start(w));
+        } else {
+            assert_true(sim_start(w));
+            live_for(w, 100 * USEC_PER_SEC);
+            table_config_clear(&c->table_sections[--c->table_section_count]);
+            mirror_remap(w->mirror, c);
+        }
+        live_for(w, 2000 * USEC_PER_SEC);
+        assert_non_null(service_item(service_table(w, "mine"), key.data, key.len));
+        world_free(w);
+    }
+}
+
 /* --- rows that wait for a key ----------------------------------------------------------------- */
 
 static bool three_tables_in_one(const struct world *w)
@@ -397,6 +425,7 @@ int main(void)
         cmocka_unit_test(
             what_a_killed_process_had_on_its_way_is_minded_when_a_table_is_mapped_back),
         cmocka_unit_test(items_of_a_table_left_out_are_looked_for_though_other_keys_fit),
+        cmocka_unit_test(nor_where_it_was_dropped_and_its_section_taken_out),
         cmocka_unit_test(nor_are_they_mended_as_those_of_the_other),
         cmocka_unit_test(nor_are_they_taken_for_the_others),
         cmocka_unit_test(nor_where_it_is_left_out_amid_the_look),
