@@ -232,6 +232,17 @@ int records_sync(struct mirror *m, struct err *err)
     return rc < 0 ? rc : store_sync(m->store, err);
 }
 
+/* Known to the state file by the same id as one that tables have now: a key of the DynamoDB table
+ * that is none any more. What is known of that one is older. */
+static bool is_former(const struct mirror *m, uint32_t i)
+{
+    bool former = false;
+
+    for (uint32_t k = 0; !owned_has_tables(m, i) && k < m->target_count; k++)
+        former |= m->targets[k]->store_id == m->targets[i]->store_id && owned_has_tables(m, k);
+    return former;
+}
+
 /* After the store failed: everything since the last commit once more, how far the loads are, which
  * tables it speaks of, and what is known of them: what was noted once is not noted again. */
 static int rewrite(struct mirror *m)
@@ -241,6 +252,8 @@ static int rewrite(struct mirror *m)
         return -EIO;
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
+        if (is_former(m, i))
+            continue;
         if (t->view.open && !t->fresh && t->identity[0] &&
             store_target_identify(m->store, t->store_id, t->identity) < 0)
             return -EIO;

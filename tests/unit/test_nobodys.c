@@ -414,6 +414,52 @@ static void a_row_that_waits_for_the_key_of_a_table_left_out_is_sent(void **stat
     }
 }
 
+/* The key's column has another name for a moment, and with it the DynamoDB table another key: what
+ * was known of that one is not written over what is known since. */
+static void a_look_that_is_due_outlives_a_key_that_was_another(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+    struct world *w = two_in_one();
+    uint32_t own, other;
+
+    (void)state;
+    app_run(w, "UPDATE yours SET v='gone' WHERE id=1007");
+    at_rest_again(w);
+    item_of(w, "\"gone\"", &key);
+    lose_state_and(w, "yours WHERE id=1007");
+    world_leave_out(w, "yours");
+    assert_true(sim_start(w));
+    live_for(w, 2000 * USEC_PER_SEC);
+    own = target_named(w, "mine");
+    other = mirror_target_count(w->mirror);
+    app_run(w, "ALTER TABLE mine RENAME COLUMN id TO nr");
+    for (int turns = 0; mirror_target_count(w->mirror) == other; turns++) {
+        assert_true(turns < TURNS_TO_SETTLE);
+        sim_turn(w);
+    }
+    mirror_target_parked(w->mirror, w->now, other, "key", "its key is another");
+    w->probes[other].due = USEC_NEVER;
+    app_run(w, "ALTER TABLE mine RENAME COLUMN nr TO id");
+    live_for(w, 20 * USEC_PER_SEC);
+    world_leave_out(w, NULL);
+    for (int turns = 0; !w->surveys[own].active; turns++) {
+        assert_true(turns < TURNS_TO_SETTLE);
+        sim_turn(w);
+    }
+    w->surveys[own].due = w->now + 600 * USEC_PER_SEC;
+    sim_state_full(w, true);
+    app_run(w, "UPDATE mine SET v='second' WHERE id=1");
+    live_for(w, 5 * USEC_PER_SEC);
+    sim_state_full(w, false);
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_false(w->mirror->state_broken);
+    sim_stop(w);
+    assert_true(sim_start(w));
+    live_for(w, 2000 * USEC_PER_SEC);
+    assert_null(service_item(service_table(w, "mine"), key.data, key.len));
+    all_is_equal_again(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +477,7 @@ int main(void)
         cmocka_unit_test(nor_where_it_is_left_out_amid_the_look),
         cmocka_unit_test(nor_where_the_keys_of_both_are_alike),
         cmocka_unit_test(a_row_that_waits_for_the_key_of_a_table_left_out_is_sent),
+        cmocka_unit_test(a_look_that_is_due_outlives_a_key_that_was_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
