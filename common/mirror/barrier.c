@@ -76,11 +76,23 @@ void barrier_step(struct mirror *m, usec now)
     m->edge.sync_source(m->edge.arg, b->serial, b->wal);
 }
 
+/* What could not be written the kernel gives up, and says so once: later syncs succeed, and yet
+ * SQLite reads a -wal after a power failure only up to there. It is the application's, in which
+ * nothing can be mended. So how far was read is on disk before any of it is sent: a journal that
+ * ends before that is found to be an older one, and every table is compared. */
+static int keep_seen(struct mirror *m)
+{
+    int rc = m->barrier.gap ? ack_remember_seen(m) : 0;
+
+    return !m->barrier.gap || !m->attached ? 0
+                                           : records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+}
+
 static void failed(struct mirror *m, usec now, int rc)
 {
     struct barrier *b = &m->barrier;
 
-    b->read = true;
+    b->read = b->gap = true;
     b->retry = now + STORE_RETRY;
     err_set(&b->error, rc,
             "what the application wrote to database %s cannot be made durable: %s; nothing more is "
@@ -113,6 +125,11 @@ void mirror_source_synced(struct mirror *m, usec now, uint64_t serial, int rc)
     b->version = b->version_next;
     b->watermark = b->watermark_next;
     b->acked = b->acked_next;
+    if (keep_seen(m) < 0) {
+        b->read = true;
+        b->retry = now + STORE_RETRY;
+        return;
+    }
     pass(m, now, serial);
 }
 

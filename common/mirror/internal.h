@@ -193,6 +193,7 @@ struct barrier {
     bool read;         /* something was read, and the sync that covers it has not begun */
     bool syncing;      /* the edge is at it */
     bool failed;       /* the last one did */
+    bool gap;          /* one did: what was read since may be taken back all the same */
     bool wal;          /* the database's mode when it was read last */
     bool known;        /* the state of `version` is durable */
     int64_t version;   /* data_version: counts commits of others */

@@ -359,6 +359,7 @@ void mirror_flushed(struct mirror *m, usec now, bool durable)
         }
         if (m->first_record == USEC_NEVER)
             m->first_record = now;
+        store_wal_unsynced(m->store);
         records_store_failed(m, now);
         return;
     }

@@ -60,7 +60,8 @@ struct store {
     sqlite3 *db;
     char *path, *lock_path;
     int lock_fd, wal_fd;
-    bool dirty; /* a transaction is open */
+    bool wal_gap; /* some of the -wal may never come to the disk: a sync has failed */
+    bool dirty;   /* a transaction is open */
     int64_t dead_letters, suspects;
     int64_t skipped; /* -1: to be counted */
     struct digest_cache digests;

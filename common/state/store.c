@@ -290,14 +290,52 @@ int store_wal_fd(struct store *s)
     return s->wal_fd;
 }
 
+void store_wal_unsynced(struct store *s)
+{
+    s->wal_gap = true;
+}
+
+/* What could not be written the kernel gives up, and says so once: the next sync succeeds, although
+ * that is missing on the disk, and after a power failure the -wal counts only up to there. So all
+ * of it is written once more, as it is. An SQLite result code. */
+static int write_wal_again(struct store *s)
+{
+    enum { PIECE = 64 * 1024 };
+    _cleanup_free_ char *piece = malloc(PIECE);
+    sqlite3_file *wal = NULL;
+    sqlite3_int64 size = 0;
+
+    if (!piece)
+        return SQLITE_NOMEM;
+    int rc = sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+    if (rc != SQLITE_OK || !wal || !wal->pMethods)
+        return rc;
+    rc = wal->pMethods->xFileSize(wal, &size);
+    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += PIECE) {
+        int n = size - at < PIECE ? (int)(size - at) : PIECE;
+        rc = wal->pMethods->xRead(wal, piece, n, at);
+        if (rc == SQLITE_OK)
+            rc = wal->pMethods->xWrite(wal, piece, n, at);
+    }
+    return rc;
+}
+
 int store_sync(struct store *s, struct err *err)
 {
-    int rc = store_commit(s, err);
+    /* Before a commit, which may move all of it into the file: that must not be cut short. */
+    int again = s->wal_gap ? write_wal_again(s) : SQLITE_OK;
+    int rc = again == SQLITE_OK
+                 ? store_commit(s, err)
+                 : err_set(err, store_errno(again), "state file %s cannot be written: %s", s->path,
+                           sqlite3_errstr(again));
     int fd = rc == 0 ? store_wal_fd(s) : -1;
 
-    if (rc == 0 && fd >= 0 && fdatasync(fd) < 0)
-        rc = err_set(err, -errno, "state file %s cannot be made durable: %s", s->path,
-                     strerror(errno));
+    if (rc == 0 && fd >= 0 && fdatasync(fd) < 0) {
+        store_wal_unsynced(s);
+        return err_set(err, -errno, "state file %s cannot be made durable: %s", s->path,
+                       strerror(errno));
+    }
+    s->wal_gap = s->wal_gap && (rc < 0 || fd < 0);
     return rc;
 }
 
@@ -402,6 +440,7 @@ int store_open(const char *path, struct store **out, struct err *err)
     if (!s)
         return err_set(err, -ENOMEM, "out of memory");
     s->lock_fd = s->wal_fd = -1;
+    s->wal_gap = true; /* a process that was killed may have left one */
     s->path = strdup(path);
     if (!s->path || asprintf(&s->lock_path, "%s.lock", path) < 0) {
         s->lock_path = NULL;

@@ -36,6 +36,8 @@ bool store_dirty(const struct store *s);
 int store_sync(struct store *s, struct err *err);
 /* Descriptor of the -wal file for fdatasync, or -1. Valid until store_close(). */
 int store_wal_fd(struct store *s);
+/* That has failed: nothing is durable before store_sync() has succeeded. */
+void store_wal_unsynced(struct store *s);
 /* Give page cache back to the system. */
 void store_release_memory(struct store *s);
 /* What SQLite said last, for messages. */

@@ -66,6 +66,11 @@ void bytes_resize(struct bytes *b, size_t size);
 void node_touch(struct node *n, size_t from, size_t to);
 void node_truncate(struct node *n, size_t size);
 void node_sync(struct node *n);
+/* As Linux has it: what could not be written is given up. It is seen until the power fails, and a
+ * later sync, which succeeds, does not bring it to the disk. */
+void node_sync_fails(struct node *n);
+/* The same of a descriptor's file. */
+void descriptor_sync_fails(int fd);
 
 /* A file without a name. */
 struct node *node_new(void);

@@ -131,6 +131,14 @@ int fdatasync(int fd)
     return 0;
 }
 
+void descriptor_sync_fails(int fd)
+{
+    struct node *n = fd >= 0 && fd < DESCRIPTORS ? files.descriptors[fd] : NULL;
+
+    if (n && !files.dying)
+        node_sync_fails(n);
+}
+
 /* The files that durable.c would sync. */
 int durable_sync(struct durable *d, const char *database, bool wal)
 {

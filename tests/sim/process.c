@@ -247,6 +247,8 @@ void sim_flushed(struct world *w, bool durable)
     w->syncing = false;
     if (durable)
         fdatasync(w->state_fd);
+    else
+        descriptor_sync_fails(w->state_fd);
     mirror_flushed(w->mirror, w->now, durable);
     w->pumping = true;
 }
