@@ -131,7 +131,7 @@ bool sim_start(struct world *w)
     if (w->room)
         w->mirror->engine->config.max_items = w->room;
     w->paused = mirror_paused_until(w->mirror) != 0; /* a pause outlives the process */
-    service_unknown(w, false);
+    service_unknown(w);
     mirror_attach(w->mirror, w->now);
     w->pumping = true;
     return true;
@@ -485,7 +485,8 @@ void sim_order(struct world *w)
         rc = mirror_hand_over(m, &err);
     } else if (sim_chance(w, 300)) {
         what = "uninstall";
-        service_unknown(w, true);
+        w->uninstalled_by = w->starts;
+        service_unknown(w);
         rc = mirror_uninstall(m, &err);
     } else {
         what = "detach";

@@ -240,7 +240,7 @@ void service_send(void *arg, const struct request *r)
         x->table = service_table(w, mirror_target(w->mirror, p->target)->name);
         x->put = p->op == WRITE_PUT;
         x->process = w->starts;
-        x->unentered = !p->journal;
+        x->unentered = !p->journal || service_passed_over(w, x->table);
         buf_append(&x->key, p->key, p->key_len);
         buf_append(&x->json, p->json, p->json_len);
         sim_trace(w, "  %s %s %.*s", x->put ? "put" : "delete",

@@ -37,6 +37,9 @@ struct sim_item *service_put(struct sim_table *t, const struct buf *key, const s
 void service_clear(struct sim_table *t); /* of all items */
 /* Do its keys, or its marker, say of every item of ours that it is? */
 bool service_tells(const struct world *w, const struct sim_table *t);
+/* Do the journal's entries of its table go unread, as it is left out, or as this process took the
+ * journal out? */
+bool service_passed_over(const struct world *w, const struct sim_table *t);
 /* As an item that cannot be. */
 bool service_refuses(const struct world *w, const struct sim_write *x);
 void service_carry_out(struct world *w, struct sim_write *x, bool late);

@@ -101,42 +101,46 @@ static bool is_known(struct store *s, uint32_t target, const void *key, size_t n
            store_suspect_has(s, target, key, n);
 }
 
-/* Have the journal's entries of its table gone unread? */
-static bool is_passed_over(const struct world *w, const struct sim_table *t, bool all)
+bool service_passed_over(const struct world *w, const struct sim_table *t)
 {
     const struct table_config *left = w->left_out ? config_table(w->config, w->left_out) : NULL;
     const char *target = left && left->target ? left->target : w->left_out;
 
-    return all || (target && strcmp(target, t->name) == 0);
+    return w->uninstalled_by == w->starts || (target && strcmp(target, t->name) == 0);
 }
 
-void service_unknown(struct world *w, bool all)
+void service_unknown(struct world *w)
 {
     struct store *s = mirror_store(w->mirror);
     uint32_t id;
 
+    list_for_each(pos, after, &w->flights)
+    {
+        struct sim_flight *f = container_of(pos, struct sim_flight, link);
+        for (unsigned i = 0; i < f->count; i++)
+            f->writes[i].unentered |= service_passed_over(w, f->writes[i].table);
+    }
     /* What timed out and was not kept before the process died is as if it had been on its way. */
     list_for_each(pos, after, &w->late)
     {
         struct sim_write *x = &container_of(pos, struct sim_late, link)->write;
-        if (x->process == w->starts)
-            continue;
-        x->unentered |= is_passed_over(w, x->table, all);
-        x->orphan |= x->unentered && !service_tells(w, x->table) &&
+        x->unentered |= service_passed_over(w, x->table);
+        x->orphan |= x->process < w->starts && x->unentered && !service_tells(w, x->table) &&
                      store_target(s, x->table->name, &id) == 0 &&
                      !is_known(s, id, x->key.data, x->key.len);
     }
     for (size_t i = 0; i < w->table_count; i++) {
         struct sim_table *t = &w->tables[i];
-        bool passed_over = is_passed_over(w, t, all);
+        bool passed_over = service_passed_over(w, t);
         if (!t->items.slots || store_target(s, t->name, &id) < 0)
             continue;
         for (size_t k = 0; k <= t->items.mask; k++)
             for (struct map_node *n = t->items.slots[k]; n; n = n->next) {
                 struct sim_item *item = container_of(n, struct sim_item, node);
+                item->unentered |= passed_over;
                 if (item->process == w->starts)
                     continue;
-                item->unknown |= (item->unentered || passed_over) && !service_tells(w, t) &&
+                item->unknown |= item->unentered && !service_tells(w, t) &&
                                  !is_known(s, id, item->bytes, item->key_len);
                 item->unentered = false;
             }

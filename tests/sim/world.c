@@ -174,7 +174,7 @@ void world_leave_out(struct world *w, const char *table)
     w->compared = (struct sim_compared){0};
     oracle_forget(w);
     if (w->mirror) {
-        service_unknown(w, false);
+        service_unknown(w);
         mirror_remap(w->mirror, w->config);
         w->pumping = true;
     }

@@ -158,8 +158,9 @@ struct world {
     bool source_wal;
     int state_fd;
     usec tick_due, credentials_due, recheck_due, ack_due;
-    uint64_t starts; /* of a process */
-    unsigned rests;  /* times that it let go of the database */
+    uint64_t starts;         /* of a process */
+    uint64_t uninstalled_by; /* so many */
+    unsigned rests;          /* times that it let go of the database */
     struct sim_probe probes[SIM_TABLES];
     struct sim_survey surveys[SIM_TABLES];
     uint32_t probe_count;
@@ -246,9 +247,9 @@ void service_send(void *arg, const struct request *r);
 /* Answer a request: any (`due` false), or one whose time has come. False: there is none. */
 bool service_answer(struct world *w, bool due);
 usec service_due(const struct world *w);
-/* After a start, and before entries go unread, of tables that are left out or of `all`: items that
- * processes before this one sent, and of which the state file does not tell. */
-void service_unknown(struct world *w, bool all);
+/* After a start, and before entries go unread: items that processes before this one sent, and of
+ * which the state file does not tell. */
+void service_unknown(struct world *w);
 /* There is no state file any more: which items are extra cannot be known where neither keys nor
  * marker say that they are ours. */
 void service_state_lost(struct world *w);
