@@ -46,6 +46,7 @@ extern struct files {
     struct list names;
     uint64_t operations, next_ino, directory_unsynced;
     bool alive, dying;
+    bool refusing; /* the database's files cannot be synced */
     uint64_t seed;
     uid_t uid; /* whose they are: asked for once */
     gid_t gid;

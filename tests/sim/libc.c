@@ -147,6 +147,8 @@ int durable_sync(struct durable *d, const char *database, bool wal)
     (void)d;
     if (files.dying)
         return 0;
+    if (files.refusing)
+        return -EIO;
     snprintf(beside, sizeof beside, "%s%s", database, wal ? "-wal" : "-journal");
     struct node *n = node_find(beside);
     if (n)

@@ -171,9 +171,11 @@ void sim_crash(struct world *w)
 
 void sim_power_failure(struct world *w)
 {
-    last_deeds(w);
+    if (w->mirror)
+        last_deeds(w);
     sim_trace(w, "power failure");
-    bury(w);
+    if (w->mirror)
+        bury(w);
     application_close(w);
     vfs_dying(false);
     vfs_power_failure(&w->rng, w->sector);

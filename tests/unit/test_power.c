@@ -59,6 +59,21 @@ static void a_pause_keeps_no_dead_letter_of_a_row_that_was_taken_back(void **sta
     try_order(pause_sending);
 }
 
+/* Nor at a stop, when it cannot be synced any more. */
+static void stop_unsynced(struct world *w)
+{
+    files.refusing = true;
+    sim_source_synced(w, false);
+    sim_stop(w);
+    files.refusing = false;
+}
+
+static void a_stop_keeps_no_dead_letter_of_a_row_that_was_taken_back(void **state)
+{
+    (void)state;
+    try_order(stop_unsynced);
+}
+
 static bool rolls_back(const struct world *w)
 {
     return strcmp(w->journal_mode, "WAL") != 0;
@@ -185,6 +200,7 @@ int main(void)
         cmocka_unit_test(a_change_to_wal_mode_is_synced_at_once),
         cmocka_unit_test(a_retry_keeps_no_dead_letter_of_a_row_that_was_taken_back),
         cmocka_unit_test(a_pause_keeps_no_dead_letter_of_a_row_that_was_taken_back),
+        cmocka_unit_test(a_stop_keeps_no_dead_letter_of_a_row_that_was_taken_back),
         cmocka_unit_test(what_follows_a_failed_sync_of_the_state_file_is_durable),
         cmocka_unit_test(also_where_the_process_was_killed_after_it),
         cmocka_unit_test(what_is_sent_after_a_failed_sync_of_the_database_is_known_to_be_ahead),
