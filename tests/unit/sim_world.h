@@ -278,4 +278,13 @@ __attribute__((unused)) static void crash_amid(struct world *w, usec late)
     sim_crash(w);
 }
 
+__attribute__((unused)) static void copy_database(sqlite3 *to, sqlite3 *from)
+{
+    sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+
+    assert_non_null(b);
+    assert_int_equal(sqlite3_backup_step(b, -1), SQLITE_DONE);
+    assert_int_equal(sqlite3_backup_finish(b), SQLITE_OK);
+}
+
 #endif

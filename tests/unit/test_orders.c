@@ -172,13 +172,35 @@ static void an_adopted_database_that_is_detached_at_once(void **state)
     world_free(w);
 }
 
-static void copy_database(sqlite3 *to, sqlite3 *from)
-{
-    sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+struct backup {
+    sqlite3 *db;
+    char *version; /* of the schema */
+};
 
-    assert_non_null(b);
-    assert_int_equal(sqlite3_backup_step(b, -1), SQLITE_DONE);
-    assert_int_equal(sqlite3_backup_finish(b), SQLITE_OK);
+/* Of a time before what was sent last. */
+static struct backup backup_made(struct world *w, bool rested)
+{
+    struct backup b;
+
+    assert_int_equal(sqlite3_open(":memory:", &b.db), SQLITE_OK);
+    app_run(w, "UPDATE people SET name='before' WHERE id=1");
+    at_rest_again(w);
+    if (rested)
+        live_for(w, 20 * USEC_PER_SEC);
+    copy_database(b.db, w->app);
+    b.version = app_ask(w, "PRAGMA schema_version");
+    app_run(w, "UPDATE people SET name='lost' WHERE id=1");
+    at_rest_again(w);
+    return b;
+}
+
+/* As one that copies the file. */
+static void put_back(struct world *w, struct backup *b)
+{
+    copy_database(w->app, b->db);
+    app_run(w, "PRAGMA schema_version=%s", b->version);
+    sqlite3_free(b->version);
+    sqlite3_close(b->db);
 }
 
 /* What was sent since the backup was made is in no table any more; the triggers are in again, and
@@ -190,21 +212,10 @@ static void a_backup_that_is_put_back_while_all_is_taken_out(void **state)
     for (int commits = 0; commits < 9; commits++) {
         struct world *w = world_of_people(3);
         struct err err = {0};
-        char *version;
-        sqlite3 *backup;
 
-        assert_int_equal(sqlite3_open(":memory:", &backup), SQLITE_OK);
-        app_run(w, "UPDATE people SET name='before' WHERE id=1");
-        at_rest_again(w);
-        copy_database(backup, w->app);
-        version = app_ask(w, "PRAGMA schema_version");
-        app_run(w, "UPDATE people SET name='lost' WHERE id=1");
-        at_rest_again(w);
+        struct backup backup = backup_made(w, false);
         assert_int_equal(mirror_detach(w->mirror, &err), 0);
-        copy_database(w->app, backup);
-        app_run(w, "PRAGMA schema_version=%s", version); /* as one that copies the file */
-        sqlite3_free(version);
-        sqlite3_close(backup);
+        put_back(w, &backup);
         app_run(w, "UPDATE people SET name='after' WHERE id=2");
         commits_left = commits;
         sqlite3_commit_hook(mirror_store(w->mirror)->db, full_soon, NULL);
@@ -265,35 +276,16 @@ static void a_letter_is_not_tried_with_another_database(void **state)
 static void a_backup_that_is_put_back_after_a_kill_at_rest(void **state)
 {
     struct world *w = world_of_people(3);
-    char *version;
-    sqlite3 *backup;
 
     (void)state;
-    assert_int_equal(sqlite3_open(":memory:", &backup), SQLITE_OK);
-    app_run(w, "UPDATE people SET name='before' WHERE id=1");
-    at_rest_again(w);
-    live_for(w, 20 * USEC_PER_SEC);
-    copy_database(backup, w->app);
-    version = app_ask(w, "PRAGMA schema_version");
-    app_run(w, "UPDATE people SET name='lost' WHERE id=1");
-    at_rest_again(w);
+    struct backup backup = backup_made(w, true);
     live_for(w, 20 * USEC_PER_SEC);
     sim_crash(w);
-    copy_database(w->app, backup);
-    app_run(w, "PRAGMA schema_version=%s", version); /* as one that copies the file */
-    sqlite3_free(version);
-    sqlite3_close(backup);
+    put_back(w, &backup);
     app_run(w, "UPDATE people SET name='after' WHERE id=2");
     assert_true(sim_start(w));
     at_rest_again(w);
     world_free(w);
-}
-
-/* As one that copies the file. */
-static void put_back(struct world *w, sqlite3 *backup, const char *version)
-{
-    copy_database(w->app, backup);
-    app_run(w, "PRAGMA schema_version=%s", version);
 }
 
 /* It was noticed, and its file does not stand still yet: the application goes on, and what it
@@ -301,20 +293,10 @@ static void put_back(struct world *w, sqlite3 *backup, const char *version)
 static void a_process_ends_that_has_noticed_it(bool killed)
 {
     struct world *w = world_of_people(3);
-    sqlite3 *backup;
 
-    assert_int_equal(sqlite3_open(":memory:", &backup), SQLITE_OK);
-    app_run(w, "UPDATE people SET name='before' WHERE id=1");
-    at_rest_again(w);
-    live_for(w, 20 * USEC_PER_SEC);
-    copy_database(backup, w->app);
-    char *version = app_ask(w, "PRAGMA schema_version");
-    app_run(w, "UPDATE people SET name='lost' WHERE id=1");
-    at_rest_again(w);
+    struct backup backup = backup_made(w, true);
     assert_false(mirror_resting(w->mirror));
-    put_back(w, backup, version);
-    sqlite3_free(version);
-    sqlite3_close(backup);
+    put_back(w, &backup);
     live_for(w, USEC_PER_SEC / 2);
     assert_true(w->mirror->unsettled);
     app_run(w, "UPDATE people SET name='after' WHERE id=2");
@@ -348,22 +330,12 @@ static void a_backup_that_was_approved(void **state)
     (void)state;
     for (int commits = 0; commits < 6; commits++) {
         struct world *w = world_of_people(3);
-        sqlite3 *backup;
-        assert_int_equal(sqlite3_open(":memory:", &backup), SQLITE_OK);
-        app_run(w, "UPDATE people SET name='before' WHERE id=1");
-        at_rest_again(w);
-        live_for(w, 20 * USEC_PER_SEC);
-        copy_database(backup, w->app);
-        char *version = app_ask(w, "PRAGMA schema_version");
-        app_run(w, "UPDATE people SET name='lost' WHERE id=1");
-        at_rest_again(w);
+        struct backup backup = backup_made(w, true);
         struct store *s = mirror_store(w->mirror);
         assert_int_equal(store_put(s, "host", elsewhere, sizeof elsewhere), 0);
         assert_int_equal(records_sync(w->mirror, NULL), 0);
         sim_crash(w);
-        put_back(w, backup, version);
-        sqlite3_free(version);
-        sqlite3_close(backup);
+        put_back(w, &backup);
         app_run(w, "UPDATE people SET name='after' WHERE id=2");
         assert_true(sim_start(w));
         assert_true(seen(w).held);

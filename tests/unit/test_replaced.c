@@ -1,15 +1,6 @@
 /* The database's file is another one when it is looked at again after a rest. */
 #include "sim_world.h"
 
-static void copy_database(sqlite3 *to, sqlite3 *from)
-{
-    sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
-
-    assert_non_null(b);
-    assert_int_equal(sqlite3_backup_step(b, -1), SQLITE_DONE);
-    assert_int_equal(sqlite3_backup_finish(b), SQLITE_OK);
-}
-
 /* A world at rest; what its database was before anything was put in is there again. */
 static struct world *world_put_back(void)
 {
