@@ -269,7 +269,7 @@ static enum split_verdict look_at_head(struct mirror *m, uint32_t target, const 
     if (!store_digest_get(m->store, store_id, key->data, key->len, known, &out->table))
         return store_digest_owner(m->store, store_id, key->data, key->len, &out->table,
                                   &out->row_key) == 0
-                   ? CHUNK_UNWANTED
+                   ? CHUNK_HEADLESS
                    : CHUNK_UNKNOWN; /* it cannot be read */
     buf_clear(&m->key);
     buf_append(&m->key, key->data, key->len);
@@ -287,9 +287,10 @@ static enum split_verdict look_at_head(struct mirror *m, uint32_t target, const 
 
 /* Nothing is known of the head. A process that was killed may have written it, or it waits for its
  * row to be one that can be written: as long as the row has that key, what names the chunk is not
- * for certain gone. */
-static bool row_has_head(struct mirror *m, uint32_t target, const void *key, size_t n,
-                         const struct buf *head)
+ * for certain gone. Where it is, the head goes first, if any is there; then split_clean() finds the
+ * chunk by its name in the state file. */
+static enum split_verdict judge_headless(struct mirror *m, uint32_t target, const void *key,
+                                         size_t n, const struct buf *head)
 {
     _cleanup_buf_ struct buf row_key = {0};
     uint32_t table = 0;
@@ -297,9 +298,16 @@ static bool row_has_head(struct mirror *m, uint32_t target, const void *key, siz
     struct table_slot *t = rc > 0 ? mirror_table_by_id(m, table) : NULL;
 
     if (rc < 0)
-        return true;
-    return t && t->target == target && row_key.len &&
-           owner_may_have(m, t, row_key.data, row_key.len, head);
+        return CHUNK_UNKNOWN;
+    if (t && t->target == target && row_key.len &&
+        owner_may_have(m, t, row_key.data, row_key.len, head))
+        return CHUNK_UNKNOWN;
+    return rc > 0 && m->targets[target]->split ? CHUNK_HEADLESS : CHUNK_UNWANTED;
+}
+
+const struct buf *split_judged_head(const struct mirror *m)
+{
+    return &m->judged.key;
 }
 
 enum split_verdict split_judge(struct mirror *m, uint32_t target, const void *key, size_t n,
@@ -322,8 +330,8 @@ enum split_verdict split_judge(struct mirror *m, uint32_t target, const void *ke
         j->target = target;
         j->verdict = look_at_head(m, target, &head, j);
     }
-    if (j->verdict == CHUNK_UNWANTED && row_has_head(m, target, key, n, &head))
-        return CHUNK_UNKNOWN;
+    if (j->verdict == CHUNK_HEADLESS)
+        return judge_headless(m, target, key, n, &head);
     if (j->verdict != CHUNK_WANTED)
         return j->verdict;
     *table = j->table;

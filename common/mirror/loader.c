@@ -263,27 +263,34 @@ static int row_key_of(struct table_slot *t, const struct swept *d, struct value 
     return values_decode(d->row_key, d->row_key_len, key, t->plan->row_key_count);
 }
 
-/* A chunk is its head's, and stays where that is not known. */
-static bool is_chunk(const struct page *p, const struct swept *d, bool *yes)
+/* A chunk is its head's, and stays where that is not known, or goes after it: then *item has the
+ * head's key. */
+static bool is_chunk(const struct page *p, const struct swept *d, struct buf *item, bool *yes)
 {
     _cleanup_buf_ struct buf row_key = {0};
     uint32_t table;
 
     if (oversize_parse_key(d->key, d->key_len, NULL) == 0)
         return false;
-    *yes = split_judge(p->m, p->t->target, d->key, d->key_len, &table, &row_key) != CHUNK_UNWANTED;
+    enum split_verdict v = split_judge(p->m, p->t->target, d->key, d->key_len, &table, &row_key);
+    *yes = v != CHUNK_UNWANTED && v != CHUNK_HEADLESS;
+    if (v == CHUNK_HEADLESS)
+        *item = *split_judged_head(p->m);
     return true;
 }
 
-/* Is there a row that maps to this item? */
-static int has_row(struct page *p, const struct swept *d, struct value *key, bool *yes)
+/* Is there a row that maps to this item? If not, *item is the key of the one that goes, as long as
+ * nothing else is judged. */
+static int has_row(struct page *p, const struct swept *d, struct value *key, struct buf *item,
+                   bool *yes)
 {
     struct table_slot *t = p->t;
     _cleanup_buf_ struct buf store = {0}, found = {0};
     struct item_fault fault;
 
     *yes = false;
-    if (is_chunk(p, d, yes))
+    *item = (struct buf){.data = (char *)d->key, .len = d->key_len};
+    if (is_chunk(p, d, item, yes))
         return SQLITE_OK;
     int rc = row_key_of(t, d, key, &store);
     if (rc == -ENOMEM)
@@ -304,6 +311,7 @@ static int has_row(struct page *p, const struct swept *d, struct value *key, boo
 static int sweep_item(struct page *p, const struct swept *d, struct value *key)
 {
     struct mirror *m = p->m;
+    struct buf item = {0};
     bool yes = false, mine;
     int rc = loader_is_of(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
 
@@ -316,7 +324,7 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     if (rc == SQLITE_OK && mine && of_none && split_has(m, p->t->target, d->key, d->key_len))
         return rc;
     if (rc == SQLITE_OK && mine)
-        rc = has_row(p, d, key, &yes);
+        rc = has_row(p, d, key, &item, &yes);
     if (rc != SQLITE_OK || !mine || yes)
         return rc;
     if (p->t->sweep == SWEEP_COUNT) {
@@ -325,11 +333,11 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
         return rc;
     }
     buf_clear(&m->key);
-    buf_append(&m->key, d->key, d->key_len);
+    buf_append(&m->key, item.data, item.len);
     buf_clear(&m->json);
     buf_clear(&m->row_key);
     buf_append(&m->row_key, d->row_key, d->row_key_len);
-    if (item_key_json(&p->t->plan->schema, d->key, d->key_len, &m->json) < 0 || !buf_ok(&m->key) ||
+    if (item_key_json(&p->t->plan->schema, item.data, item.len, &m->json) < 0 || !buf_ok(&m->key) ||
         !buf_ok(&m->row_key))
         return SQLITE_NOMEM;
     suspects_key(m, p->t, SHAKEN_ROWS);

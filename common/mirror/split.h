@@ -117,9 +117,11 @@ uint64_t split_oldest(const struct mirror *m, uint32_t target);
 enum split_verdict {
     CHUNK_WANTED,
     CHUNK_UNWANTED,
-    CHUNK_BUSY,    /* its head is being written, or suspect: ask later */
-    CHUNK_UNKNOWN, /* what is there of its row is not known, or not as the row is: a change of the
-                      row is on its way, or it is a dead letter. It stays until that is settled */
+    CHUNK_HEADLESS, /* nor is a head known, which a killed process may have written all the same:
+                       that goes first, and the chunk after it */
+    CHUNK_BUSY,     /* its head is being written, or suspect: ask later */
+    CHUNK_UNKNOWN,  /* what is there of its row is not known, or not as the row is: a change of the
+                       row is on its way, or it is a dead letter. It stays until that is settled */
 };
 struct judged {
     struct buf key; /* of a head; "": none */
@@ -130,9 +132,11 @@ struct judged {
     unsigned count;
 };
 /* Inside a read transaction. Of a chunk that is wanted, or unwanted where there is a row, *table
- * and `row_key` say whose it is. */
+ * and `row_key` say whose it is. Of one without a head that could be known split_judged_head() has
+ * the head's key, until the next is judged. */
 enum split_verdict split_judge(struct mirror *m, uint32_t target, const void *key, size_t n,
                                uint32_t *table, struct buf *row_key);
+const struct buf *split_judged_head(const struct mirror *m);
 /* What was judged may have changed. */
 void split_judge_anew(struct mirror *m);
 /* Chunks that the state file names of the head in `key`, by their keys: 0 or -ENOMEM, -EIO. */

@@ -252,14 +252,15 @@ static int again(struct mirror *m, usec now, struct table_slot *t, const struct 
     return offer_again(m, now, t, &i);
 }
 
-static int gone(struct mirror *m, usec now, struct table_slot *t, const struct due *d)
+static int gone(struct mirror *m, usec now, const struct due *d, const struct buf *key)
 {
-    const struct offered_item i = {.key = d->key,
-                                   .key_len = d->of.key_len,
+    struct table_slot *t = d->table ? d->table : d->dropped ? &d->dropped->table : NULL;
+    const struct offered_item i = {.key = key->data,
+                                   .key_len = key->len,
                                    .row_key = d->row_key,
                                    .row_key_len = d->of.row_key_len};
 
-    return offer_gone(m, now, t, &i);
+    return t ? offer_gone(m, now, t, &i) : 0;
 }
 
 static int send_again(struct mirror *m, usec now, const struct due *d)
@@ -277,8 +278,8 @@ static int send_again(struct mirror *m, usec now, const struct due *d)
         rc = again(m, now, d->table, d, d->table->id == d->of.table ? &own : &none);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    struct table_slot *t = d->table ? d->table : d->dropped ? &d->dropped->table : NULL;
-    return t ? gone(m, now, t, d) : 0;
+    const struct buf key = {.data = (char *)d->key, .len = d->of.key_len};
+    return gone(m, now, d, &key);
 }
 
 /* No write comes of it: its row cannot be written, or nobody mirrors it any more. What is there is
@@ -305,6 +306,7 @@ static int let_go(struct mirror *m, const struct due *d)
 /* A chunk: with all of its row where it is wanted, and else it goes. */
 static int send_chunk(struct mirror *m, usec now, const struct due *d, enum verdict *v)
 {
+    const struct buf key = {.data = (char *)d->key, .len = d->of.key_len};
     _cleanup_buf_ struct buf row_key = {0};
     struct oversize_key k;
     uint32_t id = 0;
@@ -313,9 +315,13 @@ static int send_chunk(struct mirror *m, usec now, const struct due *d, enum verd
     enum split_verdict chunk = split_judge(m, d->target, d->key, d->of.key_len, &id, &row_key);
     if (chunk == CHUNK_BUSY)
         *v = WAIT;
-    if (chunk == CHUNK_UNWANTED) {
-        struct table_slot *t = d->table ? d->table : d->dropped ? &d->dropped->table : NULL;
-        return t ? gone(m, now, t, d) : 0;
+    if (chunk == CHUNK_UNWANTED)
+        return gone(m, now, d, &key);
+    if (chunk == CHUNK_HEADLESS) {
+        const struct buf *head = split_judged_head(m);
+        rc = gone(m, now, d, head);
+        *v = split_has(m, d->target, head->data, head->len) ? WAIT : *v;
+        return rc;
     }
     struct table_slot *t = chunk == CHUNK_WANTED ? mirror_table_by_id(m, id) : NULL;
     if (!t)

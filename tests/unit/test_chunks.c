@@ -334,6 +334,45 @@ static void chunks_go_of_a_row_that_no_state_file_knew_of(void **state)
     world_free(w);
 }
 
+/* A killed process wrote the head, and no entry and no row is left to tell of it: a reader finds it
+ * whole until it goes, also where the service carries the write out late. */
+static void chunks_go_after_a_head_that_nobody_knows_of(bool late)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct sim_table *t = service_table(w, "grid");
+
+    insert_large(w);
+    struct sim_flight *f = head_sent(w, t);
+    f->arrived = true;
+    if (late)
+        service_leave(w, &f->writes[0], w->now + w->lateness / 2);
+    else
+        apply(w, f, 0);
+    f->count = late ? 0 : f->count;
+    sim_crash(w);
+    app_run(w, "BEGIN IMMEDIATE");
+    app_run(w, "DELETE FROM grid");
+    app_run(w, "DELETE FROM _syncd_journal");
+    app_run(w, "COMMIT");
+    assert_true(items_of(w, "grid") > 1);
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 0);
+    world_free(w);
+}
+
+static void chunks_go_after_a_head_that_is_there(void **state)
+{
+    (void)state;
+    chunks_go_after_a_head_that_nobody_knows_of(false);
+}
+
+static void chunks_go_after_a_head_that_comes_late(void **state)
+{
+    (void)state;
+    chunks_go_after_a_head_that_nobody_knows_of(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +386,8 @@ int main(void)
         cmocka_unit_test(chunks_go_with_a_row_that_is_split_no_more),
         cmocka_unit_test(chunks_go_of_a_row_that_is_split_no_more),
         cmocka_unit_test(chunks_go_of_a_row_that_no_state_file_knew_of),
+        cmocka_unit_test(chunks_go_after_a_head_that_is_there),
+        cmocka_unit_test(chunks_go_after_a_head_that_comes_late),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
