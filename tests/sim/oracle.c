@@ -398,7 +398,7 @@ static bool keeps_dropped(const struct comparing *c, const char *target)
     for (unsigned t = 0; !c->w->dropped_items_go && t < SIM_SOURCES; t++) {
         const char *name = application_table(t);
         const struct table_config *table = config_table(c->w->config, name);
-        const char *its = table && table->target ? table->target : name;
+        const char *its = table && *table->target ? table->target : name;
         keeps |= strcmp(its, target) == 0 && !mirrored(c->w, name);
     }
     return keeps;

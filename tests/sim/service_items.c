@@ -104,7 +104,7 @@ static bool is_known(struct store *s, uint32_t target, const void *key, size_t n
 bool service_passed_over(const struct world *w, const struct sim_table *t)
 {
     const struct table_config *left = w->left_out ? config_table(w->config, w->left_out) : NULL;
-    const char *target = left && left->target ? left->target : w->left_out;
+    const char *target = left && *left->target ? left->target : w->left_out;
 
     return w->uninstalled_by == w->starts || (target && strcmp(target, t->name) == 0);
 }

@@ -91,7 +91,7 @@ __attribute__((unused)) static bool seats_meet(const struct world *w)
 {
     const struct table_config *seats = config_table(w->config, "seats");
 
-    return seats && seats->target;
+    return seats && *seats->target;
 }
 
 /* A world at rest without troubles, with two tables of `rows` rows each besides the usual ones. */

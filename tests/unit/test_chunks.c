@@ -222,7 +222,7 @@ static bool splits_where_rows_meet(const struct world *w)
     const struct table_config *seats = config_table(w->config, "seats");
     const struct table_config *desks = config_table(w->config, "desks");
 
-    return seats && desks && seats->target && desks->target &&
+    return seats && desks && *seats->target && *desks->target &&
            strcmp(seats->target, desks->target) == 0 && seats->oversize == OVERSIZE_SPLIT;
 }
 
