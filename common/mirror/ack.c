@@ -89,12 +89,29 @@ usec mirror_ack(struct mirror *m, usec now, bool force)
     return m->ack_retry;
 }
 
+/* How far the journal goes, if it is the one that we know. Where not, nobody has looked since that
+ * came: the next process must not take what is there for what it was. */
+static bool last_look(struct mirror *m, int64_t *max)
+{
+    const char *stranger = NULL;
+
+    if (!m->journal) /* at rest: all of it was acknowledged */
+        return true;
+    if (source_begin(m->source) != SQLITE_OK)
+        return false;
+    bool known = reader_check_head(m, &stranger) == SQLITE_OK && m->attached && !stranger &&
+                 journal_max(m->journal, max) == SQLITE_ROW;
+    source_end(m->source, SQLITE_OK); /* it has only read */
+    if (stranger)
+        identity_doubt(m, stranger);
+    return known;
+}
+
 void mirror_farewell(struct mirror *m)
 {
     int64_t max = m->acked;
 
-    if (m->attached && (!m->journal || journal_max(m->journal, &max) == SQLITE_ROW) &&
-        barrier_sync_now(m) == 0) {
+    if (m->attached && last_look(m, &max) && barrier_sync_now(m) == 0) {
         /* One that fails takes back what is not committed: then it is no clean end. */
         if (records_kept(m, store_put_int(m->store, "acked", m->acked)) == 0)
             records_kept(m, store_put_int(m->store, "seen", max));

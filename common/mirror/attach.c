@@ -302,7 +302,10 @@ static void carry_over(struct mirror *m, struct draft *d)
             to->items_deleted = from->items_deleted;
         }
         if ((from = mirror_table_by_id(m, to->id))) {
-            to->skipped = from->skipped;
+            /* One that had let go of the journal, and is mapped to a DynamoDB table that is open by
+             * now: nothing else takes it up. It is loaded, and read on from here. */
+            bool taken_up = from->let_go && m->targets[to->target]->view.open;
+            to->skipped = from->skipped && !taken_up;
             to->behind = from->behind;
             to->lag_seq = from->lag_seq;
             to->behind_since = from->behind_since;
@@ -310,8 +313,9 @@ static void carry_over(struct mirror *m, struct draft *d)
             to->doubted = from->doubted;
             to->in_doubt = from->in_doubt;
             to->unsure |= from->unsure;
-            to->let_go |= from->let_go;
-            if (from->lag_tracked) { /* what is out is read again: sending twice is harmless */
+            to->let_go |= from->let_go && !taken_up;
+            /* What is out is read again: sending twice is harmless. */
+            if (from->lag_tracked && !taken_up) {
                 to->skipped = to->lag_tracked = true;
                 to->lag_seq = (int64_t)from->lag_track.low;
                 track_init(&to->lag_track, from->lag_track.low);
@@ -560,6 +564,8 @@ enum source_problem mirror_attach(struct mirror *m, usec now)
         m->wal_path = stamp_wal_path(m->config->database);
         stamp_take(m->config->database, m->wal_path, &m->stamp);
     }
+    if (m->uninstalled) /* nobody needs it any more, and it would keep the -wal there */
+        mirror_close_source(m);
     /* Also of an attempt that came to nothing: the next one finds them known. */
     if (m->target_count != m->announced_targets) {
         m->announced_targets = m->target_count;

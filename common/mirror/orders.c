@@ -106,6 +106,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
     }
     FAILPOINT("triggers_removed");
     mirror_close_source(m);
+    m->adopting = m->reattaching = false; /* what was still to be attached is not any more */
     m->detached = order != ORDER_UNINSTALL;
     m->handed_over = order == ORDER_HAND_OVER;
     m->uninstalled = order == ORDER_UNINSTALL;
@@ -122,19 +123,22 @@ int mirror_uninstall(struct mirror *m, struct err *err)
     return take_out(m, ORDER_UNINSTALL, err);
 }
 
-int mirror_attach_order(struct mirror *m, struct err *err)
+/* `adopt`: as a database of its own. An order that is not kept leaves no trace: whatever comes in
+ * the database's place later would be taken for the one that it was about. */
+static int attach_ordered(struct mirror *m, bool adopt, struct err *err)
 {
     int rc = recall_order(m, err);
 
     if (rc < 0)
         return rc;
     bool was_out = m->order_before != ORDER_NONE || m->uninstalled || m->reattaching;
-    int64_t order = m->adopting ? ORDER_ADOPT : ORDER_ATTACH;
+    int64_t order = adopt ? ORDER_ADOPT : ORDER_ATTACH;
     rc = put_order(m, was_out ? order : ORDER_NONE, err);
     m->order_failed = rc < 0;
     if (rc < 0)
         return rc;
     FAILPOINT("attach_ordered");
+    m->adopting = adopt;
     m->reattaching = was_out;
     m->held = false;
     m->detached = m->uninstalled = m->handed_over = m->attached = false;
@@ -153,11 +157,15 @@ int mirror_attach_order(struct mirror *m, struct err *err)
     return p == SOURCE_OK ? 0 : err_set(err, -EIO, "%s", m->problem_text.text);
 }
 
+int mirror_attach_order(struct mirror *m, struct err *err)
+{
+    return attach_ordered(m, m->adopting, err);
+}
+
 int mirror_adopt(struct mirror *m, struct err *err)
 {
     /* Where only DynamoDB tables are held the database stays who it is. */
-    m->adopting = m->held || !owned_any_held(m);
-    int rc = mirror_attach_order(m, err);
+    int rc = attach_ordered(m, m->held || !owned_any_held(m), err);
 
     if (rc == 0 && owned_adopt_all(m) < 0)
         rc = err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),

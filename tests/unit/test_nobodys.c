@@ -345,6 +345,33 @@ static void nor_where_it_was_dropped_and_its_section_taken_out(void **state)
     }
 }
 
+/* Its own was away for so long that it holds the journal no more; the other is there. When that is
+ * away, too, for a moment, what changes meanwhile waits in the journal. */
+static void a_table_parked_for_long_that_goes_to_one_that_is_open(void **state)
+{
+    struct world *w = world_of_two_tables(1, ROWS);
+
+    (void)state;
+    app_run(w, "UPDATE mine SET id=id+5000");
+    at_rest_again(w);
+    service_table(w, "mine")->denied = true;
+    app_run(w, "UPDATE mine SET v='second' WHERE id<5010");
+    live_for(w, 90 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "mine").state, "parked");
+    assert_int_equal(seen(w).journal_entries, 0);
+    map_to(w, "mine", "yours");
+    at_rest_again(w);
+    service_table(w, "yours")->denied = true;
+    app_run(w, "UPDATE yours SET v='third' WHERE id=7");
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "mine").state, "parked");
+    app_run(w, "UPDATE mine SET v='third' WHERE id=5050");
+    live_for(w, 20 * USEC_PER_SEC);
+    service_table(w, "yours")->denied = false;
+    at_rest_again(w);
+    world_free(w);
+}
+
 /* --- rows that wait for a key ----------------------------------------------------------------- */
 
 static bool three_tables_in_one(const struct world *w)
@@ -475,6 +502,7 @@ int main(void)
         cmocka_unit_test(nor_are_they_mended_as_those_of_the_other),
         cmocka_unit_test(nor_are_they_taken_for_the_others),
         cmocka_unit_test(nor_where_it_is_left_out_amid_the_look),
+        cmocka_unit_test(a_table_parked_for_long_that_goes_to_one_that_is_open),
         cmocka_unit_test(nor_where_the_keys_of_both_are_alike),
         cmocka_unit_test(a_row_that_waits_for_the_key_of_a_table_left_out_is_sent),
         cmocka_unit_test(a_look_that_is_due_outlives_a_key_that_was_another),

@@ -397,6 +397,102 @@ static void an_adoption_of_what_was_taken_out_outlives_a_kill(void **state)
     }
 }
 
+/* It was not carried out, so nobody has said anything of what comes in place of the database. */
+static void an_adoption_that_could_not_be_kept_is_none_of_another_database(void **state)
+{
+    struct world *w = world_of_people(3);
+    _cleanup_buf_ struct buf key = {0};
+    struct err err = {0};
+
+    (void)state;
+    app_run(w, "INSERT INTO people(id,name) VALUES(9,'ours')");
+    sqlite3 *other = copy_as_another(w);
+    assert_int_equal(sqlite3_exec(other, "UPDATE people SET name='theirs'", NULL, NULL, NULL), 0);
+    at_rest_again(w);
+    key_of(w, "people", "ours", &key);
+    sim_state_full(w, true);
+    assert_true(mirror_adopt(w->mirror, &err) < 0);
+    sim_state_full(w, false);
+    at_rest_again(w);
+    copy_database(w->app, other);
+    sqlite3_close(other);
+    w->pumping = true;
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_true(seen(w).held);
+    const struct sim_item *item = service_item(service_table(w, "people"), key.data, key.len);
+    assert_non_null(item);
+    assert_null(memmem(item->bytes, item->key_len + item->json_len, "theirs", 6));
+    world_free(w);
+}
+
+/* What was taken out since was not to be adopted any more. */
+static void an_adoption_that_was_pending_ends_with_a_detach(void **state)
+{
+    struct world *w = world_of_people(3);
+    char before[MIRROR_CANARY_ID], after[MIRROR_CANARY_ID];
+    struct err err = {0};
+
+    (void)state;
+    mirror_canary_id(w->mirror, before);
+    sim_state_full(w, true);
+    assert_true(mirror_adopt(w->mirror, &err) < 0);
+    sim_state_full(w, false);
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_int_equal(mirror_detach(w->mirror, &err), 0);
+    assert_int_equal(mirror_attach_order(w->mirror, &err), 0);
+    mirror_canary_id(w->mirror, after);
+    assert_string_equal(before, after);
+    at_rest_again(w);
+    world_free(w);
+}
+
+/* Whoever stops the application then may copy a backup over the file: a connection that is left
+ * open would keep the -wal there, and the backup would be given what is in that. */
+static void what_was_taken_out_by_hand_is_let_go_of(void **state)
+{
+    struct world *w = world_of_people(3);
+    char *drops = app_ask(w, "SELECT group_concat('DROP TRIGGER '||name, ';') FROM sqlite_schema "
+                             "WHERE type='trigger' AND name GLOB '_syncd_*'");
+
+    (void)state;
+    app_run(w, "BEGIN IMMEDIATE; %s; DROP TABLE _syncd_journal; COMMIT", drops);
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_true(seen(w).uninstalled);
+    assert_false(seen(w).connected);
+    sqlite3_free(drops);
+    world_free(w);
+}
+
+/* In the moment before a stop, amid changes that were sent and not yet acknowledged: what the
+ * application writes afterwards takes the places in the journal of what is lost. */
+static void a_backup_that_a_stopped_process_had_not_noticed(void **state)
+{
+    struct world *w = world_of_people(9);
+    struct backup b;
+
+    (void)state;
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_int_equal(sqlite3_open(":memory:", &b.db), SQLITE_OK);
+    copy_database(b.db, w->app);
+    b.version = app_ask(w, "PRAGMA schema_version");
+    int64_t acked = w->mirror->acked;
+    for (int i = 1; i <= 5; i++)
+        app_run(w, "UPDATE people SET name='lost' WHERE id=%d", i);
+    w->pumping = true;
+    w->mirror->ack_retry = w->now + 60 * USEC_PER_SEC; /* writers are in its way */
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_true(mirror_idle(w->mirror));
+    assert_int_equal(w->mirror->acked, acked);
+    put_back(w, &b);
+    app_run(w, "UPDATE people SET name='after' WHERE id=7");
+    sim_stop(w);
+    for (int i = 0; i < 6; i++)
+        app_run(w, "UPDATE people SET name='later' WHERE id=8");
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +511,10 @@ int main(void)
         cmocka_unit_test(a_backup_that_was_approved),
         cmocka_unit_test(an_order_to_attach_that_comes_to_nothing_says_so),
         cmocka_unit_test(an_adoption_of_what_was_taken_out_outlives_a_kill),
+        cmocka_unit_test(an_adoption_that_could_not_be_kept_is_none_of_another_database),
+        cmocka_unit_test(an_adoption_that_was_pending_ends_with_a_detach),
+        cmocka_unit_test(what_was_taken_out_by_hand_is_let_go_of),
+        cmocka_unit_test(a_backup_that_a_stopped_process_had_not_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
