@@ -177,6 +177,9 @@ bool engine_has(const struct engine *e, uint32_t target, const void *key, size_t
 /* The newest write of this key that is pending or in flight, until the next step; NULL: none. */
 const struct payload *engine_newest(const struct engine *e, uint32_t target, const void *key,
                                     size_t n);
+/* What became of a write could not be kept. Is there a newer one of its key? Then that takes over
+ * its places, is spared by nothing that was known before, and `p` is freed. */
+bool engine_overtaken(struct engine *e, struct payload *p);
 /* Of which keys is a fresh read wanted? `fn` for at most so many of those writes, from that ticket
  * on, in the order in which they were asked for. Returns the ticket to go on from, which is `from`
  * when there are no more: offer what their rows are, then send EVENT_KEEP with it for those that

@@ -375,6 +375,19 @@ const struct payload *engine_newest(const struct engine *e, uint32_t target, con
     return found ? entry_payload(found) : NULL;
 }
 
+bool engine_overtaken(struct engine *e, struct payload *p)
+{
+    struct entry *n =
+        entry_find(e, key_hash(e, p->target, p->key, p->key_len), p->target, p->key, p->key_len);
+
+    if (!n)
+        return false;
+    n->uncertain = true;
+    payload_inherit(n->pending ? n->pending : n->sent, p);
+    payload_free(p);
+    return true;
+}
+
 uint64_t engine_serial(const struct engine *e)
 {
     return e->next_serial;

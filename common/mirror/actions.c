@@ -72,10 +72,12 @@ static void keep_outcome(struct mirror *m, usec now, const struct action *a)
     count_outcome(m, now, a);
     if (record_add(m, now, kind, a->payload, NULL, NULL, r ? "refused" : NULL,
                    r ? r->message : NULL) < 0) {
-        /* Without memory the outcome cannot be kept: say nothing of the write, and send it again.
-         */
+        /* Without memory the outcome cannot be kept: say nothing of the write, and send it again;
+         * but not after one that was read since. */
         struct event ev = {.kind = EVENT_OFFER, .payload = a->payload};
         a->payload->force = true;
+        if (engine_overtaken(m->engine, a->payload))
+            return;
         if (engine_step(m->engine, now, &ev, &m->actions) < 0)
             abort(); /* systemd starts us anew; the journal still has the change */
         barrier_read(m);

@@ -480,7 +480,7 @@ static unsigned load_page(struct mirror *m, struct table_slot *t, usec now)
         buf_append(&p.span->cursor, t->cursor.data, t->cursor.len);
         if (t->load == LOAD_ROWS)
             t->rows_read += (int64_t)p.rows;
-        if (rc == SQLITE_OK)
+        if (rc == SQLITE_OK && p.span->track) /* else it has begun anew meanwhile */
             t->reading_done = end;
         m->moved++;
         if (record_add(m, now, RECORD_SETTLED, NULL, p.span, NULL, NULL, NULL) < 0)

@@ -51,6 +51,13 @@ static int outcome(const struct offer *o, const struct item_fault *f, bool waits
     return remember(o, f ? RECORD_FAULT : RECORD_SETTLED, waits, f);
 }
 
+/* The row, which cannot be written, does not take the place of an item that another row left to it.
+ * To look again at a dead letter is no news of that. */
+static int look_behind(const struct offer *o)
+{
+    return o->journal || o->load ? owner_look_behind(o->m, o->t) : 0;
+}
+
 /* The row at m->key is there, and no item can be made of it. What is to be sent whatever the
  * digests say may have been on its way at a crash: its digest must spare no later write either. */
 static int unholdable(const struct offer *o, const struct item_fault *f)
@@ -58,6 +65,7 @@ static int unholdable(const struct offer *o, const struct item_fault *f)
     int rc = o->force ? remember(o, RECORD_DOUBT, true, NULL) : 0;
 
     split_cancel(o->m, o->t->target); /* what it was cannot become its item any more */
+    rc = rc < 0 ? rc : look_behind(o);
     return rc < 0 ? rc : outcome(o, f, false);
 }
 
@@ -147,6 +155,8 @@ static int set_aside(const struct offer *o)
     if (o->force && (rc = remember(o, RECORD_DOUBT, true, NULL)) < 0)
         return rc;
     split_cancel(m, o->t->target);
+    if ((rc = look_behind(o)) < 0)
+        return rc;
     key = m->key;
     m->key = awaits;
     rc = remember(o, RECORD_ORPHAN, true, &fault);

@@ -42,6 +42,9 @@ bool owner_unknown(struct mirror *m, const struct table_slot *t);
 /* A put was refused, and so the item stays that another row has left to it: where that row is gone,
  * or at another key, its table's look for items without a row takes it away. */
 void owner_look_for_leaver(struct mirror *m, const struct payload *p);
+/* The same where the row that asks cannot be written at all, and nothing is on its way to the key.
+ * 0 or negative. */
+int owner_look_behind(struct mirror *m, const struct table_slot *t);
 /* The row that the store names as owner of m->key; its row key is appended. 1, 0 when it cannot be
  * told, or negative. */
 int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key);

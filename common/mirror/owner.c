@@ -171,3 +171,18 @@ void owner_look_for_leaver(struct mirror *m, const struct payload *p)
             loader_sweep_later(m, t);
     }
 }
+
+int owner_look_behind(struct mirror *m, const struct table_slot *t)
+{
+    _cleanup_buf_ struct buf row_key = {0};
+    uint32_t id = 0;
+
+    if (!m->targets[t->target]->contested || split_newest(m, t->target, m->key.data, m->key.len))
+        return 0;
+    int rc = owner_recorded(m, t->target, &id, &row_key);
+    if (rc <= 0 || (id == t->id && row_key.len == m->row_key.len &&
+                    memcmp(row_key.data, m->row_key.data, row_key.len) == 0))
+        return rc < 0 ? rc : 0;
+    struct table_slot *other = mirror_table_by_id(m, id);
+    return other && other->target == t->target ? loader_sweep_later(m, other) : 0;
+}

@@ -381,6 +381,82 @@ static void a_row_too_long_to_be_read_ends_no_other_rows_write(void **state)
     world_free(w);
 }
 
+/* Seat 2, which is to have the key that seat 1 has left, is packed and waits for its chunks. */
+static void a_left_key_waits_for_chunks(struct world *w)
+{
+    enum { LENGTH = 900 * 1000 };
+    char *text = calloc(1, LENGTH + 1);
+
+    assert_non_null(text);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','first')");
+    at_rest_again(w);
+    for (size_t i = 0; i < LENGTH; i++)
+        text[i] = (char)('0' + sim_pick(w, 75));
+    app_run(w, "BEGIN");
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'p1','%s')", text);
+    free(text);
+    app_run(w, "UPDATE seats SET place='p2', v='moved' WHERE id=1");
+    app_run(w, "COMMIT");
+    w->pumping = true;
+    for (int i = 0; i < 200 && list_empty(&w->mirror->splits); i++)
+        turn_with_replies_held(w);
+    assert_false(list_empty(&w->mirror->splits));
+}
+
+/* The item of a row that has left its key goes, also when the one that was to have the key, and
+ * waits for its chunks, cannot be written any more. */
+static void an_item_does_not_outlive_its_row_for_one_whose_chunks_wait(void **state)
+{
+    struct world *w = world_that(seats_meet_and_are_split, "DELETE FROM seats; DELETE FROM desks");
+
+    (void)state;
+    a_left_key_waits_for_chunks(w);
+    app_run(w, "UPDATE seats SET v=9e999 WHERE id=2");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    assert_true(has_item(w, "moved"));
+    assert_false(has_item(w, "first"));
+    world_free(w);
+}
+
+static bool desks_meet_seats_and_none_is_split(const struct world *w)
+{
+    return desks_meet_seats(w) && !w->oversize && !w->orphans;
+}
+
+/* The same where the one that was to have the key is of a table that is behind, and both are shut
+ * off once more before it is written. */
+static void an_item_does_not_outlive_its_row_for_one_that_is_behind(void **state)
+{
+    struct world *w =
+        world_that(desks_meet_seats_and_none_is_split, "DELETE FROM seats; DELETE FROM desks");
+    struct sim_table *t = service_table(w, "single");
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','first')");
+    at_rest_again(w);
+    t->denied = true;
+    app_run(w, "INSERT INTO desks(code,place,v) VALUES('d1','p1','second')");
+    app_run(w, "DELETE FROM seats");
+    w->pumping = true;
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "seats").state, "parked");
+    t->denied = false;
+    t->throttled = true;
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "seats").state, "live");
+    t->throttled = false;
+    t->denied = true;
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "seats").state, "parked");
+    app_run(w, "UPDATE desks SET v=9e999");
+    t->denied = false;
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "desks").dead_letters, 1);
+    assert_false(has_item(w, "first"));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,9 +471,11 @@ int main(void)
         cmocka_unit_test(a_late_refusal_of_a_row_that_is_gone),
         cmocka_unit_test(a_late_refusal_of_a_row_that_is_gone_for_nobody),
         cmocka_unit_test(a_row_too_long_to_be_read_ends_no_other_rows_write),
+        cmocka_unit_test(an_item_does_not_outlive_its_row_for_one_whose_chunks_wait),
         cmocka_unit_test(a_row_that_is_too_large_takes_no_key),
         cmocka_unit_test(a_row_that_waits_for_a_table_that_is_dropped),
         cmocka_unit_test(a_row_that_waits_for_one_that_goes_unseen),
+        cmocka_unit_test(an_item_does_not_outlive_its_row_for_one_that_is_behind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

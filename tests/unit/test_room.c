@@ -176,6 +176,31 @@ static void what_came_back_goes_as_its_row_is_then(void **state)
         }
 }
 
+/* Without memory to keep it an outcome is as if there had been none, and the write goes again; but
+ * not over one that was read since. */
+static void an_outcome_that_finds_no_memory_brings_nothing_back(void **state)
+{
+    struct world *w = world_of_people(3);
+    struct blocks *records = &w->mirror->idle_records;
+    size_t size = records->size;
+
+    (void)state;
+    app_run(w, "UPDATE people SET name='second' WHERE id=1");
+    until_sent(w);
+    struct sim_flight *f = list_first(&w->flights, struct sim_flight, link);
+    f->due = w->now + 5 * USEC_PER_SEC;
+    app_run(w, "UPDATE people SET name='third' WHERE id=1");
+    w->pumping = true;
+    live_for(w, 4 * USEC_PER_SEC);
+    assert_true(list_first(&w->flights, struct sim_flight, link) == f);
+    blocks_clear(records);
+    records->size = SIZE_MAX / 2;
+    while (!list_empty(&w->flights) && list_first(&w->flights, struct sim_flight, link) == f)
+        sim_turn(w);
+    records->size = size;
+    all_is_equal(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +209,7 @@ int main(void)
         cmocka_unit_test(what_is_behind_survives_an_order_to_attach),
         cmocka_unit_test(a_load_leaves_room_while_it_is_throttled),
         cmocka_unit_test(what_came_back_goes_as_its_row_is_then),
+        cmocka_unit_test(an_outcome_that_finds_no_memory_brings_nothing_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
