@@ -471,6 +471,7 @@ static int attach(struct mirror *m, usec now)
         ; /* held, or looked at again later */
     } else if (rc == SQLITE_OK && m->ever_attached && !st->journal && st->count == 0) {
         m->uninstalled = true; /* somebody took everything out: leave it so */
+        targets_unwatched(m);
         mirror_note(
             m, LOG_EV_WARNING, "uninstalled",
             "journal and triggers were taken out of the database; nothing is captured until "
@@ -495,6 +496,7 @@ static int attach(struct mirror *m, usec now)
             m->doubt_upto = m->unclean ? m->force_upto : m->doubt_upto;
             m->unclean = false;
             identity_compared(m);
+            targets_look_again(m, now);
             FAILPOINT("attached");
         }
     }

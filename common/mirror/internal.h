@@ -80,12 +80,14 @@ struct target_slot {
     char *name;
     struct key_schema schema; /* owned copy */
     uint32_t store_id;
-    bool fresh; /* another table than before, and not yet known so by the store */
+    bool fresh;  /* another table than before, and not yet known so by the store */
+    bool unread; /* whether it is so could not be read */
     char identity[80];
     bool opening;   /* waits for the state file to say so */
     char then[500]; /* why it is parked, and that it will be compared */
     bool shared;    /* by several tables */
     bool beside;    /* it is the one of a table, too, that is there and not mirrored */
+    bool unwatched; /* nothing was mirrored into it since it was looked at: it may be another */
     bool contested; /* rows may meet at one key: see owner.c */
     bool split;     /* rows of some table may become several items: see split.h */
     bool was_split; /* or might once, and chunks of them may be there still */
@@ -517,6 +519,9 @@ int loader_sweep_later(struct mirror *m, struct table_slot *t);
 /* Is an item in the table's target this table's, that is known as one of table `id`? 0, or negative
  * when the store failed. */
 int loader_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine);
+/* No item of the table's target can have that key: nothing is known of it any more. 0 or negative.
+ */
+int loader_no_item(struct mirror *m, const struct table_slot *t, const void *key, size_t n);
 /* That it is being loaded, should a rollback have taken that back. */
 int loader_order(struct mirror *m, const struct table_slot *t);
 
@@ -536,6 +541,12 @@ void recheck_parked(struct mirror *m, uint32_t target);
 /* targets.c */
 /* It can be written, as far as the edge knows. */
 void targets_open(struct mirror *m, usec now, uint32_t i);
+/* Nothing is sent to any of them from now on, so that nobody is told if one goes or is made anew.
+ */
+void targets_unwatched(struct mirror *m);
+/* Those of which that is so and that tables are mirrored into: as if parked, so that the edge looks
+ * which table that is before anything is spared for what the one of before held. */
+void targets_look_again(struct mirror *m, usec now);
 /* Open targets that waited for the state file to say that they are new. */
 void targets_open_fresh(struct mirror *m, usec now);
 /* Is it time that the tables of a target let go of the journal? */

@@ -251,6 +251,15 @@ int loader_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool
     return rc == -ENOENT ? 0 : rc;
 }
 
+/* A key of another kind than the table's, as from before it was made anew for other keys: what was
+ * on its way then may have been noted since. */
+int loader_no_item(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
+{
+    if (m->first_record == USEC_NEVER)
+        m->first_record = m->now;
+    return store_digest_delete(m->store, m->targets[t->target]->store_id, key, n);
+}
+
 /* The row key of an item: kept beside the digest, or read back from the remote key. -EINVAL when
  * the item was made under another key layout: then no row of today is its owner. */
 static int row_key_of(struct table_slot *t, const struct swept *d, struct value *key,
@@ -327,6 +336,10 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
         rc = has_row(p, d, key, &item, &yes);
     if (rc != SQLITE_OK || !mine || yes)
         return rc;
+    buf_clear(&m->json);
+    int made = item_key_json(&p->t->plan->schema, item.data, item.len, &m->json);
+    if (made == -EINVAL)
+        return loader_no_item(m, p->t, d->key, d->key_len) < 0 ? STATE_FAILED : SQLITE_OK;
     if (p->t->sweep == SWEEP_COUNT) {
         /* A write that is on its way is no difference, only a change not yet confirmed. */
         p->t->extras += !split_has(m, p->t->target, d->key, d->key_len);
@@ -334,11 +347,9 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     }
     buf_clear(&m->key);
     buf_append(&m->key, item.data, item.len);
-    buf_clear(&m->json);
     buf_clear(&m->row_key);
     buf_append(&m->row_key, d->row_key, d->row_key_len);
-    if (item_key_json(&p->t->plan->schema, item.data, item.len, &m->json) < 0 || !buf_ok(&m->key) ||
-        !buf_ok(&m->row_key))
+    if (made < 0 || !buf_ok(&m->key) || !buf_ok(&m->row_key))
         return SQLITE_NOMEM;
     suspects_key(m, p->t, SHAKEN_ROWS);
     return offer_leave(m, p->now, p->t, p->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;

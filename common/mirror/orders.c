@@ -105,6 +105,7 @@ static int take_out(struct mirror *m, int64_t order, struct err *err)
         return rc;
     }
     FAILPOINT("triggers_removed");
+    targets_unwatched(m);
     mirror_close_source(m);
     m->adopting = m->reattaching = false; /* what was still to be attached is not any more */
     m->detached = order != ORDER_UNINSTALL;

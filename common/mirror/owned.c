@@ -200,13 +200,27 @@ static unsigned adopted(const struct target_slot *t)
     return t->owned | OWNED_ADOPTED | (t->view.foreign > 0 ? OWNED_OTHERS : 0);
 }
 
+/* One that we have written before, and that is taken over from whomever its marker names or will be
+ * found to name: that one may have written there since, over our items and beside them. Before the
+ * order, which must not be kept without this. */
+static int forget_known(struct mirror *m, uint32_t i)
+{
+    struct target_slot *t = m->targets[i];
+
+    if (t->view.open || !(t->owned & OWNED_SEEN) || t->owned & OWNED_HANDED ||
+        owned_is_canarys(m, i))
+        return 0;
+    int rc = records_kept(m, owned_put(m, t, t->owned & ~(unsigned)OWNED_ALONE));
+    return rc < 0 ? rc : owned_behind(m, i);
+}
+
 int owned_approve(struct mirror *m)
 {
     int count = 0;
 
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
-        if (!t->view.held || t->owned & OWNED_HANDED ||
+        if (!t->view.held || t->owned & OWNED_HANDED || forget_known(m, i) < 0 ||
             records_kept(m, owned_put(m, t, adopted(t) | OWNED_TAKE)) < 0 ||
             records_kept(m, records_sync(m, NULL)) < 0)
             continue;
@@ -235,6 +249,8 @@ int owned_adopt_all(struct mirror *m)
 
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
+        if ((rc = forget_known(m, i)) < 0)
+            break;
         t->view.held = t->view.parked = t->marked = false;
         t->held_at = 0;
         rc = owned_put(m, t, adopted(t) | (owned_is_canarys(m, i) ? 0 : OWNED_TAKE));

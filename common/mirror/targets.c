@@ -139,16 +139,18 @@ static int forget_items(struct mirror *m, uint32_t i)
     return records_kept(m, rc < 0 || !store_dirty(m->store) ? rc : records_sync(m, NULL));
 }
 
-/* Is it the table that the store knows under this name? */
-static bool is_another(struct mirror *m, const struct target_slot *t)
+/* Is it another table than the store knows under this name? Should that not be read just now, it is
+ * asked again before it is opened: what is known of its items is given up for another one only. */
+static void ask_whether_another(struct mirror *m, struct target_slot *t)
 {
     _cleanup_buf_ struct buf known = {0};
+    int rc = t->identity[0] ? store_target_identity(m->store, t->store_id, &known) : 0;
 
-    if (!t->identity[0])
-        return false;
-    /* Not to be known is to be another: nothing is spared then. */
-    return store_target_identity(m->store, t->store_id, &known) < 0 ||
-           strlen(t->identity) != known.len || memcmp(t->identity, known.data, known.len) != 0;
+    t->unread = rc < 0 && rc != -ENOENT;
+    if (!t->unread && t->identity[0])
+        t->fresh |= rc < 0 || strlen(t->identity) != known.len ||
+                    memcmp(t->identity, known.data, known.len) != 0;
+    t->marked = t->marked && !t->fresh; /* its marker is of the table that was there before */
 }
 
 /* Does the state file say that nothing of it can be on its way? It may also where letting go of the
@@ -251,7 +253,9 @@ void targets_open(struct mirror *m, usec now, uint32_t i)
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    t->opening = survey_heed_marker(m, t) < 0 || (t->fresh && forget_items(m, i) < 0);
+    if (t->unread)
+        ask_whether_another(m, t);
+    t->opening = t->unread || survey_heed_marker(m, t) < 0 || (t->fresh && forget_items(m, i) < 0);
     if (!t->opening && t->fresh) {
         FAILPOINT("target_forgotten");
         t->fresh = t->made = false;
@@ -282,12 +286,13 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *iden
 
     m->now = now;
     t->view.looked = true;
+    t->unwatched = false;
     /* What was begun before may have been with the table that was there then. */
     t->view.surveying = t->marking = false;
     snprintf(t->identity, sizeof t->identity, "%s", identity);
     t->made |= made;
-    t->fresh |= made || is_another(m, t);
-    t->marked = t->marked && !t->fresh; /* its marker is of the table that was there before */
+    t->fresh |= made;
+    ask_whether_another(m, t);
     targets_open(m, now, i);
 }
 
@@ -306,6 +311,31 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
 {
     m->targets[i]->opening = false;
     shut(m, now, i, code, reason);
+}
+
+void targets_unwatched(struct mirror *m)
+{
+    for (uint32_t i = 0; i < m->target_count; i++)
+        m->targets[i]->unwatched |= m->targets[i]->view.open || m->targets[i]->opening;
+}
+
+void targets_look_again(struct mirror *m, usec now)
+{
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        struct target_slot *t = m->targets[i];
+        struct reply r = {.code = "unwatched"};
+        bool looked_at = t->view.open || t->opening;
+        if (!owned_has_tables(m, i))
+            t->unwatched |= looked_at;
+        if (!owned_has_tables(m, i) || !t->unwatched || !looked_at)
+            continue;
+        snprintf(r.message, sizeof r.message,
+                 "nothing was mirrored into DynamoDB table %.120s for a while: it is looked at "
+                 "again",
+                 t->name);
+        mirror_target_parked(m, now, i, r.code, r.message);
+        m->edge.parked(m->edge.arg, i, &r);
+    }
 }
 
 /* --- parked for long -------------------------------------------------------------------------- */

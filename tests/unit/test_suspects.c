@@ -424,6 +424,34 @@ static void rest_is_left_for_one(void **state)
     world_free(w);
 }
 
+/* The key's column is of another type from now on, and the DynamoDB table is made anew for it: what
+ * was left open under a key of before can be no item there, and no comparison waits for it. */
+static void a_key_of_another_type_is_let_go_of(void **state)
+{
+    struct world *w = world_of_two_tables(1, 1);
+
+    (void)state;
+    leave_open(w, "UPDATE mine SET v='second' WHERE id=1");
+    settled(w);
+    assert_int_equal(unconfirmed(w), 1);
+    app_run(w, "BEGIN IMMEDIATE");
+    app_run(w, "DROP TABLE mine");
+    app_run(w, "CREATE TABLE mine(id TEXT PRIMARY KEY, v)");
+    app_run(w, "INSERT INTO mine VALUES('a','new')");
+    app_run(w, "COMMIT");
+    struct sim_table *made_anew = service_table(w, "mine");
+    made_anew->exists = false;
+    service_clear(made_anew);
+    live_for(w, 1200 * USEC_PER_SEC);
+    assert_int_equal(unconfirmed(w), 0);
+    w->config->hold_deletes = 100;
+    assert_int_equal(mirror_resync(w->mirror, "mine", false, NULL), 1);
+    live_for(w, 60 * USEC_PER_SEC);
+    assert_int_equal(mirror_table_named(w->mirror, "mine")->load, LOAD_DONE);
+    at_rest_again(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +469,7 @@ int main(void)
         cmocka_unit_test(a_row_tried_again_at_once_is_not_suspect_for_ever),
         cmocka_unit_test(a_change_that_is_read_late_is_sent_though_it_seems_known),
         cmocka_unit_test(a_row_that_cannot_be_written_ends_it),
+        cmocka_unit_test(a_key_of_another_type_is_let_go_of),
         cmocka_unit_test(rest_is_left_for_one),
     };
 

@@ -291,6 +291,53 @@ static void a_look_that_was_due_is_not_when_the_table_is_dropped(void **state)
     world_free(w);
 }
 
+/* Nobody sends anything there meanwhile, and so nobody is told. */
+static void replace(struct world *w, bool made_anew)
+{
+    struct sim_table *t = service_table(w, "mine");
+
+    service_clear(t);
+    t->exists = made_anew;
+    t->made += made_anew;
+    t->marker.there = false;
+}
+
+/* Its DynamoDB table is deleted, or made anew, while nothing is mirrored into it. */
+static void a_target_that_went_while_its_table_was_left_out_is_noticed(void **state)
+{
+    (void)state;
+    for (int made_anew = 0; made_anew < 2; made_anew++) {
+        struct world *w = two_tables();
+        world_leave_out(w, "mine");
+        live_for(w, 20 * USEC_PER_SEC);
+        replace(w, made_anew);
+        world_leave_out(w, NULL);
+        live_for(w, 200 * USEC_PER_SEC);
+        oracle_converged(w);
+        assert_true(service_table(w, "mine")->exists);
+        all_is_equal_again(w);
+    }
+}
+
+static void nor_is_one_overlooked_that_went_while_all_was_taken_out(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    for (int made_anew = 0; made_anew < 2; made_anew++) {
+        struct world *w = two_tables();
+        assert_int_equal(mirror_detach(w->mirror, &err), 0);
+        live_for(w, 20 * USEC_PER_SEC);
+        replace(w, made_anew);
+        assert_int_equal(mirror_attach_order(w->mirror, &err), 0);
+        w->pumping = true;
+        live_for(w, 200 * USEC_PER_SEC);
+        oracle_converged(w);
+        assert_true(service_table(w, "mine")->exists);
+        all_is_equal_again(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +353,8 @@ int main(void)
         cmocka_unit_test(items_of_a_table_left_out_are_looked_for_when_it_is_back),
         cmocka_unit_test(late_writes_of_a_table_left_out_do_not_stay),
         cmocka_unit_test(a_look_that_was_due_is_not_when_the_table_is_dropped),
+        cmocka_unit_test(a_target_that_went_while_its_table_was_left_out_is_noticed),
+        cmocka_unit_test(nor_is_one_overlooked_that_went_while_all_was_taken_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
