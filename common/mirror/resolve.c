@@ -29,9 +29,10 @@ static char *layout_of(const struct table_plan *p)
 
 /* The id under which the table's changes are captured: the one in its triggers if they are (or, in
  * part, were) the plan's, else the store's for the same key layout, else a new one. An id is never
- * given to another layout, so an old journal entry cannot be misread. */
+ * given to another layout, so an old journal entry cannot be misread. `judged`: of this id
+ * t->intact is known, if not 0. */
 static int find_id(struct mirror *m, const struct capture_state *st, struct table_slot *t,
-                   const char *layout, struct store_table *known)
+                   const char *layout, struct store_table *known, uint32_t *judged)
 {
     uint32_t id = capture_id_of(st, t->name);
     bool differ = false;
@@ -39,7 +40,8 @@ static int find_id(struct mirror *m, const struct capture_state *st, struct tabl
 
     if (id) {
         struct capture_table ct = {.id = id, .plan = t->plan};
-        capture_intact(st, &ct, &differ);
+        t->intact = capture_intact(st, &ct, &differ);
+        *judged = id;
         rc = differ ? -ENOENT : store_table_by_id(m->store, id, known);
         /* A state file that was lost: what waits in the journal is told by this id. */
         if (!differ && rc == -ENOENT) {
@@ -127,7 +129,8 @@ static uint32_t changes_since_marked(struct mirror *m)
 
 /* Take over what the store knows, and decide whether the table's items may differ from the plan. */
 static int take_over(struct mirror *m, const struct capture_state *st, struct table_slot *t,
-                     struct store_table *known, const char *layout, const char *fingerprint)
+                     struct store_table *known, const char *layout, const char *fingerprint,
+                     uint32_t judged)
 {
     struct capture_table ct = {.id = known->id, .plan = t->plan};
     bool differ;
@@ -140,7 +143,8 @@ static int take_over(struct mirror *m, const struct capture_state *st, struct ta
     /* With the journal entries are gone. That is seen once only, should attaching fail after the
      * next one was made. */
     bool journal = st->journal && st->first_seq >= 0;
-    t->intact = capture_intact(st, &ct, &differ);
+    if (known->id != judged)
+        t->intact = capture_intact(st, &ct, &differ);
     bool same =
         t->intact && journal && strcmp(known->mark, mark) == 0 &&
         (!capture_mark_deceives(st, t->name, changes_since_marked(m)) || PLANTED(MARKS_TRUSTED)) &&
@@ -177,12 +181,13 @@ int resolve_table(struct mirror *m, const struct capture_state *st, struct table
     struct store_table known = {0};
     _cleanup_free_ char *layout = layout_of(t->plan);
     _cleanup_free_ char *fingerprint = plan_fingerprint(t->plan);
+    uint32_t judged = 0;
     int rc = layout && fingerprint ? mirror_find_target(m, t->plan, &t->target) : -ENOMEM;
 
     if (rc == 0)
-        rc = find_id(m, st, t, layout, &known);
+        rc = find_id(m, st, t, layout, &known, &judged);
     if (rc == 0)
-        rc = take_over(m, st, t, &known, layout, fingerprint);
+        rc = take_over(m, st, t, &known, layout, fingerprint, judged);
     store_table_clear(&known);
     return rc;
 }

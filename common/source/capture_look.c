@@ -13,11 +13,14 @@
 
 static bool from_hex(const char *text, uint8_t out[CAPTURE_ID_SIZE])
 {
+    static const char digits[] = "0123456789abcdef";
+
+    if (strspn(text, digits) < 2 * CAPTURE_ID_SIZE)
+        return false;
     for (size_t i = 0; i < CAPTURE_ID_SIZE; i++) {
-        unsigned byte;
-        if (strspn(text + 2 * i, "0123456789abcdef") < 2 || sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return false;
-        out[i] = (uint8_t)byte;
+        size_t high = (size_t)(strchr(digits, text[2 * i]) - digits);
+        size_t low = (size_t)(strchr(digits, text[2 * i + 1]) - digits);
+        out[i] = (uint8_t)(high << 4 | low);
     }
     return true;
 }
@@ -40,15 +43,20 @@ bool capture_parse_identity(const char *sql, uint8_t id[CAPTURE_ID_SIZE],
  * the ids above. */
 static void parse_name(struct capture_found *f)
 {
-    enum { PREFIX = sizeof "_syncd_" - 1 };
-    char again[CAPTURE_NAME_SIZE];
-    unsigned id;
+    static const char prefix[] = "_syncd_";
+    const char *id = f->name + sizeof prefix - 1;
 
-    if (sscanf(f->name + PREFIX, "%9u_%23[a-z0-9]", &id, f->kind) != 2)
+    if (strncmp(f->name, prefix, sizeof prefix - 1) != 0) /* LIKE takes capitals for the same */
         return;
-    capture_name(id, f->kind, again);
-    if (strcmp(f->name, again) == 0)
-        f->id = id;
+    size_t digits = strspn(id, "0123456789");
+    if (digits < 1 || digits > 9 || id[0] == '0' || id[digits] != '_')
+        return;
+    const char *kind = id + digits + 1;
+    size_t n = strspn(kind, "abcdefghijklmnopqrstuvwxyz0123456789");
+    if (n < 1 || n >= CAPTURE_KIND_SIZE || kind[n])
+        return;
+    memcpy(f->kind, kind, n + 1);
+    f->id = (uint32_t)strtoul(id, NULL, 10);
 }
 
 static int add_trigger(struct capture_state *st, sqlite3_stmt *stmt)

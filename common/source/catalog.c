@@ -40,21 +40,31 @@ static char *copy_text(sqlite3_stmt *stmt, int column)
 
 enum { MAX_COLUMNS = 2000, NO_COLUMN = -1 };
 
+/* Columns by their places in the key, of which a table has few. */
+struct key_places {
+    int at[MAX_COLUMNS];
+    size_t count;
+};
+
 /* The key's columns in key order. PRIMARY KEY(a, a, b) counts its places but names a column once,
  * so places may be empty. */
-static int make_key(struct table_info *t, const int at[MAX_COLUMNS])
+static int make_key(struct table_info *t, const struct key_places *places)
 {
-    size_t last = 0;
-
-    for (size_t i = 0; i < MAX_COLUMNS; i++)
-        if (at[i] != NO_COLUMN)
-            last = i + 1;
-    if (last && !(t->key = malloc(last * sizeof *t->key)))
+    if (places->count && !(t->key = malloc(places->count * sizeof *t->key)))
         return SQLITE_NOMEM;
-    for (size_t i = 0; i < last; i++)
-        if (at[i] != NO_COLUMN)
-            t->key[t->key_count++] = (size_t)at[i];
+    for (size_t i = 0; i < places->count; i++)
+        if (places->at[i] != NO_COLUMN)
+            t->key[t->key_count++] = (size_t)places->at[i];
     return SQLITE_OK;
+}
+
+static void take_place(struct key_places *places, int place, size_t column)
+{
+    if (place < 1 || place > MAX_COLUMNS)
+        return;
+    while (places->count < (size_t)place)
+        places->at[places->count++] = NO_COLUMN;
+    places->at[place - 1] = (int)column;
 }
 
 static int read_columns(struct source *s, struct table_info *t)
@@ -64,10 +74,9 @@ static int read_columns(struct source *s, struct table_info *t)
                         "SELECT name, type, \"notnull\", pk, hidden, dflt_value FROM "
                         "pragma_table_xinfo(?1, 'main') ORDER BY cid",
                         t->name, &stmt);
-    int key[MAX_COLUMNS];
+    struct key_places places;
 
-    for (size_t i = 0; i < MAX_COLUMNS; i++)
-        key[i] = NO_COLUMN;
+    places.count = 0; /* what is behind that needs no value */
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         rc = SQLITE_OK;
         if (sqlite3_column_int(stmt, 4) == 1) /* hidden column of a virtual table */
@@ -82,12 +91,10 @@ static int read_columns(struct source *s, struct table_info *t)
         c->affinity = affinity_of(c->type, t->strict);
         c->not_null = sqlite3_column_int(stmt, 2) != 0;
         c->generated = sqlite3_column_int(stmt, 4) >= 2;
-        int pk = sqlite3_column_int(stmt, 3);
-        if (pk > 0 && pk <= MAX_COLUMNS)
-            key[pk - 1] = (int)t->column_count - 1;
+        take_place(&places, sqlite3_column_int(stmt, 3), t->column_count - 1);
     }
     source_answered(stmt);
-    return rc == SQLITE_DONE ? make_key(t, key) : rc;
+    return rc == SQLITE_DONE ? make_key(t, &places) : rc;
 }
 
 static int set_collation(struct column_info *c, const char *collation)

@@ -54,6 +54,8 @@ static int prepared(struct source *s, enum source_kept which)
     static const char *const sql[] = {[KEPT_BEGIN] = "BEGIN",
                                       [KEPT_COMMIT] = "COMMIT",
                                       [KEPT_ROLLBACK] = "ROLLBACK",
+                                      [KEPT_LOOK] = "SELECT count(*) FROM sqlite_schema",
+                                      [KEPT_JOURNAL_MODE] = "PRAGMA journal_mode",
                                       [KEPT_SCHEMA_VERSION] = "PRAGMA schema_version",
                                       [KEPT_DATA_VERSION] = "PRAGMA data_version"};
 
@@ -303,20 +305,22 @@ static bool beside_same(const struct source *s)
 
 int source_refresh_mode(struct source *s)
 {
-    sqlite3_stmt *stmt;
     int64_t ignored;
-    /* The pragma alone tells what this connection knew last; reading makes it look. */
-    int rc = source_query_int(s, "SELECT count(*) FROM sqlite_schema", &ignored);
+    int rc = prepared(s, KEPT_LOOK);
 
+    /* The pragma alone tells what this connection knew last; reading makes it look. */
     if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode", -1, &stmt, NULL);
+        rc = ask_int(s->kept[KEPT_LOOK], &ignored);
+    if (rc == SQLITE_OK)
+        rc = prepared(s, KEPT_JOURNAL_MODE);
     if (rc != SQLITE_OK)
         return rc;
+    sqlite3_stmt *stmt = s->kept[KEPT_JOURNAL_MODE];
     rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW)
         snprintf(s->journal_mode, sizeof s->journal_mode, "%s",
                  (const char *)sqlite3_column_text(stmt, 0));
-    sqlite3_finalize(stmt);
+    sqlite3_reset(stmt);
     if (rc != SQLITE_ROW)
         return rc;
     s->wal = strcmp(s->journal_mode, "wal") == 0;

@@ -14,8 +14,8 @@ struct files files;
 /* --- bytes ------------------------------------------------------------------------------------ */
 
 /* Worlds come by the thousand and their files grow to megabytes: memory that a file lets go of
- * waits, zeroed, for the next, by powers of four. */
-enum { LEAST_POWER = 16, GROWTH = 2, POWERS = 48 };
+ * waits for the next, by powers of four. What it holds is anything. */
+enum { LEAST_POWER = 20, GROWTH = 2, POWERS = 48 };
 
 static struct spare_bytes {
     struct spare_bytes *next;
@@ -24,31 +24,26 @@ static struct spare_bytes {
 static unsigned char *bytes_take(unsigned power)
 {
     struct spare_bytes *b = spare[power];
-    unsigned char *at = (unsigned char *)b;
 
-    if (b) {
+    if (b)
         spare[power] = b->next;
-        *b = (struct spare_bytes){0};
-    } else if (!(at = calloc(1, (size_t)1 << power))) {
+    else if (!(b = malloc((size_t)1 << power)))
         abort();
-    }
-    return at;
+    return (unsigned char *)b;
 }
 
-/* No byte from `used` on is anything but zero. */
-static void bytes_leave(unsigned char *at, size_t cap, size_t used)
+static void bytes_leave(unsigned char *at, size_t cap)
 {
     struct spare_bytes *b = (struct spare_bytes *)(void *)at;
 
     if (!at)
         return;
     unsigned power = (unsigned)__builtin_ctzll(cap);
-    memset(at, 0, used);
     b->next = spare[power];
     spare[power] = b;
 }
 
-/* Room for `n` bytes, of which the first `used` are kept; new ones are zero. */
+/* Room for `n` bytes, of which the first `used` are kept. */
 static inline unsigned char *more(unsigned char *at, size_t *cap, size_t n, size_t used)
 {
     unsigned power = LEAST_POWER;
@@ -60,33 +55,49 @@ static inline unsigned char *more(unsigned char *at, size_t *cap, size_t n, size
     unsigned char *new = bytes_take(power);
     if (at)
         memcpy(new, at, used);
-    bytes_leave(at, *cap, used);
+    bytes_leave(at, *cap);
     *cap = (size_t)1 << power;
     return new;
 }
 
-/* Bytes past the size are zero. */
-void bytes_resize(struct bytes *b, size_t size)
+void bytes_extend(struct bytes *b, size_t size, size_t from)
 {
     b->at = more(b->at, &b->cap, size, b->size);
-    if (size < b->size)
-        memset(b->at + size, 0, b->size - size);
+    if (from > b->size)
+        memset(b->at + b->size, 0, from - b->size);
     b->size = size;
+}
+
+void bytes_resize(struct bytes *b, size_t size)
+{
+    if (size > b->size)
+        bytes_extend(b, size, size);
+    b->size = size;
+}
+
+/* Sectors [first, end) are dirty, too. What is beside the range of those that are is anything. */
+static void mark_dirty(struct node *n, size_t first, size_t end)
+{
+    n->dirty = more(n->dirty, &n->dirty_cap, end + 1, n->dirty_to);
+    if (n->dirty_from == n->dirty_to)
+        n->dirty_from = n->dirty_to = first;
+    if (first > n->dirty_to)
+        memset(n->dirty + n->dirty_to, 0, first - n->dirty_to);
+    if (end < n->dirty_from)
+        memset(n->dirty + end, 0, n->dirty_from - end);
+    memset(n->dirty + first, 1, end > first ? end - first : 0);
+    n->dirty_from = first < n->dirty_from ? first : n->dirty_from;
+    n->dirty_to = end > n->dirty_to ? end : n->dirty_to;
 }
 
 void node_touch(struct node *n, size_t from, size_t to)
 {
-    size_t first = from / SECTOR, end = (to + SECTOR - 1) / SECTOR;
-
     n->written = ++files.operations;
     if (!n->oldest_unsynced)
         n->oldest_unsynced = n->written;
-    n->dirty = more(n->dirty, &n->dirty_cap, end + 1, n->dirty_to);
-    memset(n->dirty + first, 1, end > first ? end - first : 0);
-    if (n->dirty_from == n->dirty_to)
-        n->dirty_from = first;
-    n->dirty_from = first < n->dirty_from ? first : n->dirty_from;
-    n->dirty_to = end > n->dirty_to ? end : n->dirty_to;
+    if (files.powered)
+        return;
+    mark_dirty(n, from / SECTOR, (to + SECTOR - 1) / SECTOR);
 }
 
 void node_truncate(struct node *n, size_t size)
@@ -101,22 +112,21 @@ void node_truncate(struct node *n, size_t size)
     n->cut = n->written;
 }
 
-/* Sectors [i, end) of what the processes see come to the disk, which has no bytes past its size but
- * for those. */
+/* Sectors [i, end) of what the processes see come to the disk; past its size that is zeros. */
 static void settle_sectors(struct node *n, size_t i, size_t end)
 {
-    size_t from = i * SECTOR, to = end * SECTOR;
+    size_t from = i * SECTOR, to = end * SECTOR, size = n->data.size;
+    size_t there = size <= from ? 0 : (size < to ? size : to) - from;
 
-    n->data.at = more(n->data.at, &n->data.cap, to, n->data.size);
     if (to > n->disk.size)
-        bytes_resize(&n->disk, to);
-    memcpy(n->disk.at + from, n->data.at + from, to - from);
+        bytes_extend(&n->disk, to, from);
+    if (there)
+        memcpy(n->disk.at + from, n->data.at + from, there);
+    memset(n->disk.at + from + there, 0, to - from - there);
 }
 
 static void clean(struct node *n)
 {
-    if (n->dirty_to > n->dirty_from)
-        memset(n->dirty + n->dirty_from, 0, n->dirty_to - n->dirty_from);
     n->dirty_from = n->dirty_to = 0;
     n->oldest_unsynced = n->cut = 0;
 }
@@ -129,7 +139,8 @@ void node_sync(struct node *n)
         if (end > i)
             settle_sectors(n, i, end);
     }
-    bytes_resize(&n->disk, n->data.size);
+    if (!files.powered)
+        bytes_resize(&n->disk, n->data.size);
     clean(n);
 }
 
@@ -158,9 +169,9 @@ void node_unref(struct node *n)
     for (unsigned i = 0; i < DESCRIPTORS; i++)
         if (files.descriptors[i] == n)
             files.descriptors[i] = NULL;
-    bytes_leave(n->data.at, n->data.cap, n->data.size);
-    bytes_leave(n->disk.at, n->disk.cap, n->disk.size);
-    bytes_leave(n->dirty, n->dirty_cap, n->dirty_to);
+    bytes_leave(n->data.at, n->data.cap);
+    bytes_leave(n->disk.at, n->disk.cap);
+    bytes_leave(n->dirty, n->dirty_cap);
     free(n);
 }
 
@@ -317,7 +328,8 @@ static void tear(struct node *n, struct rng *rng, unsigned sector)
         return;
     for (size_t i = n->dirty_from / step * step; i < n->dirty_to; i += step) {
         bool keep = chance_of(rng, kept);
-        for (size_t k = i; keep && k < i + step && k < n->dirty_to; k++)
+        for (size_t k = i > n->dirty_from ? i : n->dirty_from;
+             keep && k < i + step && k < n->dirty_to; k++)
             if (n->dirty[k])
                 settle_sectors(n, k, k + 1);
     }
@@ -332,6 +344,8 @@ void vfs_power_failure(struct rng *rng, unsigned sector)
 {
     uint64_t undone = UINT64_MAX;
 
+    if (files.powered)
+        abort();
     list_for_each(pos, after, &files.names)
     {
         struct entry_name *e = container_of(pos, struct entry_name, link);

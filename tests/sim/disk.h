@@ -47,6 +47,7 @@ extern struct files {
     uint64_t operations, next_ino, directory_unsynced;
     bool alive, dying;
     bool refusing; /* the database's files cannot be synced */
+    bool powered;  /* the power never fails: what is on the disk is not kept, as nobody sees it */
     uint64_t seed;
     uid_t uid; /* whose they are: asked for once */
     gid_t gid;
@@ -61,8 +62,10 @@ void files_begin(uint64_t seed);
 /* Names go; nodes live as long as they have handles. */
 void files_end(void);
 
-/* Bytes past the size are zero. */
+/* New bytes are zero. */
 void bytes_resize(struct bytes *b, size_t size);
+/* To a larger size; new bytes from `from` on are the caller's to write. */
+void bytes_extend(struct bytes *b, size_t size, size_t from);
 /* Bytes [from, to) of what the processes see have changed. */
 void node_touch(struct node *n, size_t from, size_t to);
 void node_truncate(struct node *n, size_t size);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "run.h"
+#include "vfs.h"
 #include "world.h"
 
 static unsigned trouble(struct world *w, unsigned most)
@@ -341,6 +342,8 @@ uint64_t sim_run(uint64_t seed, bool tracing, const struct sim_limits *limits, c
     }
     choose_faults(w);
     leave_out(w, limits);
+    if (!w->faults.power)
+        vfs_powered();
     if (!world_build(w))
         sim_fail(w, "the database cannot be made");
     else if (sim_start(w))

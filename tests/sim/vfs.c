@@ -60,7 +60,7 @@ static int memory_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 
     if (files.dying)
         return SQLITE_OK;
     if (end > size)
-        bytes_resize(&node->data, end);
+        bytes_extend(&node->data, end, (size_t)at);
     memcpy(node->data.at + at, from, (size_t)n);
     node_touch(node, (size_t)at < size ? (size_t)at : size, end);
     return SQLITE_OK;
@@ -371,6 +371,11 @@ void vfs_end(void)
 {
     files_end();
     sqlite3_vfs_unregister(&vfs);
+}
+
+void vfs_powered(void)
+{
+    files.powered = true;
 }
 
 void vfs_dying(bool dying)

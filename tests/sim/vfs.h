@@ -21,6 +21,8 @@
 
 /* SQLite uses these files from now on, empty. */
 void vfs_start(uint64_t seed);
+/* Before there is any file: no power failure will come. */
+void vfs_powered(void);
 /* Every connection must be closed. */
 void vfs_end(void);
 
