@@ -310,17 +310,9 @@ static void leave_out(struct world *w, const struct sim_limits *limits)
     memcpy(&w->faults, faults, sizeof faults);
 }
 
-/* Long histories are rarer than short ones, which find as much in the same time. */
-static unsigned length(struct world *w)
-{
-    unsigned some = sim_pick(w, 400), others = sim_pick(w, 400);
-
-    return 50 + (some < others ? some : others);
-}
-
 static void go(struct world *w, unsigned most)
 {
-    unsigned steps = length(w);
+    unsigned steps = 50 + sim_pick(w, 300);
 
     if (most && most < steps)
         steps = most;
