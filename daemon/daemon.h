@@ -61,6 +61,7 @@ struct ownership {
     bool created;      /* the table was, just now */
     char identity[80]; /* of the table */
     struct marker own; /* as it is there; generation "": it is not */
+    struct marker put; /* as it is being written: there once that is answered well */
 };
 
 struct survey {
@@ -84,6 +85,7 @@ struct meta_table {
 struct probe {
     struct daemon *daemon;
     uint32_t target;
+    usec since;                /* monotonic, when it became known */
     struct table_check *check; /* under way */
     usec due;                  /* USEC_NEVER: the table is open */
     unsigned failures;

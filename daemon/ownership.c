@@ -239,6 +239,8 @@ static void marked(void *arg, const struct http_reply *h)
     } else {
         daemon_note_reply(d, &r);
         bool over = r.class == REPLY_OK || failed(p, &r);
+        if (r.class == REPLY_OK)
+            p->own.own = p->own.put;
         p->own.step = over ? OWN_IDLE : step;
         p->own.failures = r.class == REPLY_OK ? 0 : p->own.failures;
         if (over && step == OWN_MARK)
@@ -287,17 +289,16 @@ static void put(struct probe *p)
     struct daemon *d = p->daemon;
     struct buf body = {0};
     struct err err = {0};
-    struct marker x;
     char before[40];
 
-    if (describe(p, &x, before) < 0) {
+    /* Until it is written the one before is there, and its life stays known: else it would pass
+     * for one that is later than the state file. */
+    if (describe(p, &p->own.put, before) < 0) {
         p->own.due = retry_at(&p->own.failures);
         return;
     }
-    p->own.own = x; /* what is there once it is written; if another is, it is read again */
-    marker_put_body(&body, d->config->meta_table, target_of(p)->name, &x, before);
+    marker_put_body(&body, d->config->meta_table, target_of(p)->name, &p->own.put, before);
     if (ddb_start(d->ddb, "PutItem", &body, marked, p, &p->own.call, &err) < 0) {
-        text_copy(p->own.own.generation, sizeof p->own.own.generation, before);
         p->own.call = NULL;
         p->own.due = retry_at(&p->own.failures);
     }

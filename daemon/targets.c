@@ -8,6 +8,8 @@
 
 enum { MAX_CHECKS = 8 };
 #define PARKED_RETRY      (10 * USEC_PER_SEC)
+#define PATIENCE_STARTING (10 * USEC_PER_SEC)
+#define PATIENCE_RUNNING  (2 * USEC_PER_SEC)
 #define UNREACHABLE_FIRST (500 * USEC_PER_MSEC)
 #define UNREACHABLE_MAX   (15 * USEC_PER_SEC)
 
@@ -77,7 +79,9 @@ static void verdict(void *arg, const struct table_result *r)
     switch (r->verdict) {
     case VERDICT_READY:
         daemon_note_success(d);
-        p->due = USEC_NEVER;
+        /* While it is said of it that it was handed over, it is held: nobody reads what is there
+         * before that is over, so it is looked at again then. */
+        p->due = p->own.step == OWN_HAND_OVER ? now + PARKED_RETRY : USEC_NEVER;
         if (r->created || (t->parked && !t->held))
             log_event(LOG_EV_INFO, r->created ? "table_created" : "table_open",
                       r->created ? "DynamoDB table made" : "DynamoDB table can be written again",
@@ -150,6 +154,34 @@ static void start_check(struct daemon *d, struct probe *p)
         d->checks_running++;
 }
 
+static bool any_looked_at(const struct daemon *d)
+{
+    for (uint32_t i = 0; i < mirror_target_count(d->mirror); i++)
+        if (mirror_target(d->mirror, i)->looked)
+            return true;
+    return false;
+}
+
+/* Nothing is read before every table was looked at. One may be minutes in the making, or cannot be
+ * made at all, while DynamoDB tells of others: those do not wait for it, as for none that is
+ * parked. */
+static void leave_behind(struct daemon *d, const struct probe *p, usec now)
+{
+    const struct mirror_target *t = mirror_target(d->mirror, p->target);
+    usec patience = d->state == DAEMON_RUNNING ? PATIENCE_RUNNING : PATIENCE_STARTING;
+    char why[400];
+
+    if (t->looked || now - p->since < patience || !any_looked_at(d))
+        return;
+    snprintf(why, sizeof why,
+             "DynamoDB table %.160s is being made, or could not be looked at so far; its changes "
+             "wait until it can be",
+             t->name);
+    log_event(LOG_EV_WARNING, "table_parked", why, "target", t->name, "code", "unlooked", NULL);
+    mirror_target_parked(d->mirror, now, p->target, "unlooked", why);
+    daemon_pump(d);
+}
+
 void targets_turn(struct daemon *d, usec now)
 {
     access_turn(d, now);
@@ -158,6 +190,8 @@ void targets_turn(struct daemon *d, usec now)
     for (uint32_t i = 0; i < d->probe_count && d->checks_running < MAX_CHECKS; i++)
         if (!d->probes[i]->check && d->probes[i]->due <= now)
             start_check(d, d->probes[i]);
+    for (uint32_t i = 0; i < d->probe_count; i++)
+        leave_behind(d, d->probes[i], now);
     ownership_turn(d, now);
     surveyor_turn(d, now);
 }
@@ -195,6 +229,7 @@ void targets_changed(void *arg)
             abort();
         p->daemon = d;
         p->target = d->probe_count;
+        p->since = clock_monotonic();
         more[d->probe_count] = p;
     }
     daemon_pump(d);

@@ -30,9 +30,10 @@ static bool cap_waits(const struct engine *e, usec now)
     return bucket_wait(&units, now, rate) != 0;
 }
 
+/* One that is not open yet, whose items may be looked through for hours, sends nothing at all. */
 static bool is_limited(struct target *t, usec now)
 {
-    return t->failures || now < t->not_before || 2 * t->waiting > t->items ||
+    return t->parked || t->failures || now < t->not_before || 2 * t->waiting > t->items ||
            limiter_wait(&t->limiter, now) != 0;
 }
 

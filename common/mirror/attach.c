@@ -537,6 +537,8 @@ enum source_problem mirror_attach(struct mirror *m, usec now)
         return m->problem;
     if (!m->source) {
         m->problem = source_open(m->config->database, &m->source, &m->problem_text);
+        if (m->problem != SOURCE_OK && m->problem != SOURCE_LOCKED)
+            targets_unwatched(m);
         if (m->problem != SOURCE_OK)
             return m->problem;
         m->woken = m->ever_attached; /* nobody saw what became of it meanwhile */

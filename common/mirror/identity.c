@@ -308,6 +308,7 @@ static void hold(struct mirror *m, usec now, const struct identity_facts *f, con
         mirror_note(m, LOG_EV_ERROR, "held", "%s", why->text);
     m->held = true;
     m->held_text = *why;
+    targets_unwatched(m);
     identity_fingerprint(f, m->held_as);
     if (!m->held_paused && !m->paused)
         mirror_act(m, now, &(struct event){.kind = EVENT_PAUSE});

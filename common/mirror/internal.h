@@ -33,23 +33,24 @@ enum {
     LAG_SAMPLES = 1024,
     MIRROR_ACK_BOUNDS = 10,
 };
-#define READ_TIME       (20 * USEC_PER_MSEC)
-#define FLUSH_DELAY     (100 * USEC_PER_MSEC)
-#define FLUSH_GAP       (20 * USEC_PER_MSEC) /* between two that nothing waits for */
-#define ORDER_PATIENCE  (2 * USEC_PER_SEC)   /* an operator waits for it */
-#define ATTACH_PATIENCE (20 * USEC_PER_MSEC)
-#define READ_PATIENCE   (2 * USEC_PER_MSEC)
-#define SCHEMA_QUIET    (250 * USEC_PER_MSEC)
-#define SCHEMA_LATEST   (800 * USEC_PER_MSEC)
-#define READ_QUIET      USEC_PER_MSEC
-#define READ_POSTPONED  (500 * USEC_PER_MSEC)
-#define ADOPT_DELAY     (60 * USEC_PER_SEC)
-#define ACK_QUIET       (250 * USEC_PER_MSEC)
-#define ACK_INTERVAL    (5 * USEC_PER_SEC)
-#define ACK_ROLLBACK    (3 * USEC_PER_SEC)
-#define ACK_BUSY_RETRY  (100 * USEC_PER_MSEC)
-#define STORE_RETRY     (1 * USEC_PER_SEC)
-#define HELD_LOOK       (5 * 60 * USEC_PER_SEC) /* others may have cleaned up */
+#define READ_TIME        (20 * USEC_PER_MSEC)
+#define FLUSH_DELAY      (100 * USEC_PER_MSEC)
+#define FLUSH_GAP        (20 * USEC_PER_MSEC) /* between two that nothing waits for */
+#define ORDER_PATIENCE   (2 * USEC_PER_SEC)   /* an operator waits for it */
+#define OPENING_PATIENCE (2 * USEC_PER_SEC)   /* for what is not open yet, at first */
+#define ATTACH_PATIENCE  (20 * USEC_PER_MSEC)
+#define READ_PATIENCE    (2 * USEC_PER_MSEC)
+#define SCHEMA_QUIET     (250 * USEC_PER_MSEC)
+#define SCHEMA_LATEST    (800 * USEC_PER_MSEC)
+#define READ_QUIET       USEC_PER_MSEC
+#define READ_POSTPONED   (500 * USEC_PER_MSEC)
+#define ADOPT_DELAY      (60 * USEC_PER_SEC)
+#define ACK_QUIET        (250 * USEC_PER_MSEC)
+#define ACK_INTERVAL     (5 * USEC_PER_SEC)
+#define ACK_ROLLBACK     (3 * USEC_PER_SEC)
+#define ACK_BUSY_RETRY   (100 * USEC_PER_MSEC)
+#define STORE_RETRY      (1 * USEC_PER_SEC)
+#define HELD_LOOK        (5 * 60 * USEC_PER_SEC) /* others may have cleaned up */
 enum { ACK_ENTRIES = 10000 };
 /* A table parked for longer, or with more entries waiting, holds the journal no more. */
 #define PARKED_PATIENCE (60 * USEC_PER_SEC)
@@ -83,6 +84,7 @@ struct target_slot {
     bool fresh;  /* another table than before, and not yet known so by the store */
     bool unread; /* whether it is so could not be read */
     char identity[80];
+    usec looked_at; /* when the edge found it well at the first look */
     bool opening;   /* waits for the state file to say so */
     char then[500]; /* why it is parked, and that it will be compared */
     bool shared;    /* by several tables */

@@ -74,12 +74,31 @@ int64_t mirror_low(const struct mirror *m)
 
 /* --- work ------------------------------------------------------------------------------------- */
 
-static bool targets_looked_at(const struct mirror *m)
+/* What is read for a table that is not open falls behind, and is read twice: where that is a matter
+ * of moments, as at a start, it is worth waiting for. Until when; 0: it is open, or will not be. */
+static usec opening_until(const struct target_slot *t)
+{
+    return t->view.surveying || t->marking ? t->looked_at + OPENING_PATIENCE : 0;
+}
+
+static bool targets_looked_at(const struct mirror *m, usec now)
 {
     for (uint32_t i = 0; i < m->target_count; i++)
-        if (!m->targets[i]->view.looked)
+        if (!m->targets[i]->view.looked || now < opening_until(m->targets[i]))
             return false;
     return true;
+}
+
+/* When reading begins all the same. */
+static usec opening_deadline(const struct mirror *m)
+{
+    usec due = USEC_NEVER;
+
+    for (uint32_t i = 0; i < m->target_count; i++) {
+        usec until = opening_until(m->targets[i]);
+        due = until > m->now && until < due ? until : due;
+    }
+    return due;
 }
 
 void mirror_tick(struct mirror *m)
@@ -205,7 +224,7 @@ static unsigned work(struct mirror *m, usec now)
         return MIRROR_BUSY;
     if (!m->attached && mirror_attach(m, now) != SOURCE_OK)
         return m->problem == SOURCE_LOCKED ? MIRROR_BUSY : 0;
-    if (!m->attached || !targets_looked_at(m) || !barrier_open(m))
+    if (!m->attached || !targets_looked_at(m, now) || !barrier_open(m))
         return 0;
     targets_open_fresh(m, now);
     if (!m->sentinel)
@@ -265,6 +284,7 @@ usec mirror_deadline(const struct mirror *m)
     if (engine_asks(m->engine) && barrier_open(m) && !m->postponed)
         return m->now; /* mirror_work() answers it */
     due = aside < due ? aside : due;
+    due = opening_deadline(m) < due ? opening_deadline(m) : due;
     if (!m->barrier.read || m->barrier.syncing)
         return due;
     retry = retry > m->now ? retry : m->now;

@@ -202,16 +202,23 @@ static unsigned adopted(const struct target_slot *t)
 
 /* One that we have written before, and that is taken over from whomever its marker names or will be
  * found to name: that one may have written there since, over our items and beside them. Before the
- * order, which must not be kept without this. */
+ * order, which must not be kept without this, nor when it is given again. One that is open and into
+ * which nothing is mirrored may have been taken meanwhile as well. */
 static int forget_known(struct mirror *m, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
+    const unsigned before = t->owned;
 
-    if (t->view.open || !(t->owned & OWNED_SEEN) || t->owned & OWNED_HANDED ||
+    if ((t->view.open && !t->unwatched) || !(t->owned & OWNED_SEEN) || t->owned & OWNED_HANDED ||
         owned_is_canarys(m, i))
         return 0;
     int rc = records_kept(m, owned_put(m, t, t->owned & ~(unsigned)OWNED_ALONE));
-    return rc < 0 ? rc : owned_behind(m, i);
+    rc = rc < 0 ? rc : owned_behind(m, i);
+    if (rc < 0) { /* what was known of its items is, too */
+        t->owned = before;
+        show(t);
+    }
+    return rc;
 }
 
 int owned_approve(struct mirror *m)

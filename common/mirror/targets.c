@@ -227,7 +227,8 @@ static void skip_table(struct mirror *m, usec now, struct table_slot *t)
     }
 }
 
-/* Nothing is sent there until it is opened again. */
+/* Nothing is sent there until it is opened again. What is pending is forgotten, also of tables that
+ * fell behind before it was ever open. */
 static void shut(struct mirror *m, usec now, uint32_t i, const char *code, const char *reason)
 {
     struct target_slot *t = m->targets[i];
@@ -241,7 +242,8 @@ static void shut(struct mirror *m, usec now, uint32_t i, const char *code, const
     snprintf(t->then, sizeof t->then, "%s; once it can be written again the table is compared",
              t->view.reason);
     for (size_t k = 0; k < m->table_count; k++)
-        if (m->tables[k].plan && m->tables[k].target == i && (was_open || !m->tables[k].skipped))
+        if (m->tables[k].plan && m->tables[k].target == i &&
+            (was_open || !m->tables[k].skipped || m->tables[k].behind))
             skip_table(m, now, &m->tables[k]);
     split_forget(m, i);
     recheck_parked(m, i);
@@ -280,13 +282,22 @@ void targets_open(struct mirror *m, usec now, uint32_t i)
         mirror_act(m, now, &(struct event){.kind = EVENT_OPEN, .target = i});
 }
 
+/* Is the database not read, for what may be long? */
+static bool is_left_alone(const struct mirror *m)
+{
+    bool away = m->problem != SOURCE_OK && m->problem != SOURCE_LOCKED;
+
+    return m->detached || m->uninstalled || m->held || (away && !m->attached);
+}
+
 void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *identity, bool made)
 {
     struct target_slot *t = m->targets[i];
 
     m->now = now;
+    t->looked_at = t->view.looked ? t->looked_at : now;
     t->view.looked = true;
-    t->unwatched = false;
+    t->unwatched = is_left_alone(m) || !owned_has_tables(m, i); /* from now on, again */
     /* What was begun before may have been with the table that was there then. */
     t->view.surveying = t->marking = false;
     snprintf(t->identity, sizeof t->identity, "%s", identity);
@@ -316,7 +327,13 @@ void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *co
 void targets_unwatched(struct mirror *m)
 {
     for (uint32_t i = 0; i < m->target_count; i++)
-        m->targets[i]->unwatched |= m->targets[i]->view.open || m->targets[i]->opening;
+        m->targets[i]->unwatched = true;
+}
+
+/* Is no look of the edge's still to come? */
+static bool was_looked_at(const struct target_slot *t)
+{
+    return t->view.open || t->opening || t->view.surveying || t->marking;
 }
 
 void targets_look_again(struct mirror *m, usec now)
@@ -324,7 +341,7 @@ void targets_look_again(struct mirror *m, usec now)
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
         struct reply r = {.code = "unwatched"};
-        bool looked_at = t->view.open || t->opening;
+        bool looked_at = was_looked_at(t);
         if (!owned_has_tables(m, i))
             t->unwatched |= looked_at;
         if (!owned_has_tables(m, i) || !t->unwatched || !looked_at)

@@ -306,7 +306,8 @@ static int look_journal(struct source *s, struct capture_state *st)
                             "SELECT seq, t, k0, (SELECT max(seq) FROM _syncd_journal), k1 "
                             "FROM _syncd_journal ORDER BY seq LIMIT 1",
                             -1, &stmt, NULL);
-    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+    /* Of a journal that lost its beginning this is an entry, with a key of any length. */
+    if (rc == SQLITE_OK && (rc = source_step_unbounded(stmt)) == SQLITE_ROW) {
         st->first_seq = sqlite3_column_int64(stmt, 0);
         st->first_t = sqlite3_column_int64(stmt, 1);
         st->max_seq = sqlite3_column_int64(stmt, 3);

@@ -96,7 +96,8 @@ void journal_key(sqlite3_stmt *entries, unsigned n, struct buf *out)
 
 int journal_head(struct journal *j, struct journal_head *out)
 {
-    int rc = sqlite3_step(j->head);
+    /* An entry, whose key may be longer than any item's, where the beginning was lost. */
+    int rc = source_step_unbounded(j->head);
 
     if (rc == SQLITE_ROW) {
         out->seq = sqlite3_column_int64(j->head, 0);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "jobs/ddb_reply.h"
@@ -15,7 +16,7 @@ enum step { STEP_TTL, STEP_RECOVERY, STEP_DONE };
 
 struct table_check {
     struct ddb *ddb;
-    const char *table;
+    char *table; /* its own: the configuration may be replaced meanwhile */
     const struct key_schema *schema;
     struct table_definition *wanted; /* NULL: a missing table is not made */
     bool creating, created, redated;
@@ -36,6 +37,7 @@ static void timer_closed(uv_handle_t *h)
     struct table_check *c = h->data;
 
     table_definition_free(c->wanted);
+    free(c->table);
     free(c);
 }
 
@@ -285,12 +287,12 @@ struct table_check *table_check_start(uv_loop_t *loop, struct ddb *ddb, const ch
 {
     struct table_check *c = calloc(1, sizeof *c);
 
-    if (!c) {
+    if (!c || !(c->table = strdup(table))) {
         table_definition_free(create_as);
+        free(c);
         return NULL;
     }
     c->ddb = ddb;
-    c->table = table;
     c->schema = schema;
     c->wanted = create_as;
     c->done = done;

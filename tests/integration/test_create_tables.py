@@ -349,6 +349,19 @@ def test_recovery_is_switched_on_once_backups_are_there(faulty, fault):
     created(faulty, "users")
 
 
+def test_a_reload_while_meta_table_is_made(fault, faulty):
+    fault.tables.creating_seconds = 2.0
+    faulty.sql(*SCHEMA)
+    faulty.start()
+    eventually(
+        lambda: faulty.settings["dynamodb"]["meta_table"] in faulty.tables_of_ours(), "meta_table begun"
+    )
+    for _ in range(5):
+        assert faulty.ctl("reload").returncode == 0
+    faulty.settle()
+    assert "marker_missing" not in faulty.log_text()
+
+
 def test_what_a_new_table_lacks_is_told_and_added_later(faulty, fault):
     faulty.sql(*SCHEMA)
     faulty.configure(WITH_BACKUPS)
@@ -551,3 +564,36 @@ def test_one_attribute_has_one_type_over_all_tables_of_a_target(ready):
     done = ready.ctl("create-tables", "--dry-run")
     assert done.returncode == 2 and "attribute score" in done.stderr and "type S" in done.stderr
     assert ready.ctl("check").returncode == 2
+
+
+def test_the_others_go_on_while_a_table_is_being_made(fault, faulty):
+    """DynamoDB takes minutes for a table with indexes, and whoever writes others is not to wait."""
+    faulty.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v)", "CREATE TABLE u(id INTEGER PRIMARY KEY, v)")
+    faulty.sql("INSERT INTO t VALUES(1,'a')", "INSERT INTO u VALUES(1,'a')")
+    faulty.start().settle()
+    fault.tables.creating_seconds = 15.0
+    faulty.configure({"table u": {"target": faulty.prefix + "another"}})
+    done = faulty.ctl("reload", "--apply")
+    assert done.returncode == 0, done.stderr
+    faulty.sql("INSERT INTO t VALUES(2,'b')", "INSERT INTO u VALUES(2,'b')")
+    eventually(lambda: 2 in faulty.by_id("t"), "the other table's row", timeout=8)
+    assert not faulty.status()["converged"]
+    faulty.settle()
+    assert sorted(faulty.by_id("u")) == [1, 2]
+
+
+def test_the_others_go_on_beside_a_table_that_cannot_be_made(fault, faulty):
+    faulty.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, v)", "INSERT INTO t VALUES(1,'a')")
+    faulty.start().settle()
+    faulty.stop()
+    limit = {"code": "com.amazonaws.dynamodb.v20120810#LimitExceededException"}
+    full = fault.faults.add(Fault("request_limit", op="CreateTable", times=None, **limit))
+    faulty.sql("CREATE TABLE u(id INTEGER PRIMARY KEY, v)", "INSERT INTO u VALUES(1,'a')")
+    faulty.sql("INSERT INTO t VALUES(2,'b')")
+    faulty.start()
+    eventually(lambda: 2 in faulty.by_id("t"), "the other table's row")
+    assert not faulty.status()["converged"] and faulty.table("u")["state"] == "parked"
+    fault.faults.remove(full)
+    eventually(lambda: faulty.status()["converged"], "convergence", timeout=40)
+    faulty.settle()
+    assert sorted(faulty.by_id("u")) == [1]

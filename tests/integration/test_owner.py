@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import threading
 
 import pytest
 
@@ -65,7 +66,8 @@ def markers(mirror, name="t"):
     found = mirror.client.query(
         TableName=mirror.settings["dynamodb"]["meta_table"],
         ConsistentRead=True,
-        KeyConditionExpression="id = :t",
+        KeyConditionExpression="#i = :t",
+        ExpressionAttributeNames={"#i": "id"},
         ExpressionAttributeValues={":t": {"S": "table#" + mirror.target(name)}},
     )
     return {item["kind"]["S"]: item for item in found["Items"]}
@@ -186,6 +188,17 @@ def test_older_copies_of_both_files_are_noticed_by_the_marker(mirror):
     mirror.settle()
     assert "later life" in mirror.log_text()
     assert sorted(mirror.by_id("t")) == [1, 2, 3]
+
+
+def test_a_marker_that_is_written_at_the_second_try_is_ours(fault, faulty):
+    """The one before stands there until then: no later life has written there."""
+    faulty.sql(*ROWS)
+    faulty.start().settle()
+    fault.faults.add(Fault("internal", op="PutItem", times=1))
+    faulty.restart()
+    faulty.settle()
+    assert "a later life" not in faulty.log_text()
+    assert faulty.status()["totals"]["items_put"] == 0
 
 
 # --- two databases on one table
@@ -374,6 +387,26 @@ def test_what_was_handed_over_can_be_taken_back(mirror):
     assert markers(mirror)["owner"]["state"]["S"] == "active"
     mirror.restart()
     mirror.settle()
+
+
+def test_a_handover_whose_marker_took_long_can_be_taken_back(fault, faulty):
+    """A held table is looked at again every ten seconds, and is while its marker is on its way."""
+    faulty.sql(*ROWS)
+    faulty.start().settle()
+    refusing = fault.faults.add(Fault("throttling", op="PutItem", times=None))
+    asked = threading.Thread(target=faulty.ctl, args=("handover", "--no-verify"))
+    asked.start()
+    eventually(lambda: "handed_over" in faulty.reasons(), "the handover begun")
+    looks = fault.faults.add(Fault("delay", op="DescribeTable", times=None, seconds=0))
+    eventually(lambda: looks.fired, "another look at the table", timeout=30)
+    fault.faults.clear()
+    asked.join(60)
+    assert markers(faulty)["owner"]["state"]["S"] == "handed_over"
+    faulty.sql("INSERT INTO t VALUES(4,'d')")
+    assert faulty.ctl("handover", "--undo", "--yes").returncode == 0
+    faulty.wait()
+    faulty.settle()
+    assert markers(faulty)["owner"]["state"]["S"] == "active"
 
 
 def test_nothing_is_handed_over_that_is_not_there(mirror):

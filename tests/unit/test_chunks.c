@@ -238,15 +238,21 @@ static struct world *world_before_its_start(bool (*fits)(const struct world *w))
     }
 }
 
-/* The first chunk that is sent. */
-static void chunk_sent(struct world *w, struct buf *key)
+/* The first chunk that is sent, where rows of that table are loaded before others. */
+static void chunk_sent(struct world *w, const char *first, struct buf *key)
 {
-    while (!key->len) {
-        const struct sim_flight *f = sent(w);
-        for (unsigned i = 0; i < f->count && !key->len; i++)
-            if (is_chunk(&f->writes[i]))
-                buf_append(key, f->writes[i].key.data, f->writes[i].key.len);
+    for (int turns = 0; !key->len && turns < TURNS; turns++) {
+        w->mirror->next_load = (size_t)(mirror_table_named(w->mirror, first) - w->mirror->tables);
+        sim_turn(w);
+        list_for_each(pos, after, &w->flights)
+        {
+            const struct sim_flight *f = container_of(pos, struct sim_flight, link);
+            for (unsigned i = 0; i < f->count && !key->len; i++)
+                if (is_chunk(&f->writes[i]))
+                    buf_append(key, f->writes[i].key.data, f->writes[i].key.len);
+        }
     }
+    assert_true(key->len);
 }
 
 /* A process is killed that was sending the chunks of one of two rows that meet; its successor comes
@@ -262,12 +268,7 @@ static void chunks_go_of_a_row_that_another_process_wrote_first(void **state)
     app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'here',hex(randomblob(700000)))");
     app_run(w, "INSERT INTO desks(code,place,v) VALUES('d1','here','small')");
     assert_true(sim_start(w));
-    /* As while its entries are caught up with: its rows are not read yet. */
-    struct table_slot *desks = mirror_table_named(w->mirror, "desks");
-    assert_non_null(desks);
-    desks->skipped = true;
-    desks->lag_seq = INT64_MAX;
-    chunk_sent(w, &key);
+    chunk_sent(w, "seats", &key);
     sim_crash(w);
     assert_true(sim_start(w));
     settled(w);

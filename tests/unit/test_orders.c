@@ -493,6 +493,39 @@ static void a_backup_that_a_stopped_process_had_not_noticed(void **state)
     world_free(w);
 }
 
+/* Another database stands in its place, and is held. Nothing is sent meanwhile, so that nobody is
+ * told that the DynamoDB table is made anew. */
+static void a_target_that_went_while_the_database_was_held_is_noticed(void **state)
+{
+    (void)state;
+    for (int approved = 0; approved < 2; approved++) {
+        struct world *w = world_of_people(3);
+        sqlite3 *own = NULL, *other = copy_as_another(w);
+        struct sim_table *t = service_table(w, "people");
+        assert_int_equal(sqlite3_open(":memory:", &own), SQLITE_OK);
+        copy_database(own, w->app);
+        copy_database(w->app, other);
+        w->pumping = true;
+        live_for(w, 10 * USEC_PER_SEC);
+        assert_true(seen(w).held);
+        service_clear(t);
+        t->made++;
+        t->marker.there = false;
+        if (approved)
+            assert_int_equal(mirror_approve(w->mirror), 1);
+        else
+            copy_database(w->app, own);
+        sqlite3_close(own);
+        sqlite3_close(other);
+        w->pumping = true;
+        live_for(w, 200 * USEC_PER_SEC);
+        assert_false(seen(w).held);
+        oracle_converged(w);
+        at_rest_again(w);
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +548,7 @@ int main(void)
         cmocka_unit_test(an_adoption_that_was_pending_ends_with_a_detach),
         cmocka_unit_test(what_was_taken_out_by_hand_is_let_go_of),
         cmocka_unit_test(a_backup_that_a_stopped_process_had_not_noticed),
+        cmocka_unit_test(a_target_that_went_while_the_database_was_held_is_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,12 +63,46 @@ static void nor_does_a_look_at_what_a_configuration_touches(void **state)
     world_free(w);
 }
 
+/* Its volume is away for a while. Nobody sends anything meanwhile, and so nobody is told that the
+ * DynamoDB table is made anew. */
+static void a_target_that_went_while_the_database_was_away_is_noticed(void **state)
+{
+    (void)state;
+    for (int parked = 0; parked < 2; parked++) {
+        struct world *w = world_of_people(3);
+        const uint32_t people = target_named(w, "people");
+        struct sim_table *t = service_table(w, "people");
+        live_for(w, 20 * USEC_PER_SEC);
+        struct entry_name *name = name_find(w->database);
+        struct node *file = name->now;
+        if (parked) {
+            mirror_target_parked(w->mirror, w->now, people, "AccessDeniedException", "simulated");
+            w->probes[people].due = w->now + 10 * USEC_PER_SEC;
+        }
+        name->now = NULL;
+        w->pumping = true;
+        live_for(w, 30 * USEC_PER_SEC);
+        assert_int_equal(mirror_problem(w->mirror, &(const char *){NULL}), SOURCE_MISSING);
+        assert_true(mirror_target(w->mirror, people)->open);
+        service_clear(t);
+        t->made++;
+        t->marker.there = false;
+        name->now = file;
+        w->pumping = true;
+        live_for(w, 200 * USEC_PER_SEC);
+        oracle_converged(w);
+        at_rest_again(w);
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_database_without_capture_is_held),
         cmocka_unit_test(a_changed_limit_does_not_take_it_for_the_one_that_was_left),
         cmocka_unit_test(nor_does_a_look_at_what_a_configuration_touches),
+        cmocka_unit_test(a_target_that_went_while_the_database_was_away_is_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,50 @@ static void the_others_flow_past_a_throttled_table(void **state)
     all_is_equal(w);
 }
 
+/* So many changes of the other table are written while that one is still being looked through. */
+static void look_through(struct world *w, uint32_t target, uint64_t puts)
+{
+    w->pumping = true;
+    for (int turns = 0; table_named(w, "yours").items_put < puts; turns++) {
+        if (w->surveys[target].active)
+            w->surveys[target].due = w->now + 3600 * USEC_PER_SEC;
+        sim_turn(w);
+        assert_string_equal(w->failure, "");
+        assert_true(turns < TURNS);
+    }
+    assert_true(mirror_target(w->mirror, target)->surveying);
+    assert_false(mirror_target(w->mirror, target)->open);
+}
+
+/* What a DynamoDB table holds is looked through before anything is sent there, which may last for
+ * hours. */
+static void the_others_flow_past_a_table_that_is_looked_through(void **state)
+{
+    struct world *w = world_of_two_tables(1, 3);
+
+    (void)state;
+    sim_stop(w);
+    sim_lose_state(w);
+    assert_true(sim_start(w));
+    while (mirror_target_count(w->mirror) == 0)
+        sim_turn(w);
+    uint32_t mine = target_named(w, "mine");
+    look_through(w, mine, 3);
+    app_run(w,
+            "WITH n(i) AS (SELECT 10 UNION ALL SELECT i+1 FROM n WHERE i<%d) "
+            "INSERT INTO mine SELECT i,'first' FROM n",
+            ROWS);
+    for (unsigned n = 1; n <= 20; n++) {
+        app_run(w, "UPDATE yours SET v='change %u'", n);
+        look_through(w, mine, 3 + 3 * n);
+        app_run(w, "UPDATE mine SET v='change %u' WHERE id<5000", n);
+    }
+    assert_true(seen(w).engine.items < 4000);
+    assert_false(seen(w).converged);
+    w->surveys[mine].due = w->now;
+    all_is_equal(w);
+}
+
 /* Falling behind is no matter of the process: it may die, stop, let go of the journal, take it up
  * again. */
 static void what_is_behind_survives_everything(void **state)
@@ -90,6 +134,37 @@ static void what_is_behind_survives_everything(void **state)
         service_table(w, "mine")->throttled = false;
         all_is_equal(w);
     }
+}
+
+/* Its DynamoDB table is parked before it was open: what was read of it is forgotten, and read again
+ * once it is open, however soon. */
+static void what_is_behind_survives_a_table_that_never_opened(void **state)
+{
+    struct world *w = world_of_two_tables(1, 3);
+
+    (void)state;
+    sim_stop(w);
+    app_run(w,
+            "WITH n(i) AS (SELECT 10 UNION ALL SELECT i+1 FROM n WHERE i<%d) "
+            "INSERT INTO yours SELECT i,'first' FROM n",
+            ROWS);
+    app_run(w, "INSERT INTO mine SELECT id+10,'new' FROM yours");
+    w->config->write_units_per_second = 1000;
+    assert_true(sim_start(w));
+    uint32_t mine = target_named(w, "mine");
+    w->pumping = true;
+    for (int turns = 0; !mirror_table_named(w->mirror, "mine")->behind; turns++) {
+        w->surveys[mine].marked_due = USEC_NEVER; /* its marker cannot be written yet */
+        sim_turn(w);
+        assert_true(turns < TURNS);
+    }
+    assert_false(mirror_target(w->mirror, mine)->open);
+    mirror_target_parked(w->mirror, w->now, mine, "AccessDeniedException", "simulated");
+    service_probe(w, mine);
+    w->surveys[mine].marked_due = USEC_NEVER;
+    mirror_target_marked(w->mirror, w->now, mine);
+    assert_true(mirror_target(w->mirror, mine)->open);
+    all_is_equal(w);
 }
 
 /* An operator's order has the journal judged anew, from its beginning: what is pending of the table
@@ -206,10 +281,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_others_flow_past_a_throttled_table),
         cmocka_unit_test(what_is_behind_survives_everything),
+        cmocka_unit_test(what_is_behind_survives_a_table_that_never_opened),
         cmocka_unit_test(what_is_behind_survives_an_order_to_attach),
         cmocka_unit_test(a_load_leaves_room_while_it_is_throttled),
         cmocka_unit_test(what_came_back_goes_as_its_row_is_then),
         cmocka_unit_test(an_outcome_that_finds_no_memory_brings_nothing_back),
+        cmocka_unit_test(the_others_flow_past_a_table_that_is_looked_through),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

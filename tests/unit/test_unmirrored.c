@@ -338,6 +338,37 @@ static void nor_is_one_overlooked_that_went_while_all_was_taken_out(void **state
     }
 }
 
+/* Nor one that was parked before, was found well while nothing was mirrored into it, and went then.
+ */
+static void nor_one_that_was_looked_at_meanwhile(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        struct world *w = two_tables();
+        const uint32_t mine = target_named(w, "mine");
+        mirror_target_parked(w->mirror, w->now, mine, "AccessDeniedException", "simulated");
+        w->probes[mine].due = w->now + 10 * USEC_PER_SEC;
+        if (how & 1)
+            assert_int_equal(mirror_detach(w->mirror, &err), 0);
+        else
+            world_leave_out(w, "mine");
+        live_for(w, 20 * USEC_PER_SEC);
+        assert_true(mirror_target(w->mirror, mine)->open);
+        replace(w, how & 2);
+        if (how & 1)
+            assert_int_equal(mirror_attach_order(w->mirror, &err), 0);
+        else
+            world_leave_out(w, NULL);
+        w->pumping = true;
+        live_for(w, 200 * USEC_PER_SEC);
+        oracle_converged(w);
+        assert_true(service_table(w, "mine")->exists);
+        all_is_equal_again(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_look_that_was_due_is_not_when_the_table_is_dropped),
         cmocka_unit_test(a_target_that_went_while_its_table_was_left_out_is_noticed),
         cmocka_unit_test(nor_is_one_overlooked_that_went_while_all_was_taken_out),
+        cmocka_unit_test(nor_one_that_was_looked_at_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,27 @@ static void a_journal_emptied_twice_is_noticed_twice(void **state)
     world_free(w);
 }
 
+/* What comes first in a journal that lost its beginning may be a key longer than any item's. */
+static void a_journal_that_begins_with_a_giant_key_is_read(void **state)
+{
+    struct world *w = world_new(1, false);
+
+    (void)state;
+    assert_non_null(w);
+    assert_true(world_build(w));
+    app_run(w, "CREATE TABLE giants(id TEXT PRIMARY KEY, v)");
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    app_run(w, "BEGIN IMMEDIATE;"
+               "DELETE FROM _syncd_journal;"
+               "INSERT INTO giants VALUES(hex(zeroblob(4000000)),'giant');"
+               "INSERT INTO giants VALUES('small','small');"
+               "COMMIT");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "giants").dead_letters, 1);
+    world_free(w);
+}
+
 /* A row goes while no state file knows of its item, and no entry speaks of it. */
 static struct world *lose_state_and_a_row(void)
 {
@@ -526,6 +547,7 @@ int main(void)
         cmocka_unit_test(triggers_that_all_came_back_are_noticed),
         cmocka_unit_test(triggers_of_the_application_do_not_cut_ours_short),
         cmocka_unit_test(a_journal_emptied_twice_is_noticed_twice),
+        cmocka_unit_test(a_journal_that_begins_with_a_giant_key_is_read),
         cmocka_unit_test(a_change_of_form_outlives_the_process_that_noticed_it),
         cmocka_unit_test(an_emptied_journal_outlives_the_process_that_noticed_it),
         cmocka_unit_test(a_change_of_form_outlives_an_unwritable_state_file),
