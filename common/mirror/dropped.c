@@ -391,7 +391,7 @@ static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
         }
         rc = item_key_json(&t->plan->schema, m->key.data, m->key.len, &m->json);
         if (rc == -EINVAL) {
-            rc = records_kept(m, loader_no_item(m, t, m->key.data, m->key.len));
+            rc = records_kept(m, sweep_no_item(m, t, m->key.data, m->key.len));
         } else if (rc == 0) {
             suspects_key(m, t, SHAKEN_ENTRIES);
             rc = offer_leave(m, now, t, NULL);

@@ -1,13 +1,13 @@
 /* Shared by the mirror's files only: mirror.c (life, work), actions.c (the engine's), attach.c
  * (schema and capture), resolve.c (tables and the store), identity.c and place.c (whose database
- * and journal it is), rest.c (letting go of it), reader.c (journal), loader.c (tables), dropped.c
- * (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable before it
- * is sent), room.c (how much may be pending of which table), reread.c (rows of writes that are
- * tried again), split.c and chunks.c (rows that become several items), offer.c (a row becomes a
- * write), orphans.c (rows that refer to none), owner.c (rows that meet at one key), records.c
- * (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed process),
- * ack.c, targets.c, owned.c (whose a target is), survey.c (whose its items are), orders.c, mend.c,
- * view.c.
+ * and journal it is), rest.c (letting go of it), reader.c (journal), loader.c and sweep.c (tables),
+ * dropped.c (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable
+ * before it is sent), room.c (how much may be pending of which table), reread.c (rows of writes
+ * that are tried again), split.c and chunks.c (rows that become several items), offer.c (a row
+ * becomes a write), orphans.c (rows that refer to none), owner.c (rows that meet at one key),
+ * records.c (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed
+ * process), ack.c, targets.c, owned.c (whose a target is), survey.c (whose its items are),
+ * orders.c, mend.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H
@@ -518,14 +518,16 @@ bool loader_pending(const struct mirror *m);
 /* An item of the table is suspected to be there: whatever the table's load comes to, its items are
  * looked at once more at its end. 0 or -EIO. */
 int loader_sweep_later(struct mirror *m, struct table_slot *t);
-/* Is an item in the table's target this table's, that is known as one of table `id`? 0, or negative
- * when the store failed. */
-int loader_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine);
-/* No item of the table's target can have that key: nothing is known of it any more. 0 or negative.
- */
-int loader_no_item(struct mirror *m, const struct table_slot *t, const void *key, size_t n);
 /* That it is being loaded, should a rollback have taken that back. */
 int loader_order(struct mirror *m, const struct table_slot *t);
+
+/* sweep.c */
+/* Is an item in the table's target this table's, that is known as one of table `id`? 0, or negative
+ * when the store failed. */
+int sweep_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine);
+/* No item of the table's target can have that key: nothing is known of it any more. 0 or negative.
+ */
+int sweep_no_item(struct mirror *m, const struct table_slot *t, const void *key, size_t n);
 
 /* recheck.c */
 /* What a process before this one left to be looked at. */

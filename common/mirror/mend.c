@@ -57,7 +57,7 @@ static int is_anothers(struct mirror *m, const struct table_slot *t, const void 
     if (!store_digest_get(m->store, m->targets[t->target]->store_id, key, n, digest, &table) ||
         mirror_table_by_id(m, table))
         return 0;
-    int rc = loader_is_of(m, t, table, &mine);
+    int rc = sweep_is_of(m, t, table, &mine);
     return rc < 0 ? records_kept(m, rc) : !mine;
 }
 

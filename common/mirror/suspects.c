@@ -187,7 +187,7 @@ static int heir(struct mirror *m, uint32_t store_id, uint32_t id, struct table_s
         bool mine = false;
         if (!t->plan || !is_of(m, t, store_id))
             continue;
-        rc = loader_is_of(m, t, id, &mine);
+        rc = sweep_is_of(m, t, id, &mine);
         *out = mine ? t : NULL;
     }
     return rc;

@@ -40,7 +40,7 @@ static bool collect(void *arg, const struct store_digest *d)
 /* One of an id that is not mirrored is this table's when it was so under another key layout, or
  * when nobody knows that id and no other table writes to this target. Those of a table that is left
  * out, or that was dropped and whose items stay, are not. */
-int loader_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine)
+int sweep_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool *mine)
 {
     struct store_table known = {0};
 
@@ -60,7 +60,7 @@ int loader_is_of(struct mirror *m, const struct table_slot *t, uint32_t id, bool
 
 /* A key of another kind than the table's, as from before it was made anew for other keys: what was
  * on its way then may have been noted since. */
-int loader_no_item(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
+int sweep_no_item(struct mirror *m, const struct table_slot *t, const void *key, size_t n)
 {
     if (m->first_record == USEC_NEVER)
         m->first_record = m->now;
@@ -129,7 +129,7 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     struct mirror *m = p->m;
     struct buf item = {0};
     bool yes = false, mine;
-    int rc = loader_is_of(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
+    int rc = sweep_is_of(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
 
     if (PLANTED(SWEEP_SKIPPED))
         return SQLITE_OK;
@@ -146,7 +146,7 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     buf_clear(&m->json);
     int made = item_key_json(&p->t->plan->schema, item.data, item.len, &m->json);
     if (made == -EINVAL)
-        return loader_no_item(m, p->t, d->key, d->key_len) < 0 ? STATE_FAILED : SQLITE_OK;
+        return sweep_no_item(m, p->t, d->key, d->key_len) < 0 ? STATE_FAILED : SQLITE_OK;
     if (p->t->sweep == SWEEP_COUNT) {
         /* A write that is on its way is no difference, only a change not yet confirmed. */
         p->t->extras += !split_has(m, p->t->target, d->key, d->key_len);
