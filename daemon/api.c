@@ -329,7 +329,9 @@ static void post_handover(void *arg, struct control_call *call)
         targets_retry_now(d);
         return;
     }
-    const char *why = unready(d);
+    /* Whoever asked first is answered, once the markers are written. */
+    const char *why =
+        d->handing_over ? "the DynamoDB tables are being handed over already" : unready(d);
     if (why) {
         control_reply_error(call, 409, "refused", why);
         return;

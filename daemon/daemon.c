@@ -137,11 +137,14 @@ static void settle(struct daemon *d)
 static unsigned work(struct daemon *d)
 {
     unsigned bits = d->state == DAEMON_STOPPING ? 0 : mirror_work(d->mirror, clock_monotonic());
+    usec read_due = mirror_read_due(d->mirror), now = clock_monotonic();
 
     if (bits & MIRROR_MORE)
         daemon_pump(d);
     else if (bits & MIRROR_BUSY && d->watcher)
         watcher_recheck(d->watcher, 0);
+    if (read_due > now && d->watcher)
+        watcher_pause(d->watcher, read_due - now);
     return bits;
 }
 

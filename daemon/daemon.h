@@ -85,7 +85,7 @@ struct meta_table {
 struct probe {
     struct daemon *daemon;
     uint32_t target;
-    usec since;                /* monotonic, when it became known */
+    usec since;                /* monotonic, when it became known, and DynamoDB began to answer */
     struct table_check *check; /* under way */
     usec due;                  /* USEC_NEVER: the table is open */
     unsigned failures;

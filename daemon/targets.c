@@ -164,14 +164,16 @@ static bool any_looked_at(const struct daemon *d)
 
 /* Nothing is read before every table was looked at. One may be minutes in the making, or cannot be
  * made at all, while DynamoDB tells of others: those do not wait for it, as for none that is
- * parked. */
-static void leave_behind(struct daemon *d, const struct probe *p, usec now)
+ * parked. Where it told of none so far, none of them is late. */
+static void leave_behind(struct daemon *d, struct probe *p, usec now)
 {
     const struct mirror_target *t = mirror_target(d->mirror, p->target);
     usec patience = d->state == DAEMON_RUNNING ? PATIENCE_RUNNING : PATIENCE_STARTING;
     char why[400];
 
-    if (t->looked || now - p->since < patience || !any_looked_at(d))
+    if (!t->looked && !any_looked_at(d))
+        p->since = now;
+    if (t->looked || now - p->since < patience)
         return;
     snprintf(why, sizeof why,
              "DynamoDB table %.160s is being made, or could not be looked at so far; its changes "

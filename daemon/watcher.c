@@ -24,6 +24,7 @@ struct watcher {
     int timer_fd;
     long recheck_us;
     bool watching, marked;
+    bool paused;  /* events are not listened to, until the timer is over */
     bool resting; /* the tick said so */
     int open_handles;
 };
@@ -39,8 +40,35 @@ static void arm(struct watcher *w, long us)
 /* Each waits as long as has passed. */
 void watcher_recheck(struct watcher *w, usec since)
 {
+    if (w->paused)
+        return; /* it ends with a look */
     arm(w, since < FIRST_RECHECK_US ? FIRST_RECHECK_US
                                     : (long)(since < LAST_RECHECK_US ? since : LAST_RECHECK_US));
+}
+
+static void on_event(uv_fs_event_t *h, const char *name, int events, int status);
+
+static void listen_to_events(struct watcher *w)
+{
+    w->watching = uv_fs_event_start(&w->events, on_event, w->directory, 0) == 0;
+}
+
+void watcher_pause(struct watcher *w, usec time)
+{
+    if (w->paused || !w->watching)
+        return;
+    uv_fs_event_stop(&w->events);
+    w->paused = true;
+    arm(w, (long)time);
+}
+
+/* Events first: what comes during the look is told of. */
+static void resume(struct watcher *w)
+{
+    w->paused = false;
+    listen_to_events(w);
+    if (w->cb.look(w->cb.arg, false) != LOOK_FOUND)
+        watcher_recheck(w, 0);
 }
 
 static void on_recheck(uv_poll_t *h, int status, int events)
@@ -52,6 +80,10 @@ static void on_recheck(uv_poll_t *h, int status, int events)
     (void)events;
     if (read(w->timer_fd, &expirations, sizeof expirations) < 0)
         return;
+    if (w->paused) {
+        resume(w);
+        return;
+    }
     enum watcher_look found = w->cb.look(w->cb.arg, true);
     if (found == LOOK_LOCKED)
         arm(w, LAST_RECHECK_US);
@@ -113,12 +145,12 @@ static void watch(struct watcher *w)
 {
     struct stat st;
 
-    if (locate(w, &st) < 0)
+    if (w->paused || locate(w, &st) < 0)
         return;
     if (w->watching && st.st_dev == w->dev && st.st_ino == w->ino)
         return;
     uv_fs_event_stop(&w->events);
-    w->watching = uv_fs_event_start(&w->events, on_event, w->directory, 0) == 0;
+    listen_to_events(w);
     w->dev = st.st_dev;
     w->ino = st.st_ino;
 }

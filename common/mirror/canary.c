@@ -74,13 +74,14 @@ static int write_row(struct mirror *m, int64_t beat, int64_t *seq, bool *capture
     char id[MIRROR_CANARY_ID], at[32];
     time_t seconds = (time_t)(clock_wall() / USEC_PER_SEC);
     struct tm tm;
-    int64_t version = 0, before = 0;
-    int rc = source_schema_version(m->source, &version);
+    bool same = false;
+    int64_t before = 0;
+    int rc = reader_check(m, &same);
 
     mirror_canary_id(m, id);
     gmtime_r(&seconds, &tm);
     strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    if (rc == SQLITE_OK && version != m->schema_version)
+    if (rc == SQLITE_OK && !same)
         rc = SQLITE_BUSY; /* a look at it comes first */
     if (rc == SQLITE_OK)
         rc = journal_max(m->journal, &before) == SQLITE_ROW ? SQLITE_OK : SQLITE_BUSY;

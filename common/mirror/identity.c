@@ -30,7 +30,7 @@ void load_track_reset(struct mirror *m, struct table_slot *t)
     t->load_track.advanced = loader_advanced;
     t->page = 0;
     t->load_serial = engine_serial(m->engine);
-    t->reading_done = t->held = t->approved = false;
+    t->reading_done = t->held = t->approved = t->sweep_again = false;
     t->sweep = SWEEP_START;
 }
 

@@ -1,12 +1,12 @@
 /* Shared by the mirror's files only: mirror.c (life, work), actions.c (the engine's), attach.c
  * (schema and capture), resolve.c (tables and the store), identity.c and place.c (whose database
- * and journal it is), rest.c (letting go of it), reader.c (journal), loader.c and sweep.c (tables),
- * dropped.c (tables that are gone), canary.c (a row of ours), barrier.c (what was read is durable
- * before it is sent), room.c (how much may be pending of which table), reread.c (rows of writes
- * that are tried again), split.c and chunks.c (rows that become several items), offer.c (a row
- * becomes a write), orphans.c (rows that refer to none), owner.c (rows that meet at one key),
- * records.c (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a killed
- * process), ack.c, targets.c, owned.c (whose a target is), survey.c (whose its items are),
+ * and journal it is), rest.c (letting go of it), reader.c and pace.c (journal), loader.c and
+ * sweep.c (tables), dropped.c (tables that are gone), canary.c (a row of ours), barrier.c (what was
+ * read is durable before it is sent), room.c (how much may be pending of which table), reread.c
+ * (rows of writes that are tried again), split.c and chunks.c (rows that become several items),
+ * offer.c (a row becomes a write), orphans.c (rows that refer to none), owner.c (rows that meet at
+ * one key), records.c (outcomes), suspects.c (writes of uncertain outcome), windows.c (those of a
+ * killed process), ack.c, targets.c, owned.c (whose a target is), survey.c (whose its items are),
  * orders.c, mend.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
@@ -132,9 +132,10 @@ struct table_slot {
     bool recheck;         /* its dead letters are to be looked at again */
     uint64_t rechecked;   /* they were: offers before it may be of them; 0: all is settled */
     bool referred_to;     /* some table's rows are left out while a row of this one is missing */
-    bool had_items; /* the load began with items known to be there: extra ones are looked for */
-    bool held;      /* the sweep would delete more than hold_deletes allows */
-    bool approved;  /* and may */
+    bool had_items;   /* the load began with items known to be there: extra ones are looked for */
+    bool held;        /* the sweep would delete more than hold_deletes allows */
+    bool approved;    /* and may */
+    bool sweep_again; /* once the sweep under way is over: it may have passed what is to be seen */
     int64_t extras, items; /* items without a row, of how many; counted before any is deleted */
     bool reading_done;     /* the current phase has read everything; its spans are still out */
     uint64_t page;
@@ -193,6 +194,14 @@ struct record {
 };
 
 /* Is what was read on the disk (barrier.c)? */
+/* Slices that had something in them, and until when the next is put off: see pace.c. */
+enum { PACE_SLICES = 16 };
+struct pace {
+    usec found[PACE_SLICES];
+    size_t count;
+    usec until; /* monotonic; 0: not at all */
+};
+
 struct barrier {
     bool read;         /* something was read, and the sync that covers it has not begun */
     bool syncing;      /* the edge is at it */
@@ -218,6 +227,7 @@ struct suspects {
     int64_t window;        /* it may have sent the journal's entries up to here */
     usec window_until;     /* and none of its writes is carried out from here on (service's time);
                               USEC_NEVER: not known yet; 0: there are none */
+    bool unknown;          /* which tables it wrote nobody knows: those to come, too */
     bool loose, was_loose; /* writes of no entry and no load may be on their way (were, then) */
     /* Entries up to `reserved` may be sent, because a state file that says so is on disk. */
     int64_t reserved, reserve_wanted, reserve_syncing;
@@ -330,6 +340,7 @@ struct mirror {
     size_t next_load, next_behind;
 
     struct barrier barrier;
+    struct pace pace;
     struct suspects suspects;
     struct orphans orphans;
 
@@ -511,6 +522,12 @@ int reader_check(struct mirror *m, bool *same);
  * is not. An empty journal ends the attachment. */
 int reader_check_head(struct mirror *m, const char **stranger);
 
+/* pace.c */
+/* Is the journal to be read later, as commits come in quick succession? */
+bool pace_waits(const struct mirror *m, usec now);
+/* A slice of it was read, with so many entries. `all`: up to its end. */
+void pace_read(struct mirror *m, usec now, size_t entries, bool all);
+
 /* loader.c */
 unsigned loader_slice(struct mirror *m, usec now);
 void loader_advanced(void *arg, const struct span *s);
@@ -518,6 +535,9 @@ bool loader_pending(const struct mirror *m);
 /* An item of the table is suspected to be there: whatever the table's load comes to, its items are
  * looked at once more at its end. 0 or -EIO. */
 int loader_sweep_later(struct mirror *m, struct table_slot *t);
+/* The same for what may be asked for at any entry: a sweep under way ends first, and begins anew
+ * then (as it does after a kill), or it would not end as long as that goes on. */
+int loader_sweep_once_more(struct mirror *m, struct table_slot *t);
 /* That it is being loaded, should a rollback have taken that back. */
 int loader_order(struct mirror *m, const struct table_slot *t);
 

@@ -57,8 +57,10 @@ static void finish_phase(struct mirror *m, struct table_slot *t)
 {
     enum load_state next = LOAD_DONE;
 
-    if (t->load == LOAD_ROWS && t->had_items)
+    if ((t->load == LOAD_ROWS && t->had_items) || (t->load == LOAD_SWEEP && t->sweep_again))
         next = LOAD_SWEEP;
+    if (t->sweep_again) /* which was not what the operator has looked at */
+        t->sweep_again = t->approved = false;
     if (next == LOAD_DONE && (t->had_items || t->load == LOAD_SWEEP))
         mirror_note(m, LOG_EV_INFO, "resync_ended",
                     "table \"%s\" was compared with what %s holds; what differed is sent", t->name,
@@ -90,6 +92,14 @@ int loader_sweep_later(struct mirror *m, struct table_slot *t)
     /* On disk before any of it is sent: what a load sends is in no window of the journal. */
     int rc = store_table_progress(m->store, t->id, LOAD_SWEEP, &none, t->cookie);
     return records_kept(m, rc < 0 ? rc : records_sync(m, NULL)) < 0 ? -EIO : 0;
+}
+
+int loader_sweep_once_more(struct mirror *m, struct table_slot *t)
+{
+    if (t->load != LOAD_SWEEP || m->state_broken)
+        return loader_sweep_later(m, t);
+    t->sweep_again |= t->sweep != SWEEP_START;
+    return 0;
 }
 
 /* What a span covers is settled and durable: remember how far the load has come. */

@@ -198,10 +198,10 @@ static int add_entries(struct mending *x)
 {
     struct mirror *m = x->m;
     const struct table_plan *p = x->t->plan;
-    int64_t version = 0;
-    int rc = source_schema_version(m->source, &version);
+    bool same = false;
+    int rc = reader_check(m, &same);
 
-    if (rc == SQLITE_OK && version != m->schema_version)
+    if (rc == SQLITE_OK && !same)
         rc = SQLITE_BUSY; /* a look at it comes first */
     for (size_t i = 0; rc == SQLITE_OK && i < x->n; i++) {
         rc = entry_of(m, x->t, &x->rows[i], x->values);

@@ -285,6 +285,8 @@ usec mirror_deadline(const struct mirror *m)
         return m->now; /* mirror_work() answers it */
     due = aside < due ? aside : due;
     due = opening_deadline(m) < due ? opening_deadline(m) : due;
+    if (mirror_read_due(m) && mirror_read_due(m) < due)
+        due = mirror_read_due(m);
     if (!m->barrier.read || m->barrier.syncing)
         return due;
     retry = retry > m->now ? retry : m->now;

@@ -377,6 +377,9 @@ const struct table_plan *mirror_plan(const struct mirror *m, size_t i);
 void mirror_release_memory(struct mirror *m);
 struct store *mirror_store(const struct mirror *m);
 usec mirror_deadline(const struct mirror *m);
+/* Commits come in quick succession, and those that come before that moment are read then: nobody
+ * needs to look for them sooner. 0: they are read as they come. */
+usec mirror_read_due(const struct mirror *m);
 /* Everything up to this journal position, and every load, is settled and durable. */
 bool mirror_settled(const struct mirror *m, int64_t seq);
 bool mirror_idle(const struct mirror *m);

@@ -335,7 +335,8 @@ static int leave_to(const struct offer *o)
     if (!buf_ok(&key) || !buf_ok(&row_key))
         return -ENOMEM;
     int rc = give_to(o, p->table, row_key.data, row_key.len, &key);
-    return rc < 0 ? rc : 0;
+    /* It cannot be written any more: should that write come to nothing, the item is nobody's. */
+    return rc == 0 ? loader_sweep_once_more(m, o->t) : rc < 0 ? rc : 0;
 }
 
 /* The row does not have the key in m->key (any more): its item goes, or comes to be another row's.

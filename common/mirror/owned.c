@@ -72,15 +72,18 @@ int owned_keep(struct mirror *m, const struct target_slot *t)
     return store_put_int(m->store, name, t->owned);
 }
 
-void owned_recall(struct mirror *m, struct target_slot *t)
+int owned_recall(struct mirror *m, struct target_slot *t)
 {
     char name[32];
     int64_t owned = 0;
 
     owned_name(t, name);
+    int rc = store_get_int(m->store, name, &owned);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
     /* One that was written before anybody looked is ours as far as it goes. Told apart once and for
      * all: what is kept of rows that cannot be written is no sign of that later. */
-    if (store_get_int(m->store, name, &owned) == -ENOENT) {
+    if (rc == -ENOENT) {
         if (store_digest_count(m->store, t->store_id) > 0)
             owned = OWNED_SEEN | OWNED_ADOPTED;
         records_kept(m, store_put_int(m->store, name, owned));
@@ -88,6 +91,7 @@ void owned_recall(struct mirror *m, struct target_slot *t)
     t->owned = (unsigned)owned;
     t->view.foreign = -1;
     show(t);
+    return 0;
 }
 
 int owned_again(struct mirror *m, struct target_slot *t)
@@ -227,10 +231,15 @@ int owned_approve(struct mirror *m)
 
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
-        if (!t->view.held || t->owned & OWNED_HANDED || forget_known(m, i) < 0 ||
-            records_kept(m, owned_put(m, t, adopted(t) | OWNED_TAKE)) < 0 ||
-            records_kept(m, records_sync(m, NULL)) < 0)
+        if (!t->view.held || t->owned & OWNED_HANDED || forget_known(m, i) < 0)
             continue;
+        const unsigned before = t->owned;
+        if (records_kept(m, owned_put(m, t, adopted(t) | OWNED_TAKE)) < 0 ||
+            records_kept(m, records_sync(m, NULL)) < 0) {
+            t->owned = before; /* and so it is written again with all else */
+            show(t);
+            continue;
+        }
         t->view.held = t->view.parked = t->marked = false;
         t->held_at = 0;
         count++;

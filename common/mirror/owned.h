@@ -17,7 +17,7 @@ enum {
     OWNED_OTHERS = 128 /* items were there that are of no table as it was mirrored then */
 };
 /* What the store knows of a target, when it is first known here. */
-void owned_recall(struct mirror *m, struct target_slot *t);
+int owned_recall(struct mirror *m, struct target_slot *t);
 int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
 /* These are carried out: also where the state file cannot be told so just now. */
 void owned_done(struct mirror *m, struct target_slot *t, unsigned orders);

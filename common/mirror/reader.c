@@ -444,21 +444,31 @@ static unsigned catch_up_all(struct mirror *m, usec now)
     return bits;
 }
 
-unsigned reader_slice(struct mirror *m, usec now)
+static unsigned read_on(struct mirror *m, usec now)
 {
     struct slice s = {.m = m, .now = now};
-    unsigned bits = 0;
+
+    if (pace_waits(m, now))
+        return 0;
+    int rc = run_slice(&s, m->watermark, 0, &m->track);
+    if (rc == SQLITE_OK && m->attached && s.span)
+        m->watermark = s.last;
+    if (rc == SQLITE_OK)
+        pace_read(m, now, (size_t)s.entries, s.all);
+    if (rc == SQLITE_OK && s.all)
+        m->postponed = 0;
+    return result(m, rc, &s, s.entries > 0);
+}
+
+unsigned reader_slice(struct mirror *m, usec now)
+{
+    unsigned bits;
 
     if (!mirror_room(m, now, SHARE_CHANGES))
         return 0;
     if (gives_way(m, now))
         return MIRROR_LATER;
-    int rc = run_slice(&s, m->watermark, 0, &m->track);
-    if (rc == SQLITE_OK && m->attached && s.span)
-        m->watermark = s.last;
-    bits = result(m, rc, &s, s.entries > 0);
-    if (rc == SQLITE_OK && s.all)
-        m->postponed = 0;
+    bits = read_on(m, now);
     bits |= catch_up_all(m, now);
     for (uint32_t i = 0; i < m->target_count && m->attached && mirror_room(m, now, SHARE_CHANGES);
          i++)

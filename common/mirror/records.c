@@ -248,7 +248,7 @@ static bool is_former(const struct mirror *m, uint32_t i)
 static int rewrite(struct mirror *m)
 {
     if (store_put_int(m->store, "paused_until", m->paused_until) < 0 || orders_keep(m) < 0 ||
-        identity_keep_stranger(m) < 0)
+        identity_keep_stranger(m) < 0 || suspects_keep_window(m) < 0)
         return -EIO;
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];

@@ -353,6 +353,16 @@ static int look_at(struct mirror *m, usec now, struct due *d)
     return let_go(m, d);
 }
 
+/* Was it the database that could not be read, or the state file? */
+static int what_failed(const struct mirror *m)
+{
+    int rc = sqlite3_errcode(m->source->db);
+
+    return (rc & 0xff) == SQLITE_ROW || (rc & 0xff) == SQLITE_DONE || rc == SQLITE_TOOBIG || !rc
+               ? STATE_FAILED
+               : rc;
+}
+
 static int look_at_page(struct mirror *m, usec now, const struct page *p)
 {
     struct suspects *x = &m->suspects;
@@ -371,7 +381,7 @@ static int look_at_page(struct mirror *m, usec now, const struct page *p)
         at = d.row_key + d.of.row_key_len;
         int looked = look_at(m, now, &d);
         if (looked < 0)
-            return looked == -ENOMEM ? SQLITE_NOMEM : STATE_FAILED;
+            return looked == -ENOMEM ? SQLITE_NOMEM : what_failed(m);
         buf_clear(&x->after_key);
         buf_append(&x->after_key, d.key, d.of.key_len);
         x->after = d.of;

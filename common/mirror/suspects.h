@@ -30,6 +30,7 @@ int suspects_shake_all(struct mirror *m);
 int suspects_unseen(struct mirror *m, uint32_t target);
 /* All that is known of the target, when the state file could not be written. */
 int suspects_keep(struct mirror *m, const struct target_slot *t);
+int suspects_keep_window(struct mirror *m);
 /* Before an offer of no entry and no load. 0 or -EIO. */
 int suspects_loose(struct mirror *m);
 /* The main reader is about to read behind `after`: see that it may. An SQLite result code. */

@@ -95,6 +95,17 @@ static bool is_chunk(const struct page *p, const struct swept *d, struct buf *it
     return true;
 }
 
+/* Does the row, which is there and whose values are too long to be read, have the item's key? */
+static bool has_its_key(const struct page *p, const struct swept *d, const struct value *key,
+                        struct buf *row_key)
+{
+    const struct buf item = {.data = (char *)d->key, .len = d->key_len};
+
+    for (size_t i = 0; i < p->t->plan->row_key_count; i++)
+        value_encode(row_key, &key[i]);
+    return buf_ok(row_key) && owner_may_have(p->m, p->t, row_key->data, row_key->len, &item);
+}
+
 /* Is there a row that maps to this item? If not, *item is the key of the one that goes, as long as
  * nothing else is judged. */
 static int has_row(struct page *p, const struct swept *d, struct value *key, struct buf *item,
@@ -118,8 +129,10 @@ static int has_row(struct page *p, const struct swept *d, struct value *key, str
         int made = item_key(t->plan, t->rows->values, &found, NULL, &fault);
         *yes = made == -ENOMEM ||
                (made == 0 && found.len == d->key_len && memcmp(found.data, d->key, found.len) == 0);
-    } else if (rc == SQLITE_TOOBIG)
-        *yes = true;
+    } else if (rc == SQLITE_TOOBIG) {
+        *yes = has_its_key(p, d, key, &found);
+        rc = buf_ok(&found) ? rc : SQLITE_NOMEM;
+    }
     rows_end(t->rows->lookup);
     return rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG ? SQLITE_OK : rc;
 }

@@ -41,7 +41,7 @@ int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *o
     /* Its id is committed at once: one that a rollback took back would be given to another. */
     if (!(t->name = strdup(p->target)) || copy_schema(&t->schema, &p->schema) < 0 ||
         store_target(m->store, p->target, &t->store_id) < 0 || records_commit(m, NULL) < 0 ||
-        engine_grow(m->engine, m->target_count + 1) < 0) {
+        owned_recall(m, t) < 0 || engine_grow(m->engine, m->target_count + 1) < 0) {
         for (size_t i = 0; i < 2; i++)
             free(t->schema.parts[i].name);
         free(t->name);
@@ -50,7 +50,6 @@ int mirror_find_target(struct mirror *m, const struct table_plan *p, uint32_t *o
     }
     t->view.name = t->name;
     t->view.schema = &t->schema;
-    owned_recall(m, t);
     suspects_recall_target(m, t);
     split_recall(m, t);
     *out = m->target_count++;

@@ -150,9 +150,12 @@ static void view_motion(struct mirror *m, struct mirror_view *v)
         const struct table_slot *t = &m->tables[i];
         if (!t->plan)
             continue;
-        bool open = m->targets[t->target]->view.open;
+        const struct mirror_target *target = &m->targets[t->target]->view;
+        bool open = target->open;
+        /* One that waits for its marker or a survey is on its way to be loaded. */
+        bool goes_on = open || (target->looked && !target->parked && !target->held);
         behind |= t->skipped || t->lag_tracked;
-        to[MOTION_LOAD].wanted |= open && !t->held && (t->load != LOAD_DONE || t->skipped);
+        to[MOTION_LOAD].wanted |= goes_on && !t->held && (t->load != LOAD_DONE || t->skipped);
         to[MOTION_SEND].wanted |= open && engine_pending(m->engine, t->target) > 0;
     }
     for (size_t i = 0; i < m->dropped_count; i++)

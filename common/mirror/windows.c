@@ -176,12 +176,20 @@ static int keep_window(struct mirror *m)
     return rc < 0 ? rc : store_put_int(m->store, "window_until", m->suspects.window_until);
 }
 
+int suspects_keep_window(struct mirror *m)
+{
+    int rc = m->suspects.begun ? keep_window(m) : 0; /* else suspects_begin() does */
+
+    return rc < 0 || !m->suspects.unknown ? rc : store_put_int(m->store, "unknown", 1);
+}
+
 int suspects_unknown(struct mirror *m, int64_t max)
 {
     int rc = 0;
 
     m->suspects.window = max;
     m->suspects.window_until = m->suspects.begun ? horizon_from_now(m) : USEC_NEVER;
+    m->suspects.unknown = true;
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
         rc = suspects_shake(m, m->targets[i], SHAKEN_ROWS);
     /* Tables that come later may have been mirrored, too. */
@@ -196,6 +204,7 @@ static int forget_window(struct mirror *m)
     int rc = 0;
 
     m->suspects.window = m->suspects.window_until = 0;
+    m->suspects.unknown = false;
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++) {
         if (!m->targets[i]->shaken)
             continue;

@@ -597,3 +597,19 @@ def test_the_others_go_on_beside_a_table_that_cannot_be_made(fault, faulty):
     eventually(lambda: faulty.status()["converged"], "convergence", timeout=40)
     faulty.settle()
     assert sorted(faulty.by_id("u")) == [1]
+
+
+def test_no_table_is_left_behind_where_nothing_answered_before(fault, faulty):
+    """A machine whose network is up late: none had been looked at, and all are at once."""
+    for table in "tuvw":
+        faulty.sql(f"CREATE TABLE {table}(id INTEGER PRIMARY KEY, v)", f"INSERT INTO {table} VALUES(1,'a')")
+    faulty.start().settle()
+    faulty.stop()
+    fault.refuse_connections()
+    slow = {"op": "DescribeTable", "table": faulty.prefix + "w"}
+    fault.faults.add(Fault("delay", times=None, seconds=0.5, **slow))
+    faulty.start()
+    eventually(lambda: faulty.status()["uptime_seconds"] > 11, "longer than a start has patience", timeout=30)
+    fault.listen()
+    faulty.settle(60)
+    assert "unlooked" not in faulty.log_text()

@@ -419,6 +419,28 @@ static void an_item_does_not_outlive_its_row_for_one_whose_chunks_wait(void **st
     world_free(w);
 }
 
+/* Nor while the one that cannot be written is changed all the time: each change would have the look
+ * for items without a row begin anew. */
+static void an_item_does_not_outlive_its_row_for_one_that_never_rests(void **state)
+{
+    struct world *w = world_that(seats_meet_and_are_split, "DELETE FROM seats; DELETE FROM desks");
+
+    (void)state;
+    app_run(w, "WITH n(i) AS (SELECT 100 UNION ALL SELECT i+1 FROM n WHERE i<2100) "
+               "INSERT INTO seats(id,place,v) SELECT i,'q'||i,'other' FROM n");
+    at_rest_again(w);
+    a_left_key_waits_for_chunks(w);
+    for (int i = 0; i < 2000 && has_item(w, "first"); i++) {
+        app_run(w, "UPDATE seats SET v=9e999 WHERE id=2");
+        w->pumping = true;
+        sim_turn(w);
+        w->now += 5 * USEC_PER_MSEC;
+    }
+    assert_false(has_item(w, "first"));
+    at_rest_again(w);
+    world_free(w);
+}
+
 static bool desks_meet_seats_and_none_is_split(const struct world *w)
 {
     return desks_meet_seats(w) && !w->oversize && !w->orphans;
@@ -457,6 +479,58 @@ static void an_item_does_not_outlive_its_row_for_one_that_is_behind(void **state
     world_free(w);
 }
 
+/* A row was moved unseen, and is too long to be read now: its item at the old key goes. */
+static void an_item_does_not_outlive_its_row_that_is_too_long_elsewhere(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'p1','first')");
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'p3','other')");
+    w->config->hold_deletes = 100;
+    at_rest_again(w);
+    char *drops = app_ask(w, "SELECT group_concat('DROP TRIGGER '||name, ';') FROM sqlite_schema "
+                             "WHERE type='trigger' AND tbl_name='seats' AND name GLOB '_syncd_*'");
+    app_run(w, "BEGIN IMMEDIATE");
+    app_run(w, "%s", drops);
+    app_run(w, "UPDATE seats SET place='p2', v=hex(zeroblob(9000000)) WHERE id=1");
+    app_run(w, "COMMIT");
+    sqlite3_free(drops);
+    live_for(w, 30 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "seats").state, "live");
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    assert_true(has_item(w, "other"));
+    assert_false(has_item(w, "first"));
+    world_free(w);
+}
+
+/* The row that waited for a key takes it, by no entry of the journal; it can be written no more
+ * when the one that left the key is read, and the process ends before anything is sent. */
+static void an_item_does_not_outlive_its_key_for_a_retry(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','first')");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(2,'here','second')");
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    sim_pause(w, true);
+    app_run(w, "DELETE FROM seats WHERE id=1");
+    assert_int_equal(mirror_dead_letters_retry(w->mirror, w->now, 0), 1);
+    app_run(w, "UPDATE seats SET v=9e999 WHERE id=2");
+    w->pumping = true;
+    live_for(w, 5 * USEC_PER_SEC);
+    sim_stop(w);
+    assert_true(sim_start(w));
+    sim_pause(w, false);
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    assert_false(has_item(w, "first"));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,10 +546,13 @@ int main(void)
         cmocka_unit_test(a_late_refusal_of_a_row_that_is_gone_for_nobody),
         cmocka_unit_test(a_row_too_long_to_be_read_ends_no_other_rows_write),
         cmocka_unit_test(an_item_does_not_outlive_its_row_for_one_whose_chunks_wait),
+        cmocka_unit_test(an_item_does_not_outlive_its_row_for_one_that_never_rests),
         cmocka_unit_test(a_row_that_is_too_large_takes_no_key),
         cmocka_unit_test(a_row_that_waits_for_a_table_that_is_dropped),
         cmocka_unit_test(a_row_that_waits_for_one_that_goes_unseen),
         cmocka_unit_test(an_item_does_not_outlive_its_row_for_one_that_is_behind),
+        cmocka_unit_test(an_item_does_not_outlive_its_row_that_is_too_long_elsewhere),
+        cmocka_unit_test(an_item_does_not_outlive_its_key_for_a_retry),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

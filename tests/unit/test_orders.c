@@ -272,6 +272,33 @@ static void a_letter_is_not_tried_with_another_database(void **state)
     world_free(w);
 }
 
+/* Nor are its rows put into the journal, whatever its schema's version is. */
+static void a_row_is_not_mended_in_another_database(void **state)
+{
+    struct world *w = world_of_people(1);
+    _cleanup_buf_ struct buf row = {0};
+    struct err err = {0};
+
+    (void)state;
+    value_encode(&row, &(struct value){.kind = VALUE_INTEGER, .integer = 1});
+    const struct mirror_key key = {.bytes = row.data, .len = row.len};
+    sqlite3 *other = copy_as_another(w);
+    app_run(w, "INSERT INTO people(id,name) VALUES(2,'second')");
+    at_rest_again(w);
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_true(mirror_resting(w->mirror));
+    copy_database(w->app, other);
+    sqlite3_close(other);
+    app_run(w, "PRAGMA schema_version=%lld", (long long)w->mirror->schema_version);
+    char *before = app_ask(w, "SELECT count(*) FROM _syncd_journal");
+    assert_true(mirror_mend_rows(w->mirror, "people", &key, 1, &err) < 0);
+    char *after = app_ask(w, "SELECT count(*) FROM _syncd_journal");
+    assert_string_equal(before, after);
+    sqlite3_free(before);
+    sqlite3_free(after);
+    world_free(w);
+}
+
 /* Nothing was written for long; the daemon is killed, and the application goes on at once. */
 static void a_backup_that_is_put_back_after_a_kill_at_rest(void **state)
 {
@@ -535,6 +562,7 @@ int main(void)
         cmocka_unit_test(an_undone_handover_that_could_not_be_kept),
         cmocka_unit_test(an_item_without_a_row_that_is_taken_amid_a_comparison),
         cmocka_unit_test(a_letter_is_not_tried_with_another_database),
+        cmocka_unit_test(a_row_is_not_mended_in_another_database),
         cmocka_unit_test(an_adopted_database_that_is_detached_at_once),
         cmocka_unit_test(an_adoption_that_a_writer_is_in_the_way_of),
         cmocka_unit_test(a_backup_that_is_put_back_while_all_is_taken_out),

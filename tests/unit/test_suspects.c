@@ -452,6 +452,41 @@ static void a_key_of_another_type_is_let_go_of(void **state)
     world_free(w);
 }
 
+/* What the database refuses while one row is looked up. */
+static int refuse_lookup(void *arg)
+{
+    const struct world *w = arg;
+
+    for (size_t i = 0; i < w->mirror->table_count; i++) {
+        const struct table_slot *t = &w->mirror->tables[i];
+        if (t->rows && sqlite3_stmt_busy(t->rows->lookup))
+            return 1;
+    }
+    return 0;
+}
+
+/* It is not the state file that cannot be written. */
+static void a_row_that_cannot_be_read_when_it_is_sent_again(void **state)
+{
+    struct world *w = calm_world(false);
+    const char *text;
+
+    (void)state;
+    leave_open(w, "INSERT INTO people(id,name) VALUES(1,'old')");
+    settled(w);
+    w->now += w->config->unconfirmed_horizon;
+    sqlite3_progress_handler(w->mirror->source->db, 1, refuse_lookup, w);
+    w->mirror->suspects.next_look = 0;
+    sim_work(w);
+    assert_false(seen(w).state_broken);
+    assert_int_not_equal(mirror_problem(w->mirror, &text), SOURCE_OK);
+    if (w->mirror->source)
+        sqlite3_progress_handler(w->mirror->source->db, 0, NULL, NULL);
+    at_rest_again(w);
+    assert_int_equal(unconfirmed(w), 0);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +506,7 @@ int main(void)
         cmocka_unit_test(a_row_that_cannot_be_written_ends_it),
         cmocka_unit_test(a_key_of_another_type_is_let_go_of),
         cmocka_unit_test(rest_is_left_for_one),
+        cmocka_unit_test(a_row_that_cannot_be_read_when_it_is_sent_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

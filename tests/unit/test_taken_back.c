@@ -2,6 +2,8 @@
  * all of it is written again. */
 #include "sim_world.h"
 
+#include "mirror/suspects.h"
+
 enum { PEOPLE_COUNT = 1500 };
 
 static bool is_on_its_way(struct world *w, const struct buf *key)
@@ -294,6 +296,138 @@ static void a_detach_that_could_not_be_made_durable(void **state)
     world_free(w);
 }
 
+static char owned_of[40];
+
+/* What the state file refuses once: to say whose that table is. */
+static int refuse_owned(void *arg)
+{
+    sqlite3 *db = arg;
+    bool asked = false;
+
+    for (sqlite3_stmt *s = sqlite3_next_stmt(db, NULL); owned_of[0] && s && !asked;
+         s = sqlite3_next_stmt(db, s)) {
+        char *sql = sqlite3_stmt_readonly(s) ? sqlite3_expanded_sql(s) : NULL;
+        asked = sql && strstr(sql, owned_of);
+        sqlite3_free(sql);
+    }
+    if (asked)
+        owned_of[0] = '\0';
+    return asked;
+}
+
+static int refuse_later(sqlite3 *db)
+{
+    sqlite3_progress_handler(db, 1, refuse_owned, db);
+    return SQLITE_OK;
+}
+
+static void a_table_handed_over_of_which_that_cannot_be_read_once(void **state)
+{
+    struct world *w = world_of_people(3);
+
+    (void)state;
+    mirror_target_held(w->mirror, w->now, target_named(w, "people"), true, "simulated");
+    live_for(w, USEC_PER_SEC);
+    snprintf(owned_of, sizeof owned_of, "'owned:%u'",
+             w->mirror->targets[target_named(w, "people")]->store_id);
+    sim_crash(w);
+    sqlite3_auto_extension((void (*)(void))refuse_later);
+    assert_true(sim_start(w));
+    sqlite3_cancel_auto_extension((void (*)(void))refuse_later);
+    assert_string_equal(owned_of, "");
+    live_for(w, 5 * USEC_PER_SEC);
+    assert_true(mirror_target(w->mirror, target_named(w, "people"))->handed_over);
+    world_free(w);
+}
+
+/* Neither state file nor journal tell of a process that was killed; the marker does, and what
+ * follows of that is taken back before it is kept. The one that learnt it ends cleanly. */
+static void a_former_process_that_only_the_marker_tells_of(void **state)
+{
+    struct world *w = world_of_people(3);
+
+    (void)state;
+    app_run(w, "UPDATE people SET name='killed' WHERE id=1");
+    crash_amid(w, 300 * USEC_PER_SEC);
+    char *drops = app_ask(w, "SELECT group_concat('DROP '||type||' IF EXISTS '||name, ';') FROM "
+                             "sqlite_schema WHERE type IN ('table','trigger') AND name GLOB "
+                             "'_syncd_*' AND tbl_name NOT GLOB '_syncd_canary'");
+    app_run(w, "%s", drops);
+    sqlite3_free(drops);
+    sim_lose_state(w);
+    for (size_t i = 0; i < w->table_count; i++) /* others are opened before */
+        if (strcmp(w->tables[i].name, "people") != 0) {
+            w->tables[i].marker = (struct sim_marker){0};
+            service_clear(&w->tables[i]);
+        }
+    service_table(w, "people")->denied = true;
+    assert_true(sim_start(w));
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_true(w->mirror->suspects.begun);
+    assert_false(suspects_shaky(w->mirror));
+    mirror_target_marker(w->mirror, target_named(w, "people"),
+                         &(struct mirror_marker){.alone = true});
+    assert_true(suspects_shaky(w->mirror));
+    assert_true(store_dirty(mirror_store(w->mirror)));
+    sim_state_full(w, true);
+    assert_int_equal(mirror_flush_now(w->mirror, w->now, &(int){0}), -EIO);
+    sim_state_full(w, false);
+    service_table(w, "people")->denied = false;
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_false(seen(w).state_broken);
+    assert_true(suspects_shaky(w->mirror));
+    sim_stop(w);
+    assert_true(sim_start(w));
+    assert_true(suspects_shaky(w->mirror));
+    all_is_equal_again(w);
+}
+
+/* The operator was told that nothing was approved. */
+static void an_approval_while_the_disk_was_full(void **state)
+{
+    struct world *w = world_of_people(3);
+    uint32_t target = target_named(w, "people");
+
+    (void)state;
+    w->mirror->targets[target]->owned = 0; /* as at its first opening */
+    mirror_target_held(w->mirror, w->now, target, false, "simulated");
+    assert_true(is_held(w));
+    sim_state_full(w, true);
+    assert_int_equal(mirror_approve(w->mirror), 0);
+    sim_state_full(w, false);
+    w->now += STORE_RETRY;
+    sim_flush(w);
+    assert_false(seen(w).state_broken);
+    assert_true(is_held(w));
+    assert_false(mirror_target(w->mirror, target)->take_over);
+    assert_int_equal(mirror_approve(w->mirror), 1);
+    at_rest_again(w);
+    world_free(w);
+}
+
+/* Whoever watches that all goes on is told of what waits for a look that does not end. */
+static void a_look_that_does_not_end_is_no_rest(void **state)
+{
+    struct world *w = world_of_people(3);
+
+    (void)state;
+    sim_crash(w);
+    sim_lose_state(w);
+    assert_true(sim_start(w));
+    for (int i = 0; i < 20000; i++) {
+        for (uint32_t k = 0; k < mirror_target_count(w->mirror); k++)
+            if (w->surveys[k].active)
+                w->surveys[k].due = USEC_NEVER;
+        sim_turn(w);
+        if (w->now > 60 * USEC_PER_SEC && w->surveys[target_named(w, "people")].active)
+            break;
+    }
+    assert_true(w->surveys[target_named(w, "people")].active);
+    assert_string_equal(table_named(w, "people").state, "waiting");
+    assert_true(seen(w).motion[MOTION_LOAD].wanted);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +440,10 @@ int main(void)
         cmocka_unit_test(another_table_that_came_while_the_disk_was_full),
         cmocka_unit_test(a_handover_while_the_disk_was_full),
         cmocka_unit_test(a_detach_that_could_not_be_made_durable),
+        cmocka_unit_test(a_table_handed_over_of_which_that_cannot_be_read_once),
+        cmocka_unit_test(a_former_process_that_only_the_marker_tells_of),
+        cmocka_unit_test(an_approval_while_the_disk_was_full),
+        cmocka_unit_test(a_look_that_does_not_end_is_no_rest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
