@@ -400,6 +400,7 @@ static int start_mirror(struct daemon *d, struct err *err)
                                .send = sender_send,
                                .sync_source = source_sync_start,
                                .parked = targets_parked,
+                               .look_again = targets_unlooked,
                                .credentials = targets_want_credentials,
                                .retrying = retrying,
                                .dead_letter = dead_letter,

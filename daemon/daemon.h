@@ -272,6 +272,7 @@ void targets_turn(struct daemon *d, usec now);
 usec targets_due(const struct daemon *d);
 void targets_changed(void *arg);
 void targets_parked(void *arg, uint32_t target, const struct reply *why);
+void targets_unlooked(void *arg, uint32_t target);
 void targets_want_credentials(void *arg, const struct reply *why);
 /* Of a call that did not succeed: is that the last word, as things are? Else it is to be tried
  * again; other credentials are asked for where these were the cause. */

@@ -250,6 +250,16 @@ void targets_parked(void *arg, uint32_t target, const struct reply *why)
         d->probes[target]->due = clock_monotonic() + (held ? PARKED_RETRY : USEC_PER_SEC);
 }
 
+void targets_unlooked(void *arg, uint32_t target)
+{
+    struct daemon *d = arg;
+
+    if (target >= d->probe_count)
+        return; /* it is new, and looked at anyway */
+    d->probes[target]->since = d->probes[target]->due = clock_monotonic();
+    daemon_pump(d);
+}
+
 bool targets_being_looked_at(const struct daemon *d, const char *name)
 {
     for (uint32_t i = 0; i < d->probe_count; i++) {

@@ -568,8 +568,8 @@ void targets_open(struct mirror *m, usec now, uint32_t i);
 /* Nothing is sent to any of them from now on, so that nobody is told if one goes or is made anew.
  */
 void targets_unwatched(struct mirror *m);
-/* Those of which that is so and that tables are mirrored into: as if parked, so that the edge looks
- * which table that is before anything is spared for what the one of before held. */
+/* Those of which that is so and that tables are mirrored into: not looked at so far, as at a start,
+ * so that nothing is spared for what the one of before held. */
 void targets_look_again(struct mirror *m, usec now);
 /* Open targets that waited for the state file to say that they are new. */
 void targets_open_fresh(struct mirror *m, usec now);

@@ -32,6 +32,9 @@ struct mirror_edge {
     void (*sync_source)(void *arg, uint64_t serial, bool wal);
     /* A table cannot be written: look at it now and then, answer with mirror_target_open(). */
     void (*parked)(void *arg, uint32_t target, const struct reply *why);
+    /* Nothing was sent there for a while, and it may be another by now: look at it as at a start.
+     */
+    void (*look_again)(void *arg, uint32_t target);
     /* Fresh credentials, please; answer with mirror_credentials(). */
     void (*credentials)(void *arg, const struct reply *why);
     void (*retrying)(void *arg, const struct reply *why, usec delay);

@@ -228,18 +228,13 @@ static void skip_table(struct mirror *m, usec now, struct table_slot *t)
 
 /* Nothing is sent there until it is opened again. What is pending is forgotten, also of tables that
  * fell behind before it was ever open. */
-static void shut(struct mirror *m, usec now, uint32_t i, const char *code, const char *reason)
+static void close_target(struct mirror *m, usec now, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
     bool was_open = t->view.open;
 
-    t->view.open = t->view.held = false;
-    t->view.looked = t->view.parked = true;
+    t->view.open = t->view.held = t->view.parked = t->view.looked = false;
     survey_parked(t);
-    snprintf(t->view.code, sizeof t->view.code, "%s", code);
-    snprintf(t->view.reason, sizeof t->view.reason, "%s", reason);
-    snprintf(t->then, sizeof t->then, "%s; once it can be written again the table is compared",
-             t->view.reason);
     for (size_t k = 0; k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i &&
             (was_open || !m->tables[k].skipped || m->tables[k].behind))
@@ -247,6 +242,19 @@ static void shut(struct mirror *m, usec now, uint32_t i, const char *code, const
     split_forget(m, i);
     recheck_parked(m, i);
     mirror_act(m, now, &(struct event){.kind = EVENT_PARK, .target = i});
+}
+
+/* And that is told. */
+static void shut(struct mirror *m, usec now, uint32_t i, const char *code, const char *reason)
+{
+    struct target_slot *t = m->targets[i];
+
+    close_target(m, now, i);
+    t->view.looked = t->view.parked = true;
+    snprintf(t->view.code, sizeof t->view.code, "%s", code);
+    snprintf(t->view.reason, sizeof t->view.reason, "%s", reason);
+    snprintf(t->then, sizeof t->then, "%s; once it can be written again the table is compared",
+             t->view.reason);
 }
 
 void targets_open(struct mirror *m, usec now, uint32_t i)
@@ -339,18 +347,14 @@ void targets_look_again(struct mirror *m, usec now)
 {
     for (uint32_t i = 0; i < m->target_count; i++) {
         struct target_slot *t = m->targets[i];
-        struct reply r = {.code = "unwatched"};
         bool looked_at = was_looked_at(t);
         if (!owned_has_tables(m, i))
             t->unwatched |= looked_at;
         if (!owned_has_tables(m, i) || !t->unwatched || !looked_at)
             continue;
-        snprintf(r.message, sizeof r.message,
-                 "nothing was mirrored into DynamoDB table %.120s for a while: it is looked at "
-                 "again",
-                 t->name);
-        mirror_target_parked(m, now, i, r.code, r.message);
-        m->edge.parked(m->edge.arg, i, &r);
+        t->opening = false;
+        close_target(m, now, i);
+        m->edge.look_again(m->edge.arg, i);
     }
 }
 

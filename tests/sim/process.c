@@ -53,6 +53,14 @@ static void edge_parked(void *arg, uint32_t target, const struct reply *why)
     w->probes[target].due = w->now + USEC_PER_SEC;
 }
 
+static void edge_look_again(void *arg, uint32_t target)
+{
+    struct world *w = arg;
+
+    sim_trace(w, "to be looked at: %s", mirror_target(w->mirror, target)->name);
+    w->probes[target].due = w->now + sim_pick(w, 100) * USEC_PER_MSEC;
+}
+
 static void edge_credentials(void *arg, const struct reply *why)
 {
     struct world *w = arg;
@@ -105,6 +113,7 @@ bool sim_start(struct world *w)
                                      .send = service_send,
                                      .sync_source = edge_sync_source,
                                      .parked = edge_parked,
+                                     .look_again = edge_look_again,
                                      .credentials = edge_credentials,
                                      .retrying = edge_retrying,
                                      .dead_letter = edge_dead_letter,

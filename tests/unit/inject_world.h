@@ -39,6 +39,11 @@ static void out_parked(void *arg, uint32_t target, const struct reply *why)
     OUTSIDE(world_edge.parked(arg, target, why));
 }
 
+static void out_look_again(void *arg, uint32_t target)
+{
+    OUTSIDE(world_edge.look_again(arg, target));
+}
+
 static void out_credentials(void *arg, const struct reply *why)
 {
     OUTSIDE(world_edge.credentials(arg, why));
@@ -81,6 +86,7 @@ static int in_new(const struct config *c, const struct mirror_edge *edge, uint64
                                      .send = out_send,
                                      .sync_source = out_sync_source,
                                      .parked = out_parked,
+                                     .look_again = out_look_again,
                                      .credentials = out_credentials,
                                      .retrying = out_retrying,
                                      .dead_letter = out_dead_letter,
