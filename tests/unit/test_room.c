@@ -5,6 +5,13 @@
 
 enum { ROWS = 12000, TURNS = 20000 };
 
+/* What is too much for malloc() is no error of the program there. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 /* Turns until the table has had so many writes. */
 static void until_put(struct world *w, const char *table, uint64_t puts)
 {
