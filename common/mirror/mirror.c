@@ -284,9 +284,9 @@ usec mirror_deadline(const struct mirror *m)
     if (engine_asks(m->engine) && barrier_open(m) && !m->postponed)
         return m->now; /* mirror_work() answers it */
     due = aside < due ? aside : due;
-    due = opening_deadline(m) < due ? opening_deadline(m) : due;
-    if (mirror_read_due(m) && mirror_read_due(m) < due)
-        due = mirror_read_due(m);
+    usec opens = opening_deadline(m), reads = mirror_read_due(m);
+    due = opens < due ? opens : due;
+    due = reads && reads < due ? reads : due;
     if (!m->barrier.read || m->barrier.syncing)
         return due;
     retry = retry > m->now ? retry : m->now;
