@@ -343,6 +343,13 @@ static void post_handover(void *arg, struct control_call *call)
     }
     log_event(LOG_EV_WARNING, "handed_over",
               "the DynamoDB tables are handed over: nothing is sent there any more", NULL);
+    if (!ownership_known(d)) { /* the order is an earlier process's */
+        targets_retry_now(d);
+        control_reply_error(call, 503, "marker_unwritten",
+                            "syncd sends nothing any more, but DynamoDB's markers are not all "
+                            "known yet: give the order again in a moment");
+        return;
+    }
     ownership_hand_over(d, call);
 }
 

@@ -89,7 +89,9 @@ struct probe {
     struct table_check *check; /* under way */
     usec due;                  /* USEC_NEVER: the table is open */
     unsigned failures;
-    bool again; /* a changed order while a check is under way */
+    bool again;                /* a changed order while a check is under way */
+    struct table_check *watch; /* of one that is open, now and then: is it still the same? */
+    usec watch_due;
     struct ownership own;
     struct survey survey;
 };
@@ -279,6 +281,8 @@ void targets_want_credentials(void *arg, const struct reply *why);
 bool targets_refused(struct daemon *d, const struct reply *r);
 /* There are credentials: tables that nobody has looked at yet are looked at now. */
 void targets_credentials(struct daemon *d);
+/* Is each table that is open still the same? Asked every five minutes, and now. */
+void targets_watch_now(struct daemon *d);
 /* Look at parked tables and at credentials now. */
 void targets_retry_now(struct daemon *d);
 /* A changed configuration. */
@@ -297,6 +301,8 @@ void ownership_retry_now(struct daemon *d);
 void ownership_stop(struct daemon *d, struct probe *p);
 /* Why markers cannot be written; NULL: they can, or nobody has looked yet. */
 const char *ownership_unprotected(const struct daemon *d);
+/* Is it known what stands in the markers of all tables that are mirrored into? */
+bool ownership_known(const struct daemon *d);
 /* Mark every table as handed over, and answer the call when that is done, or cannot be. */
 void ownership_hand_over(struct daemon *d, struct control_call *call);
 bool ownership_handing_over(const struct daemon *d);

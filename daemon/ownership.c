@@ -164,6 +164,7 @@ static void judge(struct probe *p, const struct marker *found, size_t count)
         return;
     }
     if (verdict == MARKER_OTHER && !t->take_over) {
+        p->own.own = (struct marker){0}; /* nothing of ours takes its place meanwhile */
         hold_others(p, which);
         return;
     }
@@ -445,6 +446,17 @@ bool ownership_handing_over(const struct daemon *d)
         if (d->probes[i]->own.step == OWN_HAND_OVER)
             return true;
     return false;
+}
+
+bool ownership_known(const struct daemon *d)
+{
+    for (uint32_t i = 0; i < d->probe_count; i++) {
+        const struct probe *p = d->probes[i];
+        if (strcmp(target_of(p)->name, d->config->meta_table) != 0 &&
+            mirror_target_plan(d->mirror, i, 0) && (!p->own.identity[0] || p->own.step == OWN_LOOK))
+            return false;
+    }
+    return true;
 }
 
 static void caller_gone(void *arg)

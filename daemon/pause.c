@@ -26,6 +26,7 @@ bool daemon_resume(struct daemon *d, const char *why)
     d->paused_until = USEC_NEVER;
     d->pause_recalled = false;
     bool kept = mirror_pause_until(d->mirror, clock_monotonic(), 0) == 0;
+    targets_watch_now(d);
     if (was)
         log_event(LOG_EV_INFO, "resumed", why, NULL);
     return kept;

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon.h"
 #include "jobs/definitions.h"
 
 enum { MAX_CHECKS = 8 };
 #define PARKED_RETRY      (10 * USEC_PER_SEC)
+#define WATCH_INTERVAL    (5 * 60 * USEC_PER_SEC)
 #define PATIENCE_STARTING (10 * USEC_PER_SEC)
 #define PATIENCE_RUNNING  (2 * USEC_PER_SEC)
 #define UNREACHABLE_FIRST (500 * USEC_PER_MSEC)
@@ -82,6 +84,7 @@ static void verdict(void *arg, const struct table_result *r)
         /* While it is said of it that it was handed over, it is held: nobody reads what is there
          * before that is over, so it is looked at again then. */
         p->due = p->own.step == OWN_HAND_OVER ? now + PARKED_RETRY : USEC_NEVER;
+        p->watch_due = now + WATCH_INTERVAL;
         if (r->created || (t->parked && !t->held))
             log_event(LOG_EV_INFO, r->created ? "table_created" : "table_open",
                       r->created ? "DynamoDB table made" : "DynamoDB table can be written again",
@@ -154,6 +157,53 @@ static void start_check(struct daemon *d, struct probe *p)
         d->checks_running++;
 }
 
+/* What else may be said of it, a write finds out. */
+static bool is_gone(const struct table_result *r)
+{
+    return r->verdict == VERDICT_PARKED && (strcmp(r->code, "ResourceNotFoundException") == 0 ||
+                                            strcmp(r->code, "key_schema") == 0);
+}
+
+static void watched(void *arg, const struct table_result *r)
+{
+    struct probe *p = arg;
+    struct daemon *d = p->daemon;
+
+    p->watch = NULL;
+    d->checks_running--;
+    p->watch_due = clock_monotonic() + WATCH_INTERVAL;
+    if (r->verdict == VERDICT_READY || is_gone(r))
+        mirror_target_watched(d->mirror, clock_monotonic(), p->target,
+                              is_gone(r) ? NULL : r->identity);
+    daemon_pump(d);
+}
+
+/* Is it one that is written, and about which nobody asks otherwise? */
+static bool is_watched(const struct probe *p)
+{
+    const struct mirror *m = p->daemon->mirror;
+
+    return !p->check && !p->watch && p->due == USEC_NEVER && mirror_target(m, p->target)->open &&
+           mirror_target_plan(m, p->target, 0);
+}
+
+/* A table that is deleted and made anew takes writes as before: that all else is missing there, no
+ * reply tells. */
+static void watch(struct daemon *d, struct probe *p)
+{
+    const struct mirror_target *t = mirror_target(d->mirror, p->target);
+
+    p->watch = table_check_start(&d->loop, d->ddb, t->name, t->schema, NULL, watched, p);
+    if (p->watch)
+        d->checks_running++;
+}
+
+void targets_watch_now(struct daemon *d)
+{
+    for (uint32_t i = 0; i < d->probe_count; i++)
+        d->probes[i]->watch_due = 0;
+}
+
 static bool any_looked_at(const struct daemon *d)
 {
     for (uint32_t i = 0; i < mirror_target_count(d->mirror); i++)
@@ -192,6 +242,9 @@ void targets_turn(struct daemon *d, usec now)
     for (uint32_t i = 0; i < d->probe_count && d->checks_running < MAX_CHECKS; i++)
         if (!d->probes[i]->check && d->probes[i]->due <= now)
             start_check(d, d->probes[i]);
+    for (uint32_t i = 0; i < d->probe_count && d->checks_running < MAX_CHECKS; i++)
+        if (d->probes[i]->watch_due <= now && is_watched(d->probes[i]))
+            watch(d, d->probes[i]);
     for (uint32_t i = 0; i < d->probe_count; i++)
         leave_behind(d, d->probes[i], now);
     ownership_turn(d, now);
@@ -210,9 +263,13 @@ usec targets_due(const struct daemon *d)
     due = own < due ? own : due;
     if (d->checks_running >= MAX_CHECKS)
         return due;
-    for (uint32_t i = 0; i < d->probe_count; i++)
-        if (!d->probes[i]->check && d->probes[i]->due < due)
-            due = d->probes[i]->due;
+    for (uint32_t i = 0; i < d->probe_count; i++) {
+        const struct probe *p = d->probes[i];
+        if (!p->check && p->due < due)
+            due = p->due;
+        if (p->watch_due < due && is_watched(p))
+            due = p->watch_due;
+    }
     return due;
 }
 
@@ -319,6 +376,7 @@ void targets_stop(struct daemon *d)
     for (uint32_t i = 0; i < d->probe_count; i++) {
         if (d->probes[i]->check)
             table_check_cancel(d->probes[i]->check);
+        table_check_cancel(d->probes[i]->watch);
         ownership_stop(d, d->probes[i]);
         surveyor_stop(d->probes[i]);
         free(d->probes[i]);

@@ -497,6 +497,7 @@ static int attach(struct mirror *m, usec now)
             m->unclean = false;
             identity_compared(m);
             targets_look_again(m, now);
+            identity_resume(m, now);
             FAILPOINT("attached");
         }
     }

@@ -9,6 +9,7 @@
 
 #include "mirror/internal.h"
 #include "mirror/offer.h"
+#include "mirror/owned.h"
 #include "mirror/suspects.h"
 #include "source/canary.h"
 
@@ -292,6 +293,31 @@ int dropped_decide(struct mirror *m, usec now)
     return rc;
 }
 
+/* Do its items go, or will they? */
+static bool items_go(const struct mirror *m, const struct dropped *d)
+{
+    const struct table_config *section = config_table(m->config, d->table.name);
+
+    return d->deleting || (section && section->on_drop == DROP_DELETE);
+}
+
+const struct table_slot *dropped_heir(const struct mirror *m, uint32_t target)
+{
+    const struct dropped *only = NULL;
+
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].plan && m->tables[i].target == target)
+            return NULL;
+    for (size_t i = 0; i < m->dropped_count; i++) {
+        if (m->dropped[i].table.target != target)
+            continue;
+        if (only || !items_go(m, &m->dropped[i]))
+            return NULL;
+        only = &m->dropped[i];
+    }
+    return only ? &only->table : NULL;
+}
+
 bool dropped_pending(const struct mirror *m)
 {
     for (size_t i = 0; i < m->dropped_count; i++)
@@ -302,11 +328,9 @@ bool dropped_pending(const struct mirror *m)
 
 bool dropped_to_delete(const struct mirror *m)
 {
-    for (size_t i = 0; i < m->dropped_count; i++) {
-        const struct table_config *section = config_table(m->config, m->dropped[i].table.name);
-        if (m->dropped[i].deleting || (section && section->on_drop == DROP_DELETE))
+    for (size_t i = 0; i < m->dropped_count; i++)
+        if (items_go(m, &m->dropped[i]))
             return true;
-    }
     return false;
 }
 
@@ -335,8 +359,9 @@ static bool collect(void *arg, const struct store_digest *s)
 
 /* A chunk goes when its head has, so that whoever reads a head finds its chunks: not while the head
  * is on its way, or there, or an older one may yet come. Then the next pass takes it. A head that
- * is recorded as another table's names none of this one's. 1, 0 or negative. */
-static int has_head(struct mirror *m, struct dropped *d, bool *later)
+ * is recorded as another table's names none of this one's. Where none is known of, a killed process
+ * may have written it all the same: then `unknown` is its key. 1, 0 or negative. */
+static int has_head(struct mirror *m, struct dropped *d, bool *later, struct buf *unknown)
 {
     uint32_t target = d->table.target, store_id = m->targets[target]->store_id, table = 0;
     _cleanup_buf_ struct buf row_key = {0};
@@ -352,7 +377,27 @@ static int has_head(struct mirror *m, struct dropped *d, bool *later)
     if (rc < 0 || (rc > 0 && table == d->table.id))
         return rc;
     *later = store_suspect_has(m->store, store_id, head.data, head.len);
-    return *later;
+    if (rc == 0 && !*later && m->targets[target]->split)
+        buf_append(unknown, head.data, head.len);
+    return buf_ok(unknown) ? *later : -ENOMEM;
+}
+
+/* Deletes the item in m->key, m->json; a chunk without a head goes after that, should there be one,
+ * as split_clean() finds it by its name in the state file. */
+static int delete_item(struct mirror *m, usec now, struct dropped *d, const struct buf *head)
+{
+    struct table_slot *t = &d->table;
+
+    if (head->len) {
+        buf_clear(&m->key);
+        buf_clear(&m->json);
+        buf_append(&m->key, head->data, head->len);
+        int rc = item_key_json(&t->plan->schema, m->key.data, m->key.len, &m->json);
+        if (rc < 0 || !buf_ok(&m->key))
+            return rc < 0 ? rc : -ENOMEM;
+    }
+    suspects_key(m, t, SHAKEN_ENTRIES);
+    return offer_leave(m, now, t, NULL);
 }
 
 /* Deletes in flight are met again by the next pass; it begins when they are over. */
@@ -383,7 +428,8 @@ static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
         if (split_has(m, t->target, m->key.data, m->key.len))
             continue;
         bool later = false;
-        if ((rc = has_head(m, d, &later)) != 0) {
+        _cleanup_buf_ struct buf head = {0};
+        if ((rc = has_head(m, d, &later, &head)) != 0) {
             d->found -= later;
             d->waiting |= later;
             rc = rc < 0 ? rc : 0;
@@ -393,8 +439,7 @@ static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
         if (rc == -EINVAL) {
             rc = records_kept(m, sweep_no_item(m, t, m->key.data, m->key.len));
         } else if (rc == 0) {
-            suspects_key(m, t, SHAKEN_ENTRIES);
-            rc = offer_leave(m, now, t, NULL);
+            rc = delete_item(m, now, d, &head);
         }
     }
     *end = n < READ_LIMIT;
@@ -405,9 +450,13 @@ static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
 static bool end_delete(struct mirror *m, size_t at)
 {
     struct dropped *d = &m->dropped[at];
+    const struct target_slot *target = m->targets[d->table.target];
 
     bool lingered = d->lingering;
-    d->lingering = store_suspect_count_of(m->store, d->table.id) != 0;
+    /* What a load under way at a kill has sent is noted by the look that is due once it is over. */
+    bool unseen = m->edge.survey && (target->owned & OWNED_AGAIN || target->view.surveying);
+    d->waiting |= unseen;
+    d->lingering = unseen || store_suspect_count_of(m->store, d->table.id) != 0;
     if (d->lingering)
         return false;
     if (d->waiting)

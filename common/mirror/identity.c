@@ -315,11 +315,11 @@ static void hold(struct mirror *m, usec now, const struct identity_facts *f, con
     m->held_paused = true;
 }
 
-static void release(struct mirror *m, usec now)
+void identity_resume(struct mirror *m, usec now)
 {
     bool was = m->held_paused;
 
-    m->held = m->held_paused = false;
+    m->held_paused = false;
     if (was && !m->paused)
         mirror_act(m, now, &(struct event){.kind = EVENT_RESUME});
 }
@@ -374,7 +374,7 @@ static int judge(struct mirror *m, usec now, const struct identity_facts *f, boo
     if (m->reattaching && f->has_place && !m->stranger)
         stranger_is(m, "triggers that were taken out by order are in the database again (a "
                        "restored backup?)");
-    release(m, now);
+    m->held = false;
     *go = true;
     return 0;
 }

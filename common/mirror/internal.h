@@ -51,6 +51,9 @@ void identity_doubt(struct mirror *m, const char *why);
 int identity_keep_stranger(struct mirror *m);
 void identity_recall_stranger(struct mirror *m);
 void identity_compared(struct mirror *m);
+/* It is held no more: what waited since may go, but not before its targets are to be looked at
+ * again. */
+void identity_resume(struct mirror *m, usec now);
 /* The reader met a journal that is not as we left it. Inside its transaction. */
 int identity_stranger(struct mirror *m, const char *why);
 /* Is it time to look at a doubtful database? Sets the problem when it is not. */
@@ -125,6 +128,9 @@ bool dropped_to_delete(const struct mirror *m);
 /* Of a table that is gone: were its items left where they are? What cannot be known counts as yes.
  */
 bool dropped_kept_items(struct mirror *m, uint32_t id);
+/* The one whose every item of the target is that is known of no table: nothing else is mirrored
+ * into it, and its items go. Or NULL. */
+const struct table_slot *dropped_heir(const struct mirror *m, uint32_t target);
 void dropped_clear(struct dropped *d);
 
 /* room.c */
@@ -170,8 +176,9 @@ bool loader_pending(const struct mirror *m);
  * looked at once more at its end. 0 or -EIO. */
 int loader_sweep_later(struct mirror *m, struct table_slot *t);
 /* The same for what may be asked for at any entry: a sweep under way ends first, and begins anew
- * then (as it does after a kill), or it would not end as long as that goes on. */
-int loader_sweep_once_more(struct mirror *m, struct table_slot *t);
+ * then (as it does after a kill), or it would not end as long as that goes on. The one that begins
+ * next waits until something has come of the offer of that serial; 0: of none. */
+int loader_sweep_once_more(struct mirror *m, struct table_slot *t, uint64_t offered);
 /* That it is being loaded, should a rollback have taken that back. */
 int loader_order(struct mirror *m, const struct table_slot *t);
 

@@ -94,12 +94,17 @@ int loader_sweep_later(struct mirror *m, struct table_slot *t)
     return records_kept(m, rc < 0 ? rc : records_sync(m, NULL)) < 0 ? -EIO : 0;
 }
 
-int loader_sweep_once_more(struct mirror *m, struct table_slot *t)
+int loader_sweep_once_more(struct mirror *m, struct table_slot *t, uint64_t offered)
 {
+    int rc = 0;
+
     if (t->load != LOAD_SWEEP || m->state_broken)
-        return loader_sweep_later(m, t);
-    t->sweep_again |= t->sweep != SWEEP_START;
-    return 0;
+        rc = loader_sweep_later(m, t);
+    else
+        t->sweep_again |= t->sweep != SWEEP_START;
+    if (t->load_serial <= offered)
+        t->load_serial = offered + 1;
+    return rc;
 }
 
 /* What a span covers is settled and durable: remember how far the load has come. */

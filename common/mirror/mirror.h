@@ -32,8 +32,7 @@ struct mirror_edge {
     void (*sync_source)(void *arg, uint64_t serial, bool wal);
     /* A table cannot be written: look at it now and then, answer with mirror_target_open(). */
     void (*parked)(void *arg, uint32_t target, const struct reply *why);
-    /* Nothing was sent there for a while, and it may be another by now: look at it as at a start.
-     */
+    /* It may be another by now, or is: look at it as at a start. */
     void (*look_again)(void *arg, uint32_t target);
     /* Fresh credentials, please; answer with mirror_credentials(). */
     void (*credentials)(void *arg, const struct reply *why);
@@ -156,6 +155,9 @@ double mirror_target_limit(const struct mirror *m, uint32_t i);
  * that was known under the name, or was just made (`made`), is empty as far as we know: what was
  * known of its items is void. */
 void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *identity, bool made);
+/* One that is open was looked at in passing: `identity` as above, NULL when it is gone. Where it is
+ * another than before, nothing is sent there until it was looked at as at a start. */
+void mirror_target_watched(struct mirror *m, usec now, uint32_t i, const char *identity);
 void mirror_target_parked(struct mirror *m, usec now, uint32_t i, const char *code,
                           const char *reason);
 

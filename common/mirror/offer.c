@@ -334,9 +334,10 @@ static int leave_to(const struct offer *o)
     buf_append(&row_key, p->row_key, p->row_key_len);
     if (!buf_ok(&key) || !buf_ok(&row_key))
         return -ENOMEM;
+    const uint64_t offered = p->serial;
     int rc = give_to(o, p->table, row_key.data, row_key.len, &key);
     /* It cannot be written any more: should that write come to nothing, the item is nobody's. */
-    return rc == 0 ? loader_sweep_once_more(m, o->t) : rc < 0 ? rc : 0;
+    return rc == 0 ? loader_sweep_once_more(m, o->t, offered) : rc < 0 ? rc : 0;
 }
 
 /* The row does not have the key in m->key (any more): its item goes, or comes to be another row's.

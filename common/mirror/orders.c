@@ -174,12 +174,34 @@ int mirror_adopt(struct mirror *m, struct err *err)
     return rc;
 }
 
+/* Handed over before this start: which DynamoDB tables they are, whose markers are owed, attaching
+ * tells. Nothing is sent there, for the state file knows them as handed over. */
+static int know_handed(struct mirror *m, struct err *err)
+{
+    if (!m->handed_over || m->target_count)
+        return 0;
+    int rc = orders_need_source(m, err);
+
+    if (rc < 0 || (rc = attach_ordered(m, false, err)) == 0)
+        return rc;
+    mirror_close_source(m);
+    if (put_order(m, ORDER_HAND_OVER, NULL) == 0) {
+        m->adopting = m->reattaching = false;
+        m->detached = m->handed_over = true;
+    }
+    return rc;
+}
+
 int mirror_hand_over(struct mirror *m, struct err *err)
 {
+    int rc = know_handed(m, err);
+
+    if (rc < 0)
+        return rc;
     if (owned_hand_over(m) < 0)
         return err_set(err, -EIO, "state file %s cannot be written: %s", store_path(m->store),
                        store_error(m->store));
-    int rc = take_out(m, ORDER_HAND_OVER, err);
+    rc = take_out(m, ORDER_HAND_OVER, err);
     if (rc < 0)
         owned_hand_back(m);
     return rc;

@@ -49,6 +49,12 @@ int owned_put(struct mirror *m, struct target_slot *t, unsigned owned)
     return rc;
 }
 
+void owned_unmade(struct target_slot *t)
+{
+    t->owned &= ~(unsigned)(OWNED_SEEN | OWNED_ALONE);
+    show(t);
+}
+
 void owned_done(struct mirror *m, struct target_slot *t, unsigned orders)
 {
     char name[32];
@@ -111,10 +117,22 @@ int owned_all_anew(struct mirror *m)
     return records_kept(m, rc < 0 || !store_dirty(m->store) ? rc : records_sync(m, NULL));
 }
 
+bool owned_tables_known(const struct mirror *m, uint32_t i)
+{
+    bool any = m->attached;
+
+    for (size_t k = 0; !any && k < m->table_count; k++)
+        any = m->tables[k].plan && m->tables[k].target == i;
+    return any;
+}
+
 int owned_behind(struct mirror *m, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
     unsigned owned = (t->owned | OWNED_ADOPTED | OWNED_AGAIN) & ~(unsigned)OWNED_SEEN;
+
+    if (!owned_tables_known(m, i))
+        return -EAGAIN;
     int rc = m->state_broken ? -EIO : suspects_unknown(m, m->watermark);
 
     /* Also of tables that are not mirrored just now. */
@@ -216,6 +234,8 @@ static int forget_known(struct mirror *m, uint32_t i)
     if ((t->view.open && !t->unwatched) || !(t->owned & OWNED_SEEN) || t->owned & OWNED_HANDED ||
         owned_is_canarys(m, i))
         return 0;
+    if (!owned_tables_known(m, i))
+        return -EAGAIN;
     int rc = records_kept(m, owned_put(m, t, t->owned & ~(unsigned)OWNED_ALONE));
     rc = rc < 0 ? rc : owned_behind(m, i);
     if (rc < 0) { /* what was known of its items is, too */
@@ -272,7 +292,9 @@ int owned_adopt_all(struct mirror *m)
         rc = owned_put(m, t, adopted(t) | (owned_is_canarys(m, i) ? 0 : OWNED_TAKE));
     }
     rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
-    for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
+    /* Also where that cannot be kept just now: it is known here, and is written again with all
+     * else. Then it must not stand there for good. */
+    for (uint32_t i = 0; i < m->target_count; i++)
         mark_open(m, i);
     return rc;
 }
@@ -340,6 +362,12 @@ int owned_take_back(struct mirror *m)
         struct target_slot *t = m->targets[i];
         if (owned_is_canarys(m, i))
             continue;
+        /* One that was mirrored into only before, or only since, the order is not about: whose it
+         * is by now, its marker and its items tell as at a start. */
+        if (!(t->owned & (OWNED_HANDED | OWNED_BACK))) {
+            rc = forget_known(m, i);
+            continue;
+        }
         t->view.held = t->view.parked = t->marked = false;
         rc = owned_put(m, t, (t->owned | OWNED_TAKE | OWNED_BACK) & ~(unsigned)OWNED_HANDED);
         rc = rc < 0 ? rc : owned_behind(m, i);

@@ -19,6 +19,8 @@ enum {
 /* What the store knows of a target, when it is first known here. */
 int owned_recall(struct mirror *m, struct target_slot *t);
 int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
+/* That it was made just now, and is ours alone, could not be kept. */
+void owned_unmade(struct target_slot *t);
 /* These are carried out: also where the state file cannot be told so just now. */
 void owned_done(struct mirror *m, struct target_slot *t, unsigned orders);
 /* What is known of it once more, should a rollback have taken that back. */
@@ -26,7 +28,11 @@ int owned_keep(struct mirror *m, const struct target_slot *t);
 /* What is known of the items of every target is not all: the state file was lost, or is an older
  * one. 0 or negative; durable. */
 int owned_all_anew(struct mirror *m);
-/* It is an older one as far as this target goes. 0 or negative; durable. */
+/* Is it known which tables are to be compared? Not before attaching has come to something: then an
+ * order to compare would reach none of them. */
+bool owned_tables_known(const struct mirror *m, uint32_t i);
+/* It is an older one as far as this target goes. 0 or negative; durable. -EAGAIN: its tables are
+ * not known. */
 int owned_behind(struct mirror *m, uint32_t i);
 /* Items may be there that nobody knows of. 0 or negative; to be made durable by the caller. */
 int owned_again(struct mirror *m, struct target_slot *t);

@@ -184,5 +184,5 @@ int owner_look_behind(struct mirror *m, const struct table_slot *t)
                     memcmp(row_key.data, m->row_key.data, row_key.len) == 0))
         return rc < 0 ? rc : 0;
     struct table_slot *other = mirror_table_by_id(m, id);
-    return other && other->target == t->target ? loader_sweep_once_more(m, other) : 0;
+    return other && other->target == t->target ? loader_sweep_once_more(m, other, 0) : 0;
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/failpoint.h"
 #include "base/plant.h"
@@ -88,15 +89,22 @@ static bool mirrored(struct mirror *m, const char *name)
 
 struct others {
     struct mirror *m;
+    const struct table_slot *heir; /* of all that is known of no table, or NULL */
     const char *target;
     bool any;
 };
+
+/* Would its items be another's? */
+static bool is_other(const struct others *o, const char *name)
+{
+    return !mirrored(o->m, name) && !(o->heir && strcasecmp(o->heir->name, name) == 0);
+}
 
 static void look_for_others(void *arg, const struct store_table *t)
 {
     struct others *o = arg;
 
-    o->any |= strcmp(t->target, o->target) == 0 && !mirrored(o->m, t->name);
+    o->any |= strcmp(t->target, o->target) == 0 && is_other(o, t->name);
 }
 
 /* A section may go with its table, while the items stay. */
@@ -113,11 +121,14 @@ static void look_for_kept(void *arg, const struct store_table *t)
 bool survey_may_hold_others(struct mirror *m, uint32_t i)
 {
     const struct config *c = m->config;
-    struct others o = {.m = m, .target = m->targets[i]->name, .any = m->targets[i]->beside};
+    struct others o = {.m = m,
+                       .heir = dropped_heir(m, i),
+                       .target = m->targets[i]->name,
+                       .any = m->targets[i]->beside};
 
     for (size_t k = 0; k < c->table_section_count && !o.any; k++) {
         _cleanup_buf_ struct buf target = {0};
-        if (mirrored(m, c->table_sections[k].name))
+        if (!is_other(&o, c->table_sections[k].name))
             continue;
         plans_target(c, c->table_sections[k].name, &target);
         o.any = !buf_ok(&target) || (target.len && strcmp(target.data, o.target) == 0);
@@ -257,7 +268,7 @@ static const struct table_slot *slot_of(const struct mirror *m, uint32_t i,
     for (size_t k = 0; k < m->table_count; k++)
         if (m->tables[k].plan && m->tables[k].target == i && (!plan || m->tables[k].plan == plan))
             return &m->tables[k];
-    return NULL;
+    return plan ? NULL : dropped_heir(m, i);
 }
 
 /* The row key to keep with the item, where the key tells it and it is not read from there anyway.

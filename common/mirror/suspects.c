@@ -158,12 +158,14 @@ struct due {
 struct page {
     struct buf bytes; /* struct store_suspect, key, row key ... */
     int count;
+    bool chunks; /* some are */
 };
 
 static void collect(void *arg, const struct store_suspect *x)
 {
     struct page *p = arg;
 
+    p->chunks |= oversize_parse_key(x->key, x->key_len, NULL) != 0; /* or there is no memory */
     buf_append(&p->bytes, x, sizeof *x);
     buf_append(&p->bytes, x->key, x->key_len);
     buf_append(&p->bytes, x->row_key, x->row_key_len);
@@ -419,6 +421,10 @@ unsigned suspects_slice(struct mirror *m, usec now)
         records_store_failed(m, now);
         return 0;
     }
+    /* With a chunk its head is sent, which need not be suspect itself: should this process be
+     * killed, nothing else tells of that. */
+    if (p.chunks && suspects_loose(m) < 0)
+        return 0;
     int rc = source_begin(m->source);
     if (rc == SQLITE_OK) {
         rc = look_at_page(m, now, &p);

@@ -99,20 +99,15 @@ static int clear_digests(struct mirror *m, uint32_t i)
     return store_digest_clear(m->store, store_id);
 }
 
-/* It is another table: what we knew of its items is void, and its tables are loaded again. On disk
- * before anything is sent there, or a stale digest could spare a row that is not there. */
-static int forget_items(struct mirror *m, uint32_t i)
+static int forget_items_of(struct mirror *m, uint32_t i)
 {
     struct target_slot *t = m->targets[i];
-    bool any = false;
     int rc;
 
     if (m->state_broken)
         return -EIO;
-    for (size_t k = 0; k < m->table_count; k++)
-        any |= m->tables[k].plan && m->tables[k].target == i;
-    if (!any && !m->attached)
-        return -EAGAIN; /* attaching has come to nothing so far: its tables are not known */
+    if (!owned_tables_known(m, i))
+        return -EAGAIN;
     bool replaced = t->made || another_than_known(m, t);
     if ((rc = store_target_identify(m->store, t->store_id, t->identity)) < 0)
         return records_kept(m, rc);
@@ -136,6 +131,18 @@ static int forget_items(struct mirror *m, uint32_t i)
             rc = mirror_load_again(m, &m->tables[k], true);
     }
     return records_kept(m, rc < 0 || !store_dirty(m->store) ? rc : records_sync(m, NULL));
+}
+
+/* It is another table: what we knew of its items is void, and its tables are loaded again. On disk
+ * before anything is sent there, or a stale digest could spare a row that is not there. That it is
+ * ours alone holds for the one that we made, which may be gone when that can be kept at last. */
+static int forget_items(struct mirror *m, uint32_t i)
+{
+    int rc = forget_items_of(m, i);
+
+    if (rc < 0 && m->targets[i]->made)
+        owned_unmade(m->targets[i]);
+    return rc;
 }
 
 /* Is it another table than the store knows under this name? Should that not be read just now, it is
@@ -307,8 +314,9 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *iden
     t->unwatched = is_left_alone(m) || !owned_has_tables(m, i); /* from now on, again */
     /* What was begun before may have been with the table that was there then. */
     t->view.surveying = t->marking = false;
+    /* The one that we made may be gone by now, before the state file could be told of it. */
+    t->made = made || (t->made && strcmp(t->identity, identity) == 0);
     snprintf(t->identity, sizeof t->identity, "%s", identity);
-    t->made |= made;
     t->fresh |= made;
     ask_whether_another(m, t);
     targets_open(m, now, i);
@@ -356,6 +364,29 @@ void targets_look_again(struct mirror *m, usec now)
         close_target(m, now, i);
         m->edge.look_again(m->edge.arg, i);
     }
+}
+
+/* An answered write tells nothing of that: another table takes it as well. */
+void mirror_target_watched(struct mirror *m, usec now, uint32_t i, const char *identity)
+{
+    struct target_slot *t = m->targets[i];
+    bool same = identity && (!*identity || !t->identity[0] || strcmp(identity, t->identity) == 0);
+
+    m->now = now;
+    if (!t->view.open || same)
+        return;
+    if (!t->unwatched)
+        mirror_note(m, LOG_EV_WARNING, "table_replaced",
+                    identity
+                        ? "DynamoDB table %s is another than before: it was deleted and made anew"
+                        : "DynamoDB table %s is gone",
+                    t->name);
+    if (!m->attached) { /* its tables are not known just now */
+        t->unwatched = true;
+        return;
+    }
+    close_target(m, now, i);
+    m->edge.look_again(m->edge.arg, i);
 }
 
 /* --- parked for long -------------------------------------------------------------------------- */

@@ -409,6 +409,18 @@ def test_a_handover_whose_marker_took_long_can_be_taken_back(fault, faulty):
     assert markers(faulty)["owner"]["state"]["S"] == "active"
 
 
+def test_markers_that_a_restart_left_unwritten_are_not_said_to_be_there(fault, faulty):
+    faulty.sql(*ROWS)
+    faulty.start().settle()
+    fault.faults.add(Fault("access_denied", op="PutItem", times=None))
+    assert faulty.ctl("handover", "--no-verify").returncode != 0
+    faulty.restart()
+    fault.faults.clear()
+    eventually(lambda: faulty.ctl("handover").returncode == 0, "the handover", timeout=40)
+    assert markers(faulty)["owner"]["state"]["S"] == "handed_over"
+    assert "handed_over" in faulty.reasons() and faulty.triggers() == set()
+
+
 def test_nothing_is_handed_over_that_is_not_there(mirror):
     mirror.sql(*ROWS)
     mirror.start().settle()

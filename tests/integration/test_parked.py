@@ -155,3 +155,21 @@ def test_a_held_table_is_told_beside_many_parked_ones(fault, faulty):
     eventually(lambda: "table_parked" in faulty.reasons(), "the parked tables")
     status = faulty.status()
     assert status["health"] == "critical" and "held" in {r["code"] for r in status["reasons"]}
+
+
+def test_a_table_that_is_made_anew_during_a_pause_is_filled(faulty, running):
+    """It takes writes as the one before, and no reply tells that all else is missing."""
+    name = running.target("t")
+    table = faulty.client.describe_table(TableName=name)["Table"]
+    assert running.ctl("pause").returncode == 0
+    faulty.client.delete_table(TableName=name)
+    faulty.client.create_table(
+        TableName=name,
+        KeySchema=table["KeySchema"],
+        AttributeDefinitions=table["AttributeDefinitions"],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    assert running.ctl("resume").returncode == 0
+    eventually(lambda: len(running.by_id("t")) == 60, "all rows in the new table")
+    running.settle()
+    assert "is another than before" in running.log_text()

@@ -69,7 +69,7 @@ struct comparing {
 static bool is_lost(const struct comparing *c, const struct sim_table *t)
 {
     /* Nobody can know of a table that was lost before the next request or look at it. */
-    return !t->exists && !c->w->quiet;
+    return (!t->exists || t->replaced) && !c->w->quiet;
 }
 
 static void add_letter(struct letters *l, const struct wanted *r)

@@ -103,7 +103,8 @@ static void edge_targets_changed(void *arg)
 
     for (; w->probe_count < mirror_target_count(w->mirror) && w->probe_count < SIM_TABLES;
          w->probe_count++)
-        w->probes[w->probe_count].due = w->now + sim_pick(w, 100) * USEC_PER_MSEC;
+        w->probes[w->probe_count] = (struct sim_probe){
+            .due = w->now + sim_pick(w, 100) * USEC_PER_MSEC, .watch = USEC_NEVER};
     w->pumping = true;
 }
 
@@ -348,7 +349,7 @@ static usec next_due(struct world *w)
     usec due = earlier(timer_due(w), earlier(w->tick_due, w->recheck_due));
 
     for (uint32_t i = 0; i < w->probe_count; i++)
-        due = earlier(due, w->probes[i].due);
+        due = earlier(due, earlier(w->probes[i].due, w->probes[i].watch));
     due = earlier(due, earlier(w->credentials_due, service_due(w)));
     due = earlier(due, service_survey_due(w));
     return earlier(due, service_late_due(w));
@@ -368,6 +369,9 @@ static void serve(struct world *w)
     for (uint32_t i = 0; i < w->probe_count; i++)
         if (w->probes[i].due <= w->now)
             service_probe(w, i);
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        if (w->probes[i].watch <= w->now)
+            service_watch(w, i);
     service_surveys(w);
     if (w->syncing)
         sim_flushed(w, !sim_chance(w, w->faults.sync_failed));
@@ -436,7 +440,8 @@ static bool at_rest(struct world *w)
     if (w->syncing || w->source_syncing || !list_empty(&w->flights) || !mirror_idle(w->mirror))
         return false;
     for (uint32_t i = 0; i < w->probe_count; i++)
-        if (w->probes[i].due != USEC_NEVER)
+        if (w->probes[i].due != USEC_NEVER ||
+            (w->probes[i].watch != USEC_NEVER && mirror_target_plan(w->mirror, i, 0)))
             return false;
     mirror_view(w->mirror, w->now, &v);
     return v.converged && oracle_journal_empty(w) && oracle_all_mirrored(w) && !any_dropped(w);

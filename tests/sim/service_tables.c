@@ -175,6 +175,38 @@ void service_surveys(struct world *w)
 
 /* --- tables come and go ----------------------------------------------------------------------- */
 
+/* Deleted and made anew by somebody else: it takes writes as before, and no reply tells. */
+static void made_anew(struct world *w, struct sim_table *t)
+{
+    service_clear(t);
+    t->made++;
+    t->replaced = w->chunks_lost = true;
+    sim_trace(w, "table %s is another", t->name);
+    for (uint32_t i = 0; i < w->probe_count; i++)
+        if (service_table(w, mirror_target(w->mirror, i)->name) == t)
+            w->probes[i].watch = w->now + sim_pick(w, 60000) * USEC_PER_MSEC;
+}
+
+void service_watch(struct world *w, uint32_t target)
+{
+    const struct mirror_target *v = mirror_target(w->mirror, target);
+    struct sim_table *t = service_table(w, v->name);
+    char identity[32];
+
+    w->probes[target].watch = USEC_NEVER;
+    if (!t->replaced)
+        return;
+    if (!v->open || !mirror_target_plan(w->mirror, target, 0)) {
+        w->probes[target].watch = w->now + 20 * USEC_PER_SEC;
+        return;
+    }
+    snprintf(identity, sizeof identity, "table-%u", t->made);
+    sim_trace(w, "watch %s", t->name);
+    t->replaced = false;
+    mirror_target_watched(w->mirror, w->now, target, t->exists ? identity : NULL);
+    w->pumping = true;
+}
+
 void service_trouble(struct world *w)
 {
     if (!w->table_count)
@@ -194,6 +226,8 @@ void service_trouble(struct world *w)
     } else if (t->throttled || sim_chance(w, w->faults.table_throttled)) {
         t->throttled = !t->throttled;
         sim_trace(w, "table %s is %s", t->name, t->throttled ? "throttled" : "throttled no more");
+    } else if (t->exists && sim_chance(w, w->faults.table_replaced)) {
+        made_anew(w, t);
     } else if (t->exists && sim_chance(w, w->faults.table_lost)) {
         t->exists = false;
         w->chunks_lost = true;
@@ -239,6 +273,7 @@ void service_probe(struct world *w, uint32_t target)
     snprintf(identity, sizeof identity, "table-%u", t->made);
     sim_trace(w, "probe %s: open%s", t->name, fresh ? ", just made" : "");
     w->probes[target].due = USEC_NEVER;
+    t->replaced = false;
     mirror_target_open(w->mirror, w->now, target, identity, fresh && sim_chance(w, 500));
 }
 
@@ -246,7 +281,10 @@ void service_heal(struct world *w)
 {
     for (size_t i = 0; i < w->table_count; i++)
         w->tables[i].denied = w->tables[i].throttled = false;
-    for (uint32_t i = 0; i < w->probe_count; i++)
+    for (uint32_t i = 0; i < w->probe_count; i++) {
         if (!service_table(w, mirror_target(w->mirror, i)->name)->exists)
             w->probes[i].due = w->now;
+        if (w->probes[i].watch != USEC_NEVER)
+            w->probes[i].watch = w->now;
+    }
 }

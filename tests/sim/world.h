@@ -31,7 +31,7 @@ enum { SIM_TABLES = 32, SIM_SOURCES = 7, SIM_COMMITS = 64, SIM_COLUMNS = 64 };
 /* How often each kind of trouble comes, in thousandths; a seed turns some of them off. */
 struct sim_faults {
     unsigned unprocessed, throttled, transient, not_sent, ambiguous, expired, other;
-    unsigned table_lost, table_denied;
+    unsigned table_lost, table_replaced, table_denied;
     unsigned table_throttled; /* takes nothing for a while */
     unsigned denied_long;     /* it stays so, and time passes */
     unsigned poison;          /* of values: DynamoDB refuses what holds SIM_POISON */
@@ -78,6 +78,7 @@ struct sim_table {
     bool shown; /* DescribeTable is not denied */
     bool throttled;
     unsigned made; /* how often it was made: each time another table */
+    bool replaced; /* by somebody else, and nobody has looked at it since */
     bool planted;  /* others have had their chance */
     struct sim_marker {
         bool there, alone;
@@ -99,6 +100,8 @@ struct sim_survey {
 /* What the edge does for one target of the mirror. */
 struct sim_probe {
     usec due;
+    usec
+        watch; /* of a table that was replaced: when it is seen in passing; USEC_NEVER: it is not */
 };
 
 struct world {
@@ -271,6 +274,8 @@ void service_trouble(struct world *w); /* a table is lost, denied, or allowed ag
 void service_heal(struct world *w);
 /* What DescribeTable and CreateTable would find for a target of the mirror. */
 void service_probe(struct world *w, uint32_t target);
+/* What a look in passing finds, at one that is open. */
+void service_watch(struct world *w, uint32_t target);
 struct sim_table *service_table(struct world *w, const char *name);
 /* Does DynamoDB refuse it? */
 bool service_is_poison(const struct world *w, const struct buf *json);

@@ -173,6 +173,49 @@ static void chunks_stay_of_a_head_that_nobody_knows_of(void **state)
     world_free(w);
 }
 
+/* A killed process wrote the head, of which only the entry tells, and that is nobody's any more:
+ * the head goes all the same, and its chunks after it. */
+static void chunks_go_after_an_unknown_head_of_a_dropped_table(void **state)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct sim_table *t = service_table(w, "grid");
+
+    (void)state;
+    insert_large(w);
+    struct sim_flight *f = head_sent(w, t);
+    f->arrived = true;
+    apply(w, f, 0);
+    sim_crash(w);
+    app_run(w, "DROP TABLE grid");
+    assert_true(items_of(w, "grid") > 1);
+    assert_true(sim_start(w));
+    live_for(w, 2 * w->config->unconfirmed_horizon + 300 * USEC_PER_SEC);
+    assert_int_equal(items_of(w, "grid"), 0);
+    world_free(w);
+}
+
+/* An item that a killed process wrote for an entry, which is nobody's once the table is dropped. */
+static void an_item_goes_that_only_an_entry_of_a_dropped_table_tells_of(void **state)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct sim_table *t = service_table(w, "grid");
+
+    (void)state;
+    app_run(w, "INSERT INTO grid(a,b,c,v) VALUES(7,'b','c','old')");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO grid(a,b,c,v) VALUES(1,'b','c','new')");
+    struct sim_flight *f = head_sent(w, t);
+    f->arrived = true;
+    apply(w, f, 0);
+    sim_crash(w);
+    app_run(w, "DROP TABLE grid");
+    assert_int_equal(items_of(w, "grid"), 2);
+    assert_true(sim_start(w));
+    live_for(w, 2 * w->config->unconfirmed_horizon + 300 * USEC_PER_SEC);
+    assert_int_equal(items_of(w, "grid"), 0);
+    world_free(w);
+}
+
 /* A head that was left open is sent again, and written, just before the process ends: no entry
  * stands for it any more, and the chunks of what the row was before go all the same. */
 static void chunks_go_after_a_head_that_was_suspect(bool killed)
@@ -374,6 +417,31 @@ static void chunks_go_after_a_head_that_comes_late(void **state)
     chunks_go_after_a_head_that_nobody_knows_of(true);
 }
 
+/* A chunk that was left open is sent again with its head, which no entry stands for: the process is
+ * killed with that on its way, and the row changes before it comes. */
+static void a_head_that_goes_with_a_suspect_chunk_overwrites_nothing_newer(void **state)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct sim_table *t = service_table(w, "grid");
+
+    (void)state;
+    insert_large(w);
+    struct sim_flight *f = sent(w);
+    assert_true(is_chunk(&f->writes[0]));
+    f->arrived = true;
+    answer(f, REPLY_AMBIGUOUS, 0, "timeout");
+    settled(w);
+    assert_true(items_of(w, "grid") > 1);
+    w->now += w->config->unconfirmed_horizon;
+    f = head_sent(w, t);
+    leave_late(w, w->now + w->lateness / 2);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    settled(w);
+    app_run(w, "UPDATE grid SET v='small'");
+    all_is_equal_again(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +449,8 @@ int main(void)
         cmocka_unit_test(chunks_that_come_to_a_table_made_anew_go),
         cmocka_unit_test(a_table_made_anew_waits_for_the_state_file),
         cmocka_unit_test(chunks_stay_of_a_head_that_nobody_knows_of),
+        cmocka_unit_test(chunks_go_after_an_unknown_head_of_a_dropped_table),
+        cmocka_unit_test(an_item_goes_that_only_an_entry_of_a_dropped_table_tells_of),
         cmocka_unit_test(chunks_go_after_a_stop),
         cmocka_unit_test(chunks_go_after_a_kill),
         cmocka_unit_test(chunks_go_of_a_row_that_another_process_wrote_first),
@@ -389,6 +459,7 @@ int main(void)
         cmocka_unit_test(chunks_go_of_a_row_that_no_state_file_knew_of),
         cmocka_unit_test(chunks_go_after_a_head_that_is_there),
         cmocka_unit_test(chunks_go_after_a_head_that_comes_late),
+        cmocka_unit_test(a_head_that_goes_with_a_suspect_chunk_overwrites_nothing_newer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

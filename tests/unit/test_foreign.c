@@ -58,11 +58,68 @@ static void what_was_handed_over_unseen_is_looked_at_when_it_is_back(void **stat
     world_free(w);
 }
 
+/* The order is about what was handed over: a table that came to be mirrored meanwhile is looked at
+ * as any other, and what others have there stays. */
+static void what_was_never_handed_over_is_not_taken_over_by_undoing_that(void **state)
+{
+    struct world *w = world_new(1, false);
+    struct err err = {0};
+
+    (void)state;
+    assert_true(world_build(w));
+    world_leave_out(w, "people");
+    assert_true(sim_start(w));
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_int_equal(mirror_hand_over(w->mirror, &err), 0);
+    world_leave_out(w, NULL);
+    service_table(w, "people")->exists = true;
+    w->faults = (struct sim_faults){.foreign = 1000};
+    assert_int_equal(mirror_take_back(w->mirror, &err), 0);
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_true(mirror_target(w->mirror, target_named(w, "people"))->held);
+    at_rest_again(w);
+    world_free(w);
+}
+
+/* We made it, which the state file could not be told; then it went, and others made one of that
+ * name. */
+static void one_that_others_made_in_the_place_of_ours_is_not_taken_for_it(void **state)
+{
+    struct world *w = world_new(1, false);
+
+    (void)state;
+    assert_true(world_build(w));
+    struct sim_table *t = service_table(w, "people");
+    assert_true(sim_start(w));
+    while (!w->mirror->attached)
+        sim_turn(w);
+    uint32_t people = target_named(w, "people");
+    assert_false(mirror_target(w->mirror, people)->looked);
+    w->probes[people].due = USEC_NEVER;
+    sim_state_full(w, true);
+    mirror_target_open(w->mirror, w->now, people, "ours", true);
+    assert_false(mirror_target(w->mirror, people)->open);
+    mirror_target_parked(w->mirror, w->now, people, "ResourceNotFoundException", "simulated");
+    t->exists = true;
+    t->planted = false;
+    w->faults = (struct sim_faults){.foreign = 1000};
+    w->probes[people].due = w->now;
+    live_for(w, USEC_PER_SEC);
+    sim_state_full(w, false);
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_true(t->foreign > 0);
+    assert_true(mirror_target(w->mirror, people)->held);
+    at_rest_again(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_that_cannot_be_written_is_no_sign_that_others_are_known),
         cmocka_unit_test(what_was_handed_over_unseen_is_looked_at_when_it_is_back),
+        cmocka_unit_test(what_was_never_handed_over_is_not_taken_over_by_undoing_that),
+        cmocka_unit_test(one_that_others_made_in_the_place_of_ours_is_not_taken_for_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,6 +213,65 @@ static void one_that_is_taken_over_at_the_second_try(void **state)
     world_free(w);
 }
 
+/* State file and database were put back together, which the marker alone tells of; a writer is in
+ * the way of the triggers when it is read. What the later life wrote is compared all the same. */
+static void one_of_a_later_life_while_a_writer_is_in_the_way(void **state)
+{
+    (void)state;
+    for (int busy = 0; busy < 2; busy++) {
+        struct world *w = world_of_people(3);
+        struct sim_table *t = service_table(w, "people");
+        _cleanup_buf_ struct buf key = {0};
+        char identity[32];
+        app_run(w, "UPDATE people SET name='ours' WHERE id=1");
+        at_rest_again(w);
+        key_of(w, "people", "\"ours\"", &key);
+        sim_stop(w);
+        come_late(w, "people", &key, "{\"id\":{\"N\":\"1\"},\"name\":{\"S\":\"later\"}}");
+        t->marker.there = false;
+        snprintf(identity, sizeof identity, "table-%u", t->made);
+        w->config->journal_limit++; /* its trigger is made anew */
+        if (busy)
+            app_run(w, "BEGIN IMMEDIATE");
+        assert_true(sim_start(w));
+        assert_int_equal(w->mirror->attached, !busy);
+        uint32_t target = target_named(w, "people");
+        mirror_target_marker(w->mirror, target, &(struct mirror_marker){.ahead = true});
+        mirror_target_open(w->mirror, w->now, target, identity, false);
+        if (busy)
+            app_run(w, "COMMIT");
+        all_is_equal_again(w);
+    }
+}
+
+/* And of one that is another's: the operator is told that there is nothing to approve so far. */
+static void one_that_is_approved_while_a_writer_is_in_the_way(void **state)
+{
+    struct world *w = world_of_people(3);
+    struct sim_table *t = service_table(w, "people");
+    _cleanup_buf_ struct buf key = {0};
+
+    (void)state;
+    app_run(w, "UPDATE people SET name='ours' WHERE id=1");
+    at_rest_again(w);
+    key_of(w, "people", "\"ours\"", &key);
+    sim_stop(w);
+    come_late(w, "people", &key, "{\"id\":{\"N\":\"1\"},\"name\":{\"S\":\"others\"}}");
+    t->marker.there = false;
+    w->config->journal_limit++; /* its trigger is made anew */
+    app_run(w, "BEGIN IMMEDIATE");
+    assert_true(sim_start(w));
+    assert_false(w->mirror->attached);
+    mirror_target_held(w->mirror, w->now, target_named(w, "people"), false, "another's");
+    int approved = mirror_approve(w->mirror);
+    app_run(w, "COMMIT");
+    while (!w->mirror->attached)
+        sim_work(w);
+    assert_int_equal(approved + mirror_approve(w->mirror), 1);
+    look_at_all(w);
+    all_is_equal_again(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +281,8 @@ int main(void)
         cmocka_unit_test(one_that_is_written_while_the_disk_is_full),
         cmocka_unit_test(a_handover_that_a_writer_was_in_the_way_of),
         cmocka_unit_test(one_of_another_database_that_is_taken_over),
+        cmocka_unit_test(one_of_a_later_life_while_a_writer_is_in_the_way),
+        cmocka_unit_test(one_that_is_approved_while_a_writer_is_in_the_way),
         cmocka_unit_test(one_that_was_left_out_when_it_was_taken_over),
         cmocka_unit_test(one_that_is_taken_over_at_the_second_try),
     };

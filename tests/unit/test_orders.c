@@ -452,6 +452,31 @@ static void an_adoption_that_could_not_be_kept_is_none_of_another_database(void 
     world_free(w);
 }
 
+/* The operator was told that it came to nothing: it does not stand there to be done much later,
+ * when another database may have the tables. */
+static void an_adoption_that_failed_at_its_end_is_not_pending_for_good(void **state)
+{
+    (void)state;
+    for (int commits = 0; commits < 12; commits++) {
+        struct world *w = world_of_people(3);
+        struct err err = {0};
+
+        commits_left = commits;
+        sqlite3_commit_hook(mirror_store(w->mirror)->db, full_soon, NULL);
+        mirror_adopt(w->mirror, &err);
+        sqlite3_commit_hook(mirror_store(w->mirror)->db, NULL, NULL);
+        live_for(w, 5 * USEC_PER_SEC);
+        at_rest_again(w);
+        sim_crash(w);
+        assert_true(sim_start(w));
+        while (!w->mirror->attached)
+            sim_turn(w);
+        for (uint32_t i = 0; i < mirror_target_count(w->mirror); i++)
+            assert_false(mirror_target(w->mirror, i)->take_over);
+        world_free(w);
+    }
+}
+
 /* What was taken out since was not to be adopted any more. */
 static void an_adoption_that_was_pending_ends_with_a_detach(void **state)
 {
@@ -553,6 +578,33 @@ static void a_target_that_went_while_the_database_was_held_is_noticed(void **sta
     }
 }
 
+/* Writes wait while another database stands in its place and is held. Somebody else may have the
+ * DynamoDB tables by then: what waits is not sent before that was looked at. */
+static void what_waits_while_the_database_is_held_is_not_sent_unseen(void **state)
+{
+    struct world *w = world_of_people(300);
+    sqlite3 *other = copy_as_another(w);
+    struct sim_table *t = service_table(w, "people");
+
+    (void)state;
+    t->throttled = true;
+    app_run(w, "UPDATE people SET name='waits'");
+    live_for(w, 2 * USEC_PER_SEC);
+    assert_true(seen(w).engine.items > 0);
+    copy_database(w->app, other);
+    sqlite3_close(other);
+    w->pumping = true;
+    live_for(w, 30 * USEC_PER_SEC);
+    assert_true(seen(w).held);
+    t->throttled = false;
+    uint64_t before = w->requests;
+    assert_int_equal(mirror_approve(w->mirror), 1);
+    while (!w->mirror->attached)
+        sim_work(w);
+    assert_int_equal(w->requests, before);
+    all_is_equal_again(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,9 +626,11 @@ int main(void)
         cmocka_unit_test(an_adoption_of_what_was_taken_out_outlives_a_kill),
         cmocka_unit_test(an_adoption_that_could_not_be_kept_is_none_of_another_database),
         cmocka_unit_test(an_adoption_that_was_pending_ends_with_a_detach),
+        cmocka_unit_test(an_adoption_that_failed_at_its_end_is_not_pending_for_good),
         cmocka_unit_test(what_was_taken_out_by_hand_is_let_go_of),
         cmocka_unit_test(a_backup_that_a_stopped_process_had_not_noticed),
         cmocka_unit_test(a_target_that_went_while_the_database_was_held_is_noticed),
+        cmocka_unit_test(what_waits_while_the_database_is_held_is_not_sent_unseen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

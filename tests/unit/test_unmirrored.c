@@ -369,6 +369,42 @@ static void nor_one_that_was_looked_at_meanwhile(void **state)
     }
 }
 
+static bool dropped_items_go(const struct world *w)
+{
+    return w->dropped_items_go && w->seed % 4 != 1;
+}
+
+/* The process is killed amid the first load of a table, which is dropped then: nobody has noted
+ * what that load has sent. */
+static void items_of_a_load_go_with_the_table_that_is_dropped(void **state)
+{
+    uint64_t seed = 0;
+    struct world *w = NULL;
+
+    (void)state;
+    while (!w || !dropped_items_go(w)) {
+        if (w)
+            world_free(w);
+        w = world_new(++seed, false);
+        assert_true(world_build(w));
+    }
+    w->lateness = 900 * USEC_PER_SEC;
+    w->config->unconfirmed_horizon = 960 * USEC_PER_SEC;
+    app_run(w, "INSERT OR REPLACE INTO people(id,name) VALUES(1,'first')");
+    assert_true(sim_start(w));
+    while (service_table(w, "people")->items.count == 0) {
+        sim_turn(w);
+        leave_late(w, w->now);
+        service_late(w);
+    }
+    sim_crash(w);
+    app_run(w, "DROP TABLE people");
+    assert_true(sim_start(w));
+    at_rest_again(w);
+    assert_int_equal(service_table(w, "people")->items.count, 0);
+    all_is_equal_again(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_target_that_went_while_its_table_was_left_out_is_noticed),
         cmocka_unit_test(nor_is_one_overlooked_that_went_while_all_was_taken_out),
         cmocka_unit_test(nor_one_that_was_looked_at_meanwhile),
+        cmocka_unit_test(items_of_a_load_go_with_the_table_that_is_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
