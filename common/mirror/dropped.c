@@ -446,17 +446,37 @@ static int delete_page(struct mirror *m, usec now, struct dropped *d, bool *end)
     return rc;
 }
 
+/* What a load under way at a kill has sent is noted by the look that is due once it is over. */
+static bool is_unseen(const struct mirror *m, const struct dropped *d)
+{
+    const struct target_slot *target = m->targets[d->table.target];
+
+    return m->edge.survey && (target->owned & OWNED_AGAIN || target->view.surveying);
+}
+
+static bool can_come_back(const struct mirror *m, const struct dropped *d)
+{
+    return is_unseen(m, d) || store_suspect_count_of(m->store, d->table.id) != 0;
+}
+
+bool dropped_calls(const struct mirror *m)
+{
+    for (size_t i = 0; i < m->dropped_count; i++) {
+        const struct dropped *d = &m->dropped[i];
+        if (d->lingering && m->targets[d->table.target]->view.open && !can_come_back(m, d))
+            return true;
+    }
+    return false;
+}
+
 /* All items are deleted. It is over when none can come back. */
 static bool end_delete(struct mirror *m, size_t at)
 {
     struct dropped *d = &m->dropped[at];
-    const struct target_slot *target = m->targets[d->table.target];
 
     bool lingered = d->lingering;
-    /* What a load under way at a kill has sent is noted by the look that is due once it is over. */
-    bool unseen = m->edge.survey && (target->owned & OWNED_AGAIN || target->view.surveying);
-    d->waiting |= unseen;
-    d->lingering = unseen || store_suspect_count_of(m->store, d->table.id) != 0;
+    d->waiting |= is_unseen(m, d);
+    d->lingering = can_come_back(m, d);
     if (d->lingering)
         return false;
     if (d->waiting)

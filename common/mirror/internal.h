@@ -123,6 +123,8 @@ int dropped_decide(struct mirror *m, usec now);
 bool dropped_slice(struct mirror *m, usec now);
 /* Are items being deleted? */
 bool dropped_pending(const struct mirror *m);
+/* Of a table whose items were all deleted: can none come back any more? */
+bool dropped_calls(const struct mirror *m);
 /* Are items being deleted, or will they be when their table stays away? */
 bool dropped_to_delete(const struct mirror *m);
 /* Of a table that is gone: were its items left where they are? What cannot be known counts as yes.

@@ -148,7 +148,8 @@ bool mirror_resting(const struct mirror *m)
 
 bool rest_calls(const struct mirror *m)
 {
-    return !m->attached || !tables_done(m) || !rest_undisturbed(m) || suspects_call(m);
+    return !m->attached || !tables_done(m) || !rest_undisturbed(m) || suspects_call(m) ||
+           dropped_calls(m);
 }
 
 enum source_problem rest_wake(struct mirror *m)

@@ -400,6 +400,13 @@ static void items_of_a_load_go_with_the_table_that_is_dropped(void **state)
     sim_crash(w);
     app_run(w, "DROP TABLE people");
     assert_true(sim_start(w));
+    const uint32_t people = target_named(w, "people");
+    while (!mirror_target(w->mirror, people)->surveying || !mirror_target(w->mirror, people)->open)
+        sim_turn(w);
+    /* The look takes long, and the database is let go of meanwhile. */
+    w->surveys[people].due = w->now + 60 * USEC_PER_SEC;
+    live_for(w, 50 * USEC_PER_SEC);
+    assert_true(mirror_resting(w->mirror));
     at_rest_again(w);
     assert_int_equal(service_table(w, "people")->items.count, 0);
     all_is_equal_again(w);
