@@ -59,6 +59,7 @@ struct ownership {
     usec due;
     unsigned failures;
     bool created;      /* the table was, just now */
+    bool asked;        /* its marker was, since this start */
     char identity[80]; /* of the table */
     struct marker own; /* as it is there; generation "": it is not */
     struct marker put; /* as it is being written: there once that is answered well */
@@ -166,6 +167,7 @@ struct daemon {
     struct probe **probes;
     uint32_t probe_count;
     unsigned checks_running;
+    unsigned watches_running; /* of these, of tables that are open */
     struct meta_table meta;
     struct control_call *handing_over; /* waits for the markers */
     char handover_failed[400];

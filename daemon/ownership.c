@@ -324,6 +324,7 @@ void ownership_look(struct probe *p, const char *identity, bool created)
 {
     text_copy(p->own.identity, sizeof p->own.identity, identity);
     p->own.created = created;
+    p->own.asked = true;
     /* Its own rows say whose they are. */
     if (strcmp(target_of(p)->name, p->daemon->config->meta_table) == 0) {
         open_it(p);
@@ -453,7 +454,7 @@ bool ownership_known(const struct daemon *d)
     for (uint32_t i = 0; i < d->probe_count; i++) {
         const struct probe *p = d->probes[i];
         if (strcmp(target_of(p)->name, d->config->meta_table) != 0 &&
-            mirror_target_plan(d->mirror, i, 0) && (!p->own.identity[0] || p->own.step == OWN_LOOK))
+            mirror_target_plan(d->mirror, i, 0) && (!p->own.asked || p->own.step == OWN_LOOK))
             return false;
     }
     return true;

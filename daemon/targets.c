@@ -7,7 +7,8 @@
 #include "daemon.h"
 #include "jobs/definitions.h"
 
-enum { MAX_CHECKS = 8 };
+/* One that is not ACTIVE is asked about for minutes: those that are open leave room for others. */
+enum { MAX_CHECKS = 8, MAX_WATCHES = 4 };
 #define PARKED_RETRY      (10 * USEC_PER_SEC)
 #define WATCH_INTERVAL    (5 * 60 * USEC_PER_SEC)
 #define PATIENCE_STARTING (10 * USEC_PER_SEC)
@@ -171,6 +172,7 @@ static void watched(void *arg, const struct table_result *r)
 
     p->watch = NULL;
     d->checks_running--;
+    d->watches_running--;
     p->watch_due = clock_monotonic() + WATCH_INTERVAL;
     if (r->verdict == VERDICT_READY || is_gone(r))
         mirror_target_watched(d->mirror, clock_monotonic(), p->target,
@@ -194,8 +196,15 @@ static void watch(struct daemon *d, struct probe *p)
     const struct mirror_target *t = mirror_target(d->mirror, p->target);
 
     p->watch = table_check_start(&d->loop, d->ddb, t->name, t->schema, NULL, watched, p);
-    if (p->watch)
-        d->checks_running++;
+    if (!p->watch)
+        return;
+    d->checks_running++;
+    d->watches_running++;
+}
+
+static bool may_watch(const struct daemon *d)
+{
+    return d->checks_running < MAX_CHECKS && d->watches_running < MAX_WATCHES;
 }
 
 void targets_watch_now(struct daemon *d)
@@ -242,7 +251,7 @@ void targets_turn(struct daemon *d, usec now)
     for (uint32_t i = 0; i < d->probe_count && d->checks_running < MAX_CHECKS; i++)
         if (!d->probes[i]->check && d->probes[i]->due <= now)
             start_check(d, d->probes[i]);
-    for (uint32_t i = 0; i < d->probe_count && d->checks_running < MAX_CHECKS; i++)
+    for (uint32_t i = 0; i < d->probe_count && may_watch(d); i++)
         if (d->probes[i]->watch_due <= now && is_watched(d->probes[i]))
             watch(d, d->probes[i]);
     for (uint32_t i = 0; i < d->probe_count; i++)
@@ -267,7 +276,7 @@ usec targets_due(const struct daemon *d)
         const struct probe *p = d->probes[i];
         if (!p->check && p->due < due)
             due = p->due;
-        if (p->watch_due < due && is_watched(p))
+        if (may_watch(d) && p->watch_due < due && is_watched(p))
             due = p->watch_due;
     }
     return due;

@@ -497,8 +497,11 @@ bool dropped_slice(struct mirror *m, usec now)
         if (!d->deleting || !m->targets[d->table.target]->view.open ||
             split_oldest(m, d->table.target) < d->pass_serial)
             continue;
-        if (d->lingering)
-            return end_delete(m, i);
+        if (d->lingering) {
+            if (end_delete(m, i))
+                return true;
+            continue; /* what may come back of it holds up no other */
+        }
         if (delete_page(m, now, d, &end) < 0)
             return false; /* tried again at the next turn */
         if (!end)

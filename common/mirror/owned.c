@@ -49,10 +49,13 @@ int owned_put(struct mirror *m, struct target_slot *t, unsigned owned)
     return rc;
 }
 
-void owned_unmade(struct target_slot *t)
+void owned_unmade(struct mirror *m, struct target_slot *t)
 {
     t->owned &= ~(unsigned)(OWNED_SEEN | OWNED_ALONE);
     show(t);
+    /* What the state file says of the one before must not pass to one that comes next. */
+    if (!m->state_broken)
+        records_kept(m, owned_keep(m, t));
 }
 
 void owned_done(struct mirror *m, struct target_slot *t, unsigned orders)

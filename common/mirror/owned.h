@@ -20,7 +20,7 @@ enum {
 int owned_recall(struct mirror *m, struct target_slot *t);
 int owned_put(struct mirror *m, struct target_slot *t, unsigned owned);
 /* That it was made just now, and is ours alone, could not be kept. */
-void owned_unmade(struct target_slot *t);
+void owned_unmade(struct mirror *m, struct target_slot *t);
 /* These are carried out: also where the state file cannot be told so just now. */
 void owned_done(struct mirror *m, struct target_slot *t, unsigned orders);
 /* What is known of it once more, should a rollback have taken that back. */

@@ -39,9 +39,14 @@ static int key_of_row(struct mirror *m, struct table_slot *t, const void *row_ke
     return rc == -ENOMEM ? SQLITE_NOMEM : rc < 0 ? SQLITE_DONE : SQLITE_ROW;
 }
 
-/* The row key of the owner that the store names; 1, 0 when it cannot be told, or negative. */
+/* The row key of the owner that the store names; 1, 0 when it cannot be told, or negative: -EIO
+ * also when the state file has just failed, for with what it took back may have gone whose the item
+ * is.
+ */
 int owner_recorded(struct mirror *m, uint32_t target, uint32_t *table, struct buf *row_key)
 {
+    if (m->state_broken)
+        return -EIO;
     int rc = store_digest_owner(m->store, m->targets[target]->store_id, m->key.data, m->key.len,
                                 table, row_key);
     const struct table_slot *t = rc > 0 ? mirror_table_by_id(m, *table) : NULL;

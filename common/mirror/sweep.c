@@ -172,7 +172,8 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     if (made < 0 || !buf_ok(&m->key) || !buf_ok(&m->row_key))
         return SQLITE_NOMEM;
     suspects_key(m, p->t, SHAKEN_ROWS);
-    return offer_leave(m, p->now, p->t, p->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
+    made = offer_leave(m, p->now, p->t, p->span);
+    return made == -EIO ? STATE_FAILED : made < 0 ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 static int read_sweep(struct page *p, bool *end)

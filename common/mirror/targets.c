@@ -141,7 +141,7 @@ static int forget_items(struct mirror *m, uint32_t i)
     int rc = forget_items_of(m, i);
 
     if (rc < 0 && m->targets[i]->made)
-        owned_unmade(m->targets[i]);
+        owned_unmade(m, m->targets[i]);
     return rc;
 }
 

@@ -421,6 +421,16 @@ def test_markers_that_a_restart_left_unwritten_are_not_said_to_be_there(fault, f
     assert "handed_over" in faulty.reasons() and faulty.triggers() == set()
 
 
+def test_tables_that_have_no_number_are_handed_over(fault, faulty):
+    """Not every service tells a TableId."""
+    fault.tables.numbered = False
+    faulty.sql(*ROWS)
+    faulty.start().settle()
+    done = faulty.ctl("handover", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    assert markers(faulty)["owner"]["state"]["S"] == "handed_over"
+
+
 def test_nothing_is_handed_over_that_is_not_there(mirror):
     mirror.sql(*ROWS)
     mirror.start().settle()

@@ -173,3 +173,20 @@ def test_a_table_that_is_made_anew_during_a_pause_is_filled(faulty, running):
     eventually(lambda: len(running.by_id("t")) == 60, "all rows in the new table")
     running.settle()
     assert "is another than before" in running.log_text()
+
+
+def test_a_table_that_was_lost_does_not_wait_for_those_that_are_well(fault, faulty):
+    """Eight are asked about at a time, and one that is not ACTIVE is asked about for minutes."""
+    names = ["t%d" % n for n in range(9)]
+    faulty.sql(*["CREATE TABLE %s(id INTEGER PRIMARY KEY)" % n for n in names + ["u"]])
+    faulty.start().settle()
+    for name in names:
+        fault.tables.by_name[faulty.target(name)].ready_at = float("inf")
+    looks = fault.faults.add(Fault("delay", op="DescribeTable", times=None, seconds=0))
+    assert faulty.ctl("pause").returncode == 0
+    assert faulty.ctl("resume").returncode == 0
+    eventually(lambda: looks.fired > 8, "looks at the tables")
+    faulty.client.delete_table(TableName=faulty.target("u"))
+    faulty.sql("INSERT INTO u VALUES(1)")
+    eventually(lambda: faulty.target("u") in fault.tables.by_name, "the table made anew")
+    eventually(lambda: sorted(faulty.by_id("u")) == [1], "its row")

@@ -44,6 +44,7 @@ class Tables(ControlPlane):
         self.lock = threading.RLock()
         self.by_name = {}
         self.creating_seconds = 0.0
+        self.numbered = True  # a description tells a TableId, as not everywhere
         self.page_items = None  # a page holds no more items, whatever a Scan asks for
         self.random = random.Random(1)
         self.empty_pages = False  # before each page of a Scan comes one without items
@@ -131,7 +132,10 @@ class Tables(ControlPlane):
 
     def describe_table(self, call):
         with self.lock:
-            return {"Table": self.get(call.get("TableName")).describe()}
+            description = self.get(call.get("TableName")).describe()
+        if not self.numbered:
+            del description["TableId"]
+        return {"Table": description}
 
     def delete_table(self, call):
         with self.lock:

@@ -113,6 +113,41 @@ static void one_that_others_made_in_the_place_of_ours_is_not_taken_for_it(void *
     world_free(w);
 }
 
+/* As above, while a writer is in the way of the triggers: what the state file says of the one that
+ * was there long before does not pass to that of the others. */
+static void nor_for_the_one_before_ours(void **state)
+{
+    struct world *w = world_of_people(3);
+    struct sim_table *t = service_table(w, "people");
+
+    (void)state;
+    assert_true(mirror_target(w->mirror, target_named(w, "people"))->alone);
+    sim_stop(w);
+    w->config->journal_limit++; /* its trigger is made anew */
+    app_run(w, "BEGIN IMMEDIATE");
+    assert_true(sim_start(w));
+    assert_false(w->mirror->attached);
+    uint32_t people = target_named(w, "people");
+    mirror_target_open(w->mirror, w->now, people, "ours", true);
+    mirror_target_parked(w->mirror, w->now, people, "ResourceNotFoundException", "simulated");
+    service_clear(t);
+    t->made++;
+    t->marker.there = t->planted = false;
+    w->faults = (struct sim_faults){.foreign = 1000};
+    app_run(w, "COMMIT");
+    w->probes[people].due = w->now;
+    while (!mirror_target(w->mirror, people)->surveying)
+        sim_turn(w);
+    assert_false(mirror_target(w->mirror, people)->alone);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    live_for(w, 20 * USEC_PER_SEC);
+    assert_true(t->foreign > 0);
+    assert_true(mirror_target(w->mirror, target_named(w, "people"))->held);
+    at_rest_again(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +155,7 @@ int main(void)
         cmocka_unit_test(what_was_handed_over_unseen_is_looked_at_when_it_is_back),
         cmocka_unit_test(what_was_never_handed_over_is_not_taken_over_by_undoing_that),
         cmocka_unit_test(one_that_others_made_in_the_place_of_ours_is_not_taken_for_it),
+        cmocka_unit_test(nor_for_the_one_before_ours),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

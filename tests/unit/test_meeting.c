@@ -566,6 +566,32 @@ static void an_item_does_not_outlive_its_key_for_a_retry_amid_a_look(void **stat
     world_free(w);
 }
 
+/* The state file fails while a row that waited for a key goes: that another has it may have been
+ * taken back just then. */
+static void an_item_stays_when_whose_it_is_was_taken_back(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(3,'there','third')");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(4,'there','fourth')");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','first')");
+    turn_until_sent(w);
+    w->now = service_due(w);
+    assert_true(service_answer(w, true));
+    assert_true(has_item(w, "first"));
+    sim_state_unwritable(w, true);
+    read_at_once(w, "INSERT INTO seats(id,place,v) VALUES(2,'here','second');"
+                    "DELETE FROM seats WHERE id=2");
+    assert_true(w->mirror->state_broken);
+    sim_state_unwritable(w, false);
+    at_rest_again(w);
+    assert_true(has_item(w, "first"));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -589,6 +615,7 @@ int main(void)
         cmocka_unit_test(an_item_does_not_outlive_its_row_that_is_too_long_elsewhere),
         cmocka_unit_test(an_item_does_not_outlive_its_key_for_a_retry),
         cmocka_unit_test(an_item_does_not_outlive_its_key_for_a_retry_amid_a_look),
+        cmocka_unit_test(an_item_stays_when_whose_it_is_was_taken_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -412,6 +412,33 @@ static void items_of_a_load_go_with_the_table_that_is_dropped(void **state)
     all_is_equal_again(w);
 }
 
+/* What may yet come back of one keeps no other from being done with: the items of the first cannot
+ * be looked at for as long as that is denied. */
+static void items_go_beside_those_of_a_table_that_cannot_be_looked_at(void **state)
+{
+    const char *const names[] = {"people", "notes"};
+
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        struct world *w =
+            world_that(dropped_items_go, "INSERT INTO people(id,name) VALUES(911,'x');"
+                                         "INSERT INTO notes(slug,n) VALUES('x',911)");
+        const uint32_t target = target_named(w, names[k]);
+        assert_int_equal(owned_again(w->mirror, w->mirror->targets[target]), 0);
+        w->quiet = false;
+        w->faults.survey_denied = 1000;
+        app_run(w, "DROP TABLE people; DROP TABLE notes");
+        live_for(w, 300 * USEC_PER_SEC);
+        assert_int_equal(w->mirror->dropped_count, 1);
+        assert_int_equal(service_table(w, "people")->items.count, 0);
+        assert_int_equal(service_table(w, "notes")->items.count, 0);
+        w->faults.survey_denied = 0;
+        live_for(w, 300 * USEC_PER_SEC);
+        assert_int_equal(w->mirror->dropped_count, 0);
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +458,7 @@ int main(void)
         cmocka_unit_test(nor_is_one_overlooked_that_went_while_all_was_taken_out),
         cmocka_unit_test(nor_one_that_was_looked_at_meanwhile),
         cmocka_unit_test(items_of_a_load_go_with_the_table_that_is_dropped),
+        cmocka_unit_test(items_go_beside_those_of_a_table_that_cannot_be_looked_at),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
