@@ -88,7 +88,7 @@ void service_clear(struct sim_table *t)
 
 bool service_tells(const struct world *w, const struct sim_table *t)
 {
-    return t->marker.alone ||
+    return (t->marker.alone && t->marker.of == t->made) ||
            (w->templates && (strcmp(t->name, "single") == 0 || strcmp(t->name, "desks") == 0));
 }
 

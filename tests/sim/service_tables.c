@@ -141,6 +141,7 @@ static void mark(struct world *w, uint32_t target)
     if (t->exists && mirror_generation(w->mirror, target, t->marker.generation, generation) == 0) {
         memcpy(t->marker.generation, generation, sizeof generation);
         t->marker.there = true;
+        t->marker.of = w->probes[target].made;
         t->marker.alone = mirror_target(w->mirror, target)->alone;
     } else if (t->exists) {
         w->surveys[target].marked_due = w->now + USEC_PER_SEC;
@@ -187,6 +188,15 @@ static void made_anew(struct world *w, struct sim_table *t)
             w->probes[i].watch = w->now + sim_pick(w, 60000) * USEC_PER_MSEC;
 }
 
+/* Somebody has looked. What was written there before nobody knows to be ours, but for its row. */
+static void is_noticed(struct sim_table *t)
+{
+    for (size_t i = 0; t->replaced && t->items.slots && i <= t->items.mask; i++)
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next)
+            container_of(n, struct sim_item, node)->unknown = true;
+    t->replaced = false;
+}
+
 void service_watch(struct world *w, uint32_t target)
 {
     const struct mirror_target *v = mirror_target(w->mirror, target);
@@ -202,7 +212,7 @@ void service_watch(struct world *w, uint32_t target)
     }
     snprintf(identity, sizeof identity, "table-%u", t->made);
     sim_trace(w, "watch %s", t->name);
-    t->replaced = false;
+    is_noticed(t);
     mirror_target_watched(w->mirror, w->now, target, t->exists ? identity : NULL);
     w->pumping = true;
 }
@@ -240,8 +250,8 @@ static void show_marker(struct world *w, uint32_t target, const struct sim_table
 {
     struct mirror_marker found = {.alone = t->marker.alone};
 
-    if (!t->marker.there)
-        return;
+    if (!t->marker.there || t->marker.of != t->made)
+        return; /* there is none, or it is of the one before */
     found.ahead = mirror_generation_any(w->mirror, target) &&
                   !mirror_generation_known(w->mirror, target, t->marker.generation);
     if (found.ahead)
@@ -273,7 +283,8 @@ void service_probe(struct world *w, uint32_t target)
     snprintf(identity, sizeof identity, "table-%u", t->made);
     sim_trace(w, "probe %s: open%s", t->name, fresh ? ", just made" : "");
     w->probes[target].due = USEC_NEVER;
-    t->replaced = false;
+    is_noticed(t);
+    w->probes[target].made = t->made;
     mirror_target_open(w->mirror, w->now, target, identity, fresh && sim_chance(w, 500));
 }
 

@@ -82,6 +82,7 @@ struct sim_table {
     bool planted;  /* others have had their chance */
     struct sim_marker {
         bool there, alone;
+        unsigned of; /* the table as it was made that time */
         char generation[MIRROR_GENERATION];
     } marker;
     unsigned foreign; /* items of others */
@@ -100,6 +101,7 @@ struct sim_survey {
 /* What the edge does for one target of the mirror. */
 struct sim_probe {
     usec due;
+    unsigned made; /* which table it found */
     usec
         watch; /* of a table that was replaced: when it is seen in passing; USEC_NEVER: it is not */
 };
