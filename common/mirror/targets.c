@@ -89,12 +89,13 @@ static bool another_than_known(struct mirror *m, const struct target_slot *t)
 }
 
 /* Only the store names the chunks that an earlier request may have been bringing: the row's entry
- * does not. While one may yet be carried out, in the new table, they stay, as not known. */
+ * does not. While one may yet be carried out, in the new table, they stay, as not known; and where
+ * others made that one, some may be there already, from before that was noticed. */
 static int clear_digests(struct mirror *m, uint32_t i)
 {
     uint32_t store_id = m->targets[i]->store_id;
 
-    if (suspects_shaky(m) || split_oldest(m, i) != UINT64_MAX)
+    if (!m->targets[i]->made || suspects_shaky(m) || split_oldest(m, i) != UINT64_MAX)
         return store_digest_clear_but(m->store, store_id, OVERSIZE_SUFFIX, SUFFIX_MARK);
     return store_digest_clear(m->store, store_id);
 }

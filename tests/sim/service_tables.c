@@ -188,12 +188,15 @@ static void made_anew(struct world *w, struct sim_table *t)
             w->probes[i].watch = w->now + sim_pick(w, 60000) * USEC_PER_MSEC;
 }
 
-/* Somebody has looked. What was written there before nobody knows to be ours, but for its row. */
+/* Nothing is written there before it was looked at. What was nobody knows to be ours, but for its
+ * row; a chunk's key says it. */
 static void is_noticed(struct sim_table *t)
 {
     for (size_t i = 0; t->replaced && t->items.slots && i <= t->items.mask; i++)
-        for (struct map_node *n = t->items.slots[i]; n; n = n->next)
-            container_of(n, struct sim_item, node)->unknown = true;
+        for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
+            struct sim_item *item = container_of(n, struct sim_item, node);
+            item->unknown |= oversize_parse_key(item->bytes, item->key_len, NULL) == 0;
+        }
     t->replaced = false;
 }
 
@@ -212,7 +215,6 @@ void service_watch(struct world *w, uint32_t target)
     }
     snprintf(identity, sizeof identity, "table-%u", t->made);
     sim_trace(w, "watch %s", t->name);
-    is_noticed(t);
     mirror_target_watched(w->mirror, w->now, target, t->exists ? identity : NULL);
     w->pumping = true;
 }

@@ -90,6 +90,28 @@ static void chunks_that_come_to_a_table_made_anew_go(void **state)
     world_free(w);
 }
 
+/* Somebody else made it anew, which is noticed when chunks are there already. */
+static void chunks_go_that_came_to_another_table_before_that_was_noticed(void **state)
+{
+    struct world *w = world_that(splits, "DELETE FROM grid");
+    struct sim_table *t = service_table(w, "grid");
+    const uint32_t grid = target_named(w, "grid");
+
+    (void)state;
+    service_clear(t);
+    t->made++;
+    t->replaced = w->chunks_lost = true;
+    insert_large(w);
+    while (items_of(w, "grid") < 2 || !mirror_idle(w->mirror))
+        sim_turn(w);
+    service_watch(w, grid);
+    assert_false(mirror_target(w->mirror, grid)->open);
+    app_run(w, "UPDATE grid SET v='small'");
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "grid"), 1);
+    world_free(w);
+}
+
 /* Nothing is sent to another table than the state file knows of before it can be told: it would be
  * forgotten with what was known of the first. */
 static void a_table_made_anew_waits_for_the_state_file(void **state)
@@ -447,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_go_after_the_head_of_a_dropped_table),
         cmocka_unit_test(chunks_that_come_to_a_table_made_anew_go),
+        cmocka_unit_test(chunks_go_that_came_to_another_table_before_that_was_noticed),
         cmocka_unit_test(a_table_made_anew_waits_for_the_state_file),
         cmocka_unit_test(chunks_stay_of_a_head_that_nobody_knows_of),
         cmocka_unit_test(chunks_go_after_an_unknown_head_of_a_dropped_table),
