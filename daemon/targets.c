@@ -97,6 +97,8 @@ static void verdict(void *arg, const struct table_result *r)
     case VERDICT_PARKED:
         daemon_note_success(d);
         p->due = now + PARKED_RETRY;
+        if (t->handed_over) /* what becomes of it is not for us to say */
+            break;
         if (!t->parked || strcmp(t->reason, r->reason) != 0)
             log_event(LOG_EV_WARNING, "table_parked", r->reason, "target", t->name, "code", r->code,
                       "request_id", r->request_id, NULL);
@@ -151,7 +153,9 @@ static void start_check(struct daemon *d, struct probe *p)
     const struct mirror_target *t = mirror_target(d->mirror, p->target);
     struct table_definition *wanted = NULL;
 
-    if (d->config->create_tables && !(wanted = definition_wanted(d, p->target)))
+    /* One that was handed over is others', who may have deleted it. */
+    bool create = d->config->create_tables && !t->handed_over;
+    if (create && !(wanted = definition_wanted(d, p->target)))
         return;
     p->check = table_check_start(&d->loop, d->ddb, t->name, t->schema, wanted, verdict, p);
     if (p->check)

@@ -431,6 +431,16 @@ def test_tables_that_have_no_number_are_handed_over(fault, faulty):
     assert markers(faulty)["owner"]["state"]["S"] == "handed_over"
 
 
+def test_what_was_handed_over_and_is_deleted_then_is_not_made_anew(fault, faulty):
+    faulty.sql(*ROWS)
+    faulty.start().settle()
+    assert faulty.ctl("handover", "--no-verify").returncode == 0
+    faulty.client.delete_table(TableName=faulty.target("t"))
+    looks = fault.faults.add(Fault("delay", op="DescribeTable", times=None, seconds=0, table=faulty.target("t")))
+    eventually(lambda: looks.fired > 1, "two looks at the table", timeout=40)
+    assert faulty.target("t") not in fault.tables.by_name
+
+
 def test_nothing_is_handed_over_that_is_not_there(mirror):
     mirror.sql(*ROWS)
     mirror.start().settle()
