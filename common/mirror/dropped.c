@@ -366,6 +366,9 @@ static int has_head(struct mirror *m, struct dropped *d, bool *later, struct buf
     uint32_t target = d->table.target, store_id = m->targets[target]->store_id, table = 0;
     _cleanup_buf_ struct buf row_key = {0};
     struct oversize_key k = {0};
+
+    if (m->state_broken) /* it has just failed, and the head may be among what it took back */
+        return -EIO;
     int rc = oversize_parse_key(m->key.data, m->key.len, &k);
     _cleanup_buf_ struct buf head = k.head;
 

@@ -165,7 +165,10 @@ void owner_look_for_leaver(struct mirror *m, const struct payload *p)
 
     if (!target->contested || p->op != WRITE_PUT)
         return;
-    int rc = store_digest_owner(m->store, target->store_id, p->key, p->key_len, &table, &row_key);
+    /* It cannot be known just after the state file has failed, either. */
+    int rc = m->state_broken ? -EIO
+                             : store_digest_owner(m->store, target->store_id, p->key, p->key_len,
+                                                  &table, &row_key);
     if (rc == 0 || (rc > 0 && table == p->table && row_key.len == p->row_key_len &&
                     memcmp(row_key.data, p->row_key, row_key.len) == 0))
         return;

@@ -343,7 +343,8 @@ static int send_chunk(struct mirror *m, usec now, const struct due *d, enum verd
 
 static int look_at(struct mirror *m, usec now, struct due *d)
 {
-    int judged = judge(m, now, d);
+    /* With what the state file has just taken back may have gone whose the item is. */
+    int judged = m->state_broken ? -EIO : judge(m, now, d);
     if (judged < 0)
         return judged;
     enum verdict v = (enum verdict)judged;

@@ -142,6 +142,9 @@ static int sweep_item(struct page *p, const struct swept *d, struct value *key)
     struct mirror *m = p->m;
     struct buf item = {0};
     bool yes = false, mine;
+
+    if (m->state_broken) /* it has just failed: what it took back may have been of this item */
+        return STATE_FAILED;
     int rc = sweep_is_of(m, p->t, d->table, &mine) < 0 ? STATE_FAILED : SQLITE_OK;
 
     if (PLANTED(SWEEP_SKIPPED))

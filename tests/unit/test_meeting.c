@@ -592,6 +592,39 @@ static void an_item_stays_when_whose_it_is_was_taken_back(void **state)
     world_free(w);
 }
 
+/* A row that takes another's key is refused just when the state file fails: that the other had an
+ * item there may have been taken back, and it goes all the same. */
+static void an_item_does_not_outlive_its_key_when_whose_it_is_was_taken_back(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','first')");
+    turn_until_sent(w);
+    w->now = service_due(w);
+    assert_true(service_answer(w, true));
+    assert_true(has_item(w, "first"));
+    w->faults.poison = 1;
+    read_at_once(w, "UPDATE seats SET place='elsewhere', v='moved' WHERE id=1;"
+                    "INSERT INTO seats(id,place,v) VALUES(2,'here','" SIM_POISON "')");
+    sim_state_unwritable(w, true);
+    for (int i = 0; !w->mirror->refused; i++) {
+        assert_true(i < TURNS_TO_SETTLE);
+        if (w->source_syncing)
+            sim_source_synced(w, true);
+        w->now = service_due(w) < w->now + USEC_PER_SEC ? service_due(w) : w->now;
+        service_answer(w, true);
+        sim_work(w);
+    }
+    assert_true(w->mirror->state_broken);
+    sim_state_unwritable(w, false);
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    assert_true(has_item(w, "moved"));
+    assert_false(has_item(w, "first"));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +649,7 @@ int main(void)
         cmocka_unit_test(an_item_does_not_outlive_its_key_for_a_retry),
         cmocka_unit_test(an_item_does_not_outlive_its_key_for_a_retry_amid_a_look),
         cmocka_unit_test(an_item_stays_when_whose_it_is_was_taken_back),
+        cmocka_unit_test(an_item_does_not_outlive_its_key_when_whose_it_is_was_taken_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
