@@ -300,6 +300,8 @@ static int give_to_waiting(const struct offer *o)
     struct waiting w = {0};
     int rc = 0;
 
+    if (m->state_broken) /* it has just failed: who waits may be among what it took back */
+        return -EIO;
     int n = store_dead_letters_waiting(m->store, m->targets[o->t->target]->store_id, m->key.data,
                                        m->key.len, collect_waiting, &w);
     _cleanup_buf_ struct buf rows = w.rows;

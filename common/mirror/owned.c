@@ -103,6 +103,12 @@ int owned_recall(struct mirror *m, struct target_slot *t)
     return 0;
 }
 
+void owned_owe(struct target_slot *t)
+{
+    t->owned |= OWNED_AGAIN;
+    show(t);
+}
+
 int owned_again(struct mirror *m, struct target_slot *t)
 {
     return records_kept(m, owned_put(m, t, t->owned | OWNED_AGAIN));

@@ -36,6 +36,8 @@ bool owned_tables_known(const struct mirror *m, uint32_t i);
 int owned_behind(struct mirror *m, uint32_t i);
 /* Items may be there that nobody knows of. 0 or negative; to be made durable by the caller. */
 int owned_again(struct mirror *m, struct target_slot *t);
+/* The same, where the state file could not be told: it is with what is written again. */
+void owned_owe(struct target_slot *t);
 /* Is anything still to be looked at? */
 bool owned_to_see(const struct mirror *m);
 bool owned_is_canarys(const struct mirror *m, uint32_t i);

@@ -67,6 +67,8 @@ void recheck_parked(struct mirror *m, uint32_t target)
 
 void recheck_turn(struct mirror *m, usec now)
 {
+    if (m->state_broken) /* it has just failed: letters may be among what it took back */
+        return;
     for (size_t i = 0; i < m->table_count; i++) {
         struct table_slot *t = &m->tables[i];
         if (!t->plan || !t->recheck || t->skipped || !m->targets[t->target]->view.open)

@@ -114,7 +114,12 @@ int suspects_shake(struct mirror *m, struct target_slot *t, enum shaken how)
     shaken_name(t, name);
     int rc = records_kept(m, store_put_int(m->store, name, how));
     /* What was on its way for the first time is known to nobody, should its row be gone. */
-    return rc == 0 && how == SHAKEN_ROWS ? owned_again(m, t) : rc;
+    if (how != SHAKEN_ROWS)
+        return rc;
+    rc = rc < 0 ? rc : owned_again(m, t);
+    if (rc < 0) /* nobody orders it once more: it is kept with all else, once that can be */
+        owned_owe(t);
+    return rc;
 }
 
 /* The target of a table that is not mirrored now is known to the store alone. */

@@ -625,6 +625,37 @@ static void an_item_does_not_outlive_its_key_when_whose_it_is_was_taken_back(voi
     world_free(w);
 }
 
+/* The row that has a key goes just when the state file fails: that another waits for the key may
+ * have been taken back. */
+static void a_row_that_waits_has_the_key_when_that_it_waits_was_taken_back(void **state)
+{
+    struct world *w = meeting_world();
+
+    (void)state;
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(3,'there','third')");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(4,'there','fourth')");
+    at_rest_again(w);
+    sim_pause(w, true);
+    read_at_once(w, "INSERT INTO seats(id,place,v) VALUES(1,'here','first')");
+    w->pumping = true;
+    if (w->source_syncing)
+        sim_source_synced(w, true);
+    read_at_once(w, "INSERT INTO seats(id,place,v) VALUES(2,'here','second')");
+    if (w->source_syncing)
+        sim_source_synced(w, true);
+    assert_int_equal(table_named(w, "seats").dead_letters, 2);
+    sim_state_unwritable(w, true);
+    read_at_once(w, "DELETE FROM seats WHERE id=1");
+    assert_true(w->mirror->state_broken);
+    sim_state_unwritable(w, false);
+    sim_pause(w, false);
+    at_rest_again(w);
+    assert_int_equal(table_named(w, "seats").dead_letters, 1);
+    assert_true(has_item(w, "second"));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,6 +680,7 @@ int main(void)
         cmocka_unit_test(an_item_does_not_outlive_its_key_for_a_retry),
         cmocka_unit_test(an_item_does_not_outlive_its_key_for_a_retry_amid_a_look),
         cmocka_unit_test(an_item_stays_when_whose_it_is_was_taken_back),
+        cmocka_unit_test(a_row_that_waits_has_the_key_when_that_it_waits_was_taken_back),
         cmocka_unit_test(an_item_does_not_outlive_its_key_when_whose_it_is_was_taken_back),
     };
 

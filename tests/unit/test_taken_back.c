@@ -147,7 +147,7 @@ static void what_a_survey_had_found_when_the_disk_was_full(void **state)
 
 /* A process was killed in its first load; its successor finds rows gone of which no entry tells,
  * while the disk is full, and is killed as well. An item that nobody knows of comes last. */
-static void rows_gone(bool full)
+static void rows_gone(void (*trouble)(struct world *w, bool yes))
 {
     _cleanup_buf_ struct buf key = {0};
     struct world *w = world_of_people(1);
@@ -171,14 +171,16 @@ static void rows_gone(bool full)
     assert_true(sim_start(w));
     live_for(w, 10 * USEC_PER_SEC);
     int64_t version = w->mirror->schema_version;
-    sim_state_full(w, full);
+    if (trouble)
+        trouble(w, true);
     char *drops = app_ask(w, "SELECT group_concat('DROP TRIGGER '||name, ';') FROM sqlite_schema "
                              "WHERE type='trigger' AND tbl_name='people'");
     app_run(w, "%s; DELETE FROM people", drops);
     sqlite3_free(drops);
-    if (full)
+    if (trouble) {
         live_for(w, 3 * USEC_PER_SEC / 2);
-    sim_state_full(w, false);
+        trouble(w, false);
+    }
     w->pumping = true;
     while (!w->mirror->attached || w->mirror->schema_version == version)
         sim_turn(w);
@@ -196,13 +198,19 @@ static void rows_gone(bool full)
 static void a_row_that_nobody_saw_go(void **state)
 {
     (void)state;
-    rows_gone(false);
+    rows_gone(NULL);
 }
 
 static void a_row_that_nobody_saw_go_while_the_disk_was_full(void **state)
 {
     (void)state;
-    rows_gone(true);
+    rows_gone(sim_state_full);
+}
+
+static void a_row_that_nobody_saw_go_while_nothing_could_be_written(void **state)
+{
+    (void)state;
+    rows_gone(sim_state_unwritable);
 }
 
 /* --- whose a table is --------------------------------------------------------------------------
@@ -297,8 +305,9 @@ static void a_detach_that_could_not_be_made_durable(void **state)
 }
 
 static char owned_of[40];
+static bool refuse_writing;
 
-/* What the state file refuses once: to say whose that table is. */
+/* What the state file refuses once: to say whose that table is, or another thing of that name. */
 static int refuse_owned(void *arg)
 {
     sqlite3 *db = arg;
@@ -306,7 +315,7 @@ static int refuse_owned(void *arg)
 
     for (sqlite3_stmt *s = sqlite3_next_stmt(db, NULL); owned_of[0] && s && !asked;
          s = sqlite3_next_stmt(db, s)) {
-        char *sql = sqlite3_stmt_readonly(s) ? sqlite3_expanded_sql(s) : NULL;
+        char *sql = !sqlite3_stmt_readonly(s) == refuse_writing ? sqlite3_expanded_sql(s) : NULL;
         asked = sql && strstr(sql, owned_of);
         sqlite3_free(sql);
     }
@@ -428,6 +437,44 @@ static void a_look_that_does_not_end_is_no_rest(void **state)
     world_free(w);
 }
 
+/* A process was killed while it sent a new row, and the row goes while the journal loses its
+ * beginning: only a look at all items, once nothing can come any more, tells of that item. The
+ * state file fails just when that look is to be ordered. */
+static void a_lost_journal(bool fails)
+{
+    struct world *w = world_of_people(3);
+
+    uint32_t id = w->mirror->targets[target_named(w, "people")]->store_id;
+    app_run(w, "INSERT INTO people(id,name) VALUES(50,'killed')");
+    crash_amid(w, 300 * USEC_PER_SEC);
+    app_run(w, "DELETE FROM people WHERE id=50; UPDATE people SET name='later' WHERE id=1;"
+               "DELETE FROM _syncd_journal WHERE seq<(SELECT max(seq) FROM _syncd_journal)");
+    if (fails) {
+        snprintf(owned_of, sizeof owned_of, "'shaken:%u'", id);
+        refuse_writing = true;
+        sqlite3_auto_extension((void (*)(void))refuse_later);
+    }
+    assert_true(sim_start(w));
+    sqlite3_cancel_auto_extension((void (*)(void))refuse_later);
+    refuse_writing = false;
+    assert_string_equal(owned_of, "");
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_false(seen(w).state_broken);
+    all_is_equal_again(w);
+}
+
+static void a_lost_journal_of_a_killed_process(void **state)
+{
+    (void)state;
+    a_lost_journal(false);
+}
+
+static void a_lost_journal_while_nothing_could_be_kept(void **state)
+{
+    (void)state;
+    a_lost_journal(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,11 +484,14 @@ int main(void)
         cmocka_unit_test(what_a_survey_had_found_when_the_disk_was_full),
         cmocka_unit_test(a_row_that_nobody_saw_go),
         cmocka_unit_test(a_row_that_nobody_saw_go_while_the_disk_was_full),
+        cmocka_unit_test(a_row_that_nobody_saw_go_while_nothing_could_be_written),
         cmocka_unit_test(another_table_that_came_while_the_disk_was_full),
         cmocka_unit_test(a_handover_while_the_disk_was_full),
         cmocka_unit_test(a_detach_that_could_not_be_made_durable),
         cmocka_unit_test(a_table_handed_over_of_which_that_cannot_be_read_once),
         cmocka_unit_test(a_former_process_that_only_the_marker_tells_of),
+        cmocka_unit_test(a_lost_journal_of_a_killed_process),
+        cmocka_unit_test(a_lost_journal_while_nothing_could_be_kept),
         cmocka_unit_test(an_approval_while_the_disk_was_full),
         cmocka_unit_test(a_look_that_does_not_end_is_no_rest),
     };
