@@ -281,7 +281,7 @@ static int recheck_beside(struct mirror *m)
         return 0;
     for (size_t i = 0; rc == 0 && i < m->table_count; i++)
         if (m->tables[i].plan && store_dead_letter_count(m->store, m->tables[i].id) != 0 &&
-            survey_may_hold_others(m, m->tables[i].target))
+            others_may_be_there(m, m->tables[i].target))
             rc = recheck_letters(m, &m->tables[i]);
     return rc;
 }

@@ -7,7 +7,7 @@
  * (rows that become several items), offer.c (a row becomes a write), orphans.c (rows that refer to
  * none), owner.c (rows that meet at one key), records.c (outcomes), suspects.c (writes of uncertain
  * outcome), windows.c (those of a killed process), ack.c, targets.c, owned.c (whose a target is),
- * survey.c (whose its items are), orders.c, mend.c, view.c.
+ * survey.c (whose its items are), others.c (of which tables else), orders.c, mend.c, view.c.
  */
 #ifndef SYNCD_MIRROR_INTERNAL_H
 #define SYNCD_MIRROR_INTERNAL_H

@@ -76,13 +76,12 @@ static int is_ours(struct mirror *m, const struct table_slot *t, const void *key
     bool is_known = known(m, t, key, n) || (is_chunk && known(m, t, head.data, head.len));
     const struct claim_facts f = {.known = is_known,
                                   .alone = !is_known && owned_alone(m, t->target) &&
-                                           !survey_may_hold_others(m, t->target),
+                                           !others_may_be_there(m, t->target),
                                   .plans = plans,
                                   .count = 1};
     enum item_claim claim = item_claim(&f, key, n, &fits);
     if (claim == ITEM_OURS_BY_KEY)
-        return !survey_is_others_key(m, t->target, is_chunk ? head.data : key,
-                                     is_chunk ? head.len : n);
+        return !others_make_key(m, t->target, is_chunk ? head.data : key, is_chunk ? head.len : n);
     return claim != ITEM_FOREIGN && (claim != ITEM_OURS_ALONE || fits);
 }
 

@@ -61,14 +61,16 @@ int owned_take_back(struct mirror *m);
  * configuration leaves out just now, nobody could tell whose an item is. */
 bool owned_has_tables(const struct mirror *m, uint32_t i);
 
+/* others.c */
+/* May items of a table be there that is left out just now, or was dropped? */
+bool others_may_be_there(struct mirror *m, uint32_t i);
+/* And is this a key that tells of such a table, whoever else makes keys like it? Not of a chunk. */
+bool others_make_key(struct mirror *m, uint32_t i, const void *key, size_t n);
+
 /* survey.c */
 /* A table is mirrored into its target that was not when the target was last looked at: of whom an
  * item is may be known better now. `known`: what the store has of it. 0 or negative. */
 int survey_joined(struct mirror *m, const struct table_slot *t, const struct store_table *known);
-/* May items of a table be there that is left out just now, or was dropped? */
-bool survey_may_hold_others(struct mirror *m, uint32_t i);
-/* And is this a key that tells of such a table, whoever else makes keys like it? Not of a chunk. */
-bool survey_is_others_key(struct mirror *m, uint32_t i, const void *key, size_t n);
 /* May it be opened, as far as its items and its marker go? Else what is missing was asked for. */
 bool survey_gate(struct mirror *m, usec now, uint32_t i);
 /* Once a second: begin what is due. */
