@@ -311,7 +311,6 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *iden
 
     m->now = now;
     t->looked_at = t->view.looked ? t->looked_at : now;
-    t->view.looked = true;
     t->unwatched = is_left_alone(m) || !owned_has_tables(m, i); /* from now on, again */
     /* What was begun before may have been with the table that was there then. */
     t->view.surveying = t->marking = false;
@@ -320,6 +319,10 @@ void mirror_target_open(struct mirror *m, usec now, uint32_t i, const char *iden
     snprintf(t->identity, sizeof t->identity, "%s", identity);
     t->fresh |= made;
     ask_whether_another(m, t);
+    /* Nothing is sent there before it was looked at. */
+    if (t->view.open && (t->fresh || t->ahead))
+        close_target(m, now, i);
+    t->view.looked = true;
     targets_open(m, now, i);
 }
 

@@ -148,6 +148,36 @@ static void nor_for_the_one_before_ours(void **state)
     world_free(w);
 }
 
+/* The probe finds another one in the place of one that is written: until that was looked at nothing
+ * is sent there, and the look that waits for the writes of a lost process is no less due. */
+static void another_one_is_looked_at_before_it_is_written(void **state)
+{
+    struct world *w = world_of_people(3);
+    struct sim_table *t = service_table(w, "people");
+
+    (void)state;
+    sim_stop(w);
+    sim_lose_state(w);
+    assert_true(sim_start(w));
+    live_for(w, 10 * USEC_PER_SEC);
+    uint32_t people = target_named(w, "people");
+    assert_true(mirror_target(w->mirror, people)->open);
+    assert_true(mirror_target(w->mirror, people)->owing);
+    service_clear(t);
+    t->made++;
+    t->marker.there = t->planted = false;
+    w->faults = (struct sim_faults){.foreign = 1000};
+    w->probes[people].due = w->now;
+    while (!mirror_target(w->mirror, people)->surveying)
+        sim_turn(w);
+    assert_false(mirror_target(w->mirror, people)->open);
+    while (mirror_target(w->mirror, people)->surveying)
+        sim_turn(w);
+    assert_true(mirror_target(w->mirror, people)->owing);
+    at_rest_again(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +186,7 @@ int main(void)
         cmocka_unit_test(what_was_never_handed_over_is_not_taken_over_by_undoing_that),
         cmocka_unit_test(one_that_others_made_in_the_place_of_ours_is_not_taken_for_it),
         cmocka_unit_test(nor_for_the_one_before_ours),
+        cmocka_unit_test(another_one_is_looked_at_before_it_is_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
