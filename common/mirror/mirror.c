@@ -243,9 +243,10 @@ static unsigned work(struct mirror *m, usec now)
     if (!(bits & MIRROR_BUSY)) {
         m->woken = false;
         m->problem = m->problem == SOURCE_LOCKED ? SOURCE_OK : m->problem;
-        bits |= loader_slice(m, now);
-        bits |= bits & MIRROR_LATER || !m->attached ? 0 : orphans_slice(m, now);
-        bits |= dropped_slice(m, now) ? MIRROR_MORE : 0;
+        bool unread = suspects_unread(m);
+        bits |= unread ? 0 : loader_slice(m, now);
+        bits |= unread || bits & MIRROR_LATER || !m->attached ? 0 : orphans_slice(m, now);
+        bits |= !unread && dropped_slice(m, now) ? MIRROR_MORE : 0;
         bits |= bits & MIRROR_LATER || !m->attached ? 0 : suspects_slice(m, now);
     } else {
         err_set(&m->problem_text, 0,

@@ -75,9 +75,17 @@ static usec windows_over(const struct mirror *m)
                : suspects_time(m, true) + m->config->unconfirmed_horizon;
 }
 
+/* Also once its time is over, until it is closed: what was carried out at the last moment may stand
+ * where a row was sent before, whose entry is read only now.
+ */
+static bool stands(const struct mirror *m)
+{
+    return m->suspects.window_until != 0;
+}
+
 void suspects_key(struct mirror *m, const struct table_slot *t, enum shaken at_least)
 {
-    if (m->targets[t->target]->shaken >= at_least && suspects_shaky(m))
+    if (m->targets[t->target]->shaken >= at_least && stands(m))
         add(m, WRITE_DELETE, &m->key, &m->row_key, t->id, t->target, windows_over(m));
 }
 
@@ -107,7 +115,7 @@ void suspects_entry(struct mirror *m, const struct table_slot *t, int64_t seq,
 {
     bool sent = seq <= m->suspects.window || m->targets[t->target]->shaken;
 
-    if (m->suspects.window_until && sent && suspects_shaky(m))
+    if (sent && stands(m))
         add_entry(m, t, entry);
 }
 
@@ -115,13 +123,13 @@ void suspects_chunk(struct mirror *m, const struct payload *head, const struct b
 {
     const struct buf row_key = {.data = (char *)head->row_key, .len = head->row_key_len};
 
-    if (suspects_shaky(m))
+    if (stands(m))
         add(m, WRITE_DELETE, key, &row_key, head->table, head->target, windows_over(m));
 }
 
 void suspects_row(struct mirror *m, const struct table_slot *t, const struct value *entry)
 {
-    if (m->targets[t->target]->shaken == SHAKEN_ROWS && suspects_shaky(m))
+    if (m->targets[t->target]->shaken == SHAKEN_ROWS && stands(m))
         add_entry(m, t, entry);
 }
 

@@ -40,6 +40,9 @@ bool suspects_hold_reader(const struct mirror *m);
 /* Around a commit of the store. */
 int suspects_flush(struct mirror *m);
 void suspects_flushed(struct mirror *m);
+/* Are there entries still to be read that a killed process may have sent? Until they are, nothing
+ * but entries is offered. */
+bool suspects_unread(const struct mirror *m);
 /* May anything that a killed process sent still be carried out? */
 bool suspects_shaky(const struct mirror *m);
 /* When nothing can, forget its windows. */

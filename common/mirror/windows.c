@@ -132,9 +132,10 @@ static int shake_stored(struct mirror *m, const char *target)
 
     shaken_name(&t, name);
     rc = rc < 0 ? rc : get_int(m, name, &how);
-    return rc < 0 || how != SHAKEN_NOT ? rc : store_put_int(m->store, name, SHAKEN_ENTRIES);
+    return rc < 0 || how == SHAKEN_ROWS ? rc : store_put_int(m->store, name, SHAKEN_ROWS);
 }
 
+/* A load may bring another row to such a key, of which no entry tells. */
 int suspects_shake_table(struct mirror *m, uint32_t id)
 {
     struct store_table known = {0};
@@ -144,7 +145,7 @@ int suspects_shake_table(struct mirror *m, uint32_t id)
     for (uint32_t i = 0; rc == 0 && i < m->target_count; i++)
         if (strcmp(m->targets[i]->name, known.target) == 0) {
             found = true;
-            rc = suspects_shake(m, m->targets[i], SHAKEN_ENTRIES);
+            rc = suspects_shake(m, m->targets[i], SHAKEN_ROWS);
             /* What was on its way for the first time is known to nobody. */
             if (rc == 0 && suspects_shaky(m))
                 rc = owned_again(m, m->targets[i]);
@@ -307,6 +308,15 @@ static int settle_unseen(struct mirror *m)
         rc = suspects_keep_unseen(m, t);
     }
     return rc;
+}
+
+/* One of them may be of a table that is mirrored no more, and what was on its way of that may come
+ * to the key of any row that its DynamoDB table has from others. */
+bool suspects_unread(const struct mirror *m)
+{
+    const struct suspects *x = &m->suspects;
+
+    return m->watermark < (x->window < m->force_upto ? x->window : m->force_upto);
 }
 
 /* --- what may be read ------------------------------------------------------------------------- */

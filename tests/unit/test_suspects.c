@@ -2,6 +2,8 @@
  * unconfirmed, is not taken for known, and is sent again once no older write can come any more. */
 #include "sim_world.h"
 
+#include "mirror/suspects.h"
+
 enum { TURNS = 5000 };
 
 /* --- a world at rest, and what is asked of it ------------------------------------------------- */
@@ -387,6 +389,51 @@ static void a_change_that_is_read_late_is_sent_though_it_seems_known(void **stat
     world_free(w);
 }
 
+/* Nobody has looked since that time was over: the machine stood still meanwhile. */
+static void nor_is_one_spared_that_is_read_right_after_the_horizon(void **state)
+{
+    _cleanup_buf_ struct buf key = {0};
+    struct world *w = world_of_two_tables(1, 3);
+
+    (void)state;
+    key_of(w, "mine", "{\"N\":\"1\"}", &key);
+    assert_int_equal(mirror_resync(w->mirror, "mine", true, NULL), 1);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    app_run(w, "UPDATE yours SET v=v"); /* what may be read is noted */
+    live_for(w, 10 * USEC_PER_SEC);
+    assert_string_equal(table_named(w, "mine").state, "live");
+    app_run(w, "UPDATE mine SET v=v WHERE id=1");
+    come_late(w, "mine", &key, "{\"stale\":{\"BOOL\":true}}");
+    w->now += 2 * w->config->unconfirmed_horizon;
+    at_rest_again(w);
+    world_free(w);
+}
+
+/* One may be of a table that is mirrored no more, and concern the key of any row. */
+static void entries_that_may_have_been_sent_are_read_first(void **state)
+{
+    struct world *w = world_of_two_tables(1, 3);
+
+    (void)state;
+    app_run(w, "BEGIN");
+    for (int i = 0; i < 2 * READ_LIMIT; i++)
+        app_run(w, "UPDATE mine SET v=%d WHERE id=1", i);
+    app_run(w, "COMMIT");
+    until_sent(w);
+    assert_int_equal(mirror_resync(w->mirror, "yours", true, NULL), 1);
+    sim_crash(w);
+    assert_true(sim_start(w));
+    while (!w->mirror->attached)
+        sim_turn(w);
+    assert_true(suspects_unread(w->mirror));
+    while (table_named(w, "yours").rows_read == 0)
+        sim_turn(w);
+    assert_false(suspects_unread(w->mirror));
+    at_rest_again(w);
+    world_free(w);
+}
+
 /* A row that cannot be written leaves nothing to wait for; what is there is not known any more. */
 static void a_row_that_cannot_be_written_ends_it(void **state)
 {
@@ -503,6 +550,8 @@ int main(void)
         cmocka_unit_test(the_key_of_a_row_tried_again_is_suspect),
         cmocka_unit_test(a_row_tried_again_at_once_is_not_suspect_for_ever),
         cmocka_unit_test(a_change_that_is_read_late_is_sent_though_it_seems_known),
+        cmocka_unit_test(nor_is_one_spared_that_is_read_right_after_the_horizon),
+        cmocka_unit_test(entries_that_may_have_been_sent_are_read_first),
         cmocka_unit_test(a_row_that_cannot_be_written_ends_it),
         cmocka_unit_test(a_key_of_another_type_is_let_go_of),
         cmocka_unit_test(rest_is_left_for_one),

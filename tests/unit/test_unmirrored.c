@@ -275,6 +275,29 @@ static void late_writes_of_a_table_left_out_do_not_stay(void **state)
     all_is_equal_again(w);
 }
 
+/* A load brings another row to the key that its item had. */
+static void nor_does_it_take_what_a_load_brought(void **state)
+{
+    struct world *w =
+        world_that(three_tables_in_one, "INSERT INTO desks(code,place) VALUES('d901','here')");
+
+    (void)state;
+    w->config->hold_deletes = 100;
+    app_run(w, "DELETE FROM desks WHERE code='d901'");
+    crash_amid(w, 300 * USEC_PER_SEC);
+    world_leave_out(w, "desks");
+    sqlite3_db_config(w->app, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    app_run(w, "INSERT INTO seats(id,place) VALUES(902,'here')");
+    sqlite3_db_config(w->app, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, NULL);
+    assert_true(sim_start(w));
+    while (!w->mirror->attached)
+        sim_turn(w);
+    assert_int_equal(mirror_resync(w->mirror, "seats", true, NULL), 1);
+    live_for(w, 2000 * USEC_PER_SEC);
+    world_leave_out(w, NULL);
+    all_is_equal_again(w);
+}
+
 /* What was to be looked at of a table that is dropped keeps nobody waiting. */
 static void a_look_that_was_due_is_not_when_the_table_is_dropped(void **state)
 {
@@ -453,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_look_at_the_items_of_a_table_left_out_is_none),
         cmocka_unit_test(items_of_a_table_left_out_are_looked_for_when_it_is_back),
         cmocka_unit_test(late_writes_of_a_table_left_out_do_not_stay),
+        cmocka_unit_test(nor_does_it_take_what_a_load_brought),
         cmocka_unit_test(a_look_that_was_due_is_not_when_the_table_is_dropped),
         cmocka_unit_test(a_target_that_went_while_its_table_was_left_out_is_noticed),
         cmocka_unit_test(nor_is_one_overlooked_that_went_while_all_was_taken_out),
