@@ -1,6 +1,13 @@
 #include "jobs/ddb_reply.h"
 
 #include <stdio.h>
+#include <string.h>
+
+/* Every operation of DynamoDB answers with an object; a proxy that wants a login, with a page. */
+static bool is_object(const struct http_reply *h)
+{
+    return h->body_len && h->body[strspn(h->body, " \t\r\n")] == '{';
+}
 
 void ddb_reply_read(const struct http_reply *h, struct reply *out)
 {
@@ -16,7 +23,7 @@ void ddb_reply_read(const struct http_reply *h, struct reply *out)
         out->class = h->outcome == HTTP_NOT_SENT ? REPLY_NOT_SENT : REPLY_AMBIGUOUS;
         snprintf(out->code, sizeof out->code, "%s", h->code);
         snprintf(out->message, sizeof out->message, "%s", h->error);
-    } else if (h->status != 200 || !reply_checksum_ok(&b)) {
+    } else if (h->status != 200 || !reply_checksum_ok(&b) || !is_object(h)) {
         reply_classify(&b, out);
     }
 }

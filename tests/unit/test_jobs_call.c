@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "jobs/call.h"
+#include "jobs/ddb_reply.h"
 #include "jobs/scanner.h"
 #include "scripted_server.h"
 
@@ -113,6 +114,32 @@ static void what_may_pass_is_repeated(void **state)
     begin(&w);
     must_answer(&w, 9);
     end(&w);
+}
+
+/* Nor did a write happen of which a page speaks. */
+static void a_page_is_no_answer(void **state)
+{
+    static const struct {
+        const char *body;
+        enum reply_class class;
+    } replies[] = {{"{}", REPLY_OK},
+                   {" \r\n\t{\"a\":\"b\"}", REPLY_OK},
+                   {"<html>{}</html>", REPLY_AMBIGUOUS},
+                   {"[{}]", REPLY_AMBIGUOUS},
+                   {" ", REPLY_AMBIGUOUS},
+                   {"", REPLY_AMBIGUOUS}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        const struct http_reply h = {.outcome = HTTP_REPLIED,
+                                     .status = 200,
+                                     .request_id = "",
+                                     .body = replies[i].body,
+                                     .body_len = strlen(replies[i].body)};
+        struct reply r;
+        ddb_reply_read(&h, &r);
+        assert_int_equal(r.class, replies[i].class);
+    }
 }
 
 static void credentials_are_fetched_anew(void **state)
@@ -373,6 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_may_pass_is_repeated),
+        cmocka_unit_test(a_page_is_no_answer),
         cmocka_unit_test(credentials_are_fetched_anew),
         cmocka_unit_test(a_clock_that_is_off_is_learnt),
         cmocka_unit_test(a_refusal_is_an_answer),
