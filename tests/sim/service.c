@@ -139,6 +139,7 @@ static void garble(struct world *w, struct sim_flight *f, enum reply_class class
 
 static void arrive(struct world *w, struct sim_flight *f)
 {
+    service_late(w); /* what comes before it, though time has passed in one leap */
     f->arrived = true;
     if (sim_chance(w, w->faults.not_sent))
         answer(f, REPLY_NOT_SENT, 0, "connect");
@@ -299,6 +300,7 @@ bool service_answer(struct world *w, bool due)
 
 void service_orphan(struct world *w)
 {
+    service_late(w);
     list_for_each(pos, after, &w->flights)
     {
         struct sim_flight *f = container_of(pos, struct sim_flight, link);
