@@ -287,4 +287,13 @@ __attribute__((unused)) static void copy_database(sqlite3 *to, sqlite3 *from)
     assert_int_equal(sqlite3_backup_finish(b), SQLITE_OK);
 }
 
+/* Commits of the state file that succeed before the disk is full. */
+__attribute__((unused)) static int commits_left;
+
+__attribute__((unused)) static int full_soon(void *arg)
+{
+    (void)arg;
+    return commits_left-- <= 0;
+}
+
 #endif
