@@ -103,7 +103,7 @@ struct source_sync {
     struct disk_worker worker;
     struct durable files;
     char *database; /* its path: the configuration may be replaced meanwhile */
-    uint64_t serial;
+    uint64_t sync;  /* the mirror's number for it */
     bool wal;
     int rc;
 };
@@ -243,7 +243,7 @@ void source_sync_stop(struct daemon *d);
 int state_sync_init(struct daemon *d, struct err *err);
 /* Commits what there is to keep, if it is time to, and has it made durable. */
 void state_sync_flush(struct daemon *d, usec now);
-void source_sync_start(void *arg, uint64_t serial, bool wal);
+void source_sync_start(void *arg, uint64_t sync, bool wal);
 
 /* sender.c */
 void sender_start(struct daemon *d);

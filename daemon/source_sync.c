@@ -19,7 +19,7 @@ static void on_done(void *arg)
     struct source_sync *s = &d->source_sync;
 
     free(take_ptr(s->database));
-    mirror_source_synced(d->mirror, clock_monotonic(), s->serial, s->rc);
+    mirror_source_synced(d->mirror, clock_monotonic(), s->sync, s->rc);
     daemon_pump(d);
 }
 
@@ -32,13 +32,13 @@ int source_sync_init(struct daemon *d, struct err *err)
     return rc < 0 ? err_set(err, rc, "a thread cannot be started: %s", uv_strerror(rc)) : 0;
 }
 
-void source_sync_start(void *arg, uint64_t serial, bool wal)
+void source_sync_start(void *arg, uint64_t sync, bool wal)
 {
     struct daemon *d = arg;
     struct source_sync *s = &d->source_sync;
 
     s->database = strdup(d->config->database);
-    s->serial = serial;
+    s->sync = sync;
     s->wal = wal;
     disk_worker_go(&s->worker);
 }

@@ -20,6 +20,7 @@
     X(LATE_LOAD, "a row of a load is offered after a newer read of it")                            \
     X(SWEEP_SKIPPED, "a comparison does not look for items whose rows are gone")                   \
     X(SENT_BEFORE_SYNC, "what was read is sent before its commit is durable")                      \
+    X(SYNC_TOO_EARLY, "a sync that began before reading covers a later commit, too")               \
     X(SHORT_HORIZON, "a write of uncertain outcome is taken to be over too soon")                  \
     X(SUSPECTS_FORGOTTEN, "writes of uncertain outcome are forgotten at a start")                  \
     X(NO_WINDOW, "what a killed process had sent is taken for certain")                            \

@@ -4,9 +4,14 @@
  * A slice is read, its transaction ends, the edge makes the database's -wal durable, the engine may
  * send. Nothing more is read meanwhile: all commits that come then share the next slice and its
  * sync, and a key that changes all the time still has a moment in which it may go. Where nobody has
- * committed since the last sync, as in a load, there is none. */
+ * committed since the last sync, as in a load, there is none.
+ *
+ * A commit that comes alone does not wait for being read first: its sync begins when data_version
+ * tells of it, and it is read meanwhile. The sync covers what was read if data_version is the same
+ * afterwards; else what was read has a sync of its own. */
 #include <errno.h>
 
+#include "base/plant.h"
 #include "mirror/internal.h"
 
 void barrier_read(struct mirror *m)
@@ -17,6 +22,11 @@ void barrier_read(struct mirror *m)
 bool barrier_open(const struct mirror *m)
 {
     return !m->barrier.read && !m->barrier.syncing;
+}
+
+bool barrier_waits(const struct mirror *m)
+{
+    return m->barrier.syncing || (m->barrier.read && m->barrier.ahead);
 }
 
 void barrier_reopened(struct mirror *m)
@@ -53,6 +63,32 @@ static void pass(struct mirror *m, usec now, uint64_t serial)
     mirror_act(m, now, &(struct event){.kind = EVENT_DURABLE, .serial = serial});
 }
 
+static void begin(struct mirror *m, bool known, int64_t version)
+{
+    struct barrier *b = &m->barrier;
+
+    b->known_next = known;
+    b->version_next = version;
+    b->watermark_next = m->watermark;
+    b->acked_next = m->acked;
+    m->edge.sync_source(m->edge.arg, ++b->sync, b->wal);
+}
+
+/* Commits of tables that are not mirrored have nothing to send, and would be synced for nothing:
+ * so after one that had none, not before another had. Nor in a stream, whose commits share a slice
+ * that is read later. */
+void barrier_ahead(struct mirror *m)
+{
+    struct barrier *b = &m->barrier;
+    int64_t version;
+
+    if (!b->worth || !barrier_open(m) || b->ahead || b->failed || m->pace.until ||
+        !state_read(m, &version) || (b->known && version == b->version))
+        return;
+    b->ahead = true;
+    begin(m, true, version);
+}
+
 void barrier_step(struct mirror *m, usec now)
 {
     struct barrier *b = &m->barrier;
@@ -61,19 +97,24 @@ void barrier_step(struct mirror *m, usec now)
     if (!b->read || b->syncing || now < b->retry)
         return;
     bool known = state_read(m, &version);
+    bool covered = known && b->known && version == b->version;
+    bool covers = b->ahead && known && b->known_next &&
+                  (version == b->version_next || PLANTED(SYNC_TOO_EARLY));
+    if (b->ahead && !covered && !covers)
+        return; /* one sync at a time */
     b->read = false;
-    if (known && b->known && version == b->version) {
+    b->worth = true;
+    if (covered) {
         b->watermark = m->watermark;
         pass(m, now, engine_serial(m->engine));
         return;
     }
     b->syncing = true;
-    b->known_next = known;
-    b->version_next = version;
     b->serial = engine_serial(m->engine);
+    if (!covers)
+        begin(m, known, version);
+    b->ahead = false;
     b->watermark_next = m->watermark;
-    b->acked_next = m->acked;
-    m->edge.sync_source(m->edge.arg, b->serial, b->wal);
 }
 
 /* What could not be written the kernel gives up, and says so once: later syncs succeed, and yet
@@ -104,14 +145,16 @@ static void failed(struct mirror *m, usec now, int rc)
     b->known = false;
 }
 
-void mirror_source_synced(struct mirror *m, usec now, uint64_t serial, int rc)
+void mirror_source_synced(struct mirror *m, usec now, uint64_t sync, int rc)
 {
     struct barrier *b = &m->barrier;
+    bool ahead = b->ahead;
 
     m->now = now;
-    if (!b->syncing || serial != b->serial)
+    if (!(b->syncing || ahead) || sync != b->sync)
         return;
-    b->syncing = false;
+    b->syncing = b->ahead = false;
+    b->worth &= !ahead || b->read;
     if (rc < 0) {
         failed(m, now, rc);
         return;
@@ -130,7 +173,10 @@ void mirror_source_synced(struct mirror *m, usec now, uint64_t serial, int rc)
         b->retry = now + STORE_RETRY;
         return;
     }
-    pass(m, now, serial);
+    if (ahead)
+        barrier_step(m, now);
+    else
+        pass(m, now, b->serial);
 }
 
 int barrier_sync_now(struct mirror *m)

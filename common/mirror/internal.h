@@ -78,6 +78,10 @@ int mirror_rows(struct mirror *m, struct table_slot *t);
 void barrier_read(struct mirror *m);
 /* All that was read is durable: more may be read, and what came of it be kept. */
 bool barrier_open(const struct mirror *m);
+/* Nothing can be read or let through before the edge's sync is over. */
+bool barrier_waits(const struct mirror *m);
+/* Before the journal is read: in WAL mode, have what others have committed made durable already. */
+void barrier_ahead(struct mirror *m);
 /* After reading, outside transactions: let through what is durable, or have it made so. */
 void barrier_step(struct mirror *m, usec now);
 /* The connection to the database is another one, or none. */

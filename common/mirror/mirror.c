@@ -137,7 +137,7 @@ bool mirror_changed(struct mirror *m)
 
     if (m->held)
         return identity_held_changed(m);
-    if (m->barrier.syncing)
+    if (barrier_waits(m))
         return false; /* nothing is read before that is over; then there is a look */
     if (suspects_call(m))
         return true;
@@ -169,7 +169,7 @@ bool mirror_changed(struct mirror *m)
 
 bool mirror_syncing(const struct mirror *m)
 {
-    return m->barrier.syncing;
+    return barrier_waits(m);
 }
 
 bool mirror_gives_way(const struct mirror *m)
@@ -275,7 +275,7 @@ unsigned mirror_work(struct mirror *m, usec now)
     if (engine_asks(m->engine) && barrier_open(m) && !(bits & MIRROR_LATER))
         bits |= MIRROR_MORE;
     /* There is no more to do before the sync is over. */
-    return m->barrier.syncing ? bits & ~(unsigned)MIRROR_MORE : bits;
+    return barrier_waits(m) ? bits & ~(unsigned)MIRROR_MORE : bits;
 }
 
 usec mirror_deadline(const struct mirror *m)
@@ -288,7 +288,7 @@ usec mirror_deadline(const struct mirror *m)
     usec opens = opening_deadline(m), reads = mirror_read_due(m);
     due = opens < due ? opens : due;
     due = reads && reads < due ? reads : due;
-    if (!m->barrier.read || m->barrier.syncing)
+    if (!m->barrier.read || barrier_waits(m))
         return due;
     retry = retry > m->now ? retry : m->now;
     return retry < due ? retry : due;

@@ -28,8 +28,8 @@ struct mirror_edge {
     /* Send it; answer later with mirror_reply(). */
     void (*send)(void *arg, const struct request *r);
     /* Make durable what is committed to the database (source/durable.h), off the loop; answer with
-     * mirror_source_synced(). One at a time. */
-    void (*sync_source)(void *arg, uint64_t serial, bool wal);
+     * mirror_source_synced(), which tells the same number. One at a time. */
+    void (*sync_source)(void *arg, uint64_t sync, bool wal);
     /* A table cannot be written: look at it now and then, answer with mirror_target_open(). */
     void (*parked)(void *arg, uint32_t target, const struct reply *why);
     /* It may be another by now, or is: look at it as at a start. */
@@ -110,7 +110,7 @@ bool mirror_resting(const struct mirror *m);
 
 void mirror_reply(struct mirror *m, usec now, uint64_t request, const struct reply *r);
 /* `rc`: 0 or a negative errno; then nothing is sent, and it is asked for again. */
-void mirror_source_synced(struct mirror *m, usec now, uint64_t serial, int rc);
+void mirror_source_synced(struct mirror *m, usec now, uint64_t sync, int rc);
 void mirror_timer(struct mirror *m, usec now);
 void mirror_credentials(struct mirror *m, usec now);
 void mirror_pause(struct mirror *m, usec now, bool paused);

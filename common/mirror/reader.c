@@ -450,6 +450,7 @@ static unsigned read_on(struct mirror *m, usec now)
 
     if (pace_waits(m, now))
         return 0;
+    barrier_ahead(m);
     int rc = run_slice(&s, m->watermark, 0, &m->track);
     if (rc == SQLITE_OK && m->attached && s.span)
         m->watermark = s.last;

@@ -195,6 +195,8 @@ struct pace {
 struct barrier {
     bool read;         /* something was read, and the sync that covers it has not begun */
     bool syncing;      /* the edge is at it */
+    bool ahead;        /* the edge is at one that began before reading, and may cover it */
+    bool worth;        /* the last commits of others had something to send */
     bool failed;       /* the last one did */
     bool gap;          /* one did: what was read since may be taken back all the same */
     bool wal;          /* the database's mode when it was read last */
@@ -206,7 +208,8 @@ struct barrier {
     bool known_next;
     int64_t version_next, watermark_next, acked_next;
     uint64_t serial;
-    usec retry; /* a sync that failed is tried again then */
+    uint64_t sync; /* the last one that the edge was asked for */
+    usec retry;    /* a sync that failed is tried again then */
     struct err error;
 };
 

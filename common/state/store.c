@@ -189,8 +189,6 @@ void store_rollback(struct store *s)
     digests_void(s);
     s->dead_letters = store_count_dead_letters(s);
     s->skipped = -1;
-    if (PLANTED(SUSPECTS_FORGOTTEN))
-        exec(s, "DELETE FROM suspect");
     s->suspects = store_count_suspects(s);
 }
 
@@ -452,6 +450,8 @@ int store_open(const char *path, struct store **out, struct err *err)
         store_close(s);
         return rc;
     }
+    if (PLANTED(SUSPECTS_FORGOTTEN))
+        exec(s, "DELETE FROM suspect");
     s->dead_letters = store_count_dead_letters(s);
     s->skipped = -1;
     s->suspects = store_count_suspects(s);

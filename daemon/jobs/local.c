@@ -16,10 +16,10 @@ static void no_send(void *arg, const struct request *r)
     (void)r;
 }
 
-static void no_sync(void *arg, uint64_t serial, bool wal)
+static void no_sync(void *arg, uint64_t sync, bool wal)
 {
     (void)arg;
-    (void)serial;
+    (void)sync;
     (void)wal;
 }
 

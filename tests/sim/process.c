@@ -30,7 +30,7 @@ static void sync_source(struct world *w)
         durable_sync(&d, w->database, w->source_wal);
 }
 
-static void edge_sync_source(void *arg, uint64_t serial, bool wal)
+static void edge_sync_source(void *arg, uint64_t sync, bool wal)
 {
     struct world *w = arg;
 
@@ -38,11 +38,13 @@ static void edge_sync_source(void *arg, uint64_t serial, bool wal)
     if (w->source_syncing)
         sim_fail(w, "two syncs of the database at once");
     w->source_syncing = true;
-    w->source_serial = serial;
+    w->source_sync = sync;
     w->source_wal = wal; /* as the mirror takes it, which may not be so any more */
     w->source_synced = sim_chance(w, 500); /* what is committed from now on is not covered */
     if (w->source_synced)
         sync_source(w);
+    if (w->faults.meanwhile && sim_chance(w, w->faults.meanwhile))
+        application_step(w);
 }
 
 static void edge_parked(void *arg, uint32_t target, const struct reply *why)
@@ -271,7 +273,7 @@ void sim_source_synced(struct world *w, bool durable)
     w->source_syncing = false;
     if (durable && !w->source_synced)
         sync_source(w);
-    mirror_source_synced(w->mirror, w->now, w->source_serial, durable ? 0 : -EIO);
+    mirror_source_synced(w->mirror, w->now, w->source_sync, durable ? 0 : -EIO);
     w->pumping = true;
 }
 

@@ -45,6 +45,7 @@ static void choose_faults(struct world *w)
         .survey_denied = trouble(w, 300),
         .left_out = trouble(w, 30),
         .ordered = trouble(w, 12),
+        .meanwhile = trouble(w, 300),
     };
     /* Where the journal's entries are gone, only a comparison with DynamoDB itself finds what a
      * dead process had in flight. */
@@ -265,7 +266,7 @@ static const char *const fault_names[] = {
     "triggers_dropped", "journal_emptied", "crash",         "power",          "restart",
     "resync",           "pause",           "retry_letters", "sync_failed",    "source_sync_failed",
     "state_unwritable", "state_full",      "state_lost",    "foreign",        "survey_denied",
-    "left_out",         "ordered",
+    "left_out",         "ordered",         "meanwhile",
 };
 enum { FAULTS = sizeof fault_names / sizeof *fault_names };
 _Static_assert(sizeof(struct sim_faults) == FAULTS * sizeof(unsigned), "a name for each trouble");
@@ -295,6 +296,7 @@ static void go(struct world *w, unsigned most)
         steps = most;
     for (; w->step < steps && !w->failure[0]; w->step++)
         step(w);
+    w->faults.meanwhile = 0;
     world_leave_out(w, NULL);
     if (!w->failure[0])
         sim_settle(w);

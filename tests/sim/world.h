@@ -43,8 +43,9 @@ struct sim_faults {
     unsigned state_lost; /* of the ends of a process: the state file goes with it */
     unsigned foreign;    /* of looks at tables that nobody has written yet: others have */
     unsigned survey_denied;
-    unsigned left_out; /* a table is mirrored no more, by configuration, and later it is again */
-    unsigned ordered;  /* detach, uninstall, hand over, and later the reverse */
+    unsigned left_out;  /* a table is mirrored no more, by configuration, and later it is again */
+    unsigned ordered;   /* detach, uninstall, hand over, and later the reverse */
+    unsigned meanwhile; /* of the syncs of the database: the application goes on when they begin */
 };
 
 #define SIM_POISON "poison"
@@ -159,7 +160,7 @@ struct world {
     bool pumping, syncing, stopping, paused, state_unwritable, state_full;
     unsigned burst; /* so many more looks for rare things find them more often */
     bool source_syncing, source_synced; /* asked for; and on the disk already */
-    uint64_t source_serial;
+    uint64_t source_sync;
     bool source_wal;
     int state_fd;
     usec tick_due, credentials_due, recheck_due, ack_due;

@@ -29,9 +29,9 @@ static struct mirror_edge world_edge;
 
 static void out_send(void *arg, const struct request *r);
 
-static void out_sync_source(void *arg, uint64_t serial, bool wal)
+static void out_sync_source(void *arg, uint64_t sync, bool wal)
 {
-    OUTSIDE(world_edge.sync_source(arg, serial, wal));
+    OUTSIDE(world_edge.sync_source(arg, sync, wal));
 }
 
 static void out_parked(void *arg, uint32_t target, const struct reply *why)
