@@ -229,7 +229,15 @@ int records_sync(struct mirror *m, struct err *err)
 {
     int rc = records_commit(m, err);
 
-    return rc < 0 ? rc : store_sync(m->store, err);
+    rc = rc < 0 ? rc : store_sync(m->store, err);
+    /* Of one that is under way the kernel may tell that it failed, and tells it once. */
+    if (rc < 0 || m->state_broken || m->sync_pending)
+        return rc;
+    list_for_each(pos, after, &m->records)
+    {
+        container_of(pos, struct record, link)->durable = true;
+    }
+    return 0;
 }
 
 /* Known to the state file by the same id as one that tables have now: a key of the DynamoDB table
@@ -276,7 +284,8 @@ static int rewrite(struct mirror *m)
     }
     list_for_each(pos, after, &m->records)
     {
-        int rc = write_record(m, container_of(pos, struct record, link));
+        struct record *r = container_of(pos, struct record, link);
+        int rc = r->durable ? 0 : write_record(m, r);
         if (rc < 0)
             return rc;
     }

@@ -178,6 +178,7 @@ enum record_kind {
 struct record {
     struct list link;
     enum record_kind kind;
+    bool durable;            /* kept by records_sync(): what was noted since is newer */
     struct payload *payload; /* RECORD_SETTLED and FAULT: row key only, may be NULL */
     struct span *span;
     char *column, *reason, *message; /* of REFUSED and FAULT */

@@ -189,14 +189,17 @@ static void made_anew(struct world *w, struct sim_table *t)
 }
 
 /* Nothing is written there before it was looked at. What was nobody knows to be ours, but for its
- * row; a chunk's key says it. */
-static void is_noticed(struct sim_table *t)
+ * row; a chunk's key says it. And what a process that is no more had sent may come into this one,
+ * of which no marker says that all is ours. */
+static void is_noticed(struct world *w, struct sim_table *t)
 {
     for (size_t i = 0; t->replaced && t->items.slots && i <= t->items.mask; i++)
         for (struct map_node *n = t->items.slots[i]; n; n = n->next) {
             struct sim_item *item = container_of(n, struct sim_item, node);
             item->unknown |= oversize_parse_key(item->bytes, item->key_len, NULL) == 0;
         }
+    if (t->replaced)
+        service_unknown(w);
     t->replaced = false;
 }
 
@@ -285,7 +288,7 @@ void service_probe(struct world *w, uint32_t target)
     snprintf(identity, sizeof identity, "table-%u", t->made);
     sim_trace(w, "probe %s: open%s", t->name, fresh ? ", just made" : "");
     w->probes[target].due = USEC_NEVER;
-    is_noticed(t);
+    is_noticed(w, t);
     w->probes[target].made = t->made;
     mirror_target_open(w->mirror, w->now, target, identity, fresh && sim_chance(w, 500));
 }

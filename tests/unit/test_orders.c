@@ -108,6 +108,35 @@ static void an_undone_handover_that_could_not_be_kept(void **state)
     }
 }
 
+/* The row is sent, and an older outcome that the state file has to be told once more does not say
+ * that its item is known. */
+static void a_row_is_mended_though_a_sync_fails_after_that(void **state)
+{
+    struct world *w = world_of_people(1);
+    _cleanup_buf_ struct buf key = {0}, row = {0};
+    struct err err = {0};
+    int fd;
+
+    (void)state;
+    app_run(w, "UPDATE people SET name='second' WHERE id=1");
+    until_sent(w);
+    w->now = service_due(w);
+    assert_true(service_answer(w, true));
+    assert_false(list_empty(&w->mirror->records));
+    key_of(w, "people", "\"1\"", &key);
+    come_late(w, "people", &key, "{\"id\":{\"N\":\"1\"},\"name\":{\"S\":\"garbled\"}}");
+    value_encode(&row, &(struct value){.kind = VALUE_INTEGER, .integer = 1});
+    const struct mirror_key mended = {.bytes = row.data, .len = row.len};
+    assert_int_equal(mirror_mend_rows(w->mirror, "people", &mended, 1, &err), 1);
+    assert_int_equal(mirror_flush_now(w->mirror, w->now, &fd), 1);
+    mirror_flushed(w->mirror, w->now, false);
+    w->now += STORE_RETRY;
+    assert_int_equal(mirror_flush_now(w->mirror, w->now, &fd), 1);
+    mirror_flushed(w->mirror, w->now, true);
+    at_rest_again(w);
+    world_free(w);
+}
+
 /* What verify was told is taken outlives a kill, also where the rows are being compared anyway. */
 static void an_item_without_a_row_that_is_taken_amid_a_comparison(void **state)
 {
@@ -280,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_detach_outlives_an_uninstall_that_failed),
         cmocka_unit_test(a_detach_outlives_another_that_could_not_be_kept),
         cmocka_unit_test(an_undone_handover_that_could_not_be_kept),
+        cmocka_unit_test(a_row_is_mended_though_a_sync_fails_after_that),
         cmocka_unit_test(an_item_without_a_row_that_is_taken_amid_a_comparison),
         cmocka_unit_test(an_adopted_database_that_is_detached_at_once),
         cmocka_unit_test(an_adoption_that_a_writer_is_in_the_way_of),
