@@ -4,6 +4,9 @@ item of a first load in the same round.
     slow     1,000 rows a second, one a transaction
     fast     20,000 rows a second, a hundred a transaction
 
+A first load is at work without a pause, and what works a little at a time pays more for everything:
+so there is also one that write_units_per_second holds to the rate of the fast stream.
+
 From before the first write to the moment `syncctl wait` returned after the last: reading, sending,
 digests and acknowledgements are in it.
 """
@@ -36,7 +39,7 @@ def one_stream(rig, database, sink, daemon, kind, first_id):
 
 
 def run(programs):
-    rounds, loads = {kind: [] for kind in KINDS}, []
+    rounds, loads, held = {kind: [] for kind in KINDS}, [], []
     with Rig(programs) as rig:
         base = rig.database("base", first.ROWS)
         database = rig.database("stream", rows=1000)
@@ -45,6 +48,7 @@ def run(programs):
         first_id = 1_000_000
         for _ in range(ROUNDS):
             loads.append(first.load(rig, base, True)["cpu_us"])
+            held.append(first.load(rig, base, True, write_units_per_second=KINDS["fast"][0]))
             for kind, (rate, _) in KINDS.items():
                 rounds[kind].append(one_stream(rig, database, sink, daemon, kind, first_id))
                 first_id += rate * SECONDS
@@ -61,4 +65,13 @@ def run(programs):
                    [one["cpu_us"] / load for one, load in zip(rounds[kind], loads)], "times",
                    at_most=AT_MOST.get(kind)),
         ]
+    fast = [one["cpu_us"] for one in rounds["fast"]]
+    load = [one["cpu_us"] for one in held]
+    results += [
+        result("stream.held_load.cpu_us", "a first load held to that rate, processor time", load, "us/item",
+               note="%.0f items/s; %.1f a request" % tuple(
+                   statistics.median(one[key] for one in held) for key in ("rate", "per_request"))),
+        result("stream.fast.held_ratio", "  the stream against an item of that",
+               [one / other for one, other in zip(fast, load)], "times"),
+    ]
     return results
