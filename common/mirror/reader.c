@@ -39,6 +39,7 @@ struct slice {
     bool full; /* there is no room for the entry at hand */
     bool all;  /* nothing was left unread */
     struct span *span;
+    struct rows *walked; /* whose rows were looked up last */
 };
 
 static void met_give(struct mirror *m, struct met *k)
@@ -122,6 +123,14 @@ static bool no_room(struct slice *s, struct table_slot *t)
     return true;
 }
 
+static int walk(struct slice *s, struct rows *rows, const struct value *key)
+{
+    if (s->walked && s->walked != rows)
+        rows_walk_end(s->walked);
+    s->walked = rows;
+    return rows_walk(rows, key);
+}
+
 /* SQLITE_OK when the entry is dealt with, or s->full. */
 static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journal_entry *e)
 {
@@ -163,7 +172,7 @@ static int read_entry(struct slice *s, sqlite3_stmt *entries, const struct journ
         return offer_suspect(m, s->now, t, key, s->span) < 0 ? SQLITE_NOMEM : SQLITE_OK;
     }
     if (rc == SQLITE_OK)
-        rc = rows_lookup(t->rows, key);
+        rc = walk(s, t->rows, key);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || rc == SQLITE_TOOBIG) {
         suspects_entry(m, t, e->seq, key);
         int offered = offer_row(m, s->now, t, key, rc, force, s->span, NULL);
@@ -301,6 +310,8 @@ static int run_slice(struct slice *s, int64_t after, int64_t until, struct track
     if (rc != SQLITE_OK)
         return rc;
     rc = slice_body(s, after, until, track);
+    if (s->walked)
+        rows_walk_end(s->walked);
     source_end(m->source, rc); /* it has only read */
     m->source->patience = 0;
     if (s->entries)

@@ -223,6 +223,18 @@ static int prepare_lookup(struct rows *r, size_t columns, sqlite3_stmt **out)
     return prepare(r, sql, out);
 }
 
+static int prepare_walk(struct rows *r, sqlite3_stmt **out)
+{
+    const struct table_plan *p = r->plan;
+    sqlite3_str *sql = sqlite3_str_new(r->source->db);
+
+    sqlite3_str_appendall(sql, "SELECT ");
+    append_columns(sql, p, p->column_count);
+    sqlite3_str_appendf(sql, " FROM main.\"%w\" WHERE %s >= ?1 ORDER BY %s", p->table, p->page_by,
+                        p->page_by);
+    return prepare(r, sql, out);
+}
+
 static int prepare_page(struct rows *r, size_t columns, bool behind, sqlite3_stmt **out)
 {
     const struct table_plan *p = r->plan;
@@ -271,6 +283,7 @@ void rows_close(struct rows *r)
         return;
     sqlite3_finalize(r->lookup);
     sqlite3_finalize(r->key_lookup);
+    sqlite3_finalize(r->walk.stmt);
     sqlite3_finalize(r->first_page);
     sqlite3_finalize(r->next_page);
     if (r->collations)
@@ -332,6 +345,40 @@ int rows_lookup(struct rows *r, const struct value *row_key)
     int rc = bind_all(r, r->lookup, 1, row_key, r->plan->row_key_count);
 
     return rc == SQLITE_OK ? rows_next(r, r->lookup) : rc;
+}
+
+void rows_walk_end(struct rows *r)
+{
+    if (r->walk.on)
+        rows_end(r->walk.stmt);
+    r->walk.on = r->walk.known = false;
+}
+
+static int walk_on(struct rows *r, int64_t rowid)
+{
+    int rc = r->walk.stmt ? SQLITE_OK : prepare_walk(r, &r->walk.stmt);
+
+    if (rc == SQLITE_OK && !r->walk.on)
+        rc = sqlite3_bind_int64(r->walk.stmt, 1, rowid);
+    r->walk.on = true;
+    r->unbounded = false;
+    rc = rc == SQLITE_OK ? rows_next(r, r->walk.stmt) : rc;
+    return rc == SQLITE_ROW && r->values[0].integer != rowid ? SQLITE_DONE : rc;
+}
+
+int rows_walk(struct rows *r, const struct value *row_key)
+{
+    bool may = r->plan->row_key_is_rowid && r->plan->page_by && row_key->kind == VALUE_INTEGER;
+    bool next = may && r->walk.known && r->walk.last < row_key->integer &&
+                r->walk.last + 1 == row_key->integer;
+    int rc = next ? walk_on(r, row_key->integer) : SQLITE_DONE;
+
+    if (rc != SQLITE_ROW)
+        rows_walk_end(r);
+    r->walk.known = may;
+    r->walk.last = may ? row_key->integer : 0;
+    /* Of what cannot be read a lookup tells more. */
+    return next && (rc == SQLITE_ROW || rc == SQLITE_DONE) ? rc : rows_lookup(r, row_key);
 }
 
 static void encode_columns(sqlite3_stmt *stmt, size_t first, size_t n, struct buf *out)

@@ -17,6 +17,11 @@ struct rows {
     struct source *source;         /* borrowed */
     const struct table_plan *plan; /* borrowed */
     sqlite3_stmt *lookup, *key_lookup, *first_page, *next_page;
+    struct {
+        sqlite3_stmt *stmt;
+        int64_t last; /* the rowid that was asked for last, if `known` */
+        bool known, on;
+    } walk;
     char **collations;    /* by which the row key is unique, NULL where any will do */
     size_t cursor_count;  /* values of a page cursor: 1 for the rowid, else the row key's */
     bool unbounded;       /* the key or cursor at hand is longer than SOURCE_MAX_VALUE */
@@ -32,6 +37,12 @@ void rows_close(struct rows *r);
  * none, SQLITE_TOOBIG when a value is longer than SOURCE_MAX_VALUE, or an error. rows_end() after.
  */
 int rows_lookup(struct rows *r, const struct value *row_key);
+
+/* The same, for one key after the other in one read transaction: rows whose rowids follow on one
+ * another are walked through, which costs half of a lookup each. rows_end(r->lookup) after each all
+ * the same, rows_walk_end() after the last, within the transaction. */
+int rows_walk(struct rows *r, const struct value *row_key);
+void rows_walk_end(struct rows *r);
 
 /* Only the entry columns of the row that rows_lookup() would find, encoded onto `entry`, however
  * long; what rows_lookup() gave stays. SQLITE_ROW, SQLITE_DONE or an error. */

@@ -1,6 +1,7 @@
 /* Rows by key and page by page: the right ones, each once, and by an index. */
 #include "database_fixture.h"
 
+#include "base/rng.h"
 #include "mapping/value.h"
 
 #define NUMBERS(n) "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<" #n ") "
@@ -103,6 +104,96 @@ static void lookups_by_every_kind_of_key(void **state)
     finds(w, r, "NULL,NULL", "NULL,NULL,'none'");
     finds(w, r, "NULL,'b'", "NULL,'b','other'");
     finds(w, r, "2,NULL", "none");
+    done(w, r);
+}
+
+static void gets(struct rows *r, int rc, struct buf *out)
+{
+    buf_clear(out);
+    if (rc == SQLITE_ROW)
+        describe(r, out);
+    else
+        buf_printf(out, "%d", rc);
+}
+
+/* Whatever the order of the keys, a walk finds what a lookup of each finds, and leaves nothing
+ * open. */
+static void a_walk_finds_what_lookups_find(void **state)
+{
+    static const int64_t far[] = {INT64_MIN, INT64_MIN + 1, -1, 0, INT64_MAX - 1, INT64_MAX};
+    enum { KEYS = 3000, LAST = 400, FAR = sizeof far / sizeof *far };
+    struct world *w = *state;
+    struct rows *r = rows_of(w, "CREATE TABLE t(v, id INTEGER PRIMARY KEY);" NUMBERS(
+                                    400) "INSERT INTO t SELECT 'row '||i,i FROM n;"
+                                         "DELETE FROM t WHERE id%7=0 OR id BETWEEN 90 AND 110;"
+                                         "UPDATE t SET v=zeroblob(2000000) WHERE id%50=3;"
+                                         "INSERT INTO t VALUES('least',-9223372036854775807-1),"
+                                         "('most',9223372036854775807)");
+    struct rng rng = {.state = 1};
+    int64_t key = 0, steps = 0;
+
+    assert_int_equal(source_begin(w->source), SQLITE_OK);
+    for (int i = 0; i < KEYS; i++) {
+        _cleanup_buf_ struct buf walked = {0}, found = {0};
+        uint64_t dice = rng_upto(&rng, 19);
+        key = dice < 16 && key < LAST ? key + 1
+              : dice == 16            ? far[rng_upto(&rng, FAR - 1)]
+              : dice == 17            ? key
+                                      : (int64_t)rng_upto(&rng, LAST);
+        const struct value v = {.kind = VALUE_INTEGER, .integer = key};
+        gets(r, rows_walk(r, &v), &walked);
+        steps += r->walk.on;
+        rows_end(r->lookup);
+        gets(r, rows_lookup(r, &v), &found);
+        rows_end(r->lookup);
+        assert_string_equal(walked.data, found.data);
+    }
+    assert_in_range(steps, KEYS / 2, KEYS);
+    rows_walk_end(r);
+    for (sqlite3_stmt *s = NULL; (s = sqlite3_next_stmt(w->source->db, s));)
+        assert_false(sqlite3_stmt_busy(s));
+    assert_int_equal(source_end(w->source, SQLITE_OK), SQLITE_OK);
+    assert_true(sqlite3_get_autocommit(w->source->db));
+    done(w, r);
+}
+
+/* What another transaction reads is not what the last one saw. */
+static void a_walk_ends_with_its_transaction(void **state)
+{
+    struct world *w = *state;
+    struct rows *r = rows_of(w, "CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
+                                "INSERT INTO t VALUES(1,'a'),(2,'b'),(3,'c')");
+
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(source_begin(w->source), SQLITE_OK);
+        for (int id = 1; id <= 3; id++) {
+            const struct value v = {.kind = VALUE_INTEGER, .integer = id};
+            assert_int_equal(rows_walk(r, &v), round && id == 2 ? SQLITE_DONE : SQLITE_ROW);
+            rows_end(r->lookup);
+        }
+        rows_walk_end(r);
+        assert_int_equal(source_end(w->source, SQLITE_OK), SQLITE_OK);
+        app(w, "DELETE FROM t WHERE id=2");
+    }
+    done(w, r);
+}
+
+/* A text or a real that looks like a rowid is one that a lookup judges, and other keys are looked
+ * up each. */
+static void other_keys_are_not_walked(void **state)
+{
+    struct world *w = *state;
+    struct rows *r = rows_of(w, "CREATE TABLE t(id TEXT PRIMARY KEY, v);"
+                                "INSERT INTO t VALUES('1','a'),('2','b')");
+    const struct value one = {.kind = VALUE_TEXT, .bytes = "1", .len = 1},
+                       two = {.kind = VALUE_INTEGER, .integer = 2};
+
+    assert_int_equal(rows_walk(r, &one), SQLITE_ROW);
+    rows_end(r->lookup);
+    assert_int_equal(rows_walk(r, &two), SQLITE_ROW);
+    assert_false(r->walk.on);
+    rows_end(r->lookup);
+    rows_walk_end(r);
     done(w, r);
 }
 
@@ -443,6 +534,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         world_test(lookups_by_every_kind_of_key),
+        world_test(a_walk_finds_what_lookups_find),
+        world_test(a_walk_ends_with_its_transaction),
+        world_test(other_keys_are_not_walked),
         world_test(generated_columns_are_read_as_their_value),
         world_test(lookups_know_the_case_that_the_key_knows),
         world_test(lookups_and_pages_use_the_index),
