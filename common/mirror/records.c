@@ -182,6 +182,12 @@ static int flush_failed(struct mirror *m, usec now)
     return -EIO;
 }
 
+static void count(struct mirror *m, const struct record *r)
+{
+    m->record_count++;
+    m->record_bytes += r->payload ? r->payload->json_len : 0;
+}
+
 int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload *p,
                struct span *span, const char *column, const char *reason, const char *message)
 {
@@ -194,7 +200,7 @@ int record_add(struct mirror *m, usec now, enum record_kind kind, struct payload
     r->reason = reason ? strdup(reason) : NULL;
     r->message = message ? strdup(message) : NULL;
     list_push_back(&m->records, &r->link);
-    m->record_count++;
+    count(m, r);
     if (m->first_record == USEC_NEVER)
         m->first_record = now;
     if (!m->state_broken && write_record(m, r) < 0)
@@ -305,7 +311,7 @@ usec mirror_flush_due(const struct mirror *m)
         return 0;
     struct engine_stats stats;
     engine_stats(m->engine, &stats);
-    if (m->record_count >= RECORDS_MAX)
+    if (m->record_count >= RECORDS_MAX || m->record_bytes >= RECORDS_BYTES)
         return 0;
     if (stats.items)
         return m->first_record + FLUSH_DELAY;
@@ -341,7 +347,7 @@ int mirror_flush_now(struct mirror *m, usec now, int *fd)
                     store_path(m->store));
     }
     list_append(&m->syncing, &m->records);
-    m->record_count = 0;
+    m->record_count = m->record_bytes = 0;
     m->first_record = USEC_NEVER;
     m->flushes_begun++;
     m->last_flush = now;
@@ -364,7 +370,7 @@ void mirror_flushed(struct mirror *m, usec now, bool durable)
             struct list *last = m->syncing.prev;
             list_remove(last);
             list_push_front(&m->records, last);
-            m->record_count++;
+            count(m, container_of(last, struct record, link));
         }
         if (m->first_record == USEC_NEVER)
             m->first_record = now;

@@ -18,8 +18,9 @@ enum {
     READ_BYTES = 4 * 1024 * 1024, /* encoded */
     ENGINE_ITEMS = 12000,
     ENGINE_BYTES = 24 * 1024 * 1024,
-    SCAN_LIMIT = 50000, /* entries passed over in one slice for those of one table */
-    RECORDS_MAX = 1200, /* outcomes in one store transaction */
+    SCAN_LIMIT = 50000,               /* entries passed over in one slice for those of one table */
+    RECORDS_MAX = 2400,               /* outcomes in one store transaction, */
+    RECORDS_BYTES = 12 * 1024 * 1024, /* and what they hold in memory until it is durable */
     LAG_SAMPLES = 1024,
     MIRROR_ACK_BOUNDS = 10,
 };
@@ -347,7 +348,7 @@ struct mirror {
     struct list records, syncing;
     struct payload_blocks payloads; /* memory of most payloads, */
     struct blocks idle_records;     /* and of records */
-    size_t record_count;
+    size_t record_count, record_bytes;
     usec first_record, last_flush;
     bool awaited; /* somebody waits for what was written to be kept */
     bool sync_pending, state_broken;
