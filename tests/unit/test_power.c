@@ -30,7 +30,7 @@ static void try_order(void (*order)(struct world *w))
 
         mirror_view(w->mirror, w->now, &before);
         w->rng.state = tries * UINT64_C(0x9e3779b97f4a7c15); /* of the disk, too */
-        w->mirror->barrier.worth = false; /* the sync begins when it was read */
+        w->mirror->barrier.worth = false;                    /* the sync begins when it was read */
         app_run(w, "INSERT INTO people(id,v) VALUES(77,9e999)");
         do {
             sim_turn(w);
