@@ -58,9 +58,32 @@ static bool state_read(struct mirror *m, int64_t *version)
     return m->source && m->source->wal && source_data_version(m->source, version) == SQLITE_OK;
 }
 
+/* What could not be written the kernel gives up, and says so once: later syncs succeed, and yet
+ * SQLite reads a -wal after a power failure only up to there. It is the application's, in which
+ * nothing can be mended. So how far was read is on disk before any of it is sent: a journal that
+ * ends before that is found to be an older one, and every table is compared. */
+static int keep_seen(struct mirror *m)
+{
+    struct barrier *b = &m->barrier;
+    int64_t seen = barrier_watermark(m);
+
+    if (!b->gap || !m->attached || seen == b->seen)
+        return 0;
+    int rc = ack_remember_seen(m);
+    rc = records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
+    if (rc == 0)
+        b->seen = seen;
+    return rc;
+}
+
 static void pass(struct mirror *m, usec now, uint64_t serial)
 {
-    mirror_act(m, now, &(struct event){.kind = EVENT_DURABLE, .serial = serial});
+    if (keep_seen(m) == 0) {
+        mirror_act(m, now, &(struct event){.kind = EVENT_DURABLE, .serial = serial});
+        return;
+    }
+    m->barrier.read = true;
+    m->barrier.retry = now + STORE_RETRY;
 }
 
 static void begin(struct mirror *m, bool known, int64_t version)
@@ -117,18 +140,6 @@ void barrier_step(struct mirror *m, usec now)
     b->watermark_next = m->watermark;
 }
 
-/* What could not be written the kernel gives up, and says so once: later syncs succeed, and yet
- * SQLite reads a -wal after a power failure only up to there. It is the application's, in which
- * nothing can be mended. So how far was read is on disk before any of it is sent: a journal that
- * ends before that is found to be an older one, and every table is compared. */
-static int keep_seen(struct mirror *m)
-{
-    int rc = m->barrier.gap ? ack_remember_seen(m) : 0;
-
-    return !m->barrier.gap || !m->attached ? 0
-                                           : records_kept(m, rc < 0 ? rc : records_sync(m, NULL));
-}
-
 static void failed(struct mirror *m, usec now, int rc)
 {
     struct barrier *b = &m->barrier;
@@ -168,11 +179,6 @@ void mirror_source_synced(struct mirror *m, usec now, uint64_t sync, int rc)
     b->version = b->version_next;
     b->watermark = b->watermark_next;
     b->acked = b->acked_next;
-    if (keep_seen(m) < 0) {
-        b->read = true;
-        b->retry = now + STORE_RETRY;
-        return;
-    }
     if (ahead)
         barrier_step(m, now);
     else

@@ -94,7 +94,8 @@ static int compare_all(struct mirror *m, const char *why, bool full)
     mirror_note(m, LOG_EV_WARNING, overflowed ? "journal_overflow" : "journal_unknown",
                 "%s: every table is being compared", why);
     track_clear(&m->track);
-    m->barrier.watermark = m->barrier.acked = 0; /* of another journal */
+    struct barrier *b = &m->barrier; /* what it knows is of another journal */
+    b->watermark = b->acked = b->seen = b->watermark_next = b->acked_next = 0;
     m->sentinel = rc == SQLITE_ROW && head.sentinel;
     m->acked = rc == SQLITE_ROW ? (head.sentinel ? head.seq : head.seq - 1) : 0;
     m->watermark = m->acked;

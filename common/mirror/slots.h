@@ -206,6 +206,7 @@ struct barrier {
     int64_t version;   /* data_version: counts commits of others */
     int64_t watermark; /* the journal is durable up to here, */
     int64_t acked;     /* and this acknowledgement of ours */
+    int64_t seen;      /* after a gap: the state file knows that the journal was read up to here */
     /* The same, once the sync under way is over; and the offers before `serial` may be sent. */
     bool known_next;
     int64_t version_next, watermark_next, acked_next;
