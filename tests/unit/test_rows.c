@@ -178,8 +178,7 @@ static void a_walk_ends_with_its_transaction(void **state)
     done(w, r);
 }
 
-/* A text or a real that looks like a rowid is one that a lookup judges, and other keys are looked
- * up each. */
+/* Each is looked up, also where it looks like a rowid. */
 static void other_keys_are_not_walked(void **state)
 {
     struct world *w = *state;
