@@ -355,6 +355,13 @@ def test_killed_at_random_moments_and_resumed(tmp_path, journal_mode):
         assert contents(path) == expected
         assert [{k: v for k, v in t.items()} for t in again["tables"]] == report["tables"]
         assert again["refusals"] == report["refusals"]
+    # A kill behind the last transaction leaves the state's files: the next import takes them away.
+    for tail in ("", "-wal", "-shm"):
+        with open(f"{tmp_path}/.app.db-import.db{tail}", "ab") as out:
+            out.write(b"of another import")
+    new_database(path, journal_mode)
+    assert run_import(path, data, "--batch-size", size, code=1)["tables"] == report["tables"]
+    assert contents(path) == expected
     assert sorted(os.listdir(tmp_path)) == ["app.db", "data", "whole.db"]
 
 
