@@ -162,6 +162,7 @@ void daemon_turn(struct daemon *d)
 {
     if (d->closing)
         return;
+    d->replies = 0;
     unsigned bits = work(d);
     settle(d);
     if (bits & MIRROR_LATER && d->watcher)
