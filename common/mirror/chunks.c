@@ -126,7 +126,10 @@ int split_remember(struct mirror *m, const struct payload *p)
 {
     const struct buf key = {.data = (char *)p->key, .len = p->key_len};
 
-    if (p->part || p->journal || p->load || (!p->head && !m->targets[p->target]->split))
+    /* Where rows meet at a key, the entry may be another row's, which had the key before. */
+    bool held = (p->journal || p->load) && !m->targets[p->target]->contested;
+
+    if (p->part || held || (!p->head && !m->targets[p->target]->split))
         return 0;
     return split_chunks(m, p->target, &key, suspect_chunk, (void *)p);
 }

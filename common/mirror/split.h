@@ -21,8 +21,9 @@
  * is smaller, gone or at another key needs no more than that: what is written at the key is what
  * the chunks are judged by.
  * - An entry of the journal, or a page of a load, is held by head, chunks and the deletes that
- *   follow; one after the other or together, until all are durable. Where there is neither, what is
- *   to be deleted is suspect as soon as the head is known to be written.
+ *   follow; one after the other or together, until all are durable. Where there is neither, or the
+ *   entry may be that of another row which had the key, what is to be deleted is suspect as soon as
+ *   the head is known to be written.
  * - What may have been sent is on disk before it is sent, chunks by their keys: a row's entry does
  *   not tell which chunks a killed process was sending. After a kill each chunk that the state file
  *   names of a row is as suspect as its head, and looked at when its time is over: named by the
@@ -95,9 +96,9 @@ int split_offer(struct mirror *m, usec now, struct payload *p);
 int split_clean(struct mirror *m, usec now, const struct payload *head);
 /* Does a head wait for this chunk? What becomes of others says nothing of their row any more. */
 bool split_is_awaited(const struct mirror *m, const struct payload *p);
-/* It was written. Where neither an entry nor a load stands for it (a suspect is sent again), what
- * is to go after it is so little known after a kill or a stop that it is suspect from now on. 0,
- * -ENOMEM, -EIO. */
+/* It was written. Where neither an entry nor a load of its own stands for it (a suspect is sent
+ * again; it has waited for another row's key), what is to go after it is so little known after a
+ * kill or a stop that it is suspect from now on. 0, -ENOMEM, -EIO. */
 int split_remember(struct mirror *m, const struct payload *p);
 /* What became of a write, after it was noted. */
 void split_outcome(struct mirror *m, usec now, enum action_kind kind, const struct payload *p);

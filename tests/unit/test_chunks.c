@@ -343,6 +343,59 @@ static void chunks_go_of_a_row_that_another_process_wrote_first(void **state)
     world_free(w);
 }
 
+/* A process is killed that was sending the chunks of a row, and its state file is lost. The row
+ * cannot be written any more when the next process reads it, and then leaves its key to one that
+ * has waited for it. The entry is the first one's: read again, it says nothing of the other, nor of
+ * what was to go after its head. */
+static void chunks_go_after_a_head_that_came_with_anothers_entry(bool killed)
+{
+    struct world *w = world_that(splits_where_rows_meet, "DELETE FROM seats; DELETE FROM desks");
+    struct sim_table *t = service_table(w, "single");
+
+    app_run(w, "DELETE FROM msgs");
+    at_rest_again(w);
+    app_run(w, "INSERT INTO seats(id,place,v) VALUES(1,'here',hex(randomblob(700000)))");
+    struct sim_flight *f = sent(w);
+    assert_true(is_chunk(&f->writes[0]));
+    f->arrived = true;
+    apply(w, f, 0);
+    sim_crash(w);
+    sim_lose_state(w);
+    app_run(w, "UPDATE seats SET v=9e999");
+    app_run(w, "INSERT INTO desks(code,place,v) VALUES('d1','here','small')");
+    assert_true(sim_start(w));
+    w->chunks_lost = true; /* they have no head */
+    live_for(w, 2000 * USEC_PER_SEC);
+    assert_true(items_of(w, "single") > 1);
+    app_run(w, "DELETE FROM seats");
+    head_sent(w, t);
+    sim_pause(w, true);
+    live_for(w, 2 * USEC_PER_SEC);
+    assert_true(list_empty(&w->flights));
+    assert_true(items_of(w, "single") > 2);
+    if (killed)
+        sim_crash(w);
+    else
+        sim_stop(w);
+    assert_true(sim_start(w));
+    sim_pause(w, false);
+    at_rest_again(w);
+    assert_int_equal(items_of(w, "single"), 1);
+    world_free(w);
+}
+
+static void chunks_go_after_anothers_entry_and_a_stop(void **state)
+{
+    (void)state;
+    chunks_go_after_a_head_that_came_with_anothers_entry(false);
+}
+
+static void chunks_go_after_anothers_entry_and_a_kill(void **state)
+{
+    (void)state;
+    chunks_go_after_a_head_that_came_with_anothers_entry(true);
+}
+
 /* Its rows are split no more: the head and the chunks of one that is too large stay with its dead
  * letter, and go with the row, or when it has become small. */
 static void chunks_go_of_a_table_that_is_split_no_more(const char *sql, size_t left)
@@ -477,6 +530,8 @@ int main(void)
         cmocka_unit_test(chunks_go_after_a_stop),
         cmocka_unit_test(chunks_go_after_a_kill),
         cmocka_unit_test(chunks_go_of_a_row_that_another_process_wrote_first),
+        cmocka_unit_test(chunks_go_after_anothers_entry_and_a_stop),
+        cmocka_unit_test(chunks_go_after_anothers_entry_and_a_kill),
         cmocka_unit_test(chunks_go_with_a_row_that_is_split_no_more),
         cmocka_unit_test(chunks_go_of_a_row_that_is_split_no_more),
         cmocka_unit_test(chunks_go_of_a_row_that_no_state_file_knew_of),
