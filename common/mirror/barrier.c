@@ -99,14 +99,14 @@ static void begin(struct mirror *m, bool known, int64_t version)
 
 /* Commits of tables that are not mirrored have nothing to send, and would be synced for nothing:
  * so after one that had none, not before another had. Nor in a stream, whose commits share a slice
- * that is read later. */
+ * that is read later; nor on a new connection, which cannot tell of a commit yet. */
 void barrier_ahead(struct mirror *m)
 {
     struct barrier *b = &m->barrier;
     int64_t version;
 
-    if (!b->worth || !barrier_open(m) || b->ahead || b->failed || m->pace.until ||
-        !state_read(m, &version) || (b->known && version == b->version))
+    if (!b->worth || !barrier_open(m) || b->ahead || b->failed || m->pace.until || !b->known ||
+        !state_read(m, &version) || version == b->version)
         return;
     b->ahead = true;
     begin(m, true, version);

@@ -106,6 +106,23 @@ static void what_comes_after_a_sync_began_waits_for_the_next(void **state)
     over(w);
 }
 
+/* It knows of no commit, so its first look syncs nothing ahead of what it finds. */
+static void a_new_connection_that_finds_nothing_syncs_nothing(void **state)
+{
+    struct world *w = world_at_work();
+    uint64_t syncs = w->source_sync;
+
+    (void)state;
+    barrier_reopened(w->mirror);
+    sim_work(w);
+    settled(w);
+    assert_int_equal(w->source_sync, syncs);
+    app_run(w, "UPDATE people SET name='third' WHERE id=1");
+    look(w);
+    assert_int_equal(w->source_sync - syncs, 1);
+    over(w);
+}
+
 /* A table that is not mirrored is written all the time: that is no reason to sync all the time. */
 static void commits_with_nothing_to_send_are_not_synced(void **state)
 {
@@ -221,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_commit_that_comes_alone_has_one_sync),
         cmocka_unit_test(it_is_read_when_its_sync_has_begun),
         cmocka_unit_test(what_comes_after_a_sync_began_waits_for_the_next),
+        cmocka_unit_test(a_new_connection_that_finds_nothing_syncs_nothing),
         cmocka_unit_test(commits_with_nothing_to_send_are_not_synced),
         cmocka_unit_test(one_that_fails_is_told_of_and_tried_again),
         cmocka_unit_test(behind_a_gap_nothing_is_sent_while_the_position_cannot_be_kept),
