@@ -148,7 +148,7 @@ struct daemon {
     struct source_sync source_sync;
     struct state_sync state_sync;
     bool pumping, closing;
-    unsigned replies; /* since the last turn */
+    unsigned replies; /* that took their time, since the last turn */
     usec look_owed;   /* when something happened while no look could be taken; 0: nothing did */
     usec stop_by;
     struct drain drain;
